@@ -1,0 +1,1 @@
+"""Certificates: an own authority, the serving certificate it signs, and their files."""

@@ -1,0 +1,125 @@
+"""All that a decision may say. Everything shown to anybody is rendered from a Decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class Action(StrEnum):
+    """What to do about the sidecar of one pod."""
+
+    INHERIT = "inherit"
+    """Leave Istio's own decision alone."""
+    SKIP = "skip"
+    """No sidecar."""
+    INJECT = "inject"
+    """A sidecar, even where Istio's own default would be none."""
+    BYPASS = "bypass"
+    """A sidecar, with the ports of some dependencies taken out of it."""
+
+
+class Mode(StrEnum):
+    """Whether a decision changes the pod."""
+
+    ENFORCE = "enforce"
+    AUDIT = "audit"
+    """Decide and report, patch nothing."""
+
+
+class Confidence(StrEnum):
+    """How sure a finding is. Ordered by `rank`."""
+
+    POSSIBLE = "possible"
+    PROBABLE = "probable"
+    CERTAIN = "certain"
+
+    @property
+    def rank(self) -> int:
+        """0 for possible, 1 for probable, 2 for certain."""
+        return _RANKS[self]
+
+
+_RANKS = {Confidence.POSSIBLE: 0, Confidence.PROBABLE: 1, Confidence.CERTAIN: 2}
+
+
+class Reason(Enum):
+    """Why a decision is what it is: a stable code (metrics, annotations) and the sentence for people."""
+
+    RULE = ("rule", "the first rule that matches decides")
+    DEFAULT = ("default", "no rule matches, so the policy's default holds")
+    EXPLICIT_POD = ("explicit-pod", "the pod itself says sidecar.istio.io/inject")
+    EXEMPT_NAMESPACE = ("exempt-namespace", "the policy exempts the namespace")
+    NOT_IN_MESH = ("not-in-mesh", "neither the namespace nor the pod asks Istio for a sidecar")
+    NAMESPACE_DISABLED = ("namespace-disabled", "the namespace says istio-injection=disabled")
+    AMBIENT = ("ambient", "the namespace or the pod is in ambient mode, which needs no sidecar")
+    HOST_NETWORK = ("host-network", "Istio never injects into pods on the host's network")
+    ALREADY_INJECTED = ("already-injected", "the pod already has its sidecar")
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.code = code
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A backend that the pod is a client of.
+
+    Attributes:
+        kind: The catalog's name of the backend.
+        confidence: How sure the finding is.
+        host: The host as configured, or None when only the kind is known.
+        port: The TCP port, or None when it is not known.
+        evidence: The trail that led here, without any value but host, port and kind.
+    """
+
+    kind: str
+    confidence: Confidence
+    host: str | None
+    port: int | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What detection says of one pod.
+
+    Attributes:
+        dependencies: One entry for each (kind, host, port), surest first.
+        serves: The kinds that the pod is itself a server of, sorted.
+        unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
+            read), as sentences. With them, "no dependency found" is not "no dependency".
+    """
+
+    dependencies: tuple[Dependency, ...] = ()
+    serves: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with one pod, and why.
+
+    Attributes:
+        action: What to do.
+        reason: Why, as a code and a sentence.
+        rule: The name of the rule that decided; None when no rule did.
+        mode: In audit mode nothing is patched.
+        findings: What detection found; empty when it had no say.
+        ports: Outbound ports to take out of the sidecar (bypass only), sorted.
+        hold: Start the application only after the sidecar is ready.
+        matched: What made the rule match, as short phrases ("dependency redis"), for the explanation.
+        policy: Name and generation of the policy, as "mesh-default/3f2a91c0".
+        warnings: What a person who creates the pod would want to be told.
+    """
+
+    action: Action
+    reason: Reason
+    rule: str | None = None
+    mode: Mode = Mode.ENFORCE
+    findings: Findings = Findings()
+    ports: tuple[int, ...] = ()
+    hold: bool = False
+    matched: tuple[str, ...] = ()
+    policy: str = ""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,97 @@
+"""The one entry point to a decision, for the server, the command line and the tests alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from webhook.core import mesh
+from webhook.core.decision import Action, Decision, Findings, Reason
+from webhook.core.facts import Facts, owners_of
+from webhook.core.pod import Pod
+from webhook.core.surroundings import Surroundings
+from webhook.core.verdict import Policy, Verdict
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect
+
+
+def decide(
+    pod: Pod,
+    namespace: str,
+    *,
+    document: Callable[[], dict[str, Any]],
+    surroundings: Surroundings,
+    policy: Policy,
+    catalog: Catalog,
+    investigate: bool = False,
+) -> Decision:
+    """Decide about one pod.
+
+    Args:
+        pod: The pod as it is to be created.
+        namespace: Where it is to be created.
+        document: Gives the whole pod as a dict; called at most once per CEL expression that wants it.
+        surroundings: The cluster, or the manifests that stand for it.
+        policy: The compiled policy.
+        catalog: The backends that detection knows.
+        investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
+            be shown.
+
+    Returns:
+        The decision. It never raises for anything a pod may contain.
+    """
+    namespace_labels = surroundings.namespace_labels(namespace) or {}
+
+    def findings() -> Findings:
+        return detect(pod, namespace, surroundings, catalog)
+
+    reason = _settled(pod, namespace, namespace_labels=namespace_labels, policy=policy)
+    if reason is not None:
+        return Decision(
+            action=Action.INHERIT,
+            reason=reason,
+            findings=findings() if investigate else Findings(),
+            policy=policy.version,
+        )
+    facts = Facts(
+        pod=pod,
+        namespace=namespace,
+        namespace_labels=namespace_labels,
+        owners=owners_of(pod),
+        findings=findings() if investigate or policy.needs_findings else Findings(),
+        document=document,
+    )
+    return _from_verdict(policy.verdict(facts), facts.findings, policy.version)
+
+
+def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
+    """Why no rule is asked, or None."""
+    if outside := mesh.outside(namespace_labels, pod):
+        return outside
+    if policy.exempts(namespace):
+        return Reason.EXEMPT_NAMESPACE
+    if mesh.explicit_choice(pod) is not None and not policy.overrides_explicit:
+        return Reason.EXPLICIT_POD
+    return None
+
+
+def _from_verdict(verdict: Verdict, findings: Findings, version: str) -> Decision:
+    ports: tuple[int, ...] = ()
+    warnings = verdict.warnings
+    if verdict.action is Action.BYPASS:
+        found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
+        ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
+        if not ports:
+            warnings += (f"rule {verdict.rule} bypasses the detected ports, but no port is known",)
+    return Decision(
+        action=verdict.action,
+        reason=Reason.DEFAULT if verdict.rule is None else Reason.RULE,
+        rule=verdict.rule,
+        mode=verdict.mode,
+        findings=findings,
+        ports=ports,
+        hold=verdict.hold,
+        matched=verdict.matched,
+        policy=version,
+        warnings=warnings,
+    )

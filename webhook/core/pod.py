@@ -1,0 +1,176 @@
+"""The part of a Pod that a decision looks at.
+
+Only fields that something reads are declared, so decoding a large pod costs little: msgspec skips the rest.
+Every field that the API allows to be absent or null may be either here. The types are otherwise strict: a
+number where the API wants a string is an error that names the place, as the API server would give.
+
+Source: Kubernetes core/v1 Pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+
+class OwnerReference(Struct, frozen=True):
+    """One entry of metadata.ownerReferences."""
+
+    kind: str = ""
+    name: str = ""
+
+
+class ObjectMeta(Struct, frozen=True, rename="camel"):
+    """The metadata that decisions look at. In an admission request `name` is often not set yet."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+
+
+class KeyReference(Struct, frozen=True):
+    """A configMapKeyRef or secretKeyRef: one key of one object."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool | None = None
+
+
+class EnvVarSource(Struct, frozen=True, rename="camel"):
+    """Where an environment variable's value comes from; fieldRef and resourceFieldRef say nothing to us."""
+
+    config_map_key_ref: KeyReference | None = None
+    secret_key_ref: KeyReference | None = None
+
+
+class EnvVar(Struct, frozen=True, rename="camel"):
+    """One environment variable of a container."""
+
+    name: str = ""
+    value: str | None = None
+    value_from: EnvVarSource | None = None
+
+
+class ObjectReference(Struct, frozen=True):
+    """A reference to a whole ConfigMap or Secret."""
+
+    name: str = ""
+    optional: bool | None = None
+
+
+class EnvFromSource(Struct, frozen=True, rename="camel"):
+    """All keys of a ConfigMap or Secret as environment variables, each with `prefix` before it."""
+
+    prefix: str | None = None
+    config_map_ref: ObjectReference | None = None
+    secret_ref: ObjectReference | None = None
+
+
+class VolumeMount(Struct, frozen=True, rename="camel"):
+    """Where a volume appears in a container; `sub_path` takes one file or folder of it."""
+
+    name: str = ""
+    mount_path: str = ""
+    sub_path: str | None = None
+
+
+class ContainerPort(Struct, frozen=True, rename="camel"):
+    """A port that the container says it listens on."""
+
+    container_port: int = 0
+    name: str | None = None
+
+
+class Container(Struct, frozen=True, rename="camel"):
+    """A container or init container. An init container with restart_policy Always is a native sidecar."""
+
+    name: str = ""
+    image: str | None = None
+    command: list[str] | None = None
+    args: list[str] | None = None
+    env: list[EnvVar] | None = None
+    env_from: list[EnvFromSource] | None = None
+    ports: list[ContainerPort] | None = None
+    volume_mounts: list[VolumeMount] | None = None
+    restart_policy: str | None = None
+
+
+class KeyToPath(Struct, frozen=True):
+    """One entry of a volume's `items`: the key, and the file that it becomes."""
+
+    key: str = ""
+    path: str = ""
+
+
+class ConfigMapVolume(Struct, frozen=True):
+    """A ConfigMap as a volume, or as one source of a projected volume."""
+
+    name: str = ""
+    items: list[KeyToPath] | None = None
+    optional: bool | None = None
+
+
+class SecretVolume(Struct, frozen=True, rename="camel"):
+    """A Secret as a volume: here, alone in the API, the name's field is `secretName`."""
+
+    secret_name: str = ""
+    items: list[KeyToPath] | None = None
+    optional: bool | None = None
+
+
+class ProjectedSource(Struct, frozen=True, rename="camel"):
+    """One source of a projected volume. A projected Secret is named by `name`, as a ConfigMap is."""
+
+    config_map: ConfigMapVolume | None = None
+    secret: ConfigMapVolume | None = None
+
+
+class ProjectedVolume(Struct, frozen=True):
+    """Several sources in one volume."""
+
+    sources: list[ProjectedSource] | None = None
+
+
+class Volume(Struct, frozen=True, rename="camel"):
+    """A volume; the kinds that hold no configuration are skipped."""
+
+    name: str = ""
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    projected: ProjectedVolume | None = None
+
+
+class PodSpec(Struct, frozen=True, rename="camel"):
+    """The part of spec that decisions look at."""
+
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    volumes: list[Volume] | None = None
+    host_network: bool | None = None
+    service_account_name: str | None = None
+
+
+class Pod(Struct, frozen=True):
+    """A Pod, or a workload's pod template with its owner filled in."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels, empty when there are none."""
+        return self.metadata.labels or {}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations, empty when there are none."""
+        return self.metadata.annotations or {}
+
+    def containers(self) -> Iterator[Container]:
+        """Every container that the author wrote or another webhook added, init containers first."""
+        yield from self.spec.init_containers or ()
+        yield from self.spec.containers or ()

@@ -1,0 +1,67 @@
+"""What a policy answers about one pod, before the engine makes a Decision of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from webhook.core.decision import Action, Confidence, Dependency, Mode
+from webhook.core.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a policy's rules for one pod.
+
+    Attributes:
+        action: What the deciding rule, or the default, says.
+        rule: The rule's name; None when the default decided.
+        mode: The rule's own mode, or the policy's; audit if either says audit.
+        dependencies: The dependencies that the rule's `dependencies` matched; all that reach minConfidence
+            when the rule names none.
+        ports: The rule's fixed list of ports for bypass; None means the ports of `dependencies`.
+        hold: Start the application after the sidecar.
+        matched: What made the rule match, as short phrases.
+        warnings: What went wrong on the way, for example a CEL expression that failed on this pod.
+    """
+
+    action: Action
+    rule: str | None = None
+    mode: Mode = Mode.ENFORCE
+    dependencies: tuple[Dependency, ...] = ()
+    ports: tuple[int, ...] | None = None
+    hold: bool = False
+    matched: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Policy(Protocol):
+    """A compiled policy as the engine sees it: immutable and free of I/O."""
+
+    @property
+    def version(self) -> str:
+        """Name and generation, as "mesh-default/3f2a91c0"."""
+        ...
+
+    @property
+    def overrides_explicit(self) -> bool:
+        """Whether rules may overrule what the pod says about itself (`explicit: override`)."""
+        ...
+
+    @property
+    def needs_findings(self) -> bool:
+        """Whether any rule asks what the pod talks to or serves."""
+        ...
+
+    @property
+    def min_confidence(self) -> Confidence:
+        """Dependencies below this confidence are shown, but no rule sees them."""
+        ...
+
+    def exempts(self, namespace: str) -> bool:
+        """Whether the policy leaves the namespace alone."""
+        ...
+
+    def verdict(self, facts: Facts) -> Verdict:
+        """The first rule that matches, or the default."""
+        ...

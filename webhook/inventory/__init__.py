@@ -1,0 +1,1 @@
+"""Where the surroundings of a pod come from: manifest files, and later a live cluster."""

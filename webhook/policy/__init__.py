@@ -1,0 +1,1 @@
+"""The policy file: its models, its compiled form, and where it is loaded from."""
