@@ -1,0 +1,51 @@
+"""What is wrong with a file that a person wrote: where, what, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding in one file.
+
+    Attributes:
+        severity: An error makes the file unusable; a warning does not.
+        file: The file as the user named it, "-" for standard input.
+        line: The line, counted from 1; None when the finding is about the file as a whole.
+        field: The path of the field, as "spec.rules[2].match.owners"; empty for the file as a whole.
+        message: What is wrong.
+        hint: How to mend it, or None.
+    """
+
+    severity: Literal["error", "warning"]
+    file: str
+    line: int | None
+    field: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """The finding on one line, as `file:line: error: spec.rules[0].acton: unknown field (did you …)`."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        field = f"{self.field}: " if self.field else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}: {self.severity}: {field}{self.message}{hint}"
+
+
+def did_you_mean(written: str, known: Iterable[str]) -> str | None:
+    """The hint for a misspelt name.
+
+    Args:
+        written: What the user wrote.
+        known: The names that would be right.
+
+    Returns:
+        "did you mean 'action'?", or None when no known name is near. Case does not count.
+    """
+    by_folded = {name.casefold(): name for name in known}
+    near = get_close_matches(written.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean '{by_folded[near[0]]}'?" if near else None
