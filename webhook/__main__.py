@@ -1,0 +1,5 @@
+"""`python -m webhook` is `sidecar-policy`."""
+
+from webhook.cli.main import run
+
+run()

@@ -1,0 +1,84 @@
+"""The commands there are. Each has a module of its own, which imports what is heavy only when it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from webhook import __version__
+from webhook.cli.exits import ExitCode
+
+_EPILOG = (
+    "Exit codes: 0 done; 1 the answer is no (a policy has problems, a policy test failed); "
+    "2 wrong usage; 3 unreadable input; 130 interrupted."
+)
+
+
+class _Commands(TyperGroup):
+    """Ends quietly, as other filters do, when the reader of the output has gone (`… | head`)."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps its context's type private
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered would fail once more when the interpreter flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.CLOSED_PIPE) from None
+        return result
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Decides, for every pod, whether and how Istio's sidecar goes in, and proves why.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_certs = typer.Typer(help="Certificates for the server.", no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"sidecar-policy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    del version  # its callback has acted by now
+
+
+for _group, _name, _module in (
+    (app, "serve", "serve"),
+    (app, "explain", "explain"),
+    (app, "inject", "inject"),
+    (app, "validate", "validate"),
+    (app, "test", "test"),
+    (_certs, "issue", "certs"),
+):
+    with contextlib.suppress(ModuleNotFoundError):
+        _command = getattr(importlib.import_module(f"webhook.cli.{_module}"), _name)
+        _group.command(_name)(_command)
+if _certs.registered_commands:
+    app.add_typer(_certs, name="certs")
+
+
+def run() -> None:
+    """Run the command line under the name it was called by: `sidecar-policy`, or as kubectl's plugin."""
+    as_plugin = Path(sys.argv[0]).name.startswith("kubectl-")
+    app(prog_name="kubectl sidecar-policy" if as_plugin else "sidecar-policy")
