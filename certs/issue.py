@@ -1,0 +1,273 @@
+"""Issue an authority and the serving certificates it signs. Pure: the clock is an argument, nothing is written.
+
+Keys are ECDSA P-256, which every TLS client of a webhook takes and which makes the cheapest handshake. What goes
+into a certificate follows RFC 5280 and what Go's crypto/x509, the API server's verifier, asks for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+AUTHORITY_LIFETIME = timedelta(days=3650)
+SERVING_LIFETIME = timedelta(days=365)
+CLOCK_SKEW = timedelta(hours=1)
+"""Certificates are valid from this long before they are issued, for clients whose clocks are behind."""
+
+_DNS_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+class CertificateError(ValueError):
+    """What was asked for cannot be issued, or what was given is no certificate or key. Its text is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate and its private key.
+
+    Attributes:
+        certificate: PEM; the leaf first when it is a chain.
+        key: PKCS #8 in PEM, not encrypted. It is left out of the repr, so that no traceback or log shows it.
+    """
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+
+class Verification(NamedTuple):
+    """Whether a client would trust a certificate, and why not."""
+
+    ok: bool
+    reason: str = ""
+
+
+def issue_authority(
+    *, now: datetime, lifetime: timedelta = AUTHORITY_LIFETIME, common_name: str = "sidecar-policy CA"
+) -> KeyPair:
+    """Make a certificate authority that may sign leaves and nothing else (path length 0).
+
+    Args:
+        now: The time of issue, with its time zone.
+        lifetime: How long it is valid from then on.
+        common_name: Its name. A random part is added to it, so that two authorities are never mixed up.
+
+    Returns:
+        The self-signed certificate and its key.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    serial = x509.random_serial_number()
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}"[:16]),
+        ]
+    )
+    builder = (
+        _dated(name, key, not_before=now - CLOCK_SKEW, not_after=now + lifetime)
+        .serial_number(serial)
+        .issuer_name(name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+    )
+    return KeyPair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
+
+
+def issue_serving(
+    authority: KeyPair,
+    dns_names: Sequence[str],
+    ip_addresses: Sequence[str] = (),
+    *,
+    now: datetime,
+    lifetime: timedelta = SERVING_LIFETIME,
+) -> KeyPair:
+    """Make a server's certificate.
+
+    Args:
+        authority: Who signs it.
+        dns_names: The names that clients call the server by; a leading `*.` is allowed.
+        ip_addresses: The addresses that clients call it by.
+        now: The time of issue, with its time zone.
+        lifetime: How long it is valid from then on; never longer than its authority.
+
+    Returns:
+        The certificate and its key.
+
+    Raises:
+        CertificateError: No name at all, a name that is none, an authority that is unreadable, has expired, or is
+            no authority.
+    """
+    names = _alternative_names(dns_names, ip_addresses)
+    issuer, issuer_key = _load(authority)
+    not_after = min(now + lifetime, issuer.not_valid_after_utc)
+    if not_after <= now:
+        raise CertificateError(f"the authority has expired ({issuer.not_valid_after_utc:%Y-%m-%d %H:%M:%S}Z)")
+    if not _is_authority(issuer):
+        raise CertificateError("the issuing certificate is no authority (basicConstraints CA is not true)")
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sidecar-policy")])
+    not_before = max(now - CLOCK_SKEW, issuer.not_valid_before_utc)
+    builder = (
+        _dated(subject, key, not_before=not_before, not_after=not_after)
+        .serial_number(x509.random_serial_number())
+        .issuer_name(issuer.subject)
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(_authority_key_identifier(issuer), critical=False)
+    )
+    return KeyPair(_pem(builder.sign(issuer_key, hashes.SHA256())), _key_pem(key))
+
+
+def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> Verification:
+    """Whether a TLS client that trusts `authority` would accept the server under `name`.
+
+    Args:
+        serving: The server's certificate (or chain, leaf first) and key.
+        authority: The trusted certificates in PEM: what a caBundle holds.
+        name: The DNS name or IP address that the client calls.
+        now: The time of the call, with its time zone.
+
+    Returns:
+        Whether it holds, and one sentence why not.
+    """
+    try:
+        leaf, *chain = x509.load_pem_x509_certificates(serving.certificate)
+        trusted = Store(x509.load_pem_x509_certificates(authority))
+    except ValueError:
+        return Verification(ok=False, reason="the certificate or the authority is not in PEM")
+    try:
+        if not _belongs(leaf, serving.key):
+            return Verification(ok=False, reason="the key is not the certificate's")
+    except CertificateError as error:
+        return Verification(ok=False, reason=str(error))
+    if now >= leaf.not_valid_after_utc:
+        return Verification(ok=False, reason=f"expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M:%S}Z")
+    if now < leaf.not_valid_before_utc:
+        return Verification(ok=False, reason=f"not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M:%S}Z")
+    try:
+        PolicyBuilder().store(trusted).time(now).build_server_verifier(_subject(name)).verify(leaf, chain)
+    except VerificationError as error:
+        return Verification(ok=False, reason=f"not trusted as {name}: {error}")
+    return Verification(ok=True)
+
+
+def _dated(
+    name: x509.Name, key: ec.EllipticCurvePrivateKey, *, not_before: datetime, not_after: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .public_key(key.public_key())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """RFC 5280 4.2.1.3: an authority signs certificates and revocation lists, a P-256 leaf signs handshakes."""
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _alternative_names(dns_names: Sequence[str], ip_addresses: Sequence[str]) -> x509.SubjectAlternativeName:
+    names: list[x509.GeneralName] = []
+    for name in dict.fromkeys(name.lower() for name in dns_names):
+        if _address(name) is not None:
+            raise CertificateError(f"{name!r} is an IP address, not a DNS name")
+        if len(name) > 253 or not _DNS_NAME.fullmatch(name):
+            raise CertificateError(f"{name!r} is not a DNS name (RFC 1123: letters, digits, '-' and '.')")
+        names.append(x509.DNSName(name))
+    for written in dict.fromkeys(ip_addresses):
+        address = _address(written)
+        if address is None:
+            raise CertificateError(f"{written!r} is not an IP address")
+        names.append(x509.IPAddress(address))
+    if not names:
+        raise CertificateError("a serving certificate needs at least one DNS name or IP address")
+    return x509.SubjectAlternativeName(names)
+
+
+def _subject(name: str) -> x509.verification.Subject:
+    address = _address(name)
+    return x509.DNSName(name.lower()) if address is None else x509.IPAddress(address)
+
+
+def _address(written: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(written)
+    except ValueError:
+        return None
+
+
+def _load(pair: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = load_pem_private_key(pair.key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CertificateError("the authority's certificate or key cannot be read as PEM") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _belongs(certificate, pair.key):
+        raise CertificateError("the authority's key is not the ECDSA key of its certificate")
+    return certificate, key
+
+
+def _belongs(certificate: x509.Certificate, key: bytes) -> bool:
+    try:
+        public_key = load_pem_private_key(key, password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CertificateError("the key cannot be read as an unencrypted PEM") from error
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return public_key.public_bytes(*form) == certificate.public_key().public_bytes(*form)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Named as the issuer names itself, which need not be the usual hash when the authority is somebody else's."""
+    try:
+        own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        raise CertificateError("the issuing certificate has no subject key identifier") from None
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
