@@ -61,12 +61,12 @@ def decide(
         findings=findings() if investigate or policy.needs_findings else Findings(),
         document=document,
     )
-    return _from_verdict(policy.verdict(facts), facts.findings, policy.version)
+    return _from_verdict(policy.verdict(facts), facts, policy.version)
 
 
 def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
     """Why no rule is asked, or None."""
-    if outside := mesh.outside(namespace_labels, pod):
+    if outside := mesh.outside(namespace, namespace_labels, pod):
         return outside
     if policy.exempts(namespace):
         return Reason.EXEMPT_NAMESPACE
@@ -75,23 +75,25 @@ def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], p
     return None
 
 
-def _from_verdict(verdict: Verdict, findings: Findings, version: str) -> Decision:
+def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     ports: tuple[int, ...] = ()
-    warnings = verdict.warnings
+    warnings = list(verdict.warnings)
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
         if not ports:
-            warnings += (f"rule {verdict.rule} bypasses the detected ports, but no port is known",)
+            warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
+    if verdict.hold and mesh.proxy_config(facts.pod.annotations) is None:
+        warnings.append(f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping, so hold is not added to it")
     return Decision(
         action=verdict.action,
         reason=Reason.DEFAULT if verdict.rule is None else Reason.RULE,
         rule=verdict.rule,
         mode=verdict.mode,
-        findings=findings,
+        findings=facts.findings,
         ports=ports,
         hold=verdict.hold,
         matched=verdict.matched,
         policy=version,
-        warnings=warnings,
+        warnings=tuple(warnings),
     )

@@ -1,31 +1,38 @@
 """Istio's rule for who gets a sidecar, in the one place that knows it.
 
-The order below is that of istiod's injection webhook together with the selectors that istioctl puts in its
-MutatingWebhookConfiguration. Sources: istio.io "Installing the Sidecar" (injection labels and their table),
-"Resource Labels" and "Resource Annotations".
+It is the rule of istiod's injector together with the selectors of the MutatingWebhookConfiguration that Istio's
+chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resource Labels", "Resource Annotations".
 
-| first that holds                                                        | outcome            |
-|-------------------------------------------------------------------------|--------------------|
-| the pod has a container istio-proxy                                     | already-injected   |
-| hostNetwork                                                             | host-network       |
-| namespace label istio-injection=disabled                                | namespace-disabled |
-| pod label istio.io/dataplane-mode=ambient                               | ambient            |
-| namespace label istio-injection=enabled, or istio.io/rev=X              | in the mesh        |
-| namespace has neither; pod label sidecar.istio.io/inject=true           | in the mesh        |
-| namespace has neither; pod label istio.io/rev, inject not "false"       | in the mesh        |
-| namespace label istio.io/dataplane-mode=ambient                         | ambient            |
-| otherwise                                                               | not-in-mesh        |
+| first row that holds                                                         | outcome            |
+|------------------------------------------------------------------------------|--------------------|
+| annotation sidecar.istio.io/status on the pod                                | already-injected   |
+| hostNetwork                                                                  | host-network       |
+| namespace is kube-system, kube-public, kube-node-lease or local-path-storage | system-namespace   |
+| namespace label istio-injection=enabled                                      | in the mesh        |
+| namespace label istio-injection, any other value                             | namespace-disabled |
+| namespace label istio.io/rev                                                 | in the mesh        |
+| pod label istio.io/rev                                                       | in the mesh        |
+| pod label sidecar.istio.io/inject=true                                       | in the mesh        |
+| namespace or pod label istio.io/dataplane-mode=ambient                       | ambient            |
+| otherwise                                                                    | not-in-mesh        |
+
+What the pod itself says (inject=false) is no row of the table: it is the author's choice, which a policy respects
+or overrides, while the rows are what no label of ours could change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
+
+import yaml
 
 from webhook.core.decision import Reason
 from webhook.core.pod import Container, Pod
 
 INJECT = "sidecar.istio.io/inject"
+STATUS = "sidecar.istio.io/status"
 REVISION = "istio.io/rev"
 NAMESPACE_INJECTION = "istio-injection"
 DATAPLANE_MODE = "istio.io/dataplane-mode"
@@ -33,6 +40,7 @@ EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
 PROXY_CONFIG = "proxy.istio.io/config"
 
 _ISTIO_CONTAINERS = frozenset({"istio-init", "istio-proxy", "istio-validation", "enable-core-dump"})
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 
 class Explicit(Enum):
@@ -43,7 +51,10 @@ class Explicit(Enum):
 
 
 def is_istio_container(container: Container) -> bool:
-    """Whether Istio added the container; nothing in it says what the application talks to."""
+    """Whether the container is Istio's; nothing in it says what the application talks to.
+
+    An author may declare istio-proxy to customise it, so its presence does not mean that the pod is injected.
+    """
     return container.name in _ISTIO_CONTAINERS
 
 
@@ -53,25 +64,32 @@ def explicit_choice(pod: Pod) -> Explicit | None:
     return Explicit(said) if said in {"true", "false"} else None
 
 
-def outside(namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
-    """Why Istio would not inject whatever we do, or None where there is something to decide.
+def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
+    """The pod's own ProxyConfig from its annotation: empty when there is none, None when it is not a YAML mapping."""
+    return parse_proxy_config(annotations.get(PROXY_CONFIG, ""))
 
-    A pod that only says inject=false is inside: the policy may override that.
-    """
-    if any(container.name == "istio-proxy" for container in pod.containers()):
+
+def parse_proxy_config(text: str) -> dict[str, Any] | None:
+    """The ProxyConfig that a YAML text holds, or None when it is not a mapping."""
+    try:
+        config = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date such as 2026-13-40
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def outside(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
+    """Why Istio would not inject whatever we do, or None where there is something to decide."""
+    if STATUS in pod.annotations:
         return Reason.ALREADY_INJECTED
     if pod.spec.host_network:
         return Reason.HOST_NETWORK
-    injection = namespace_labels.get(NAMESPACE_INJECTION)
-    if injection == "disabled":
-        return Reason.NAMESPACE_DISABLED
-    if pod.labels.get(DATAPLANE_MODE) == "ambient":
-        return Reason.AMBIENT
-    if injection == "enabled" or namespace_labels.get(REVISION):
+    if namespace in _SYSTEM_NAMESPACES:
+        return Reason.SYSTEM_NAMESPACE
+    if (injection := namespace_labels.get(NAMESPACE_INJECTION)) is not None:
+        return None if injection == "enabled" else Reason.NAMESPACE_DISABLED
+    if namespace_labels.get(REVISION) or pod.labels.get(REVISION) or pod.labels.get(INJECT) == "true":
         return None
-    chosen = pod.labels.get(INJECT)
-    if chosen == "true" or (chosen != "false" and pod.labels.get(REVISION)):
-        return None
-    if namespace_labels.get(DATAPLANE_MODE) == "ambient":
+    if "ambient" in {namespace_labels.get(DATAPLANE_MODE), pod.labels.get(DATAPLANE_MODE)}:
         return Reason.AMBIENT
     return Reason.NOT_IN_MESH

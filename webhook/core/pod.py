@@ -157,8 +157,8 @@ class PodSpec(Struct, frozen=True, rename="camel"):
 class Pod(Struct, frozen=True):
     """A Pod, or a workload's pod template with its owner filled in."""
 
-    metadata: ObjectMeta = ObjectMeta()
-    spec: PodSpec = PodSpec()
+    metadata: ObjectMeta
+    spec: PodSpec
 
     @property
     def labels(self) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""From a decision to the JSON Patch (RFC 6902) that carries it out.
+
+The operations are built from what is meant, not by comparing two pods: nothing that the decision does not speak of
+can change. A pod that is already as wanted gives no operations, so a second review of a patched pod is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from webhook.core import mesh
+from webhook.core.decision import Action, Decision, Mode, Reason
+from webhook.core.pod import Pod
+
+DECISION = "sidecar-policy.dev/decision"
+RULE = "sidecar-policy.dev/rule"
+REASON = "sidecar-policy.dev/reason"
+HOLD = "holdApplicationUntilProxyStarts"
+
+Operation = dict[str, Any]
+
+_DECIDED = frozenset({Reason.RULE, Reason.DEFAULT})
+
+
+def patch(pod: Pod, decision: Decision) -> list[Operation]:
+    """The operations that carry out a decision on a pod.
+
+    Args:
+        pod: The pod as it came.
+        decision: What to do with it.
+
+    Returns:
+        JSON Patch operations; empty when there is nothing to change, and always in audit mode.
+    """
+    if decision.mode is Mode.AUDIT or decision.reason not in _DECIDED:
+        return []
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    if decision.action is Action.SKIP:
+        labels[mesh.INJECT] = "false"
+    if decision.action is Action.INJECT:
+        labels[mesh.INJECT] = "true"
+    if decision.action is Action.BYPASS and decision.ports:
+        annotations |= _excluded_ports(pod.annotations, decision.ports)
+    if decision.hold and decision.action is not Action.SKIP:
+        annotations |= _held(pod.annotations)
+    if decision.rule is not None or decision.action is not Action.INHERIT:
+        annotations |= _provenance(decision)
+    return [
+        *_merge("/metadata/labels", pod.metadata.labels, labels),
+        *_merge("/metadata/annotations", pod.metadata.annotations, annotations),
+    ]
+
+
+def _provenance(decision: Decision) -> dict[str, str]:
+    said = {DECISION: decision.action.value, REASON: "; ".join(decision.matched) or decision.reason.sentence}
+    return said if decision.rule is None else said | {RULE: decision.rule}
+
+
+def _excluded_ports(annotations: Mapping[str, str], ports: tuple[int, ...]) -> dict[str, str]:
+    """The author's list with ours after it. What the author wrote stays as it is, ranges and "*" included."""
+    present = annotations.get(mesh.EXCLUDE_OUTBOUND_PORTS, "")
+    listed = [item.strip() for item in present.split(",") if item.strip()]
+    missing = [] if "*" in listed else [str(port) for port in ports if str(port) not in listed]
+    return {mesh.EXCLUDE_OUTBOUND_PORTS: ",".join([*listed, *missing])} if missing else {}
+
+
+def _held(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The author's proxy configuration with hold added, unless it says something about hold itself.
+
+    One line is added to a block mapping, so that comments and spellings stay; only where that does not parse to
+    what is meant (a JSON object, an indented mapping) is the whole written anew.
+    """
+    config = mesh.proxy_config(annotations)
+    if config is None or HOLD in config:
+        return {}
+    wanted = config | {HOLD: True}
+    text = f"{annotations.get(mesh.PROXY_CONFIG, '').rstrip()}\n{HOLD}: true".lstrip("\n")
+    if mesh.parse_proxy_config(text) != wanted:
+        text = yaml.safe_dump(wanted, sort_keys=False).rstrip()
+    return {mesh.PROXY_CONFIG: text}
+
+
+def _merge(path: str, present: Mapping[str, str] | None, wanted: Mapping[str, str]) -> list[Operation]:
+    """Operations that make `wanted` part of the map at `path`: the missing parent in one piece, else key by key."""
+    if not wanted:
+        return []
+    if present is None:
+        return [{"op": "add", "path": path, "value": dict(wanted)}]
+    return [
+        {"op": "add" if key not in present else "replace", "path": f"{path}/{_escape(key)}", "value": value}
+        for key, value in wanted.items()
+        if present.get(key) != value
+    ]
+
+
+def _escape(key: str) -> str:
+    """A key as one reference token of a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

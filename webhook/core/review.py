@@ -1,0 +1,221 @@
+"""AdmissionReview v1: from the bytes of a request to what is asked, and from an answer back to bytes.
+
+Only what a decision reads is decoded, and the object itself stays bytes until somebody asks for it, as a Pod or as a
+plain dict. No message made here repeats a value of the request.
+
+Source: Kubernetes "Dynamic Admission Control" and admission.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from webhook.core.pod import Pod
+
+API_VERSION: Final = "admission.k8s.io/v1"
+KIND: Final = "AdmissionReview"
+MAX_WARNING: Final = 256
+"""Characters in one warning; the API server may cut longer ones."""
+MAX_WARNINGS: Final = 4096
+"""Characters in all warnings of an answer; the API server drops what is beyond."""
+
+
+class UnreadableReviewError(ValueError):
+    """The body is no AdmissionReview that can be answered. Its text is for the operator and holds no value."""
+
+
+class UnreadableObjectError(ValueError):
+    """The object is no Pod. Its text names the field and what is wrong there, never the value."""
+
+
+class GroupVersionKind(Struct, frozen=True):
+    """What kind of object a request is about."""
+
+    group: str = ""
+    version: str = ""
+    kind: str = ""
+
+
+class AdmissionRequest(Struct, frozen=True, rename="camel"):
+    """The part of an admission request that decisions look at.
+
+    Attributes:
+        uid: Identifies the request; the answer repeats it.
+        kind: What kind the object is.
+        operation: CREATE, UPDATE, DELETE or CONNECT.
+        namespace: Where the object is to be created.
+        name: The object's name; often empty at CREATE, when the API server makes it up later.
+        sub_resource: As "ephemeralcontainers"; empty for the object itself.
+        dry_run: Whether nothing will be stored.
+        object: The object in JSON, not decoded.
+    """
+
+    uid: str = ""
+    kind: GroupVersionKind = GroupVersionKind()
+    operation: str = ""
+    namespace: str = ""
+    name: str = ""
+    sub_resource: str = ""
+    dry_run: bool | None = None
+    object: Raw = Raw(b"null")
+
+    @property
+    def has_object(self) -> bool:
+        """Whether there is an object at all; a DELETE has none."""
+        return bytes(self.object) != b"null"
+
+    def pod(self) -> Pod:
+        """The object as a Pod.
+
+        Raises:
+            UnreadableObjectError: A field of it has another type than the API gives it.
+        """
+        try:
+            return _POD.decode(self.object)
+        except msgspec.ValidationError as error:
+            raise UnreadableObjectError(_type_error(str(error))) from None
+        except (ValueError, RecursionError):
+            raise UnreadableObjectError("the object is not valid JSON in UTF-8, or nested too deeply") from None
+
+    def document(self) -> dict[str, Any]:
+        """The object as a plain dict, decoded anew at each call."""
+        document: dict[str, Any] = msgspec.json.decode(self.object, type=dict)
+        return document
+
+
+class _Review(Struct, frozen=True, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    request: AdmissionRequest | None = None
+
+
+class Denial(Struct, frozen=True):
+    """The `status` of an answer that does not allow the object: a metav1.Status."""
+
+    message: str
+    code: int = 500
+    reason: str = "InternalError"
+    status: str = "Failure"
+
+
+class _Response(Struct, frozen=True, rename="camel"):
+    uid: str
+    allowed: bool
+    status: Denial | UnsetType = UNSET
+    patch: str | UnsetType = UNSET
+    patch_type: str | UnsetType = UNSET
+    audit_annotations: Mapping[str, str] | UnsetType = UNSET
+    warnings: Sequence[str] | UnsetType = UNSET
+
+
+class _Answer(Struct, frozen=True, rename="camel"):
+    response: _Response
+    api_version: str = API_VERSION
+    kind: str = KIND
+
+
+_REVIEW = msgspec.json.Decoder(_Review)
+_POD = msgspec.json.Decoder(Pod)
+_ENCODER = msgspec.json.Encoder()
+
+
+def parse(body: bytes | bytearray) -> AdmissionRequest:
+    """Read an AdmissionReview.
+
+    Args:
+        body: The body of the HTTP request.
+
+    Returns:
+        The request in it.
+
+    Raises:
+        UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid.
+    """
+    try:
+        review = _REVIEW.decode(body)
+    except msgspec.ValidationError as error:
+        raise UnreadableReviewError(f"not an AdmissionReview: {_type_error(str(error))}") from None
+    except (ValueError, RecursionError):
+        raise UnreadableReviewError("the body is not complete, valid JSON in UTF-8, or nested too deeply") from None
+    if review.kind != KIND:
+        raise UnreadableReviewError(f"kind is not {KIND}")
+    if review.api_version != API_VERSION:
+        raise UnreadableReviewError(
+            f"apiVersion is not {API_VERSION}: set admissionReviewVersions: [v1] in the webhook configuration"
+        )
+    if review.request is None:
+        raise UnreadableReviewError("the AdmissionReview has no request")
+    if not review.request.uid:
+        raise UnreadableReviewError("request.uid is empty, so an answer could not be matched to it")
+    return review.request
+
+
+def answer(
+    uid: str,
+    *,
+    patch: Sequence[Mapping[str, Any]] = (),
+    warnings: Sequence[str] = (),
+    audit_annotations: Mapping[str, str] | None = None,
+    denial: Denial | None = None,
+) -> bytes:
+    """Write the AdmissionReview that answers a request.
+
+    Args:
+        uid: The request's uid.
+        patch: JSON Patch operations; without any, the answer has neither patch nor patchType.
+        warnings: Shown to whoever creates the object; cut and cleaned to what an HTTP header carries.
+        audit_annotations: For the API server's audit log, which puts the webhook's name before each key.
+        denial: Given when the object is not allowed.
+
+    Returns:
+        The body of the HTTP response.
+    """
+    cleaned = fit_warnings(warnings) if warnings else ()
+    response = _Response(
+        uid=uid,
+        allowed=denial is None,
+        status=UNSET if denial is None else denial,
+        patch=b64encode(_ENCODER.encode(patch)).decode() if patch else UNSET,
+        patch_type="JSONPatch" if patch else UNSET,
+        audit_annotations=audit_annotations or UNSET,
+        warnings=cleaned or UNSET,
+    )
+    return _ENCODER.encode(_Answer(response))
+
+
+def fit_warnings(warnings: Sequence[str]) -> list[str]:
+    """Warnings as the API server passes them on: one line each, no control characters, not too long, not too many."""
+    fitted: list[str] = []
+    left = MAX_WARNINGS
+    for warning in warnings:
+        line = " ".join("".join(c if c.isprintable() else " " for c in warning).split())
+        if len(line) > MAX_WARNING:
+            line = line[: MAX_WARNING - 1] + "…"
+        left -= len(line)
+        if left < 0:
+            break
+        if line:
+            fitted.append(line)
+    return fitted
+
+
+# What msgspec says of a type error: names of types and the path, with map keys already left out. Anything else that
+# it may say could hold a value and is not passed on.
+_TYPE_ERROR = re.compile(
+    r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|(?:Integer value|Number) out of range)(?: - at `(?P<path>[^`]+)`)?"
+)
+
+
+def _type_error(said: str) -> str:
+    found = _TYPE_ERROR.fullmatch(said)
+    if found is None:
+        return "a field has the wrong type"
+    path = (found["path"] or "the object").removeprefix("$.")
+    what = found["what"].replace("`", "")
+    return f"{path}: {what[0].lower()}{what[1:]}"
