@@ -31,10 +31,10 @@ def issue(
     Exit codes: 0 written; 1 files are there and --force is not given; 2 a name or address is none; 3 the directory
     cannot be written.
     """
-    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - see webhook.cli: the help must be fast
+    from datetime import UTC, datetime, timedelta
 
-    from certs import files  # noqa: PLC0415
-    from certs.issue import AUTHORITY_LIFETIME, CertificateError, issue_authority, issue_serving  # noqa: PLC0415
+    from certs import files
+    from certs.issue import AUTHORITY_LIFETIME, CertificateError, issue_authority, issue_serving
 
     if (there := files.present(out)) and not force:
         typer.echo(f"error: {', '.join(map(str, there))}: already there; --force replaces", err=True)
