@@ -1,17 +1,159 @@
-"""The catalog of backends."""
+"""The catalog of backends: what the YAML file says, indexed for the questions that detection asks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import TypeVar
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from webhook.detection.words import words
+
+_Key = TypeVar("_Key", int, str)
 
 
-@dataclass(frozen=True, slots=True)
+class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """One backend as the catalog describes it; the fields are explained at the head of catalog.yaml."""
+
+    ports: tuple[int, ...] = ()
+    weak_ports: tuple[int, ...] = ()
+    schemes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    weak_names: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    http: bool = False
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    kinds: dict[str, Backend]
+    consoles: tuple[int, ...]
+
+
+# After a backend's name these words mean something beside it, which speaks HTTP: a console, an exporter, a registry.
+_BESIDE = frozenset(
+    "exporter exporters ui gui console dashboard management mgmt manager admin commander insight express metrics "
+    "registry rest connect proxyurl operator web http monitoring monitor prometheus apm explorer browser kibana "
+    "dashboards webui".split()
+)
+
+
 class Catalog:
-    """The backends that detection knows."""
+    """The backends that detection knows, indexed.
 
-    kinds: frozenset[str]
+    Attributes:
+        backends: Each kind's description.
+        kinds: The names of all kinds.
+    """
+
+    def __init__(self, backends: Mapping[str, Backend], consoles: Iterable[int] = ()) -> None:
+        self.backends = dict(backends)
+        self.kinds = frozenset(backends)
+        self._consoles = frozenset(consoles)
+        self._by_scheme = _index((kind, backend.schemes) for kind, backend in backends.items())
+        self._by_port = _index((kind, backend.ports) for kind, backend in backends.items())
+        programs = _index(
+            (kind, ("".join(words(name)) for name in backend.clients)) for kind, backend in backends.items()
+        )
+        self._by_name = programs | _index((kind, backend.names) for kind, backend in backends.items())
+        self._by_weak_name = _index((kind, backend.weak_names) for kind, backend in backends.items())
+        self._by_image = _index((kind, backend.images) for kind, backend in backends.items())
+        self._by_server = _index((kind, backend.servers) for kind, backend in backends.items())
+        self._by_client = _index((kind, backend.clients) for kind, backend in backends.items())
+        phrases = _index((kind, backend.keys) for kind, backend in backends.items())
+        self._by_phrase = {tuple(phrase.split()): kind for phrase, kind in phrases.items()}
 
     @classmethod
     def default(cls) -> Catalog:
         """The catalog shipped in the package."""
-        return cls(frozenset("rabbitmq redis mssql postgresql mysql mongodb kafka nats".split()))
+        return _packaged()
+
+    def of_scheme(self, scheme: str) -> str | None:
+        """The kind of a URL scheme: "jdbc:" and driver suffixes ("postgresql+asyncpg") do not count."""
+        scheme = scheme.removeprefix("jdbc:").removeprefix("r2dbc:").removeprefix("odbc:")
+        base = scheme.partition("+")[0].partition(":")[0]
+        return self._by_scheme.get(scheme) or self._by_scheme.get(base)
+
+    def of_port(self, port: int | None) -> str | None:
+        """The kind that a well-known port means by itself."""
+        return None if port is None else self._by_port.get(port)
+
+    def of_image(self, image: str) -> str | None:
+        """The kind that a server image runs, from its repository's last one or two parts."""
+        parts = image.partition("@")[0].lower().split("/")
+        parts[-1] = parts[-1].partition(":")[0]
+        pair = "/".join(parts[-2:])
+        base = parts[-1].removesuffix("-photon").removesuffix("-alpine")
+        return self._by_image.get(pair) or self._by_image.get(base)
+
+    def of_server(self, program: str) -> str | None:
+        """The kind that a program is the server of."""
+        return self._by_server.get(program)
+
+    def of_client(self, program: str) -> str | None:
+        """The kind that a program connects to."""
+        return self._by_client.get(program)
+
+    def speaks_http(self, kind: str) -> bool:
+        """Whether an http:// URL may lead to this kind."""
+        return self.backends[kind].http
+
+    def uses_port(self, kind: str, port: int) -> bool:
+        """Whether the port is one of the kind's own, well-known or not."""
+        return port in self.backends[kind].ports or port in self.backends[kind].weak_ports
+
+    def default_port(self, kind: str) -> int | None:
+        """The port that a client dials when none is given."""
+        ports = self.backends[kind].ports or self.backends[kind].weak_ports
+        return ports[0] if ports else None
+
+    def named(self, tokens: tuple[str, ...], *, host: bool = False) -> str | None:
+        """The kind that words name; of several the last, which is the nearest to what the words are about.
+
+        Args:
+            tokens: Lower-case words, as `words` gives them.
+            host: Also take names that mean the kind only where a host is meant ("mail host").
+        """
+        found = None
+        for start in range(len(tokens)):
+            for end in range(min(start + 3, len(tokens)), start, -1):
+                kind = self._of_words(tokens[start:end], host=host)
+                if kind is not None:
+                    beside = end < len(tokens) and tokens[end] in _BESIDE and not self.speaks_http(kind)
+                    found = found if beside else kind
+                    break
+        return found
+
+    def is_name(self, tokens: tuple[str, ...]) -> bool:
+        """Whether the words together are one backend's name and nothing else."""
+        return 0 < len(tokens) <= 3 and "".join(tokens) in self._by_name
+
+    def is_console(self, port: int) -> bool:
+        """Whether the port is one that consoles and exporters of backends listen on, over HTTP."""
+        return port in self._consoles
+
+    def _of_words(self, tokens: tuple[str, ...], *, host: bool) -> str | None:
+        joined = "".join(tokens)
+        kind = self._by_phrase.get(tokens) or self._by_name.get(joined)
+        return kind or (self._by_weak_name.get(joined) if host else None)
+
+    def of_text(self, text: str) -> str | None:
+        """The kind that a word such as a driver's or provider's name means ("org.postgresql.Driver", "pgsql")."""
+        return self.named(words(text))
+
+
+def _index(entries: Iterable[tuple[str, Iterable[_Key]]]) -> dict[_Key, str]:
+    return {key: kind for kind, keys in entries for key in keys}
+
+
+@cache
+def _packaged() -> Catalog:
+    text = resources.files(__package__).joinpath("catalog.yaml").read_text(encoding="utf-8")
+    file = msgspec.convert(yaml.safe_load(text), _File)
+    return Catalog(file.kinds, file.consoles)

@@ -1,15 +1,57 @@
-"""What one value says, without the value: its shape."""
+"""What a ConfigMap key, a Secret key or an environment variable says: as one value, and as a file if it is one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.detection.commands import read_command
+from webhook.detection.files import read_file
+from webhook.detection.lines import Line
+from webhook.detection.values import UNREADABLE, Form, Value, read_value
+from webhook.detection.words import Role, role, words
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Placeholder."""
+    """The shape of one key's text; the text itself is not kept.
+
+    Attributes:
+        value: What it says when an environment variable takes it as its value.
+        lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
+    """
+
+    value: Value
+    lines: tuple[Line, ...] = ()
 
 
-def read(text: str) -> Content:
-    """Reduce a value to what it says."""
-    return Content()
+UNREADABLE_CONTENT = Content(UNREADABLE)
+
+
+def read_content(key: str, text: str) -> Content:
+    """Reduce the text of a key to what it says.
+
+    Args:
+        key: The key's name. Where it names a credential, nothing is kept but the hosts of connection strings.
+        text: The text, of any length; beyond a megabyte (more than a ConfigMap can hold) it is not read.
+
+    Returns:
+        The shape.
+    """
+    text = text[:_LONGEST]
+    if role(words(key)) is Role.CREDENTIAL:
+        return Content(without_words(read_value(text)))
+    if text.startswith("-") and "=" in text:
+        return Content(Value(), read_command(text.split()))
+    if "\n" in text.strip() or text.lstrip()[:1] in _OPENING:
+        return Content(Value(), read_file(text))
+    return Content(read_value(text))
+
+
+def without_words(value: Value) -> Value:
+    """The value without anything that could be a credential by itself."""
+    return Value(tuple(mention for mention in value.mentions if mention.form in _STRUCTURED))
+
+
+_LONGEST = 1_000_000
+_OPENING = frozenset("{[<")
+_STRUCTURED = frozenset({Form.URL, Form.ADO, Form.LIBPQ, Form.GO_DSN, Form.TNS, Form.REDIS})

@@ -1,0 +1,184 @@
+"""A configuration file -> its settings, each with the path of keys that leads to it.
+
+YAML and JSON are parsed as such. Everything else, and YAML that does not parse because it is still a template, is read
+line by line: `key = value` in all its spellings, INI and TOML sections, and nesting by indentation, which Python,
+JavaScript, HCL and pretty-printed JSON share. Comments say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from webhook.detection.commands import read_script
+from webhook.detection.lines import Line, setting
+from webhook.detection.references import normalised
+from webhook.detection.values import Value, read_value
+
+_MOST_LINES = 20_000
+_MOST_YAML = 200_000
+_LONGEST_LINE = 20_000
+_DEEPEST = 30
+
+
+def read_file(text: str) -> tuple[Line, ...]:
+    """The settings of a file of any format.
+
+    Args:
+        text: The whole file.
+
+    Returns:
+        Its settings in order; lines that say nothing are left out.
+    """
+    if text.startswith("#!"):
+        return read_script(text)
+    settings = _parsed(text)
+    lines = _structured(settings) if settings is not None else _by_line(text)
+    return tuple(line for line in lines if _says_something(line.value))
+
+
+def _says_something(value: Value) -> bool:
+    return bool(value.mentions) or value.switch is not None or bool(value.word)
+
+
+def _parsed(text: str) -> list[object] | None:
+    """The documents of a YAML or JSON text, or None when it is something else."""
+    if len(text) > _MOST_YAML:
+        return None
+    try:
+        documents = list(yaml.load_all(text, Loader=_LOADER))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    found: list[object] = [document for document in documents if isinstance(document, dict | list)]
+    return found or None
+
+
+def _structured(documents: list[object]) -> Iterator[Line]:
+    budget = [_MOST_LINES]
+    for document in documents:
+        yield from _walk((), document, budget)
+
+
+def _walk(path: tuple[str, ...], node: object, budget: list[int]) -> Iterator[Line]:
+    """Every scalar below a node. The budget bounds documents whose aliases would unfold without end."""
+    budget[0] -= 1
+    if budget[0] < 0 or len(path) > _DEEPEST:
+        return
+    if isinstance(node, dict):
+        named = node.get("name") or node.get("key")
+        for key, child in node.items():
+            if key == "value" and isinstance(named, str):
+                yield from _walk((*path, named), child, budget)
+            else:
+                yield from _walk((*path, str(key)), child, budget)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _walk(path, child, budget)
+    elif isinstance(node, str) and "\n" in node.strip():
+        yield from (Line((*path, *line.path), line.value) for line in _by_line(node))
+    elif isinstance(node, str | int | float):
+        yield setting(path, str(node).lower() if isinstance(node, bool) else str(node))
+    elif node is None:
+        yield Line(path, read_value(""))
+
+
+_COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s|<!--|REM\s|\{\{[-\s]*/\*)")
+_TRAILING_COMMENT = re.compile(r"\s+(?:#|//)\s.*$")
+_SECTION = re.compile(r"\s*\[+\s*(?P<name>[^\[\]=]{1,200}?)\s*\]+\s*$")
+_KEY = re.compile(
+    r"""\s*(?:-\s+)?(?:export\s+|set\s+|const\s+|let\s+|var\s+|define\(\s*|ENV\s+)?
+    (?P<key>"[^"\n]{1,200}"|'[^'\n]{1,200}'|[A-Za-z_$][\w.$-]{0,200}(?:\[['"\w.-]{1,200}\])*|\d{1,4})
+    \s*(?P<sign>=>|:=|=|:(?!//)|,(?=\s*['"])|\s(?=['"])|(?=\{\s*$))\s*(?P<rest>.*)$""",
+    re.VERBOSE,
+)
+_XML = re.compile(r"\s*<(?P<key>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000})?>(?P<rest>[^<>]{1,1000})</")
+_XML_PAIR = re.compile(
+    r"""(?:name|key)\s*=\s*["'](?P<key>[^"']{1,200})["'][^<>]{0,400}?value\s*=\s*["'](?P<rest>[^"']{0,1000})["']"""
+)
+_ENVIRONMENT = re.compile(
+    r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
+    \s*[\[(.]\s*['"]?(?P<name>[A-Za-z_]\w{0,120})['"]?\s*[\])]?\s*
+    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
+    re.VERBOSE,
+)
+_STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
+
+
+def _by_line(text: str) -> Iterator[Line]:
+    section: tuple[str, ...] = ()
+    nesting: list[tuple[int, str]] = []
+    for raw in text.splitlines()[:_MOST_LINES]:
+        line = raw[:_LONGEST_LINE].expandtabs(4)
+        if not line.strip() or _COMMENT.match(line):
+            continue
+        if header := _SECTION.match(line):
+            section, nesting = tuple(header["name"].strip("\"'").split(".")), []
+            continue
+        indent = len(line) - len(line.lstrip(" -"))
+        while nesting and nesting[-1][0] >= indent:
+            nesting.pop()
+        above = (*section, *(key for _, key in nesting))
+        yield from _line(above, line, nesting, indent)
+
+
+def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Line]:
+    line = _TRAILING_COMMENT.sub("", line)
+    pair = _KEY.match(line) or _XML_PAIR.search(line) or _XML.match(line)
+    if pair is None:
+        yield from (Line(above, read_value(item)) for item in _items(line))
+        return
+    key = re.sub(r"[\"'\[\]]+", ".", pair["key"]).strip(".")
+    path = (*above, key)
+    rest = pair["rest"].strip().rstrip(",;")
+    if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
+        nesting.append((indent, key))
+        return
+    if rest.startswith(("{", "[", "(")) and (inline := _inline(path, rest)):
+        yield from inline
+        return
+    yield setting(path, _expression(rest))
+
+
+_OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
+
+
+def _expression(text: str) -> str:
+    """A right-hand side as the value it has: a read of the environment becomes a reference with its default."""
+    if call := _ENVIRONMENT.search(text):
+        default = (call["default"] or "").strip("\"'")
+        return "${" + call["name"] + (":-" + default if default else "") + "}"
+    text = normalised(text)
+    strings = _STRINGS.match(text)
+    return (strings[1] or strings[2]) if strings else text.rstrip(")")
+
+
+def _inline(path: tuple[str, ...], text: str) -> list[Line]:
+    documents = _parsed(text)
+    if documents:
+        return list(_structured_at(path, documents))
+    return [Line(path, read_value(item)) for item in _items(text)]
+
+
+def _structured_at(path: tuple[str, ...], documents: list[object]) -> Iterator[Line]:
+    for line in _structured(documents):
+        yield Line((*path, *line.path), line.value)
+
+
+def _items(text: str) -> list[str]:
+    """The values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs alone."""
+    if found := [first or second for first, second in _STRINGS.findall(text)]:
+        return found
+    bare = text.strip().removeprefix("- ").rstrip(",;")
+    return [bare] if "://" in bare or re.fullmatch(r"[\w.$(){}-]+:\d{2,5}", bare) else []
+
+
+class _LOADER(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is optional in PyYAML
+    """Safe YAML, with dates and exotic numbers left as the strings they were."""
+
+
+_LOADER.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

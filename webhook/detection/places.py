@@ -1,0 +1,83 @@
+"""A host name as a pod sees it -> the Service it leads to, or that it leads to the pod itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from webhook.core.pod import Pod
+from webhook.core.surroundings import Service, Surroundings
+from webhook.detection.catalog import Catalog
+from webhook.detection.words import words
+
+_LOCAL = re.compile(r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost\.localdomain")
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252})|[0-9a-f:.]{2,45}")
+_NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all any enabled disabled example".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a mention leads.
+
+    Attributes:
+        host: The host name as configured, in lower case.
+        port: The TCP port, or None.
+        service: The Service that the host names, or None for hosts that no known Service answers for.
+    """
+
+    host: str
+    port: int | None
+    service: Service | None
+
+    def __str__(self) -> str:
+        """The place for a trail."""
+        port = "" if self.port is None else f":{self.port}"
+        if self.service is None:
+            return f"{self.host}{port}"
+        return f"Service {self.host}{port}"
+
+
+class Places:
+    """Resolves host names for one pod."""
+
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings) -> None:
+        self._pod = pod
+        self._namespace = namespace
+        self._surroundings = surroundings
+
+    def resolve(self, host: str, port: str) -> Place | None:
+        """The place, or None when the host is empty, the pod itself, or no host at all."""
+        host = host.lower().rstrip(".")
+        if host.count(":") == 1:
+            host, _, port = host.partition(":")
+        if not _HOST.fullmatch(host) or host in _NOT_HOSTS or _LOCAL.fullmatch(host):
+            return None
+        service = self._service(host)
+        if service is not None and service.namespace == self._namespace and service.selects(self._pod.labels):
+            return None
+        number = int(port) if port.isdigit() and 0 < int(port) < 65536 else None
+        return Place(host, number, service)
+
+    def _service(self, host: str) -> Service | None:
+        """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
+        labels = host.split(".")
+        for start in range(min(2, len(labels))):
+            name, rest = labels[start], labels[start + 1 :]
+            if not rest:
+                namespace = self._namespace
+            elif len(rest) == 1 or rest[1] == "svc":
+                namespace = rest[0]
+            else:
+                continue
+            if found := self._surroundings.service(namespace, name):
+                return found
+        return None
+
+
+def named_in(host: str, catalog: Catalog) -> str | None:
+    """The kind that a host name names; of cluster names only the Service's part counts, not its namespace."""
+    labels = host.split(".")
+    inside = len(labels) <= 2 or "svc" in labels
+    return catalog.named(
+        tuple(word for label in (labels[:1] if inside else labels) for word in words(label)), host=True
+    )

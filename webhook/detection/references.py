@@ -1,0 +1,39 @@
+"""References to variables inside values: $(NAME), ${NAME}, ${NAME:-default}, ${NAME:default}, $NAME.
+
+Kubernetes expands $(NAME) in env values, commands and arguments; shells and frameworks such as Spring expand the
+others. All are written ${NAME} or ${NAME:-default} after `normalised`, and expanded only when a whole pod is at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,120}"
+REFERENCE = rf"\$\{{{NAME}(?::-[A-Za-z0-9_.:-]{{0,120}})?\}}"
+_KUBERNETES = re.compile(rf"\$\(({NAME})\)")
+_DEFAULT = re.compile(rf"\$\{{({NAME}):-?([^{{}}$]{{0,500}})\}}")
+_SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,120})")
+_NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")
+
+
+def normalised(text: str, *, bare: bool = False) -> str:
+    """The text with its references in one form; `bare` also takes $NAME."""
+    if "$" not in text:
+        return text
+    text = _KUBERNETES.sub(r"${\1}", text)
+    text = _DEFAULT.sub(r"${\1:-\2}", text)
+    return _SHELL.sub(r"${\1}", text) if bare else text
+
+
+def default_of(text: str) -> tuple[str, str] | None:
+    """Variable and default of a text that is one reference and nothing else, or None."""
+    whole = _NORMAL.fullmatch(text)
+    return (whole[1], whole[2]) if whole and whole[2] else None
+
+
+def expand(text: str, value_of: Callable[[str], str]) -> str:
+    """The text with every reference replaced by the variable's value, else its default, else nothing."""
+    if "$" not in text:
+        return text
+    return _NORMAL.sub(lambda reference: value_of(reference[1]) or reference[2] or "", text)

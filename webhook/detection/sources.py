@@ -1,0 +1,187 @@
+"""Where a pod keeps its configuration: environment, arguments and mounted files, each with its trail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from webhook.core.mesh import is_istio_container
+from webhook.core.pod import Container, EnvVar, KeyToPath, Pod, Volume, VolumeMount
+from webhook.core.surroundings import Surroundings
+from webhook.detection.commands import read_command
+from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content
+from webhook.detection.values import Value
+from webhook.detection.words import Role, role, words
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting of a container.
+
+    Attributes:
+        path: The keys that lead to it, outermost first.
+        tokens: The same as lower-case words.
+        value: What it says.
+        trail: Where it stands, for people: "env NAME ← ConfigMap cfg/key".
+        in_file: Whether it comes from a mounted file.
+    """
+
+    path: tuple[str, ...]
+    tokens: tuple[str, ...]
+    value: Value
+    trail: str
+    in_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """All settings of one container, which may refer to each other.
+
+    Attributes:
+        entries: The settings.
+        variables: Each environment variable that is a single word or number, for references to it.
+        defined: The names of all variables that have a value, single word or not.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    defined: set[str] = field(default_factory=set)
+
+
+class Sources:
+    """Reads the configuration of one pod.
+
+    Attributes:
+        unknown: What could not be read, as sentences; filled by `scopes`.
+    """
+
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings) -> None:
+        self.unknown: list[str] = []
+        self._pod = pod
+        self._namespace = namespace
+        self._surroundings = surroundings
+        self._volumes = {volume.name: volume for volume in pod.spec.volumes or ()}
+
+    def scopes(self) -> Iterator[Scope]:
+        """The settings of every container that is the application's, init containers included."""
+        for container in self._pod.containers():
+            if not is_istio_container(container):
+                yield self._scope(container)
+
+    def _scope(self, container: Container) -> Scope:
+        scope = Scope()
+        for name, (content, trail) in self._environment(container).items():
+            _add(scope, (name,), content, trail)
+            scope.variables[name] = content.value.word
+            if content.value.switch is not False or content.value.word:
+                scope.defined.add(name)
+        for line in read_command([*(container.command or ()), *(container.args or ())]):
+            trail = f"args {'.'.join(line.path)}" if line.path else "args"
+            scope.entries.append(Entry(line.path, _tokens(line.path), line.value, trail))
+            if len(line.path) == 1:
+                scope.variables.setdefault(line.path[0], line.value.word)
+        for content, trail, name in self._files(container):
+            for line in content.lines or ():
+                inner = ".".join(line.path)
+                scope.entries.append(
+                    Entry(
+                        line.path, _tokens(line.path), line.value, f"{trail}: {inner}" if inner else trail, in_file=True
+                    )
+                )
+            if not content.lines:
+                scope.entries.append(Entry((name,), _tokens((name,)), content.value, trail, in_file=True))
+        return scope
+
+    def _environment(self, container: Container) -> dict[str, tuple[Content, str]]:
+        """Every variable with its trail. As in Kubernetes `env` wins over `envFrom`, and the later over the earlier."""
+        environment: dict[str, tuple[Content, str]] = {}
+        for source in container.env_from or ():
+            for reference, kind in ((source.config_map_ref, "ConfigMap"), (source.secret_ref, "Secret")):
+                if reference is None:
+                    continue
+                for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
+                    name = (source.prefix or "") + key
+                    environment[name] = (content, f"env {name} ← {kind} {reference.name}/{key}")
+        for variable in container.env or ():
+            if variable.value is not None:
+                environment[variable.name] = (read_content(variable.name, variable.value), f"env {variable.name}")
+            elif referred := self._referred(variable):
+                environment[variable.name] = referred
+        return environment
+
+    def _referred(self, variable: EnvVar) -> tuple[Content, str] | None:
+        if variable.value_from is None:
+            return None
+        config_map, secret = variable.value_from.config_map_key_ref, variable.value_from.secret_key_ref
+        reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
+        if reference is None:
+            return None
+        trail = f"env {variable.name} ← {kind} {reference.name}/{reference.key}"
+        held = self._held(kind, reference.name)
+        if held is None or reference.key not in held:
+            self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
+            return (UNREADABLE_CONTENT, trail) if held is None and not reference.optional else None
+        content = held[reference.key]
+        if role(words(variable.name)) is Role.CREDENTIAL:
+            content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
+        return content, trail
+
+    def _files(self, container: Container) -> Iterator[tuple[Content, str, str]]:
+        for mount in container.volume_mounts or ():
+            if (volume := self._volumes.get(mount.name)) is not None:
+                yield from self._mounted(mount, volume)
+
+    def _mounted(self, mount: VolumeMount, volume: Volume) -> Iterator[tuple[Content, str, str]]:
+        for kind, name, items, optional in _volume_sources(volume):
+            held = self._object(kind, name, f"volume {volume.name}", optional=optional)
+            chosen = {item.key: item.path for item in items} if items is not None else {key: key for key in held}
+            for key, path in chosen.items():
+                if key not in held or not _under(mount.sub_path, path):
+                    continue
+                where = mount.mount_path if mount.sub_path == path else f"{mount.mount_path.rstrip('/')}/{path}"
+                yield held[key], f"file {where} ← {kind} {name}/{key}", path
+
+    def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
+        ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
+        return ask(self._namespace, name)
+
+    def _object(self, kind: str, name: str, where: str, *, optional: bool | None) -> Mapping[str, Content]:
+        held = self._held(kind, name)
+        if held is None:
+            self._not_readable(kind, name, f"{where} ← {kind} {name}", "", optional=optional)
+        return held or {}
+
+    def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
+        if optional or role(words(variable)) is Role.CREDENTIAL:
+            return
+        why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
+        sentence = f"{trail}: {kind} {name} {why}"
+        if sentence not in self.unknown:
+            self.unknown.append(sentence)
+
+
+def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:
+    if (config_map := volume.config_map) is not None:
+        yield "ConfigMap", config_map.name, config_map.items, config_map.optional
+    if (secret := volume.secret) is not None:
+        yield "Secret", secret.secret_name, secret.items, secret.optional
+    for source in (volume.projected.sources or ()) if volume.projected is not None else ():
+        for kind, projected in (("ConfigMap", source.config_map), ("Secret", source.secret)):
+            if projected is not None:
+                yield kind, projected.name, projected.items, projected.optional
+
+
+def _under(sub_path: str | None, path: str) -> bool:
+    return not sub_path or path == sub_path or path.startswith(sub_path.rstrip("/") + "/")
+
+
+def _add(scope: Scope, path: tuple[str, ...], content: Content, trail: str) -> None:
+    if not content.lines:
+        scope.entries.append(Entry(path, _tokens(path), content.value, trail))
+    for line in content.lines:
+        inner = (*path, *line.path)
+        scope.entries.append(Entry(inner, _tokens(inner), line.value, f"{trail}: {'.'.join(line.path)}"))
+
+
+def _tokens(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for part in path for word in words(part))

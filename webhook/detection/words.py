@@ -1,0 +1,119 @@
+"""Keys as words, and what the words say a value is: a location, a port, a switch, a credential.
+
+Everything compares whole words, so POSTGRES_HOST holds no "es host" and ksql is not sql.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+_LOCATION = frozenset(
+    "host hosts hostname hostnames server servers address addresses addr addrs endpoint endpoints url urls uri uris "
+    "dsn connection connections conn service svc broker brokers bootstrap node nodes seed seeds ip ips fqdn location "
+    "datasource jdbc connect quorum primary master leader writer reader replica replicas slave sentinel sentinels "
+    "upstream target targets contactpoints connectionstring connstr connectionuri connectionurl dns bootstrapservers "
+    "brokerlist hostport ensemble instance cluster".split()
+)
+_LOCATION_PAIRS = frozenset(
+    {
+        ("connection", "string"),
+        ("connection", "strings"),
+        ("conn", "string"),
+        ("conn", "str"),
+        ("contact", "points"),
+        ("contact", "point"),
+        ("host", "name"),
+        ("host", "names"),
+        ("server", "name"),
+        ("service", "name"),
+        ("data", "source"),
+        ("broker", "list"),
+        ("data", "sourcename"),
+    }
+)
+_PORT = frozenset({"port", "ports"})
+_PROVIDER = frozenset(
+    "driver type provider engine backend adapter dialect client store storage broker connection kind flavor flavour "
+    "vendor protocol transport platform implementation db database mode driverclassname dbtype".split()
+)
+_SWITCH = frozenset("enabled enable disabled disable use".split())
+_CREDENTIAL = frozenset(
+    "password passwd pass pwd secret secrets token tokens credential credentials passphrase apikey username user users "
+    "login salt signature privatekey".split()
+)
+_CREDENTIAL_PAIRS = frozenset(
+    {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key")}
+)
+# Keys that end in one of these never name a backend's location, whatever comes before.
+_ASIDE = frozenset(
+    "no noproxy advertised listener listeners bind listen heap opts prefix path allowed origins cors callback redirect "
+    "issuer audience whitelist allowlist from sender".split()
+)
+
+
+class Role(Enum):
+    """What kind of thing a key's value is."""
+
+    LOCATION = "location"
+    PORT = "port"
+    PROVIDER = "provider"
+    SWITCH = "switch"
+    CREDENTIAL = "credential"
+    OTHER = "other"
+
+
+def words(text: str) -> tuple[str, ...]:
+    """A key, host or driver name as lower-case words: EventBusConnection and event_bus.connection are the same."""
+    return tuple(word.lower() for word in _WORD.findall(text))
+
+
+def role(tokens: tuple[str, ...]) -> Role:
+    """What the last words of a key say about its value."""
+    tokens = _without_number(tokens)
+    if not tokens:
+        return Role.OTHER
+    if tokens[-1] in _CREDENTIAL or tokens[-2:] in _CREDENTIAL_PAIRS:
+        return Role.CREDENTIAL
+    if tokens[-1] in _PORT:
+        return Role.PORT
+    if tokens[-1] in _SWITCH or tokens[0] in _SWITCH:
+        return Role.SWITCH
+    if tokens[-1] in _LOCATION or tokens[-2:] in _LOCATION_PAIRS:
+        return Role.OTHER if is_aside(tokens) else Role.LOCATION
+    return Role.PROVIDER if tokens[-1] in _PROVIDER else Role.OTHER
+
+
+def is_aside(tokens: tuple[str, ...]) -> bool:
+    """Whether the key is one whose addresses nobody dials: what to listen on, to advertise, to leave out."""
+    return bool(_ASIDE.intersection(tokens))
+
+
+def may_be_provider(tokens: tuple[str, ...]) -> bool:
+    """Whether the value may name a technology: "connection" and "broker" are both locations and choices."""
+    return bool(tokens) and tokens[-1] in _PROVIDER
+
+
+def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """What a key is about: its words without those that only say what its value is (DB_HOST_PORT -> db)."""
+    tokens = _without_number(tokens)
+    while tokens and (
+        tokens[-1] in _LOCATION or tokens[-1] in _PORT or tokens[-1] in _PROVIDER or tokens[-1] == "name"
+    ):
+        if tokens[-2:] in _LOCATION_PAIRS:
+            tokens = tokens[:-1]
+        tokens = tokens[:-1]
+    return tokens
+
+
+def switched(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """What a switch is about: REDIS_ENABLED, ENABLE_REDIS and USE_REDIS all switch "redis"."""
+    return tuple(word for word in tokens if word not in _SWITCH)
+
+
+def _without_number(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    while tokens and tokens[-1].isdigit():
+        tokens = tokens[:-1]
+    return tokens

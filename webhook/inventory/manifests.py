@@ -1,0 +1,292 @@
+"""The surroundings of a pod as manifests give them: YAML or JSON files, directories, standard input."""
+
+from __future__ import annotations
+
+import copy
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import yaml
+
+from webhook.core.mesh import NAMESPACE_INJECTION
+from webhook.core.pod import Pod
+from webhook.core.surroundings import Service
+from webhook.detection.content import Content
+from webhook.inventory.objects import POD_PATHS, Metadata, NamespaceObject, contents_of, service_from
+from webhook.inventory.yamlfile import Document, documents
+from webhook.problem import Problem
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+_IN_MESH = {NAMESPACE_INJECTION: "enabled"}
+
+
+class ManifestError(Exception):
+    """Some input could not be read at all.
+
+    Attributes:
+        problems: What, where, and how to mend it.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestObject:
+    """One object in the order of the input.
+
+    Attributes:
+        document: The object as plain Python values.
+        source: Where it stands, as "file:line".
+        pod_path: The keys that lead to its pod template, () for a Pod, None for objects that make no pods.
+    """
+
+    document: dict[str, Any]
+    source: str
+    pod_path: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """An object that makes pods, with the pod that it would make.
+
+    Attributes:
+        kind: "Deployment", "CronJob", "Pod", …
+        namespace: Its namespace; "default" when the manifest names none.
+        name: Its name.
+        pod: The pod as decoded, its owner filled in.
+        document: The pod as plain Python values.
+        source: Where the object stands, as "file:line".
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    pod: Pod
+    document: dict[str, Any]
+    source: str
+
+
+class Manifests:
+    """A set of manifests as the surroundings of its own workloads.
+
+    Attributes:
+        objects: Every object, in the order of the input.
+        workloads: Those that make pods.
+        problems: Objects that could not be understood and were left out.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[ManifestObject],
+        workloads: Sequence[Workload],
+        problems: Sequence[Problem] = (),
+        *,
+        secrets: bool = False,
+        namespace_labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self.objects = tuple(objects)
+        self.workloads = tuple(workloads)
+        self.problems = list(problems)
+        self._assumed = dict(namespace_labels) if namespace_labels is not None else _IN_MESH
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._services: dict[str, dict[str, Service]] = {}
+        self._config_maps: dict[tuple[str, str], Mapping[str, Content]] = {}
+        self._secrets: dict[tuple[str, str], Mapping[str, Content]] = {}
+        for item in self.objects:
+            try:
+                self._take(item, secrets=secrets)
+            except msgspec.ValidationError as error:
+                file, _, line = item.source.rpartition(":")
+                self.problems.append(_wrong_type(file, int(line), error))
+
+    def _take(self, item: ManifestObject, *, secrets: bool) -> None:
+        kind, document = item.document.get("kind"), item.document
+        if kind not in {"Namespace", "Service", "ConfigMap", "Secret"}:
+            return
+        metadata = msgspec.convert(document, NamespaceObject).metadata
+        namespace = metadata.namespace or "default"
+        if kind == "Namespace":
+            self._namespaces[metadata.name] = (metadata.labels or {}) | {"kubernetes.io/metadata.name": metadata.name}
+        elif kind == "Service":
+            service = service_from(document, namespace, ())
+            images = tuple(self._images(service))
+            self._services.setdefault(namespace, {})[service.name] = service_from(document, namespace, images)
+        elif kind == "ConfigMap":
+            self._config_maps[namespace, metadata.name] = contents_of(document, secret=False)
+        elif secrets:
+            self._secrets[namespace, metadata.name] = contents_of(document, secret=True)
+
+    def _images(self, service: Service) -> Iterator[str]:
+        for workload in self.workloads:
+            if workload.namespace == service.namespace and service.selects(workload.pod.labels):
+                yield from (container.image for container in workload.pod.spec.containers or () if container.image)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, as sentences."""
+        missing = sorted({workload.namespace for workload in self.workloads} - self._namespaces.keys())
+        labels = ", ".join(f"{key}={value}" for key, value in self._assumed.items()) or "no labels"
+        return tuple(
+            f"no Namespace object for '{name}' among the manifests: taken to have {labels}" for name in missing
+        )
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        """The labels of the Namespace object; without one, those that make it part of the mesh."""
+        return self._namespaces.get(namespace, self._assumed)
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        """The Service of that name, or None."""
+        return self._services.get(namespace, {}).get(name)
+
+    def services(self, namespace: str) -> Sequence[Service]:
+        """All Services of a namespace."""
+        return tuple(self._services.get(namespace, {}).values())
+
+    def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
+        """What the keys of a ConfigMap say, or None when there is no such ConfigMap."""
+        return self._config_maps.get((namespace, name))
+
+    def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
+        """What the keys of a Secret say; None when there is none, or Secrets may not be read."""
+        return self._secrets.get((namespace, name))
+
+
+def read(
+    paths: Sequence[str],
+    *,
+    secrets: bool = False,
+    namespace_labels: Mapping[str, str] | None = None,
+    stdin: TextIO | None = None,
+) -> Manifests:
+    """Read manifests.
+
+    Args:
+        paths: Files, directories (searched for *.yaml, *.yml and *.json, in name order), or "-" for standard input.
+        secrets: Read the values of Secrets too; like all values they are reduced to what they say.
+        namespace_labels: The labels of namespaces that have no Namespace object; None puts them in the mesh.
+        stdin: What "-" reads; None means the process's standard input.
+
+    Returns:
+        The manifests. Objects with fields of the wrong type are left out and told in `problems`.
+
+    Raises:
+        ManifestError: A file cannot be read or is not YAML, or no object was found at all.
+    """
+    errors: list[Problem] = []
+    problems: list[Problem] = []
+    objects: list[ManifestObject] = []
+    workloads: list[Workload] = []
+    for file, text in _texts(paths, stdin or sys.stdin, errors):
+        for document in _documents(file, text, errors):
+            for item, path in _objects(file, document, errors):
+                objects.append(item)
+                try:
+                    workloads += _workload(item)
+                except msgspec.ValidationError as error:
+                    problems.append(_wrong_type(file, document.line_of(path + _field(error)), error))
+    if not errors and not objects:
+        errors.append(Problem("error", ", ".join(paths), None, "", "no Kubernetes object found"))
+    if errors:
+        raise ManifestError(errors)
+    return Manifests(objects, workloads, problems, secrets=secrets, namespace_labels=namespace_labels)
+
+
+def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        if path == "-":
+            yield "-", stdin.read()
+            continue
+        found = Path(path)
+        for file in sorted(_files(found)) if found.is_dir() else [found]:
+            try:
+                yield str(file), file.read_text(encoding="utf-8")
+            except OSError as error:
+                errors.append(Problem("error", str(file), None, "", f"cannot be read: {error.strerror}"))
+            except UnicodeDecodeError:
+                errors.append(Problem("error", str(file), None, "", "is not UTF-8 text"))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The manifests below a folder; hidden entries are left out, as the `..data` of a mounted volume is one."""
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(entry)
+        elif entry.suffix in _SUFFIXES:
+            yield entry
+
+
+def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document]:
+    try:
+        yield from documents(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        errors.append(Problem("error", file, line, "", f"not valid YAML: {error.problem or error.context}"))
+    except (yaml.YAMLError, ValueError) as error:
+        errors.append(Problem("error", file, None, "", f"not valid YAML: {type(error).__name__}"))
+    except RecursionError:
+        errors.append(Problem("error", file, None, "", "nested too deeply"))
+
+
+def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
+    content = document.content
+    if not isinstance(content, dict) or not isinstance(content.get("kind"), str) or "apiVersion" not in content:
+        hint = "every manifest has apiVersion and kind"
+        errors.append(Problem("error", file, document.line, "", "not a Kubernetes object", hint))
+        return
+    items = content.get("items")
+    if content["kind"].endswith("List") and isinstance(items, list):
+        for index, item in enumerate(items):
+            path = f"items[{index}]"
+            if isinstance(item, dict):
+                yield _object(item, f"{file}:{document.line_of(path)}"), path
+    else:
+        yield _object(content, f"{file}:{document.line}"), ""
+
+
+def _object(document: dict[str, Any], source: str) -> ManifestObject:
+    return ManifestObject(document, source, POD_PATHS.get(document.get("kind", "")))
+
+
+def _workload(item: ManifestObject) -> Iterator[Workload]:
+    if item.pod_path is None:
+        return
+    kind = item.document["kind"]
+    metadata = msgspec.convert(item.document.get("metadata") or {}, Metadata)
+    namespace = metadata.namespace or "default"
+    template: Any = item.document
+    for key in item.pod_path:
+        template = template.get(key) if isinstance(template, dict) else None
+    document = copy.deepcopy(template) if isinstance(template, dict) else {}
+    document |= {"apiVersion": "v1", "kind": "Pod", "metadata": dict(document.get("metadata") or {})}
+    document.setdefault("spec", {})
+    document["metadata"]["namespace"] = namespace
+    if kind != "Pod":
+        document["metadata"] |= {"generateName": f"{metadata.name}-", "ownerReferences": _owners(kind, metadata.name)}
+    pod = msgspec.convert(document, Pod)
+    yield Workload(kind, namespace, metadata.name, pod, document, item.source)
+
+
+def _owners(kind: str, name: str) -> list[dict[str, str]]:
+    """The owners that the pod will have; for a CronJob the Job in between goes by the CronJob's name."""
+    kinds = ["Job", "CronJob"] if kind == "CronJob" else [kind]
+    return [{"kind": owner, "name": name} for owner in kinds]
+
+
+def _field(error: msgspec.ValidationError) -> str:
+    """The path at the end of msgspec's message, "… - at `$.spec.ports[0].port`", without "$."."""
+    path = re.search(r"`\$\.?(.*)`$", str(error))
+    return "." + path[1] if path else ""
+
+
+def _wrong_type(file: str, line: int, error: msgspec.ValidationError) -> Problem:
+    message = re.sub(r" - at `.*`$", "", str(error))
+    return Problem("error", file, line, _field(error).lstrip("."), message[0].lower() + message[1:])

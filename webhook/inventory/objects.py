@@ -1,0 +1,114 @@
+"""Kubernetes objects as the inventory reads them: the fields it needs, and how they become surroundings.
+
+Manifest files and, later, a live cluster hand over the same plain dicts, so both are reduced here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook.core.surroundings import Service, ServicePort
+from webhook.detection.content import Content, read_content
+
+# Where each kind of workload keeps its pod template; a Pod is its own.
+POD_PATHS: Mapping[str, tuple[str, ...]] = {
+    "Pod": (),
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+
+
+class Metadata(Struct, frozen=True):
+    """The metadata of any object."""
+
+    name: str = ""
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+
+
+class ServicePortObject(Struct, frozen=True, rename="camel"):
+    """One entry of a Service's spec.ports."""
+
+    port: int = 0
+    name: str | None = None
+    target_port: int | str | None = None
+    app_protocol: str | None = None
+
+
+class ServiceSpec(Struct, frozen=True, rename="camel"):
+    """A Service's spec."""
+
+    ports: list[ServicePortObject] | None = None
+    selector: dict[str, str] | None = None
+    external_name: str | None = None
+
+
+class ServiceObject(Struct, frozen=True):
+    """A Service."""
+
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+
+
+class DataObject(Struct, frozen=True, rename="camel"):
+    """A ConfigMap or a Secret; binary data holds no configuration that could be read."""
+
+    metadata: Metadata
+    data: dict[str, str | None] | None = None
+    string_data: dict[str, str | None] | None = None
+
+
+class NamespaceObject(Struct, frozen=True):
+    """A Namespace."""
+
+    metadata: Metadata
+
+
+def service_from(document: Mapping[str, Any], namespace: str, images: tuple[str, ...]) -> Service:
+    """A Service with the images behind it.
+
+    Raises:
+        msgspec.ValidationError: A field has the wrong type; the message ends in its path.
+    """
+    read = msgspec.convert(document, ServiceObject)
+    return Service(
+        namespace=namespace,
+        name=read.metadata.name,
+        ports=tuple(
+            ServicePort(port.port, port.name, port.target_port, port.app_protocol) for port in read.spec.ports or ()
+        ),
+        selector=read.spec.selector,
+        external_name=read.spec.external_name,
+        images=images,
+    )
+
+
+def contents_of(document: Mapping[str, Any], *, secret: bool) -> dict[str, Content]:
+    """What each key of a ConfigMap or Secret says; the values go no further than this function.
+
+    Raises:
+        msgspec.ValidationError: A field has the wrong type; the message ends in its path.
+    """
+    read = msgspec.convert(document, DataObject)
+    texts = {key: _decoded(text or "") if secret else text or "" for key, text in (read.data or {}).items()}
+    texts |= {key: text or "" for key, text in (read.string_data or {}).items()}
+    return {key: read_content(key, text) for key, text in texts.items()}
+
+
+def _decoded(text: str) -> str:
+    """A Secret's value as text; what is not UTF-8 text says nothing."""
+    try:
+        return base64.b64decode(text, validate=False).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return ""
