@@ -26,6 +26,9 @@ MAX_WARNINGS: Final = 4096
 """Characters in all warnings of an answer; the API server drops what is beyond."""
 
 
+_NULL = Raw(b"null")
+
+
 class UnreadableReviewError(ValueError):
     """The body is no AdmissionReview that can be answered. Its text is for the operator and holds no value."""
 
@@ -63,12 +66,12 @@ class AdmissionRequest(Struct, frozen=True, rename="camel"):
     name: str = ""
     sub_resource: str = ""
     dry_run: bool | None = None
-    object: Raw = Raw(b"null")
+    object: Raw = _NULL
 
     @property
     def has_object(self) -> bool:
         """Whether there is an object at all; a DELETE has none."""
-        return bytes(self.object) != b"null"
+        return self.object != _NULL
 
     def pod(self) -> Pod:
         """The object as a Pod.
@@ -208,7 +211,8 @@ def fit_warnings(warnings: Sequence[str]) -> list[str]:
 # What msgspec says of a type error: names of types and the path, with map keys already left out. Anything else that
 # it may say could hold a value and is not passed on.
 _TYPE_ERROR = re.compile(
-    r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|(?:Integer value|Number) out of range)(?: - at `(?P<path>[^`]+)`)?"
+    r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|Object missing required field `\w+`"
+    r"|(?:Integer value|Number) out of range)(?: - at `(?P<path>[^`]+)`)?"
 )
 
 

@@ -1,1 +1,5 @@
-"""The webhook server: HTTPS for the API server, a plain port for probes and monitors."""
+"""The server: AdmissionReviews over TLS, and beside it the plain port for probes, metrics and the policy in force.
+
+`serve` puts the parts together. A request goes through `app` (HTTP), `body` (its bytes), `admission` (the decision)
+and is counted once by `observe`.
+"""

@@ -1,0 +1,248 @@
+import asyncio
+import contextlib
+import http.client
+import io
+import json
+import socket
+import ssl
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from certs import files
+from certs.issue import issue_authority, issue_serving
+from webhook.core.decision import Action, Confidence, Dependency, Mode
+from webhook.core.facts import Facts
+from webhook.core.verdict import Verdict
+from webhook.detection.catalog import Catalog
+from webhook.server.admission import Decider
+from webhook.server.app import create_app
+from webhook.server.http import make_server
+from webhook.server.logs import make_logger
+from webhook.server.metrics import Metrics
+from webhook.server.observe import Observer, watch_loop_lag
+from webhook.server.ports import listen
+from webhook.server.readiness import Health, Readiness
+from webhook.server.service import Listener, Service
+from webhook.server.settings import Limits, LogFormat, LogLevel, OnError
+from webhook.server.status import create_status_app
+from webhook.server.tls import ServingCertificate
+
+POD = {
+    "metadata": {"generateName": "basket-", "labels": {"app": "basket"}},
+    "spec": {"containers": [{"name": "basket", "image": "shop/basket:1"}]},
+}
+
+
+class MeshEverywhere:
+    """Surroundings in which every namespace is in the mesh and holds nothing."""
+
+    def namespace_labels(self, namespace):
+        return {"istio-injection": "enabled"}
+
+    def service(self, namespace, name):
+        return None
+
+    def services(self, namespace):
+        return ()
+
+    def config_map(self, namespace, name):
+        return None
+
+    def secret(self, namespace, name):
+        return None
+
+
+@dataclass
+class SkipBasket:
+    """A policy that skips pods labelled app=basket, warns about app=warned, and breaks on app=broken."""
+
+    version: str = "test/00000001"
+    overrides_explicit: bool = False
+    needs_findings: bool = False
+    min_confidence: Confidence = Confidence.PROBABLE
+
+    def exempts(self, namespace: str) -> bool:
+        return namespace == "exempt"
+
+    def verdict(self, facts: Facts) -> Verdict:
+        app = facts.pod.labels.get("app")
+        if app == "broken":
+            raise RuntimeError(f"CANARY: {facts.document()}")
+        if app == "warned":
+            return Verdict(Action.INHERIT, rule="warn", warnings=("mind\nthe gap",))
+        if app == "audited":
+            return Verdict(Action.SKIP, rule="audited", mode=Mode.AUDIT)
+        if app == "basket":
+            found = Dependency("redis", Confidence.CERTAIN, "basket-data", 6379, "label app")
+            return Verdict(Action.SKIP, rule="basket", dependencies=(found,), matched=("label app",))
+        return Verdict(Action.INHERIT)
+
+
+def make_review(pod: Any = POD, **request: Any) -> dict[str, Any]:
+    kind = {"group": "", "version": "v1", "kind": "Pod"}
+    base = {"uid": "uid-1", "kind": kind, "operation": "CREATE", "namespace": "shop", "object": pod}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": base | request}
+
+
+def make_pod(app: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": app, "labels": {"app": app}}, "spec": {"containers": [], **spec}}
+
+
+@dataclass
+class Running:
+    """A server on free loopback ports, in a thread with an event loop of its own."""
+
+    service: Service
+    metrics: Metrics
+    directory: Path
+    lines: io.StringIO
+    loop: asyncio.AbstractEventLoop | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        return self.service.webhook.port
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.directory / files.AUTHORITY))
+
+    def start(self) -> None:
+        self.ports = (self.service.webhook.port, self.service.status.port)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            self.loop = runner.get_loop()
+            runner.run(self.service.run(self.stop, self.hurry))
+
+    def leave(self) -> None:
+        self.loop.call_soon_threadsafe(self.stop.set)
+
+    def join(self, seconds: float = 10) -> bool:
+        self.thread.join(seconds)
+        return not self.thread.is_alive()
+
+    def connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection("localhost", self.ports[0], context=self.client_context, timeout=10)
+
+    def raw(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.ports[0]), timeout=10)
+        return self.client_context.wrap_socket(plain, server_hostname="localhost")
+
+    def post(self, body: Any, *, path: str = "/mutate", headers: dict[str, str] | None = None):
+        with contextlib.closing(self.connect()) as connection:
+            return send(connection, body, path=path, headers=headers)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[1], timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def log(self, event: str | None = None) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.lines.getvalue().splitlines()]
+        return [line for line in lines if event in {None, line["event"]}]
+
+
+def send(connection, body, *, path="/mutate", headers=None):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    connection.request("POST", path, body=data, headers={"content-type": "application/json"} | (headers or {}))
+    response = connection.getresponse()
+    answer = SimpleNamespace(status=response.status, headers=response.headers, body=response.read())
+    answer.review = json.loads(answer.body)["response"] if answer.status == 200 else None
+    return answer
+
+
+def issue_into(directory: Path, authority=None) -> None:
+    now = datetime.now(UTC)
+    authority = authority or issue_authority(now=now)
+    files.write(directory, authority.certificate, issue_serving(authority, ["localhost"], ["127.0.0.1"], now=now))
+
+
+def build(
+    directory: Path, *, limits: Limits, drain: float, on_error: OnError, parts: dict[str, Any]
+) -> tuple[Service, Metrics, io.StringIO]:
+    issue_into(directory)
+    metrics = Metrics(CollectorRegistry())
+    lines = io.StringIO()
+    log = make_logger(lines, LogFormat.JSON, LogLevel.DEBUG)
+    certificate = ServingCertificate(directory / files.CERTIFICATE, directory / files.KEY, metrics=metrics, log=log)
+    decider = Decider(
+        parts.get("policies", SimpleNamespace(current=SkipBasket())),
+        parts.get("surroundings", MeshEverywhere()),
+        Catalog.default(),
+        on_error,
+    )
+    app = create_app(decider, Observer(metrics, log), limits)
+    readiness = Readiness({"policy": lambda: Health(ok=True), "certificate": certificate.check})
+    status = create_status_app(readiness, metrics.registry, lambda: {"generation": "00000001"})
+    service = Service(
+        webhook=Listener(make_server(app, limits, tls=certificate.context), listen("127.0.0.1", 0, "--port")),
+        status=Listener(make_server(status, limits), listen("127.0.0.1", 0, "--health-port")),
+        readiness=readiness,
+        watches={"certificate": certificate.watch, "loop lag": partial(watch_loop_lag, metrics)},
+        drain=drain,
+        log=log,
+    )
+    return service, metrics, lines
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory):
+    """Start servers; all are stopped at the end of the module."""
+    started: list[Running] = []
+
+    def start(
+        *, limits: Limits | None = None, drain: float = 0, on_error: OnError = OnError.ALLOW, **parts: Any
+    ) -> Running:
+        directory = tmp_path_factory.mktemp("pki")
+        limits = limits or replace(Limits(), grace=3, close=0.3)
+        service, metrics, lines = build(directory, limits=limits, drain=drain, on_error=on_error, parts=parts)
+        running = Running(service, metrics, directory, lines)
+        started.append(running)
+        running.start()
+        wait_until(lambda: running.log("listening"))
+        return running
+
+    yield start
+    for running in started:
+        if running.thread.is_alive():
+            running.leave()
+    assert all(running.join() for running in started)
+
+
+@pytest.fixture(scope="module")
+def server(start_server):
+    """One running server with the settings that most tests need."""
+    return start_server()
+
+
+def wait_until(condition, seconds: float = 5.0) -> None:
+    deadline = threading.Event()
+    for _ in range(int(seconds * 100)):
+        if condition():
+            return
+        deadline.wait(0.01)
+    raise AssertionError(f"not within {seconds} s")
+
+
+@pytest.fixture(scope="session")
+def kit():
+    """What tests send and use."""
+    return SimpleNamespace(
+        make_review=make_review, make_pod=make_pod, send=send, wait_until=wait_until, issue_into=issue_into, POD=POD
+    )

@@ -1,0 +1,117 @@
+"""uvicorn as it is run here: HTTP/1.1, no signals of its own, and an end to what a silent client may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from webhook.server.settings import Limits
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the deadlines that it lacks.
+
+    uvicorn waits without end for a connection's first request and for the rest of a request's headers; and at
+    shutdown, up to its own timeout, for a client to take note that its connection is being closed.
+    """
+
+    limits: ClassVar[Limits] = Limits()
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """From the handshake on, the first request's headers are awaited."""
+        super().connection_made(transport)
+        self._overdue = self.loop.call_later(self.limits.read, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._relax()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """From the first byte of a later request on, the rest of its headers is awaited."""
+        if self._overdue is None:
+            self._overdue = self.loop.call_later(self.limits.read, self.transport.abort)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """From here on the application has its own deadline for the body."""
+        self._relax()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer may close the connection."""
+        super().on_response_complete()
+        self._cut_when_closing()
+
+    def shutdown(self) -> None:
+        """The server leaves: an idle connection is closed, a busy one after its answer."""
+        super().shutdown()
+        self._cut_when_closing()
+
+    def _relax(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _cut_when_closing(self) -> None:
+        if self.transport.is_closing():
+            self.loop.call_later(self.limits.close, self.transport.abort)
+
+
+class EmbeddedServer(uvicorn.Server):
+    """A uvicorn server that leaves the process's signals to whoever runs it beside others.
+
+    Attributes:
+        accepting: Set when connections are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        self.accepting.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = None) -> EmbeddedServer:
+    """A server for one of the ports.
+
+    Args:
+        app: What it serves.
+        limits: What a client may cost.
+        tls: The context for TLS; without it the port is plain.
+
+    Returns:
+        The server; `serve(sockets=[…])` runs it until `should_exit` is set.
+    """
+    return EmbeddedServer(
+        uvicorn.Config(
+            app,
+            http=type("Protocol", (BoundedProtocol,), {"limits": limits}),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=limits.keep_alive,
+            timeout_graceful_shutdown=limits.grace,
+            ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
+        )
+    )

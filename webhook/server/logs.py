@@ -1,0 +1,91 @@
+"""Log lines: one JSON object each, or for people at a terminal, and never a value of a request.
+
+An exception is logged as its class and the places it passed. Its text is left out, because it may quote what was
+being read.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import FrameType
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from webhook.server.settings import LogFormat, LogLevel
+
+_PLACES = 8
+
+
+def make_logger(stream: TextIO, log_format: LogFormat, level: LogLevel = LogLevel.INFO) -> FilteringBoundLogger:
+    """A logger that writes to `stream` and to nothing else.
+
+    Args:
+        stream: Where lines go; each is flushed.
+        log_format: How they look.
+        level: From which severity on.
+
+    Returns:
+        A logger whose methods take an event's name and its fields.
+    """
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
+    if log_format is LogFormat.CONSOLE:
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level.value),
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as fields of a log line: its class and where it came through, innermost last, but not its text."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(_place(trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return {"error": type(error).__qualname__, "at": places[-_PLACES:]}
+
+
+def capture_standard_logging(logger: FilteringBoundLogger) -> None:
+    """Send what uvicorn and asyncio have to say, from warnings on, through `logger`.
+
+    This changes the process's logging configuration, so only the process's entry point calls it.
+    """
+    for name in ("uvicorn.error", "asyncio", "watchfiles"):
+        standard = logging.getLogger(name)
+        standard.handlers = [_Forward(logger)]
+        standard.setLevel(logging.WARNING)
+        standard.propagate = False
+
+
+class _Forward(logging.Handler):
+    """Passes a standard log record on: its message without the arguments, for those may quote a request."""
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = str(record.msg).strip().partition("\n")[0]
+        error = record.exc_info[1] if record.exc_info else None
+        described = {} if error is None else describe(error)
+        method = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
+        method("library", library=record.name, message=said, **described)
+
+
+def _place(frame: FrameType, line: int) -> str:
+    return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{line}"
+
+
+def _json(fields: dict[str, Any], **_: Any) -> str:  # noqa: ANN401 - structlog passes what json.dumps would take
+    return msgspec.json.encode(fields).decode()

@@ -1,0 +1,92 @@
+"""The server's metrics. Every label has few values: codes, catalog kinds, rules of the policy; never a pod's words."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+# Around what an admission takes (tenths of a millisecond) up to the API server's default timeout of 10 s.
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own.
+
+    Attributes:
+        registry: What /metrics shows.
+        requests: Requests to the webhook by how they ended.
+        duration: Seconds from a request's headers to its answer.
+        decisions: Decisions by action, rule, mode and reason.
+        detections: Backends found, each kind once for a pod.
+        policy_loads: Policies read, by what became of them.
+        policy_loaded: When the policy in force was loaded, seconds since the epoch.
+        policy: The name and generation of the policy in force, as labels.
+        certificate_reloads: Attempts to take over a changed certificate.
+        certificate_expiry: When the serving certificate expires, seconds since the epoch.
+        lag: How late the event loop wakes up.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self.requests = Counter(
+            "sidecar_policy_admission_requests",
+            "Requests to the webhook by how they ended.",
+            ("outcome", "dry_run"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "sidecar_policy_admission_duration_seconds",
+            "Time from a request's headers to its answer.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.decisions = Counter(
+            "sidecar_policy_decisions",
+            "Decisions about pods; rule is empty when no rule decided.",
+            ("action", "rule", "mode", "reason"),
+            registry=registry,
+        )
+        self.detections = Counter(
+            "sidecar_policy_detections",
+            "Backends that pods were found to talk to.",
+            ("kind", "confidence"),
+            registry=registry,
+        )
+        self.policy_loads = Counter(
+            "sidecar_policy_policy_loads",
+            "Policies read by what became of them; unchanged: a rejected edit was taken back.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.policy_loaded = Gauge(
+            "sidecar_policy_policy_last_load_success_timestamp_seconds",
+            "When the policy in force was loaded.",
+            registry=registry,
+        )
+        self.policy = Gauge(
+            "sidecar_policy_policy_info",
+            "The policy in force; always 1.",
+            ("policy", "generation"),
+            registry=registry,
+        )
+        self.certificate_reloads = Counter(
+            "sidecar_policy_certificate_reloads",
+            "Changes of the certificate files by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "sidecar_policy_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires.",
+            registry=registry,
+        )
+        self.lag = Histogram(
+            "sidecar_policy_event_loop_lag_seconds",
+            "How much later than asked the event loop woke up.",
+            registry=registry,
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+        )

@@ -1,0 +1,50 @@
+"""How one request to the webhook ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook.core.decision import Decision
+from webhook.core.pod import Pod
+from webhook.core.review import AdmissionRequest
+
+
+class Outcome(StrEnum):
+    """Every way there is. The names are a metric's label values."""
+
+    PATCHED = "patched"
+    UNCHANGED = "unchanged"
+    """Decided, and nothing to change: Istio's own decision stands, the pod is as wanted, or the mode is audit."""
+    IGNORED = "ignored"
+    """Another operation, kind or subresource than the creation of a pod."""
+    NO_OBJECT = "no-object"
+    UNREADABLE_POD = "unreadable-pod"
+    INTERNAL_ERROR = "internal-error"
+    BAD_REVIEW = "bad-review"
+    WRONG_CONTENT_TYPE = "wrong-content-type"
+    TOO_LARGE = "too-large"
+    TOO_SLOW = "too-slow"
+    CLIENT_GONE = "client-gone"
+    """The connection was lost, or cut at the end of the grace period, before the request had come in."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """What is known of one request, filled in while it is handled.
+
+    Attributes:
+        outcome: How it ended. A request of which nothing came in stays "client-gone".
+        request: The admission request, once it has been read.
+        pod: The pod, once it has been read.
+        decision: The decision, once it has been made.
+        detail: What was wrong, without any value of the request.
+        error: What was raised when deciding failed.
+    """
+
+    outcome: Outcome = Outcome.CLIENT_GONE
+    request: AdmissionRequest | None = None
+    pod: Pod | None = None
+    decision: Decision | None = None
+    detail: str = ""
+    error: Exception | None = None

@@ -1,0 +1,62 @@
+"""Whether this process should be sent requests: a conjunction of named checks.
+
+The text form is that of Kubernetes' own /readyz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Health(NamedTuple):
+    """What one check says. The remark is shown also when all is well, and holds no value of a pod."""
+
+    ok: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What all checks said, in their order."""
+
+    checks: Mapping[str, Health]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(health.ok for health in self.checks.values())
+
+    def text(self, *, verbose: bool = False) -> str:
+        """One line for each check; only "ok" when all is well, nothing is remarked and nobody asked for more."""
+        if self.ok and not verbose and not any(health.remark for health in self.checks.values()):
+            return "ok\n"
+        lines = [
+            f"[{'+' if health.ok else '-'}]{name} {'ok' if health.ok else 'failed'}"
+            + (f": {health.remark}" if health.remark else "")
+            for name, health in self.checks.items()
+        ]
+        return "\n".join([*lines, f"readyz check {'passed' if self.ok else 'failed'}"]) + "\n"
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain data."""
+        checks = [{"name": name, "ok": health.ok, "remark": health.remark} for name, health in self.checks.items()]
+        return {"ok": self.ok, "checks": checks}
+
+
+class Readiness:
+    """The checks, and whether the process is on its way out."""
+
+    def __init__(self, checks: Mapping[str, Callable[[], Health]]) -> None:
+        self._checks = dict(checks)
+        self._leaving = False
+
+    def leave(self) -> None:
+        """From now on, not ready: the process is about to stop."""
+        self._leaving = True
+
+    def report(self) -> Report:
+        """Run every check."""
+        leaving = Health(ok=False, remark="the server is shutting down") if self._leaving else Health(ok=True)
+        return Report({"shutdown": leaving} | {name: check() for name, check in self._checks.items()})

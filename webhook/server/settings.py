@@ -1,0 +1,89 @@
+"""What the server can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class OnError(StrEnum):
+    """What the API server is told when deciding fails for a reason of our own."""
+
+    ALLOW = "allow"
+    """Allow the pod as it is, with a warning."""
+    DENY = "deny"
+    """Do not allow it."""
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """From which severity on lines are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may cost, and how long leaving may take. Times are seconds.
+
+    Attributes:
+        body: Bytes in a request's body. The API server takes objects of up to 3 MiB and an AdmissionReview may hold
+            two.
+        read: Until a request has come in whole, from its first byte or, on a new connection, from the handshake.
+        keep_alive: An idle connection is kept this long. The API server closes its own after 90; were ours closed
+            first, a request could be on its way.
+        grace: Requests in flight may take this long after the server has stopped listening. Longer than `read`, so
+            that none is cut off.
+        close: A client has this long to take note that its connection is closed.
+    """
+
+    body: int = 8 * 1024 * 1024
+    read: float = 10.0
+    keep_alive: int = 120
+    grace: int = 12
+    close: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration of one server process.
+
+    Attributes:
+        manifests: Files and directories of YAML that stand for the cluster.
+        policy: Files and directories of the policy; none means the packaged one.
+        host: The address to listen on.
+        port: The TLS port; 0 takes a free one.
+        health_port: The plain port; 0 takes a free one.
+        certificate: The serving certificate in PEM. Without it an own one is issued.
+        key: Its key.
+        cert_dir: Where an issued certificate goes; none means a directory that is removed at the end.
+        names: DNS names that an issued certificate is for, besides localhost.
+        secrets: Read the Secrets among the manifests.
+        on_error: What to answer when deciding fails.
+        drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
+        limits: What one client may cost.
+    """
+
+    manifests: tuple[Path, ...]
+    policy: tuple[Path, ...] = ()
+    host: str = "0.0.0.0"  # noqa: S104 - a pod serves on its pod IP
+    port: int = 8443
+    health_port: int = 8080
+    certificate: Path | None = None
+    key: Path | None = None
+    cert_dir: Path | None = None
+    names: tuple[str, ...] = ()
+    secrets: bool = False
+    on_error: OnError = OnError.ALLOW
+    drain: float = 5.0
+    limits: Limits = field(default_factory=Limits)
