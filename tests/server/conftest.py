@@ -138,9 +138,9 @@ class Running:
     def connect(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection("localhost", self.ports[0], context=self.client_context, timeout=10)
 
-    def raw(self) -> ssl.SSLSocket:
+    def raw(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
         plain = socket.create_connection(("127.0.0.1", self.ports[0]), timeout=10)
-        return self.client_context.wrap_socket(plain, server_hostname="localhost")
+        return (context or self.client_context).wrap_socket(plain, server_hostname="localhost")
 
     def post(self, body: Any, *, path: str = "/mutate", headers: dict[str, str] | None = None):
         with contextlib.closing(self.connect()) as connection:
