@@ -75,10 +75,11 @@ class Catalog:
         return _packaged()
 
     def of_scheme(self, scheme: str) -> str | None:
-        """The kind of a URL scheme: "jdbc:" and driver suffixes ("postgresql+asyncpg") do not count."""
-        scheme = scheme.removeprefix("jdbc:").removeprefix("r2dbc:").removeprefix("odbc:")
-        base = scheme.partition("+")[0].partition(":")[0]
-        return self._by_scheme.get(scheme) or self._by_scheme.get(base)
+        """The kind of a URL scheme: prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg") do not count."""
+        if kind := self._by_scheme.get(scheme):
+            return kind
+        bases = (part.partition("+")[0] for part in scheme.split(":"))
+        return next((kind for base in bases if (kind := self._by_scheme.get(base)) is not None), None)
 
     def of_port(self, port: int | None) -> str | None:
         """The kind that a well-known port means by itself."""

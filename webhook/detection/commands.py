@@ -36,6 +36,10 @@ _PLAIN_FLAGS = {
     "b": "broker",
 }
 _PLAIN_PORTS = {"p": "port", "P": "port", "port": "port"}
+# Programs that take -hHOST in one piece.
+_GLUED_HOST = frozenset(
+    {"mysql", "mysqladmin", "mysqldump", "mariadb", "mariadb-admin", "mariadb-dump", "psql", "pg_isready"}
+)
 _SHELLS = frozenset({"sh", "bash", "ash", "dash", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
 _MOST_TOKENS = 20_000
 
@@ -100,7 +104,9 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
         if skip:
             skip = False
             continue
-        if flag := _FLAG.fullmatch(word):
+        if program in _GLUED_HOST and (glued := re.fullmatch(r"-h(?P<host>[A-Za-z$][^\s=]{1,253})", word)):
+            yield setting((program, "host"), glued["host"])
+        elif flag := _FLAG.fullmatch(word):
             takes_next = flag["value"] is None and bool(following) and not following.startswith("-")
             value = following if takes_next else flag["value"]
             skip = takes_next and (_named(flag["key"]) or "://" in following)

@@ -68,6 +68,8 @@ class _Reading:
 
     def dependencies(self) -> Iterator[Dependency]:
         for entry in self._settings.live():
+            if self._settings.is_aside(entry):
+                continue
             if not entry.value.readable:
                 yield from self._by_key_alone(entry)
             elif entry.value.switch:
@@ -113,8 +115,6 @@ class _Reading:
             return behind or (kind, Confidence.CERTAIN, place)
         if mention.form is Form.BARE and not self._locates(entry):
             return None
-        if self._settings.is_aside(entry):
-            return None
         return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
@@ -154,7 +154,9 @@ class _Reading:
             port = next((number for number in numbers if self._catalog.uses_port(kind, number)), None)
             if port is not None or len(numbers) == 1:
                 return kind, Confidence.CERTAIN, Place(place.host, port or numbers[0], service)
-        by_port = {kind: number for number in reversed(numbers) if (kind := self._catalog.of_port(number)) is not None}
+        by_port = {
+            named: number for number in reversed(numbers) if (named := self._catalog.of_port(number)) is not None
+        }
         if len(by_port) != 1:
             return None
         kind, port = next(iter(by_port.items()))

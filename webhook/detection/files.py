@@ -79,9 +79,16 @@ def _walk(path: tuple[str, ...], node: object, budget: list[int]) -> Iterator[Li
     elif isinstance(node, str) and "\n" in node.strip():
         yield from (Line((*path, *line.path), line.value) for line in _by_line(node))
     elif isinstance(node, str | int | float):
-        yield setting(path, str(node).lower() if isinstance(node, bool) else str(node))
+        yield setting(path, _scalar(node))
     elif node is None:
         yield Line(path, read_value(""))
+
+
+def _scalar(node: str | float) -> str:
+    """A YAML scalar as text; a template's read of the environment counts as what it reads."""
+    if isinstance(node, str) and ("ENV" in node or "env" in node) and _ENVIRONMENT.search(node):
+        return _expression(node)
+    return str(node).lower() if isinstance(node, bool) else str(node)
 
 
 _COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s|<!--|REM\s|\{\{[-\s]*/\*)")

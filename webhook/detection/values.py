@@ -18,6 +18,8 @@ _HOST = rf"{_LABEL}{{1,253}}(?:\.{_LABEL}{{1,253}}){{0,20}}\.?"
 _PORT = rf"(?:\d{{1,5}}|{REFERENCE})"
 _HOST_PORT = re.compile(rf"(?P<host>{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{_PORT})){{0,1}}(?::\d{{1,5}})?")
 _BARE_AUTHORITY = re.compile(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{_HOST}:{_PORT})(?:[/?][^\s]*)?")
+# How Thanos, Loki and their kin say that a name is to be looked up again and again.
+_DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
 _GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)")
 _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)?(?P<place>{_HOST}(?::{_PORT})?)")
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{_HOST})\s*\)", re.IGNORECASE)
@@ -174,7 +176,7 @@ def _unless_valid(rest: str) -> str:
 
 
 def _place(text: str, scheme: str, form: Form) -> Mention:
-    text = text.removeprefix("tcp(").removesuffix(")")
+    text = _DISCOVERY.sub("", text.removeprefix("tcp(").removesuffix(")"))
     match = _HOST_PORT.fullmatch(text)
     return Mention(match["host"].strip("[]"), match["port"] or "", scheme, form) if match else Mention("")
 
@@ -214,6 +216,7 @@ _HOST_KEYS = (
     "hostname",
     "servers",
 )
+_DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
 _MSSQL_KEYS = frozenset(
     {
         "initial catalog",
@@ -259,7 +262,7 @@ def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:
     kind = _dialect_kind(pairs)
     for item in host.split(",") if kind == "postgresql" else [host.replace(",", ":")]:
         mention = _place(item.strip().removeprefix("tcp:").partition("\\")[0].strip("/"), kind, Form.ADO)
-        if mention.host and "." + mention.host.rpartition(".")[2] not in {".db", ".sqlite", ".sqlite3", ".sdf", ".mdb"}:
+        if mention.host and not mention.host.endswith(_DATABASE_FILES):
             yield Mention(mention.host, mention.port or pairs.get("port", ""), kind, Form.ADO)
 
 

@@ -14,8 +14,8 @@ _LOCATION = frozenset(
     "host hosts hostname hostnames server servers address addresses addr addrs endpoint endpoints url urls uri uris "
     "dsn connection connections conn service svc broker brokers bootstrap node nodes seed seeds ip ips fqdn location "
     "datasource jdbc connect quorum primary master leader writer reader replica replicas slave sentinel sentinels "
-    "upstream target targets contactpoints connectionstring connstr connectionuri connectionurl dns bootstrapservers "
-    "brokerlist hostport ensemble instance cluster".split()
+    "upstream contactpoints connectionstring connstr connectionuri connectionurl dns bootstrapservers "
+    "brokerlist hostport ensemble cluster".split()
 )
 _LOCATION_PAIRS = frozenset(
     {
@@ -35,10 +35,11 @@ _LOCATION_PAIRS = frozenset(
     }
 )
 _PORT = frozenset({"port", "ports"})
-_PROVIDER = frozenset(
-    "driver type provider engine backend adapter dialect client store storage broker connection kind flavor flavour "
-    "vendor protocol transport platform implementation db database mode driverclassname dbtype".split()
+_CHOICE = frozenset(
+    "driver type provider engine backend adapter dialect client kind flavor flavour vendor protocol implementation "
+    "driverclassname dbtype".split()
 )
+_PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
 _CREDENTIAL = frozenset(
     "password passwd pass pwd secret secrets token tokens credential credentials passphrase apikey username user users "
@@ -47,11 +48,12 @@ _CREDENTIAL = frozenset(
 _CREDENTIAL_PAIRS = frozenset(
     {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key")}
 )
-# Keys that end in one of these never name a backend's location, whatever comes before.
+# Words of keys whose addresses nobody dials: what to listen on, to advertise, to leave out.
 _ASIDE = frozenset(
-    "no noproxy advertised listener listeners bind listen heap opts prefix path allowed origins cors callback redirect "
-    "issuer audience whitelist allowlist from sender".split()
+    "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
+    "whitelist allowlist".split()
 )
+_NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender"}
 
 
 class Role(Enum):
@@ -82,7 +84,7 @@ def role(tokens: tuple[str, ...]) -> Role:
     if tokens[-1] in _SWITCH or tokens[0] in _SWITCH:
         return Role.SWITCH
     if tokens[-1] in _LOCATION or tokens[-2:] in _LOCATION_PAIRS:
-        return Role.OTHER if is_aside(tokens) else Role.LOCATION
+        return Role.OTHER if _NO_LOCATION.intersection(tokens) else Role.LOCATION
     return Role.PROVIDER if tokens[-1] in _PROVIDER else Role.OTHER
 
 
@@ -99,9 +101,7 @@ def may_be_provider(tokens: tuple[str, ...]) -> bool:
 def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """What a key is about: its words without those that only say what its value is (DB_HOST_PORT -> db)."""
     tokens = _without_number(tokens)
-    while tokens and (
-        tokens[-1] in _LOCATION or tokens[-1] in _PORT or tokens[-1] in _PROVIDER or tokens[-1] == "name"
-    ):
+    while tokens and (tokens[-1] in _LOCATION or tokens[-1] in _PORT or tokens[-1] in _CHOICE or tokens[-1] == "name"):
         if tokens[-2:] in _LOCATION_PAIRS:
             tokens = tokens[:-1]
         tokens = tokens[:-1]

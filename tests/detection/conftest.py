@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from webhook.core.decision import Findings
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect
+from webhook.inventory import manifests
+
+
+def _service(name: str, described: dict[str, Any]) -> list[dict[str, Any]]:
+    """A Service, and the Deployment behind it when an image is given."""
+    name, _, namespace = name.partition(".")
+    ports = described.get("ports") or {described.get("port_name", "main"): described["port"]}
+    metadata = {"name": name, "namespace": namespace or "default"}
+    spec = {"selector": {"app": name}, "ports": [{"name": key, "port": port} for key, port in ports.items()]}
+    objects: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}]
+    if image := described.get("image"):
+        template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "s", "image": image}]}}
+        objects.append(
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+        )
+    return objects
+
+
+def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
+    container: dict[str, Any] = {"name": "app", "image": case.get("image", "shop/app:1")}
+    container["env"] = [{"name": name, "value": value} for name, value in case.get("env", {}).items()]
+    container["args"] = case.get("args", [])
+    spec: dict[str, Any] = {"containers": [container]}
+    objects: list[dict[str, Any]] = []
+    if files := case.get("files"):
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"}, "data": files})
+        container["volumeMounts"] = [{"name": "files", "mountPath": "/etc/app"}]
+        spec["volumes"] = [{"name": "files", "configMap": {"name": "files"}}]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "labels": {"app": "client"}}, "spec": spec}
+    return [*objects, pod]
+
+
+@pytest.fixture
+def find(tmp_path):
+    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+    import json
+
+    def find_(
+        case: dict[str, Any] | None = None, *, objects: list[dict[str, Any]] = (), secrets: bool = True
+    ) -> Findings:
+        documents = list(objects)
+        if case is not None:
+            documents += _client(case)
+            for name, described in case.get("services", {}).items():
+                documents += _service(name, described)
+        file = tmp_path / "manifests.yaml"
+        file.write_text("\n---\n".join(json.dumps(document) for document in documents))
+        read = manifests.read([str(file)], secrets=secrets)
+        assert not read.problems
+        pod = next(workload for workload in read.workloads if workload.name == "client")
+        return detect(pod.pod, pod.namespace, read, Catalog.default())
+
+    return find_
