@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("sidecar-policy")
+
+
+@pytest.fixture
+def command():
+    """The installed command."""
+    return COMMAND
+
+
+@pytest.fixture
+def plain_environment():
+    """The environment without what changes how output is written."""
+    changing = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED"}
+    return {name: value for name, value in os.environ.items() if name not in changing}
+
+
+@pytest.fixture
+def run(tmp_path, plain_environment):
+    """Runs the installed command as a user would, in a directory of its own, and returns how it ended."""
+
+    def run(*arguments, stdin="", program=COMMAND, cwd=tmp_path, **environment):
+        return subprocess.run(
+            [program, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=cwd,
+            env=plain_environment | environment,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def deployment():
+    """Makes a Deployment in namespace shop, by default with a client of redis in it, as YAML."""
+
+    def manifest(name, url="redis://store:6379"):
+        return f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      containers:
+      - {{name: {name}, image: shop, env: [{{name: REDIS_URL, value: {url}}}]}}
+"""
+
+    return manifest

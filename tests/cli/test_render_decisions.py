@@ -1,0 +1,142 @@
+import json
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from rich.console import Console
+
+from webhook.cli import render
+from webhook.cli.decided import Decided
+from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
+
+TRAIL = "env Store ← ConfigMap settings/store → Service keystore:6379 → redis"
+REDIS = Dependency("redis", Confidence.CERTAIN, "keystore", 6379, TRAIL)
+
+
+def decided(name="web", namespace="shop", **fields):
+    workload = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
+    decision = Decision(**{"action": Action.INHERIT, "reason": Reason.DEFAULT} | fields)
+    return Decided(workload, decision)
+
+
+SKIPPED = decided(
+    action=Action.SKIP,
+    reason=Reason.RULE,
+    rule="datastore-clients",
+    findings=Findings((REDIS,), ("kafka",), ("Secret login may not be read",)),
+    matched=("dependency redis",),
+    policy="mesh-default/3f2a91c0",
+)
+BYPASSED = decided(action=Action.BYPASS, reason=Reason.RULE, rule="r", ports=(5672, 6379), hold=True, mode=Mode.AUDIT)
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    def show(*rows, width=80):
+        console = Console(file=StringIO(), force_terminal=True, color_system=None, width=width)
+        monkeypatch.setattr(render, "Console", lambda: console)
+        render.show(rows)
+        return console.file.getvalue()
+
+    return show
+
+
+def test_json_has_all_that_a_program_may_want():
+    assert json.loads(render.as_json([SKIPPED])) == [
+        {
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": "web",
+            "action": "skip",
+            "rule": "datastore-clients",
+            "mode": "enforce",
+            "reason": "rule",
+            "explanation": "the first rule that matches decides",
+            "matched": ["dependency redis"],
+            "ports": [],
+            "hold": False,
+            "dependencies": [
+                {"kind": "redis", "confidence": "certain", "host": "keystore", "port": 6379, "evidence": TRAIL}
+            ],
+            "serves": ["kafka"],
+            "unknown": ["Secret login may not be read"],
+            "warnings": [],
+            "policy": "mesh-default/3f2a91c0",
+            "source": "web.yaml:3",
+        }
+    ]
+
+
+def test_yaml_says_the_same_as_json():
+    rows = [SKIPPED, BYPASSED]
+
+    assert yaml.safe_load(render.as_yaml(rows)) == json.loads(render.as_json(rows))
+
+
+def test_no_decision_is_an_empty_list():
+    assert json.loads(render.as_json([])) == []
+
+
+def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
+    render.show([SKIPPED, BYPASSED, decided()])
+
+    _, skipped, bypassed, inherited = capsys.readouterr().out.splitlines()
+    assert skipped.split(maxsplit=6) == [
+        "shop", "Deployment/web", "skip", "datastore-clients", "redis(certain)", "kafka",
+        f"{TRAIL}; not known: Secret login may not be read",
+    ]  # fmt: skip
+    assert bypassed.split() == ["shop", "Deployment/web", "bypass:5672,6379+hold(audit)", "r", "-", "-", "-"]
+    assert inherited.split() == ["shop", "Deployment/web", "inherit", "(default)", "-", "-", "-"]
+
+
+def test_in_a_pipe_columns_start_at_the_same_place(capsys):
+    render.show([decided("a"), decided("a-much-longer-name")])
+
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.index("DECISION") == first.index("inherit") == second.index("inherit")
+
+
+def test_in_a_pipe_there_is_no_colour(capsys):
+    render.show([SKIPPED])
+
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_terminal_of_80_columns_shows_whole_names_and_the_whole_trail(on_terminal):
+    shown = on_terminal(SKIPPED)
+
+    assert "datastore-clients" in shown
+    assert "redis, certain" in shown
+    assert "serves kafka" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    start = shown.index("Talks to")
+    last_column = " ".join(line[start:].strip() for line in shown.splitlines())
+    assert TRAIL in last_column
+
+
+def test_a_terminal_shows_what_qualifies_the_action(on_terminal):
+    shown = on_terminal(BYPASSED)
+
+    assert "ports 5672, 6379" in shown
+    assert "hold" in shown
+    assert "audit: no change" in shown
+
+
+def test_a_terminal_names_the_namespace_only_where_there_are_several(on_terminal):
+    assert "shop" not in on_terminal(decided())
+    assert "Deployment in shop" in on_terminal(decided(), decided(namespace="back"))
+
+
+def test_what_a_manifest_says_cannot_drive_the_terminal(on_terminal):
+    shown = on_terminal(decided("x\x1b]0;title\x07[red]y"))
+
+    assert "\x1b]" not in shown
+    assert "\x07" not in shown
+    assert "[red]y" in shown
+
+
+def test_what_a_manifest_says_cannot_break_a_line(capsys):
+    render.show([decided("a\nshop  Deployment/forged  skip")])
+
+    assert len(capsys.readouterr().out.splitlines()) == 2

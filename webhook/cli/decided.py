@@ -1,0 +1,182 @@
+"""From the options that `explain` and `inject` share to a decision for every workload in the manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli.exits import ExitCode
+
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.core.decision import Decision
+    from webhook.inventory.manifests import Manifests, Workload
+    from webhook.policy.load import CompiledPolicy
+    from webhook.problem import Problem
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="The same as -f FILE.", show_default=False),
+]
+Filenames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filename", "-f", metavar="FILE", help="A file, a directory, or - for standard input; may be repeated."
+    ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="A policy file or directory, instead of the default policy."),
+]
+Secrets = Annotated[
+    bool,
+    typer.Option("--secrets", help="Read the Secrets among the manifests too. Their values are never shown."),
+]
+NamespaceLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace-label",
+        metavar="KEY=VALUE",
+        help="A label of the namespaces whose Namespace object is missing; may be repeated. "
+        "Without it they are taken to be in the mesh.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the user asks about.
+
+    Attributes:
+        files: Files, directories and "-", in order.
+        policy: The policy file, or None for the default policy.
+        secrets: Whether Secrets may be read.
+        namespace_labels: Labels of the namespaces without a Namespace object; None for the default.
+    """
+
+    files: Sequence[str]
+    policy: Path | None
+    secrets: bool
+    namespace_labels: Mapping[str, str] | None
+
+    @classmethod
+    def of(
+        cls,
+        arguments: Iterable[str] | None,
+        options: Iterable[str] | None,
+        policy: Path | None,
+        *,
+        secrets: bool,
+        namespace_labels: Iterable[str] | None,
+    ) -> Question:
+        """Put the values of the command line together.
+
+        Raises:
+            typer.BadParameter: No file is named, or a label has no "=".
+        """
+        files = [*(options or ()), *(arguments or ())]
+        if not files:
+            raise typer.BadParameter("name at least one file, as in: -f deploy/", param_hint="-f")
+        labels = dict(map(_label, namespace_labels or ()))
+        return cls(files, policy, secrets, labels or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One workload and what is to be done with its pods."""
+
+    workload: Workload
+    decision: Decision
+
+
+def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
+    """Read the manifests and the policy, and decide about every workload.
+
+    What the user should know about the input goes to standard error.
+
+    Raises:
+        typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
+    """
+    from webhook.core.engine import decide
+    from webhook.detection.catalog import Catalog
+
+    policy = load_policy(question.policy)
+    manifests = _read(question, secrets=question.secrets or policy.read_secrets)
+    catalog = Catalog.default()
+
+    def decided(workload: Workload) -> Decided:
+        decision = decide(
+            workload.pod,
+            workload.namespace,
+            document=lambda: workload.document,
+            surroundings=manifests,
+            policy=policy,
+            catalog=catalog,
+            investigate=True,
+        )
+        return Decided(workload, decision)
+
+    return manifests, [decided(workload) for workload in manifests.workloads]
+
+
+def load_policy(path: Path | None) -> CompiledPolicy:
+    """The policy in a file or directory, or the default policy.
+
+    Raises:
+        typer.Exit: With `ExitCode.UNREADABLE`, after saying every problem on standard error.
+    """
+    from webhook.policy.load import PolicyError, default_policy, load
+
+    try:
+        policy = default_policy() if path is None else load([path])
+    except PolicyError as error:
+        _tell(error.problems)
+        raise typer.Exit(ExitCode.UNREADABLE) from None
+    _tell(policy.warnings)
+    return policy
+
+
+def conclude(manifests: Manifests) -> None:
+    """End the command, after its output.
+
+    Raises:
+        typer.Exit: With `ExitCode.UNREADABLE`, when some objects could not be understood and were left out.
+    """
+    if manifests.problems:
+        raise typer.Exit(ExitCode.UNREADABLE)
+
+
+def _read(question: Question, *, secrets: bool) -> Manifests:
+    from webhook.inventory.manifests import ManifestError, read
+
+    try:
+        manifests = read(
+            question.files,
+            secrets=secrets,
+            namespace_labels=question.namespace_labels,
+            stdin=typer.get_text_stream("stdin"),
+        )
+    except ManifestError as error:
+        _tell(error.problems)
+        raise typer.Exit(ExitCode.UNREADABLE) from None
+    _tell(manifests.problems)
+    for note in manifests.notes:
+        typer.echo(f"note: {note}", err=True)
+    if not manifests.workloads:
+        typer.echo("note: no workload among the manifests", err=True)
+    return manifests
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--namespace-label")
+    return key, value

@@ -1,0 +1,46 @@
+"""`explain`: the decision for every workload in manifests, and what led to it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from webhook.cli.decided import Filenames, Files, NamespaceLabels, PolicyFile, Question, Secrets, conclude, decide_all
+
+
+class Format(StrEnum):
+    """How decisions are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def explain(
+    *,
+    files: Files = None,
+    filename: Filenames = None,
+    policy: PolicyFile = None,
+    secrets: Secrets = False,
+    namespace_label: NamespaceLabels = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Show the decision for every workload in manifests, and the evidence for it.
+
+    On a terminal the table is laid out for people; in a pipe it is one line for each workload, with columns that
+    start at the same place.
+    """
+    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
+    manifests, decided = decide_all(question)
+
+    from webhook.cli import render
+
+    if output is Format.JSON:
+        typer.echo(render.as_json(decided))
+    elif output is Format.YAML:
+        typer.echo(render.as_yaml(decided), nl=False)
+    elif decided:
+        render.show(decided)
+    conclude(manifests)

@@ -1,0 +1,97 @@
+"""`inject`: manifests with the decisions applied to their pod templates."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from webhook.cli.decided import (
+    Decided,
+    Filenames,
+    Files,
+    NamespaceLabels,
+    PolicyFile,
+    Question,
+    Secrets,
+    conclude,
+    decide_all,
+)
+
+if TYPE_CHECKING:
+    from webhook.inventory.manifests import ManifestObject
+
+
+class Format(StrEnum):
+    """How manifests are printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def inject(
+    *,
+    files: Files = None,
+    filename: Filenames = None,
+    policy: PolicyFile = None,
+    secrets: Secrets = False,
+    namespace_label: NamespaceLabels = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.YAML,
+) -> None:
+    """Print the manifests with the decisions applied to their pod templates.
+
+    For GitOps, and for injecting by hand: … | istioctl kube-inject -f - | kubectl apply -f -
+    """
+    from webhook.cli.kubernetes_yaml import dump
+
+    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
+    manifests, decided = decide_all(question)
+    documents = list(_injected(manifests.objects, decided))
+    if output is Format.JSON:
+        typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(dump(documents), nl=False)
+    conclude(manifests)
+
+
+def _injected(objects: Iterable[ManifestObject], decided: Iterable[Decided]) -> Iterator[dict[str, Any]]:
+    """The documents, changed where their pod templates are; the objects that were read stay as they are."""
+    # Both are in the order of the input, but an object that could not be understood has no decision. Sources alone
+    # do not tell them apart: a whole List may stand on one line.
+    left = deque(decided)
+    for item in objects:
+        if left and left[0].workload.source == item.source and _names(item.document) == _key(left[0]):
+            yield _with_patch(item, left.popleft())
+        else:
+            yield item.document
+
+
+def _names(document: dict[str, Any]) -> tuple[object, ...]:
+    metadata = document.get("metadata") or {}
+    return document.get("kind"), metadata.get("namespace") or "default", metadata.get("name") or ""
+
+
+def _key(one: Decided) -> tuple[object, ...]:
+    return one.workload.kind, one.workload.namespace, one.workload.name
+
+
+def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
+    from jsonpatch import JsonPatch
+
+    from webhook.core.patch import patch
+
+    operations = patch(one.workload.pod, one.decision)
+    if not operations:
+        return item.document
+    document = template = deepcopy(item.document)
+    for step in item.pod_path or ():
+        template = template[step]
+    # A template may come without metadata; a pod never does, so patches do not make it.
+    template["metadata"] = template.get("metadata") or {}
+    JsonPatch(operations).apply(template, in_place=True)
+    return document

@@ -1,0 +1,177 @@
+"""Decisions for people and for programs: a table, one line each, JSON, YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from webhook.cli.decided import Decided
+from webhook.core.decision import Action, Decision, Dependency, Mode
+
+STYLES = {Action.SKIP: "yellow", Action.BYPASS: "cyan", Action.INJECT: "green", Action.INHERIT: "dim"}
+
+_HEADINGS = ("NAMESPACE", "WORKLOAD", "DECISION", "RULE", "TALKS-TO", "SERVES", "EVIDENCE")
+
+
+def as_object(decided: Decided) -> dict[str, Any]:
+    """One decision as plain data.
+
+    Returns:
+        What JSON can hold: the workload, the decision, and all that led to it. `rule` is None where no rule
+        decided; `host` and `port` of a dependency are None where they are not known.
+    """
+    workload, decision = decided.workload, decided.decision
+    return {
+        "kind": workload.kind,
+        "namespace": workload.namespace,
+        "name": workload.name,
+        "action": decision.action.value,
+        "rule": decision.rule,
+        "mode": decision.mode.value,
+        "reason": decision.reason.code,
+        "explanation": decision.reason.sentence,
+        "matched": list(decision.matched),
+        "ports": list(decision.ports),
+        "hold": decision.hold,
+        "dependencies": [
+            {
+                "kind": dependency.kind,
+                "confidence": dependency.confidence.value,
+                "host": dependency.host,
+                "port": dependency.port,
+                "evidence": dependency.evidence,
+            }
+            for dependency in decision.findings.dependencies
+        ],
+        "serves": list(decision.findings.serves),
+        "unknown": list(decision.findings.unknown),
+        "warnings": list(decision.warnings),
+        "policy": decision.policy,
+        "source": workload.source,
+    }
+
+
+def as_json(decided: Iterable[Decided]) -> str:
+    """The decisions as a JSON list."""
+    return json.dumps([as_object(one) for one in decided], indent=2, ensure_ascii=False)
+
+
+def as_yaml(decided: Iterable[Decided]) -> str:
+    """The decisions as a YAML list."""
+    objects = [as_object(one) for one in decided]
+    return yaml.safe_dump(objects, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def show(decided: Sequence[Decided]) -> None:
+    """Print the decisions: a table on a terminal, aligned lines without colour anywhere else."""
+    console = Console()
+    if console.is_terminal:
+        console.print(_table(decided))
+    else:
+        print("\n".join(_lines(decided)))
+
+
+def verb(decision: Decision) -> str:
+    """The action with what qualifies it, in one word: `bypass:5672,6379+hold`, `skip(audit)`."""
+    ports = ":" + ",".join(map(str, decision.ports)) if decision.ports else ""
+    hold = "+hold" if decision.hold else ""
+    audit = "(audit)" if decision.mode is Mode.AUDIT else ""
+    return f"{decision.action.value}{ports}{hold}{audit}"
+
+
+def printable(text: str) -> str:
+    """Text that a manifest may contain, safe for a terminal: control characters cannot act, lines cannot break."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _table(decided: Sequence[Decided]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
+    # The first two are narrow, so that the trails have room on a terminal of 80 columns.
+    table.add_column("Workload", overflow="fold", max_width=26)
+    table.add_column("Decision", overflow="fold", max_width=20)
+    table.add_column("Talks to, and how we know", overflow="fold")
+    several = len({one.workload.namespace for one in decided}) > 1
+    for one in decided:
+        workload, decision = one.workload, one.decision
+        place = f"{workload.kind} in {workload.namespace}" if several else workload.kind
+        table.add_row(
+            _cell([(workload.name, "bold"), (place, "dim")]),
+            _cell([(decision.action.value, STYLES[decision.action]), *_details(decision)]),
+            _cell(_evidence(decision)),
+        )
+    return table
+
+
+def _cell(lines: Iterable[tuple[str, str]]) -> Text:
+    return Text("\n").join(Text(printable(text), style=style) for text, style in lines)
+
+
+def _details(decision: Decision) -> Iterator[tuple[str, str]]:
+    """The lines below the action, with their styles."""
+    yield _why(decision), "dim"
+    if decision.ports:
+        yield "ports " + ", ".join(map(str, decision.ports)), ""
+    if decision.hold:
+        yield "hold", ""
+    if decision.mode is Mode.AUDIT:
+        yield "audit: no change", "magenta"
+
+
+def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
+    """The lines of the last column, with their styles."""
+    findings = decision.findings
+    for dependency in findings.dependencies:
+        yield f"{dependency.kind}, {dependency.confidence.value}", ""
+        yield dependency.evidence, "dim"
+    if findings.serves:
+        yield "serves " + ", ".join(findings.serves), ""
+    for unknown in findings.unknown:
+        yield f"not known: {unknown}", "magenta"
+    for warning in decision.warnings:
+        yield f"warning: {warning}", "red"
+    if not (findings.dependencies or findings.serves or findings.unknown):
+        yield "nothing found", "dim"
+
+
+def _lines(decided: Sequence[Decided]) -> Iterator[str]:
+    """One line for each workload below a line of headings; no column but the last contains a space."""
+    rows = [_HEADINGS, *map(_row, decided)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+
+
+def _row(one: Decided) -> tuple[str, ...]:
+    decision, findings = one.decision, one.decision.findings
+    remarks = [
+        *(dependency.evidence for dependency in findings.dependencies),
+        *(f"not known: {unknown}" for unknown in findings.unknown),
+        *(f"warning: {warning}" for warning in decision.warnings),
+    ]
+    cells = (
+        one.workload.namespace,
+        f"{one.workload.kind}/{one.workload.name}",
+        verb(decision),
+        _why(decision).replace(" ", "-"),
+        ",".join(map(_word, findings.dependencies)),
+        ",".join(findings.serves),
+        "; ".join(remarks),
+    )
+    return tuple(printable(cell) or "-" for cell in cells)
+
+
+def _word(dependency: Dependency) -> str:
+    return f"{dependency.kind}({dependency.confidence.value})"
+
+
+def _why(decision: Decision) -> str:
+    """The rule that decided, or in brackets the code of the reason why none did."""
+    return decision.rule or f"({decision.reason.code})"
