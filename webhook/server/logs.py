@@ -88,4 +88,5 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _json(fields: dict[str, Any], **_: Any) -> str:  # noqa: ANN401 - structlog passes what json.dumps would take
-    return msgspec.json.encode(fields).decode()
+    first = {name: fields[name] for name in ("timestamp", "level", "event")}
+    return msgspec.json.encode(first | fields).decode()

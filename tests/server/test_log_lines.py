@@ -1,0 +1,78 @@
+import io
+import json
+import logging
+
+import pytest
+
+from webhook.server.logs import capture_standard_logging, describe, make_logger
+from webhook.server.settings import LogFormat, LogLevel
+
+
+def test_a_line_is_one_json_object_that_says_first_when_and_what():
+    stream = io.StringIO()
+    make_logger(stream, LogFormat.JSON).info("decision", name="a\nb", action="skip")
+    line = stream.getvalue()
+
+    assert line.count("\n") == 1
+    assert list(json.loads(line)) == ["timestamp", "level", "event", "name", "action"]
+
+
+def test_lines_below_the_level_are_not_written():
+    stream = io.StringIO()
+    log = make_logger(stream, LogFormat.JSON, LogLevel.WARNING)
+    log.info("quiet")
+    log.warning("loud")
+
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+def test_the_console_format_is_for_people():
+    stream = io.StringIO()
+    make_logger(stream, LogFormat.CONSOLE).info("listening", port=8443)
+
+    assert "port=8443" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_an_exception_is_described_by_class_and_place_but_not_by_its_text():
+    def inner():
+        raise ValueError("CANARY")
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text must not matter
+        inner()
+    described = describe(caught.value)
+
+    assert described["error"] == "ValueError"
+    assert "inner:" in described["at"][-1]
+    assert "CANARY" not in str(described)
+
+
+@pytest.fixture
+def captured():
+    names = ("uvicorn.error", "asyncio", "watchfiles")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    stream = io.StringIO()
+    capture_standard_logging(make_logger(stream, LogFormat.JSON))
+    yield stream
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+def test_what_libraries_say_is_passed_on_without_what_they_quote(captured):
+    try:
+        _ = {}["CANARY"]
+    except KeyError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
+    logging.getLogger("asyncio").warning("slow: %s", "CANARY")
+    logging.getLogger("uvicorn.error").info("Started server process")
+
+    lines = [json.loads(line) for line in captured.getvalue().splitlines()]
+
+    assert [(line["level"], line["message"]) for line in lines] == [
+        ("error", "Exception in ASGI application"),
+        ("warning", "slow: %s"),
+    ]
+    assert lines[0]["error"] == "KeyError"
+    assert "CANARY" not in captured.getvalue()

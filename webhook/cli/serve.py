@@ -1,0 +1,135 @@
+"""`serve`: the webhook server."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from webhook.cli.exits import ExitCode
+from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
+
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+
+
+def _duration(written: str | float) -> float:
+    """Seconds from "5s", "500ms", "1m" or a bare number of seconds."""
+    found = _DURATION.fullmatch(str(written).strip())
+    if found is None:
+        raise typer.BadParameter(f"{written!r} is no duration: write 5s, 500ms or 1m")
+    return float(found["number"]) * _SECONDS[found["unit"]]
+
+
+def serve(  # noqa: PLR0913 - one parameter for each option
+    *,
+    manifests: Annotated[
+        list[Path],
+        typer.Option("--manifests", help="YAML files or directories that stand for the cluster. Repeatable."),
+    ],
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option("--policy", help="The policy: a file or directory. Repeatable. [default: the packaged policy]"),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "0.0.0.0",  # noqa: S104 - for pods
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The TLS port; 0 takes a free one.")] = 8443,
+    health_port: Annotated[
+        int,
+        typer.Option("--health-port", min=0, max=65535, help="The plain port for probes and metrics; 0: a free one."),
+    ] = 8080,
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", help="The serving certificate in PEM. Without it the server issues its own."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its key in PEM.")] = None,
+    cert_dir: Annotated[
+        Path | None,
+        typer.Option("--cert-dir", help="Where an own certificate is kept, with the ca.crt that clients must trust."),
+    ] = None,
+    dns: Annotated[
+        list[str] | None,
+        typer.Option("--dns", help="A name that an own certificate is for, besides localhost. Repeatable."),
+    ] = None,
+    secrets: Annotated[bool, typer.Option("--secrets", help="Read the Secrets among the manifests.")] = False,
+    on_error: Annotated[
+        OnError, typer.Option("--on-error", help="What to answer when deciding about a pod fails.")
+    ] = OnError.ALLOW,
+    drain: Annotated[
+        float,
+        typer.Option(
+            "--drain", parser=_duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
+        ),
+    ] = 5.0,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option("--log-format", help="[default: console at a terminal, else json]", show_default=False),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option("--log-level")] = LogLevel.INFO,
+) -> None:
+    """Serve the admission webhook: AdmissionReviews over TLS, and beside it probes, metrics and the policy in force.
+
+    There is no live inventory of a cluster yet, so --manifests is what the server knows of it: Namespaces, Services,
+    ConfigMaps and workloads. The policy and the certificate are reloaded when their files change.
+
+    Logs go to standard error. The line with the event "listening" tells both ports and, for an own certificate, the
+    ca.crt. On SIGTERM /readyz says no, the drain time passes, requests in flight finish, and the server leaves with 0.
+
+    Exit codes: 0 stopped by SIGTERM; 1 the policy has problems; 2 wrong usage; 3 a file cannot be read or a port is
+    taken; 130 interrupted.
+    """
+    if (cert is None) != (key is None):
+        raise typer.BadParameter("--cert and --key belong together")
+    settings = Settings(
+        manifests=tuple(manifests),
+        policy=tuple(policy or ()),
+        host=host,
+        port=port,
+        health_port=health_port,
+        certificate=cert,
+        key=key,
+        cert_dir=cert_dir,
+        names=tuple(dns or ()),
+        secrets=secrets,
+        on_error=on_error,
+        drain=drain,
+    )
+    if log_format is None:
+        log_format = LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON
+    _serve(settings, log_format, log_level)
+
+
+def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> None:
+    from certs.issue import CertificateError
+    from webhook.inventory.manifests import ManifestError
+    from webhook.policy.load import PolicyError
+    from webhook.server.logs import capture_standard_logging, make_logger
+    from webhook.server.ports import PortError
+    from webhook.server.serve import serve as run
+    from webhook.server.tls import CertificateFilesError
+
+    log = make_logger(sys.stderr, log_format, log_level)
+    capture_standard_logging(log)
+    try:
+        received = run(settings, log)
+    except PolicyError as error:
+        raise _fail(ExitCode.NEGATIVE, *map(str, error.problems)) from None
+    except ManifestError as error:
+        raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
+    except CertificateError as error:
+        raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
+    except (PortError, CertificateFilesError) as error:
+        raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
+    except OSError as error:
+        raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None
+    if received is signal.SIGINT:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _fail(code: ExitCode, *lines: str) -> typer.Exit:
+    for line in lines:
+        typer.echo(line, err=True)
+    return typer.Exit(code)

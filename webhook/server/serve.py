@@ -1,0 +1,148 @@
+"""The composition root: from settings to a running server, and from a signal to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from certs import files
+from certs.issue import issue_authority, issue_serving, verify
+from webhook.detection.catalog import Catalog
+from webhook.inventory import manifests
+from webhook.policy.source import PolicySource
+from webhook.server.admission import Decider
+from webhook.server.app import create_app
+from webhook.server.http import make_server
+from webhook.server.metrics import Metrics
+from webhook.server.observe import Observer, watch_loop_lag
+from webhook.server.policy_status import PolicyTelling, policy_document, policy_health
+from webhook.server.ports import listen
+from webhook.server.readiness import Readiness
+from webhook.server.service import Listener, Service, Watch
+from webhook.server.settings import Settings
+from webhook.server.status import create_status_app
+from webhook.server.tls import ServingCertificate
+
+_ADDRESSES = ("127.0.0.1", "::1")
+_WORTH_KEEPING = timedelta(days=30)
+
+
+def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short.
+
+    Args:
+        settings: What to serve.
+        log: Is told of everything.
+
+    Returns:
+        The first signal, once all is closed.
+
+    Raises:
+        PolicyError: The policy cannot be used.
+        ManifestError: The manifests cannot be read.
+        CertificateFilesError: The given certificate cannot be served.
+        CertificateError: None can be issued for the given names.
+        PortError: A port is taken.
+        OSError: The directory for an issued certificate cannot be written.
+    """
+    with ExitStack() as cleanup:
+        service, authority = compose(settings, log, cleanup)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_until_signal(service, settings.host, authority))
+
+
+def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -> tuple[Service, Path | None]:
+    """Put the parts together; every reason not to start shows here.
+
+    Args:
+        settings: What to serve.
+        log: Is told of everything.
+        cleanup: Gives back what was taken: sockets, and the directory of an issued certificate.
+
+    Returns:
+        The service, and the authority's certificate when the server issued its own.
+    """
+    metrics = Metrics(CollectorRegistry())
+    telling = PolicyTelling(metrics, log)
+    policies = PolicySource(settings.policy, on_outcome=telling)
+    telling.start(policies)
+    known = manifests.read([str(path) for path in settings.manifests], secrets=settings.secrets)
+    for note in known.notes:
+        log.info("manifests", note=note)
+    for problem in known.problems:
+        log.warning("manifests", problem=str(problem))
+    certificate_file, key_file, authority = _certificate_files(settings, cleanup)
+    certificate = ServingCertificate(certificate_file, key_file, metrics=metrics, log=log)
+    decider = Decider(policies, known, Catalog.default(), settings.on_error)
+    app = create_app(decider, Observer(metrics, log), settings.limits)
+    readiness = Readiness({"policy": partial(policy_health, policies), "certificate": certificate.check})
+    status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
+    webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
+    status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
+    watches: dict[str, Watch] = {
+        "policy": policies.watch,
+        "certificate": certificate.watch,
+        "loop lag": partial(watch_loop_lag, metrics),
+    }
+    service = Service(
+        webhook=Listener(make_server(app, settings.limits, tls=certificate.context), webhook),
+        status=Listener(make_server(status_app, settings.limits), status),
+        readiness=readiness,
+        watches=watches,
+        drain=settings.drain,
+        log=log,
+    )
+    return service, authority
+
+
+async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    received: list[signal.Signals] = []
+
+    def on_signal(which: signal.Signals) -> None:
+        received.append(which)
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, on_signal, which)
+    await service.run(stop, hurry, host=host, ca=None if authority is None else str(authority))
+    return received[0]
+
+
+def _certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
+    """The certificate, its key, and its authority when it is an own one.
+
+    An own certificate in a directory that stays is used again while it is good for a month more, so that clients need
+    not learn a new authority at each start.
+    """
+    if settings.certificate is not None and settings.key is not None:
+        return settings.certificate, settings.key, None
+    directory = settings.cert_dir
+    if directory is None:
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-policy-")))
+    directory = directory.absolute()
+    names = list(dict.fromkeys(("localhost", *settings.names)))
+    now = datetime.now(UTC)
+    if not _good(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
+        authority = issue_authority(now=now)
+        files.write(directory, authority.certificate, issue_serving(authority, names, _ADDRESSES, now=now))
+    return directory / files.CERTIFICATE, directory / files.KEY, directory / files.AUTHORITY
+
+
+def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
+    try:
+        pair = files.read(directory / files.CERTIFICATE, directory / files.KEY)
+        authority = (directory / files.AUTHORITY).read_bytes()
+    except OSError:
+        return False
+    return all(verify(pair, authority, name, now=then).ok for name in names)
