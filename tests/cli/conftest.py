@@ -1,9 +1,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from webhook.cli.main import app
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 
@@ -21,12 +25,35 @@ def plain_environment():
     return {name: value for name, value in os.environ.items() if name not in changing}
 
 
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def run(tmp_path, plain_environment):
+def run(tmp_path, monkeypatch):
+    """Runs a command within the test's process, in a directory of its own, and returns how it ended."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, stdin=""):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def run_process(tmp_path, plain_environment):
     """Runs the installed command as a user would, in a directory of its own, and returns how it ended."""
 
-    def run(*arguments, stdin="", program=COMMAND, cwd=tmp_path, **environment):
-        return subprocess.run(
+    def run_process(*arguments, stdin="", program=COMMAND, cwd=tmp_path, **environment):
+        ended = subprocess.run(
             [program, *map(str, arguments)],
             input=stdin,
             capture_output=True,
@@ -36,8 +63,9 @@ def run(tmp_path, plain_environment):
             env=plain_environment | environment,
             check=False,
         )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
 
-    return run
+    return run_process
 
 
 @pytest.fixture
