@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from webhook.core.decision import Findings
+from webhook.core.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory import manifests
@@ -42,7 +44,6 @@ def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.fixture
 def find(tmp_path):
     """Detection over a case as cases.yaml writes them, or over plain manifests."""
-    import json
 
     def find_(
         case: dict[str, Any] | None = None, *, objects: list[dict[str, Any]] = (), secrets: bool = True
@@ -58,5 +59,17 @@ def find(tmp_path):
         assert not read.problems
         pod = next(workload for workload in read.workloads if workload.name == "client")
         return detect(pod.pod, pod.namespace, read, Catalog.default())
+
+    return find_
+
+
+@pytest.fixture(scope="session")
+def find_in_env():
+    """The kinds that one environment variable alone makes a pod a client of."""
+    nothing = manifests.Manifests((), ())
+
+    def find_(key: str, value: str) -> set[str]:
+        pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[Container(name="c", env=[EnvVar(key, value)])]))
+        return {dependency.kind for dependency in detect(pod, "default", nothing, Catalog.default()).dependencies}
 
     return find_

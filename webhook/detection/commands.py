@@ -41,7 +41,7 @@ _GLUED_HOST = frozenset(
     {"mysql", "mysqladmin", "mysqldump", "mariadb", "mariadb-admin", "mariadb-dump", "psql", "pg_isready"}
 )
 _SHELLS = frozenset({"sh", "bash", "ash", "dash", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
-_MOST_TOKENS = 20_000
+_MOST_TOKENS = 5_000
 
 
 def read_command(arguments: Sequence[str]) -> tuple[Line, ...]:
@@ -60,7 +60,7 @@ def read_command(arguments: Sequence[str]) -> tuple[Line, ...]:
             lines += read_script(argument)
         else:
             plain.append(normalised(argument, bare=True))
-    return (*_settings(plain), *lines)
+    return (*_settings(plain[:_MOST_TOKENS]), *lines)
 
 
 def read_script(text: str) -> tuple[Line, ...]:

@@ -16,8 +16,9 @@ from webhook.detection.commands import read_script
 from webhook.detection.lines import Line, setting
 from webhook.detection.references import normalised
 from webhook.detection.values import Value, read_value
+from webhook.yamltext import FastLoader, bounded
 
-_MOST_LINES = 20_000
+_MOST_LINES = 10_000
 _MOST_YAML = 200_000
 _LONGEST_LINE = 20_000
 _DEEPEST = 30
@@ -48,7 +49,7 @@ def _parsed(text: str) -> list[object] | None:
     if len(text) > _MOST_YAML:
         return None
     try:
-        documents = list(yaml.load_all(text, Loader=_LOADER))
+        documents = list(yaml.load_all(bounded(text), Loader=_Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     found: list[object] = [document for document in documents if isinstance(document, dict | list)]
@@ -181,11 +182,11 @@ def _items(text: str) -> list[str]:
     return [bare] if "://" in bare or re.fullmatch(r"[\w.$(){}-]+:\d{2,5}", bare) else []
 
 
-class _LOADER(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is optional in PyYAML
+class _Loader(FastLoader):
     """Safe YAML, with dates and exotic numbers left as the strings they were."""
 
 
-_LOADER.yaml_implicit_resolvers = {
+_Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"}]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }

@@ -104,7 +104,7 @@ class Manifests:
                 self._take(item, secrets=secrets)
             except msgspec.ValidationError as error:
                 file, _, line = item.source.rpartition(":")
-                self.problems.append(_wrong_type(file, int(line), error))
+                self.problems.append(_wrong_type(file, int(line), _field(error), error))
 
     def _take(self, item: ManifestObject, *, secrets: bool) -> None:
         kind, document = item.document.get("kind"), item.document
@@ -190,7 +190,8 @@ def read(
                 try:
                     workloads += _workload(item)
                 except msgspec.ValidationError as error:
-                    problems.append(_wrong_type(file, document.line_of(path + _field(error)), error))
+                    field = ".".join(part for part in (path, *(item.pod_path or ()), _field(error)) if part)
+                    problems.append(_wrong_type(file, document.line_of(field), field, error))
     if not errors and not objects:
         errors.append(Problem("error", ", ".join(paths), None, "", "no Kubernetes object found"))
     if errors:
@@ -228,7 +229,8 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
     try:
         yield from documents(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
+        # At the end of the text the parser's mark is on a line that is not there.
+        line = min(error.problem_mark.line, text.rstrip().count("\n")) + 1 if error.problem_mark else None
         errors.append(Problem("error", file, line, "", f"not valid YAML: {error.problem or error.context}"))
     except (yaml.YAMLError, ValueError) as error:
         errors.append(Problem("error", file, None, "", f"not valid YAML: {type(error).__name__}"))
@@ -282,11 +284,11 @@ def _owners(kind: str, name: str) -> list[dict[str, str]]:
 
 
 def _field(error: msgspec.ValidationError) -> str:
-    """The path at the end of msgspec's message, "… - at `$.spec.ports[0].port`", without "$."."""
+    """The path at the end of msgspec's message, … - at `$.spec.ports[0].port`, without the "$."."""
     path = re.search(r"`\$\.?(.*)`$", str(error))
-    return "." + path[1] if path else ""
+    return path[1] if path else ""
 
 
-def _wrong_type(file: str, line: int, error: msgspec.ValidationError) -> Problem:
+def _wrong_type(file: str, line: int, field: str, error: msgspec.ValidationError) -> Problem:
     message = re.sub(r" - at `.*`$", "", str(error))
-    return Problem("error", file, line, _field(error).lstrip("."), message[0].lower() + message[1:])
+    return Problem("error", file, line, field, message[0].lower() + message[1:])

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from webhook.yamltext import FastLoader, bounded
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is optional in PyYAML
+
+class _Loader(FastLoader):
     """Safe YAML with the plain scalars of JSON: dates and sexagesimal numbers stay strings."""
 
 
@@ -70,11 +72,11 @@ def documents(text: str) -> Iterator[Document]:
         ValueError: A scalar does not fit the tag that it carries.
         RecursionError: The text is nested too deeply.
     """
-    loader = _Loader(text)
+    loader = _Loader(bounded(text))
     try:
         while loader.check_node():
             node = loader.get_node()
-            if (content := loader.construct_document(node)) is not None:
+            if node is not None and (content := loader.construct_document(node)) is not None:
                 yield Document(content, node)
     finally:
         loader.dispose()

@@ -1,0 +1,150 @@
+"""Where configuration is read from, and what is left out."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+
+def _pod(spec, **metadata):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"} | metadata, "spec": spec}
+
+
+def _config_map(name, **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def _secret(name, **values):
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+
+
+def _container(**fields):
+    return {"containers": [{"name": "app", "image": "shop/app", **fields}]}
+
+
+def _kinds(findings):
+    return {dependency.kind for dependency in findings.dependencies}
+
+
+def test_only_the_key_that_env_refers_to_counts(find):
+    env = [{"name": "URL", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "used"}}}]
+    config = _config_map("cfg", used="redis://cache", unused="amqp://mq")
+
+    findings = find(objects=[config, _pod(_container(env=env))])
+
+    assert _kinds(findings) == {"redis"}
+    assert findings.dependencies[0].evidence == "env URL ← ConfigMap cfg/used → cache → redis"
+
+
+def test_env_from_takes_every_key_with_its_prefix(find):
+    config = _config_map("cfg", HOST="store", PORT="5432")
+    env_from = [{"prefix": "DB_", "configMapRef": {"name": "cfg"}}]
+
+    findings = find(objects=[config, _pod(_container(envFrom=env_from))])
+
+    assert _kinds(findings) == {"postgresql"}
+    assert "env DB_HOST ← ConfigMap cfg/HOST" in findings.dependencies[0].evidence
+
+
+def test_env_wins_over_env_from(find):
+    env = [{"name": "URL", "value": "http://nothing"}]
+    config = _config_map("cfg", URL="redis://cache")
+
+    assert not _kinds(find(objects=[config, _pod(_container(env=env, envFrom=[{"configMapRef": {"name": "cfg"}}]))]))
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_a_config_map_that_is_not_there_is_unknown_unless_it_is_optional(find, optional):
+    findings = find(objects=[_pod(_container(envFrom=[{"configMapRef": {"name": "gone", "optional": optional}}]))])
+
+    assert not findings.dependencies
+    assert bool(findings.unknown) is not optional
+
+
+@pytest.mark.parametrize(
+    ("source", "mount", "expected"),
+    [
+        ({"configMap": {"name": "cfg"}}, {}, {"redis", "rabbitmq"}),
+        ({"configMap": {"name": "cfg", "items": [{"key": "a", "path": "app.conf"}]}}, {}, {"redis"}),
+        ({"configMap": {"name": "cfg"}}, {"subPath": "b"}, {"rabbitmq"}),
+        ({"configMap": {"name": "cfg", "items": [{"key": "a", "path": "d/a"}]}}, {"subPath": "d"}, {"redis"}),
+        ({"projected": {"sources": [{"configMap": {"name": "cfg"}}]}}, {}, {"redis", "rabbitmq"}),
+        ({"projected": {"sources": [{"secret": {"name": "hidden"}}]}}, {}, {"nats"}),
+        ({"secret": {"secretName": "hidden"}}, {}, {"nats"}),
+        ({"emptyDir": {}}, {}, set()),
+    ],
+)
+def test_mounted_files_count_as_far_as_they_are_mounted(find, source, mount, expected):
+    config = _config_map("cfg", a="url=redis://cache\n#\n", b="url: amqp://mq\nx: y\n")
+    hidden = _secret("hidden", c="url: nats://bus\nx: y\n")
+    spec = _container(volumeMounts=[{"name": "v", "mountPath": "/etc/app", **mount}])
+    spec["volumes"] = [{"name": "v", **source}]
+
+    assert _kinds(find(objects=[config, hidden, _pod(spec)])) == expected
+
+
+def test_a_volume_that_nobody_mounts_says_nothing(find):
+    spec = _container()
+    spec["volumes"] = [{"name": "v", "configMap": {"name": "cfg"}}]
+
+    assert not _kinds(find(objects=[_config_map("cfg", a="url=redis://cache\n\n"), _pod(spec)]))
+
+
+def test_secrets_are_read_only_when_they_may_be(find):
+    env = [{"name": "QUEUE", "valueFrom": {"secretKeyRef": {"name": "s", "key": "url"}}}]
+    objects = [_secret("s", url="amqp://u:p@mq"), _pod(_container(env=env))]
+
+    assert _kinds(find(objects=objects)) == {"rabbitmq"}
+    assert find(objects=objects, secrets=False).unknown == (
+        "env QUEUE ← Secret s/url: Secret s may not be read, or is not there",
+    )
+
+
+def test_a_key_that_names_a_backend_and_a_place_counts_when_its_secret_may_not_be_read(find):
+    keys = ["REDIS_URL", "REDIS_PASSWORD", "RABBITMQ_MANAGEMENT_URL"]
+    env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": "s", "key": name}}} for name in keys]
+
+    findings = find(objects=[_pod(_container(env=env))], secrets=False)
+
+    assert [(found.kind, str(found.confidence)) for found in findings.dependencies] == [("redis", "probable")]
+
+
+@pytest.mark.parametrize("field", ["initContainers", "containers"])
+def test_init_containers_and_native_sidecars_count_and_istios_own_never_do(find, field):
+    env = [{"name": "URL", "value": "redis://cache"}]
+    ours = {
+        "name": "helper",
+        "image": "x",
+        "env": env,
+        "restartPolicy": "Always" if field == "initContainers" else None,
+    }
+    istios = {"name": "istio-proxy", "image": "x", "env": [{"name": "URL", "value": "amqp://mq"}]}
+    spec = {"containers": [{"name": "app", "image": "x"}]}
+    spec[field] = [*spec.get(field, []), ours, istios]
+
+    assert _kinds(find(objects=[_pod(spec)])) == {"redis"}
+
+
+def test_a_reference_to_the_pod_itself_makes_no_client(find):
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "ledger"},
+        "spec": {"selector": {"app": "ledger"}, "ports": [{"port": 9000}]},
+    }
+    env = [{"name": "DATABASE_URL", "value": "postgres://u:p@ledger/app"}]
+
+    assert not _kinds(find(objects=[service, _pod(_container(env=env), labels={"app": "ledger"})]))
+    assert _kinds(find(objects=[service, _pod(_container(env=env), labels={"app": "other"})])) == {"postgresql"}
+
+
+def test_one_backend_named_twice_is_one_dependency_with_the_surest_evidence(find):
+    env = [{"name": "REDIS_HOST", "value": "cache"}, {"name": "REDIS_URL", "value": "redis://cache:6379"}]
+
+    findings = find(objects=[_pod(_container(env=env))])
+
+    assert [(found.host, found.port, str(found.confidence)) for found in findings.dependencies] == [
+        ("cache", 6379, "certain")
+    ]
