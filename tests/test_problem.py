@@ -14,10 +14,7 @@ def test_a_problem_reads_as_one_line_with_place_field_and_hint():
 
 
 def test_a_problem_of_the_whole_file_names_neither_line_nor_field():
-    assert (
-        str(Problem("warning", "p.yaml", None, "", "the file is empty"))
-        == "p.yaml: warning: the file is empty"
-    )
+    assert str(Problem("warning", "p.yaml", None, "", "the file is empty")) == "p.yaml: warning: the file is empty"
 
 
 @pytest.mark.parametrize(

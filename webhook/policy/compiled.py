@@ -1,0 +1,159 @@
+"""A policy ready to decide: an immutable snapshot that any number of requests may share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webhook.core.decision import Action, Confidence, Mode
+from webhook.core.facts import Facts
+from webhook.core.verdict import Verdict
+from webhook.policy.criteria_schema import Criteria
+from webhook.policy.glob import matcher
+from webhook.policy.index import RuleIndex
+from webhook.policy.match import Match, Subject, compile_match
+from webhook.policy.schema import InjectionPolicy, Rule
+from webhook.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """One rule with its criteria compiled."""
+
+    name: str
+    action: Action
+    mode: Mode
+    ports: tuple[int, ...] | None
+    hold: bool
+    match: Match
+    unless: Match | None
+
+    @property
+    def needs_findings(self) -> bool:
+        """Whether the rule, or what its action does, depends on what the pod talks to or serves."""
+        asks = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
+        return asks or (self.action is Action.BYPASS and self.ports is None)
+
+    def verdict(self, subject: Subject) -> Verdict | None:
+        """What the rule says of the pod; None when it does not match."""
+        matched = self.match.holds(subject)
+        if matched is None or (self.unless is not None and self.unless.holds(subject) is not None):
+            return None
+        sure = subject.dependencies(self.match.confidence)
+        kinds = self.match.kinds
+        return Verdict(
+            action=self.action,
+            rule=self.name,
+            mode=self.mode,
+            dependencies=sure if kinds is None else tuple(found for found in sure if found.kind in kinds),
+            ports=self.ports,
+            hold=self.hold,
+            matched=matched or ("every pod",),
+            warnings=tuple(subject.warnings),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """Implements `webhook.core.verdict.Policy`.
+
+    Attributes:
+        name: metadata.name.
+        generation: 8 hex digits of the content.
+        document: The policy as validated, with every default filled in, as plain JSON values.
+        mode: spec.mode.
+        overrides_explicit: Whether rules win over what the pod says about itself.
+        min_confidence: spec.detection.minConfidence.
+        read_secrets: spec.detection.secrets.
+        needs_findings: Whether any rule asks what the pod talks to or serves.
+        default: What happens to a pod that no rule matches.
+        rules: In order.
+        warnings: What validation found that is no error.
+    """
+
+    name: str
+    generation: str
+    document: dict[str, Any]
+    mode: Mode
+    overrides_explicit: bool
+    min_confidence: Confidence
+    read_secrets: bool
+    needs_findings: bool
+    default: Action
+    rules: tuple[CompiledRule, ...]
+    warnings: tuple[Problem, ...]
+    _exempt: Callable[[str], bool] = field(repr=False, compare=False)
+    _index: RuleIndex = field(repr=False, compare=False)
+
+    @property
+    def version(self) -> str:
+        """Name and generation, as "mesh-default/3f2a91c0"."""
+        return f"{self.name}/{self.generation}"
+
+    def exempts(self, namespace: str) -> bool:
+        """Whether spec.exempt names the namespace."""
+        return self._exempt(namespace)
+
+    def verdict(self, facts: Facts) -> Verdict:
+        """The first rule that matches, or the default."""
+        subject = Subject(facts)
+        for number in self._index.candidates(facts):
+            verdict = self.rules[number].verdict(subject)
+            if verdict is not None:
+                return verdict
+        return Verdict(
+            action=self.default,
+            mode=self.mode,
+            dependencies=subject.dependencies(self.min_confidence),
+            warnings=tuple(subject.warnings),
+        )
+
+
+def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[Problem, ...] = ()) -> CompiledPolicy:
+    """Compile a validated policy.
+
+    Args:
+        model: The policy; validation has made sure that everything in it compiles.
+        generation: What tells this content from another.
+        warnings: Kept with the policy, for whoever shows it.
+    """
+    spec = model.spec
+    least = spec.detection.min_confidence
+    rules = tuple(_compile_rule(rule, spec.mode, least) for rule in spec.rules)
+    return CompiledPolicy(
+        name=model.metadata.name,
+        generation=generation,
+        document=model.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mode=spec.mode,
+        overrides_explicit=spec.explicit == "override",
+        min_confidence=least,
+        read_secrets=spec.detection.secrets,
+        needs_findings=any(rule.needs_findings for rule in rules),
+        default=spec.default,
+        rules=rules,
+        warnings=warnings,
+        _exempt=matcher(spec.exempt.namespaces or ()),
+        _index=RuleIndex([rule.match for rule in spec.rules]),
+    )
+
+
+def _compile_rule(rule: Rule, mode: Mode, least: Confidence) -> CompiledRule:
+    match = compile_match(rule.match, rule=rule.name, least=least)
+    return CompiledRule(
+        name=rule.name,
+        action=rule.action,
+        mode=Mode.AUDIT if Mode.AUDIT in {mode, rule.mode} else Mode.ENFORCE,
+        ports=_fixed(rule.ports),
+        hold=rule.hold,
+        match=match,
+        unless=_unless(rule.except_, rule.name, match.confidence),
+    )
+
+
+def _unless(criteria: Criteria | None, rule: str, least: Confidence) -> Match | None:
+    return None if criteria is None else compile_match(criteria, rule=rule, least=least)
+
+
+def _fixed(ports: Literal["detected"] | tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return None if ports is None or ports == "detected" else tuple(sorted({*ports}))

@@ -1,0 +1,107 @@
+"""Which rules can match a pod at all, so that the others cost nothing.
+
+A set of rules is an integer, bit i standing for rule i. Each dimension (namespace, dependency kinds, …) gives the set
+of rules that the pod's values there do not rule out; the candidates are what is left when all dimensions are taken
+together. That is a few dictionary lookups and ANDs whether there are ten rules or a thousand.
+
+What globs say of a text is remembered: namespaces, service accounts and images repeat from pod to pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache, reduce
+from operator import or_
+from typing import TypeVar
+
+from webhook.core.facts import Facts
+from webhook.policy.criteria_schema import Criteria
+from webhook.policy.glob import is_literal, matcher
+
+_REMEMBERED_TEXTS = 4096
+
+Lookup = Callable[[Facts], int]
+K = TypeVar("K", bound=Hashable)
+
+
+class RuleIndex:
+    """Finds the candidates among the rules. It never misses a rule that matches."""
+
+    __slots__ = ("_all", "_dimensions")
+
+    def __init__(self, rules: Sequence[Criteria]) -> None:
+        self._all = (1 << len(rules)) - 1
+        dimensions = (
+            _texts([rule.namespaces for rule in rules], lambda facts: (facts.namespace,)),
+            _keys([rule.dependencies for rule in rules], lambda facts: (d.kind for d in facts.findings.dependencies)),
+            _keys([rule.serves for rule in rules], lambda facts: facts.findings.serves),
+            _keys([_owner_kinds(rule) for rule in rules], lambda facts: (owner.kind for owner in facts.owners)),
+            _keys([_label_pairs(rule) for rule in rules], lambda facts: facts.pod.labels.items()),
+            _texts(
+                [rule.service_accounts for rule in rules],
+                lambda facts: (facts.pod.spec.service_account_name or "default",),
+            ),
+            _texts([rule.images for rule in rules], _images),
+        )
+        self._dimensions = tuple(dimension for dimension in dimensions if dimension is not None)
+
+    def candidates(self, facts: Facts) -> Iterator[int]:
+        """The numbers of the rules that can match the pod, in order."""
+        left = self._all
+        for dimension in self._dimensions:
+            left &= dimension(facts)
+            if not left:
+                return
+        while left:
+            lowest = left & -left
+            yield lowest.bit_length() - 1
+            left ^= lowest
+
+
+def _owner_kinds(rule: Criteria) -> tuple[str, ...] | None:
+    return None if rule.owners is None else tuple(owner.partition("/")[0] for owner in rule.owners)
+
+
+def _label_pairs(rule: Criteria) -> tuple[tuple[str, str], ...] | None:
+    """Pairs of which the pod must have one: the first of matchLabels; all must hold, so one is enough to look for."""
+    return tuple(rule.labels.match_labels.items())[:1] or None if rule.labels else None
+
+
+def _images(facts: Facts) -> Iterator[str]:
+    return (container.image for container in facts.pod.containers() if container.image)
+
+
+def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Iterable[K]]) -> Lookup | None:
+    """A dimension of exact keys: a rule asks for any of some, a pod has some."""
+    free = 0
+    by_key: dict[K, int] = {}
+    for number, keys in enumerate(wanted):
+        if keys is None:
+            free |= 1 << number
+            continue
+        for key in keys:
+            by_key[key] = by_key.get(key, 0) | 1 << number
+    if not by_key:
+        return None
+    return lambda facts: reduce(or_, (by_key.get(key, 0) for key in present(facts)), free)
+
+
+def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], Iterable[str]]) -> Lookup | None:
+    """A dimension of globs: a rule asks for any of some, a pod has some texts."""
+    literal: list[tuple[str, ...] | None] = []
+    wild: list[tuple[int, Callable[[str], bool]]] = []
+    for number, globs in enumerate(wanted):
+        literal.append(None if globs is None else tuple(filter(is_literal, globs)))
+        if globs is not None and not all(map(is_literal, globs)):
+            wild.append((number, matcher(glob for glob in globs if not is_literal(glob))))
+    exact = _keys(literal, present)
+    if not wild:
+        return exact
+
+    @lru_cache(maxsize=_REMEMBERED_TEXTS)
+    def of_text(text: str) -> int:
+        return sum(1 << number for number, matches in wild if matches(text))
+
+    free = sum(1 << number for number, globs in enumerate(wanted) if globs is None)
+    base: Lookup = exact or (lambda _: free)
+    return lambda facts: reduce(or_, map(of_text, present(facts)), base(facts))

@@ -1,0 +1,96 @@
+"""From policy files to a compiled policy, or to everything that is wrong with them, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from webhook.detection.catalog import Catalog
+from webhook.policy.compiled import CompiledPolicy, compile_policy
+from webhook.policy.criteria_schema import KINDS
+from webhook.policy.document import Document, parse
+from webhook.policy.files import PolicyError, Source, generation, read
+from webhook.policy.lint import PlacedRule, doubts, duplicate_names
+from webhook.policy.schema import InjectionPolicy, Spec
+from webhook.policy.validation import validated
+from webhook.problem import Problem
+
+__all__ = ["CompiledPolicy", "PolicyError", "build", "default_policy", "load"]
+
+_DEFAULT = Path(__file__).with_name("default.yaml")
+
+
+def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
+    """Load a policy.
+
+    Args:
+        paths: Files and directories, see `webhook.policy.files.read`.
+        kinds: The kinds of backends that rules may name; None for those of the packaged catalog.
+
+    Raises:
+        PolicyError: A file cannot be read, or there is an error in one.
+    """
+    return build(read(paths), kinds=kinds)
+
+
+@cache
+def default_policy() -> CompiledPolicy:
+    """The policy that the package ships, for when none is given."""
+    return build([Source("default.yaml", _DEFAULT.read_bytes())])
+
+
+def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
+    """Make one policy of the content of files. Pure: it reads nothing.
+
+    The rules of all files stand in the order of the files; every other field of spec may be given by one of them
+    only. The first file names the policy.
+
+    Args:
+        sources: At least one file.
+        kinds: As for `load`.
+
+    Raises:
+        PolicyError: There is an error in a file.
+    """
+    context = {KINDS: Catalog.default().kinds if kinds is None else kinds}
+    documents = [parse(source.file, source.content) for source in sources]
+    problems: list[Problem] = []
+    models: list[InjectionPolicy] = []
+    for document in documents:
+        model, found = validated(InjectionPolicy, document, context)
+        problems += found
+        if model is not None:
+            models.append(model)
+    problems += duplicate_names(documents)
+    if len(models) == len(documents):
+        problems += _given_twice(documents, models)
+    if any(problem.severity == "error" for problem in problems):
+        raise PolicyError(problems)
+    merged = _merged(models)
+    placed = [
+        PlacedRule(rule, document, number)
+        for document, model in zip(documents, models, strict=True)
+        for number, rule in enumerate(model.spec.rules)
+    ]
+    problems += doubts(placed, merged.spec.detection.min_confidence)
+    return compile_policy(merged, generation=generation(sources), warnings=tuple(problems))
+
+
+def _given_twice(documents: Sequence[Document], models: Sequence[InjectionPolicy]) -> list[Problem]:
+    problems = []
+    given: dict[str, str] = {}
+    for document, model in zip(documents, models, strict=True):
+        for name in model.spec.model_fields_set - {"rules"}:
+            first = given.setdefault(name, document.file)
+            if first != document.file:
+                hint = "keep it in one of the two files"
+                problems.append(document.problem(("spec", name), f"{first} says it already", hint))
+    return problems
+
+
+def _merged(models: Sequence[InjectionPolicy]) -> InjectionPolicy:
+    given = {name: getattr(model.spec, name) for model in models for name in model.spec.model_fields_set - {"rules"}}
+    rules = tuple(rule for model in models for rule in model.spec.rules)
+    spec = Spec().model_copy(update={**given, "rules": rules})
+    return models[0].model_copy(update={"spec": spec})

@@ -1,0 +1,218 @@
+"""`match` and `except`, compiled to small predicates over one pod.
+
+A criterion is a function that gives the phrases that say why it holds, or None when it does not. A list of them
+holds when each does; a field that the rule does not give has no criterion and so costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from webhook.core.decision import Confidence, Dependency
+from webhook.core.facts import Facts
+from webhook.policy.cel import CelFailure, Context, Expression, compile_expression
+from webhook.policy.criteria_schema import Criteria, SelectorModel
+from webhook.policy.glob import matcher
+
+
+@dataclass(slots=True)
+class Subject:
+    """One pod while a policy looks at it, with what is worked out about it once and on demand.
+
+    Attributes:
+        facts: The pod.
+        warnings: What went wrong while criteria were evaluated.
+    """
+
+    facts: Facts
+    warnings: list[str] = field(default_factory=list)
+    _document: dict[str, Any] | None = None
+    _contexts: dict[Confidence, Context] = field(default_factory=dict)
+
+    @property
+    def images(self) -> list[str]:
+        """The images of all containers."""
+        return [container.image for container in self.facts.pod.containers() if container.image]
+
+    @property
+    def service_account(self) -> str:
+        """The service account; Kubernetes fills in "default" after webhooks were called."""
+        return self.facts.pod.spec.service_account_name or "default"
+
+    def dependencies(self, least: Confidence) -> tuple[Dependency, ...]:
+        """The dependencies that are at least that sure."""
+        found = self.facts.findings.dependencies
+        return tuple(dependency for dependency in found if dependency.confidence.rank >= least.rank)
+
+    def context(self, variables: frozenset[str], least: Confidence) -> Context:
+        """The CEL context with at least these variables; nothing in it is converted twice.
+
+        Raises:
+            CelFailure: The pod holds something that CEL cannot.
+        """
+        context = self._contexts.get(least)
+        if context is None:
+            context = self._contexts[least] = Context()
+        context.add(variables, lambda name: self._variable(name, least))
+        return context
+
+    def _variable(self, name: str, least: Confidence) -> Any:  # noqa: ANN401 - CEL values are of many types
+        facts = self.facts
+        match name:
+            case "pod":
+                if self._document is None:
+                    self._document = facts.document()
+                return self._document
+            case "namespace":
+                return {"name": facts.namespace, "labels": dict(facts.namespace_labels)}
+            case "owner":
+                nearest = facts.owners[0] if facts.owners else None
+                return {"kind": nearest.kind if nearest else "", "name": nearest.name if nearest else ""}
+            case "dependencies":
+                return sorted({dependency.kind for dependency in self.dependencies(least)})
+            case _:
+                return list(facts.findings.serves)
+
+
+Criterion = Callable[[Subject], "tuple[str, ...] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A compiled `match` or `except`.
+
+    Attributes:
+        confidence: How sure a dependency must be.
+        kinds: The kinds of `dependencies`; None when it is not given.
+        needs_findings: Whether it asks what the pod talks to or serves.
+        criteria: All must hold; the cheap ones come first.
+    """
+
+    confidence: Confidence
+    kinds: frozenset[str] | None
+    needs_findings: bool
+    criteria: tuple[Criterion, ...]
+
+    def holds(self, subject: Subject) -> tuple[str, ...] | None:
+        """Why all criteria hold, as phrases; None when one does not."""
+        phrases: list[str] = []
+        for criterion in self.criteria:
+            reason = criterion(subject)
+            if reason is None:
+                return None
+            phrases += reason
+        return tuple(phrases)
+
+
+def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
+    """Compile the criteria of a rule.
+
+    Args:
+        criteria: The validated model.
+        rule: The rule's name, for warnings.
+        least: The confidence that dependencies need unless `criteria` says otherwise.
+    """
+    confidence = criteria.confidence or least
+    expression = compile_expression(criteria.when) if criteria.when is not None else None
+    reads = expression.variables if expression else frozenset[str]()
+    made = (
+        _text("namespace", criteria.namespaces, lambda subject: [subject.facts.namespace]),
+        _kinds("dependency", criteria.dependencies, lambda subject: _kinds_of(subject, confidence)),
+        _kinds("serves", criteria.serves, lambda subject: subject.facts.findings.serves),
+        _owners(criteria.owners),
+        _text("service account", criteria.service_accounts, lambda subject: [subject.service_account]),
+        _selector("labels", criteria.labels, lambda s: s.facts.pod.labels),
+        _selector(
+            "namespace labels",
+            criteria.namespace_labels,
+            lambda s: s.facts.namespace_labels,
+        ),
+        _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
+        _text("image", criteria.images, lambda subject: subject.images),
+        _when(expression, rule, confidence),
+    )
+    return Match(
+        confidence=confidence,
+        kinds=None if criteria.dependencies is None else frozenset(criteria.dependencies),
+        needs_findings=bool(criteria.dependencies or criteria.serves or reads & {"dependencies", "serves"}),
+        criteria=tuple(criterion for criterion in made if criterion is not None),
+    )
+
+
+def _kinds_of(subject: Subject, least: Confidence) -> list[str]:
+    return list(dict.fromkeys(dependency.kind for dependency in subject.dependencies(least)))
+
+
+def _text(noun: str, globs: tuple[str, ...] | None, texts: Callable[[Subject], list[str]]) -> Criterion | None:
+    if globs is None:
+        return None
+    matches = matcher(globs)
+
+    def criterion(subject: Subject) -> tuple[str, ...] | None:
+        found = next((text for text in texts(subject) if matches(text)), None)
+        return None if found is None else (f"{noun} {found}",)
+
+    return criterion
+
+
+def _kinds(
+    noun: str, kinds: tuple[str, ...] | None, present: Callable[[Subject], list[str] | tuple[str, ...]]
+) -> Criterion | None:
+    if kinds is None:
+        return None
+    wanted = frozenset(kinds)
+
+    def criterion(subject: Subject) -> tuple[str, ...] | None:
+        return tuple(f"{noun} {kind}" for kind in present(subject) if kind in wanted) or None
+
+    return criterion
+
+
+def _owners(owners: tuple[str, ...] | None) -> Criterion | None:
+    if owners is None:
+        return None
+    names: dict[str, list[str]] = {}
+    for owner in owners:
+        kind, _, name = owner.partition("/")
+        names.setdefault(kind, []).append(name or "*")
+    matchers = {kind: matcher(globs) for kind, globs in names.items()}
+
+    def criterion(subject: Subject) -> tuple[str, ...] | None:
+        for owner in subject.facts.owners:
+            matches = matchers.get(owner.kind)
+            if matches and matches(owner.name):
+                return (f"owner {owner.kind}/{owner.name}",)
+        return None
+
+    return criterion
+
+
+def _selector(
+    noun: str, model: SelectorModel | None, labels: Callable[[Subject], Mapping[str, str]]
+) -> Criterion | None:
+    if model is None:
+        return None
+    selector = model.compiled()
+    phrase = (f"{noun} {selector}",)
+
+    def criterion(subject: Subject) -> tuple[str, ...] | None:
+        return phrase if selector.holds(labels(subject)) else None
+
+    return criterion
+
+
+def _when(expression: Expression | None, rule: str, confidence: Confidence) -> Criterion | None:
+    if expression is None:
+        return None
+
+    def criterion(subject: Subject) -> tuple[str, ...] | None:
+        try:
+            context = subject.context(expression.variables, confidence)
+            return ("its CEL expression",) if expression.holds(context) else None
+        except CelFailure as failure:
+            subject.warnings.append(f"rule {rule}: its CEL expression does not match: {failure}")
+            return None
+
+    return criterion

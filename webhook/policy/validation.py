@@ -1,0 +1,158 @@
+"""From a parsed document to a model, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from webhook.policy.document import Document, Path
+from webhook.problem import Problem, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+_TYPES = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a mapping",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+_YAML_NAMES = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def validated(
+    model: type[M], document: Document, context: Mapping[str, Any] | None = None
+) -> tuple[M | None, tuple[Problem, ...]]:
+    """Make a model of a document.
+
+    Args:
+        model: What the document should be.
+        document: The document; its own problems are part of the result.
+        context: What the model's validators may look at.
+
+    Returns:
+        The model, or None when there is any error; and all problems, in the order of their lines.
+    """
+    problems = list(document.problems)
+    if document.value is None and not problems:
+        problems.append(Problem("error", document.file, None, "", "the file is empty"))
+    elif document.value is not None and not isinstance(document.value, dict):
+        problems.append(Problem("error", document.file, 1, "", f"must be a mapping, not {_yaml_name(document.value)}"))
+    result = None
+    if isinstance(document.value, dict):
+        empty = tuple(_without_value(document.value, ()))
+        problems += [document.problem(path, "has no value", "give it one, or remove the field") for path in empty]
+        try:
+            result = model.model_validate(document.value, context=dict(context or {}))
+        except ValidationError as error:
+            problems += _problems(model, document, error, empty)
+    failed = any(problem.severity == "error" for problem in problems)
+    return None if failed else result, tuple(sorted(problems, key=lambda problem: problem.line or 0))
+
+
+def _without_value(value: Any, path: Path) -> Iterator[Path]:  # noqa: ANN401 - any YAML value
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _without_value(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _without_value(item, (*path, index))
+
+
+def _problems(
+    model: type[BaseModel], document: Document, error: ValidationError, told: tuple[Path, ...]
+) -> list[Problem]:
+    details = error.errors(include_url=False)
+    places = [_path(document, detail) for detail in details]
+    problems = []
+    for detail, path in zip(details, places, strict=True):
+        # A list whose items are wrong is also called too short; the items' own errors say it better.
+        of_items = any(other[: len(path)] == path and len(other) > len(path) for other in places)
+        if path in told or (detail["type"] == "too_short" and of_items):
+            continue
+        message, hint = _explained(model, detail, path)
+        problems.append(document.problem(path, message, hint))
+    return problems
+
+
+def _path(document: Document, detail: ErrorDetails) -> Path:
+    """The error's place in the document: Pydantic's own, without the names of union members in it."""
+    path: list[str | int] = []
+    value: Any = document.value
+    for step in detail["loc"]:
+        if step in (value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()):
+            value = value[step]
+        elif detail["type"] != "missing" or step != detail["loc"][-1]:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _explained(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tuple[str, str | None]:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "policy":
+        return context["message"], context["hint"]
+    if kind == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        return "unknown field", did_you_mean(str(path[-1]), known) or f"there are: {', '.join(known)}"
+    if kind == "missing":
+        return "is missing", None
+    if kind in {"enum", "literal_error"}:
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        allowed = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+        return f"must be {allowed}, not {_shown(given)}", did_you_mean(str(given), choices) if len(
+            choices
+        ) > 1 else None
+    if kind in _TYPES:
+        quote = kind == "string_type" and isinstance(given, (bool, int, float))
+        return f"must be {_TYPES[kind]}, not {_yaml_name(given)}", "put it in quotes" if quote else None
+    if kind == "too_short":
+        return "an empty list matches nothing", "remove the field, or list something"
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        return "must be from 1 to 65535", None
+    return detail["msg"].replace("Input should", "should"), None
+
+
+def _fields(model: type[BaseModel], path: Path) -> list[str]:
+    """The names that are known at a path, found by walking the model's JSON Schema."""
+    schema = model.model_json_schema(by_alias=True)
+    found: Any = schema
+    for step in path:
+        found = _resolved(found, schema)
+        found = found.get("items") if isinstance(step, int) else found.get("properties", {}).get(step)
+        if found is None:
+            return []
+    return list(_resolved(found, schema).get("properties", {}))
+
+
+def _resolved(part: Any, schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema
+    while True:
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+        elif "anyOf" in part:
+            part = next(choice for choice in part["anyOf"] if choice.get("type") != "null")
+        else:
+            return part
+
+
+def _yaml_name(value: object) -> str:
+    return "nothing" if value is None else _YAML_NAMES.get(type(value), type(value).__name__)
+
+
+def _shown(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) and len(value) <= 60 else _yaml_name(value)
