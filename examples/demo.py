@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -188,8 +189,9 @@ def show_edit(console: Console, server: Server, policy: Path, before: Answer, po
         f"In force after {time.monotonic() - begin:.1f} s: {old} → {generation(server)}"
     )
     after = ask(server, before.name, pod)
+    label = before.pod["metadata"]["labels"].get("sidecar.istio.io/inject")
     ports = after.pod["metadata"].get("annotations", {}).get("traffic.sidecar.istio.io/excludeOutboundPorts")
-    console.print(f"  {before.name} before: {before.action:8}label sidecar.istio.io/inject=false", highlight=False)
+    console.print(f"  {before.name} before: {before.action:8}label sidecar.istio.io/inject={label}", highlight=False)
     console.print(f"  {before.name} after:  {after.action:8}annotation excludeOutboundPorts={ports}", highlight=False)
     if (after.action, ports) != ("bypass", "5672,6379"):
         return [f"{before.name}: after the edit the decision is {after.action} with ports {ports}"]
@@ -247,6 +249,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Whoever ends the demo, the server ends with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

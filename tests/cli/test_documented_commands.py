@@ -1,0 +1,53 @@
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from webhook.cli.exits import ExitCode
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+BLOCK = re.compile(r"^```(?:console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?sidecar-policy (.+)$", re.MULTILINE)
+
+
+def documented():
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text()):
+            for arguments in COMMAND.findall(block):
+                # A server does not end by itself; its own tests start and stop it.
+                if not arguments.startswith("serve"):
+                    yield pytest.param(arguments, id=f"{page.relative_to(ROOT)}: {arguments}")
+
+
+@pytest.mark.parametrize("arguments", list(documented()))
+def test_a_documented_command_works_as_written(arguments, run_process, tmp_path):
+    # What a command writes stays out of the project.
+    for folder in ("examples", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+
+    ended = run_process(*shlex.split(arguments, comments=True))
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout
+
+
+def test_every_page_that_should_show_commands_does():
+    shown = {parameter.id.partition(":")[0] for parameter in documented()}
+
+    assert {"README.md", "docs/cli.md"} <= shown
+
+
+def test_every_exit_code_is_documented():
+    page = (ROOT / "docs" / "cli.md").read_text()
+
+    assert all(f"| {code.value} " in page for code in ExitCode)
+
+
+def test_every_field_of_an_explanation_is_documented(run):
+    page = (ROOT / "docs" / "cli.md").read_text()
+    (pod,) = json.loads(run("explain", "-o", "json", "-f", "-", stdin="{apiVersion: v1, kind: Pod}").stdout)
+
+    assert [field for field in pod if f"`{field}`" not in page] == []
