@@ -1,0 +1,219 @@
+"""The policy in force, kept up to date with its files.
+
+A first policy that is broken is fatal. After that a change is read, validated and compiled as a whole and then put in
+place by one assignment; a change that is broken leaves the last good policy in force and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from watchfiles import awatch
+
+from webhook.policy.compiled import CompiledPolicy
+from webhook.policy.files import PolicyError, Source, generation, read
+from webhook.policy.load import build, default_policy
+from webhook.problem import Problem
+
+# Editors and the kubelet write in several steps; a batch is taken when nothing came for one step, or at the latest
+# after the debounce. Both are milliseconds.
+_STEP = 50
+_DEBOUNCE = 200
+_VANISHED_GRACE = 0.2
+
+
+class ReloadOutcome(StrEnum):
+    """What became of one look at the files."""
+
+    UNCHANGED = "unchanged"
+    """The content is the one that was seen last."""
+    LOADED = "loaded"
+    """New content is in force."""
+    REJECTED = "rejected"
+    """New content is broken; the last good policy stays in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """What there is to say about the policy in force.
+
+    Attributes:
+        name: The policy's name.
+        generation: 8 hex digits of the content in force.
+        source: The paths as given, or "the packaged default".
+        loaded_at: When this content was put in force.
+        problems: What is wrong with newer content that was rejected; None when there is none.
+        rejected_at: When that was found; None when there is none.
+    """
+
+    name: str
+    generation: str
+    source: str
+    loaded_at: datetime
+    problems: tuple[Problem, ...] | None = None
+    rejected_at: datetime | None = None
+
+
+class Observer(Protocol):
+    """Is told of every change of the status, so that it can be logged and counted."""
+
+    def __call__(self, outcome: ReloadOutcome, status: PolicyStatus) -> None:
+        """Called for new content in force, for new content rejected, and (as unchanged) when a fault is gone."""
+        ...
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
+
+class PolicySource:
+    """Holds the policy in force. Reading `current` is one attribute access and safe from any thread.
+
+    Args:
+        paths: Files and directories; none means the packaged default, which never changes.
+        kinds: The kinds that rules may name; None for the packaged catalog's.
+        clock: The current time.
+        on_outcome: Told of changes. Called on the event loop by `watch`, else by whoever calls `reload`.
+        poll_seconds: How often the files are read even if no change was notified: network file systems notify
+            nothing, and a change may fall between reading the files and watching them.
+
+    Raises:
+        PolicyError: The first policy cannot be read, or is broken.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path] = (),
+        *,
+        kinds: frozenset[str] | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        on_outcome: Observer | None = None,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._kinds = kinds
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._poll_seconds = poll_seconds
+        self._seen: object = None
+        if self._paths:
+            sources = read(self._paths)
+            self.current = build(sources, kinds=kinds)
+            self._seen = generation(sources)
+        else:
+            self.current = default_policy()
+        self.status = self._fresh_status(self.current)
+
+    def reload(self) -> ReloadOutcome:
+        """Look at the files once, and put what is new and good in force."""
+        before = self.status
+        outcome = self._look()
+        self._tell(outcome, before)
+        return outcome
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Follow the files until `stop` is set.
+
+        In-place edits, saves by rename, and the symlink swap of a mounted ConfigMap are all seen, also while files
+        are gone for a moment or their directory is made anew: what is watched are directories, and what decides is
+        the content.
+        """
+        while not stop.is_set():
+            try:
+                watched = self._directories()
+                watched_paths = {path for path, _inode in watched}
+                async for changes in awatch(
+                    *watched_paths,
+                    watch_filter=None,
+                    debounce=_DEBOUNCE,
+                    step=_STEP,
+                    stop_event=stop,
+                    rust_timeout=int(self._poll_seconds * 1000),
+                    yield_on_timeout=True,
+                    recursive=False,
+                ):
+                    await self._reload_off_loop()
+                    remade = watched_paths.intersection(Path(changed) for _kind, changed in changes)
+                    if remade or self._directories() != watched:
+                        break
+            except OSError:
+                # A directory that is gone for now, or no inotify watches left: poll, and try again.
+                await self._pause(stop)
+                await self._reload_off_loop()
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        try:
+            await asyncio.wait_for(stop.wait(), timeout=self._poll_seconds)
+        except TimeoutError:
+            return
+
+    async def _reload_off_loop(self) -> None:
+        """Reload without blocking the requests that the event loop serves."""
+        before = self.status
+        if self._paths and not all(path.exists() for path in self._paths):
+            await asyncio.sleep(_VANISHED_GRACE)
+        self._tell(await asyncio.to_thread(self._look), before)
+
+    def _tell(self, outcome: ReloadOutcome, before: PolicyStatus) -> None:
+        if self._on_outcome is not None and self.status is not before:
+            self._on_outcome(outcome, self.status)
+
+    def _look(self) -> ReloadOutcome:
+        if not self._paths:
+            return ReloadOutcome.UNCHANGED
+        try:
+            sources = read(self._paths)
+        except PolicyError as error:
+            return self._reject(str(error), error)
+        return self._take(sources)
+
+    def _take(self, sources: tuple[Source, ...]) -> ReloadOutcome:
+        seen = generation(sources)
+        if seen == self._seen:
+            return ReloadOutcome.UNCHANGED
+        if seen == self.current.generation:
+            self._seen = seen
+            self.status = replace(self.status, problems=None, rejected_at=None)
+            return ReloadOutcome.UNCHANGED
+        try:
+            policy = build(sources, kinds=self._kinds)
+        except PolicyError as error:
+            return self._reject(seen, error)
+        self._seen = seen
+        self.current = policy
+        self.status = self._fresh_status(policy)
+        return ReloadOutcome.LOADED
+
+    def _reject(self, seen: str, error: PolicyError) -> ReloadOutcome:
+        if seen == self._seen:
+            return ReloadOutcome.UNCHANGED
+        self._seen = seen
+        self.status = replace(self.status, problems=error.problems, rejected_at=self._clock())
+        return ReloadOutcome.REJECTED
+
+    def _fresh_status(self, policy: CompiledPolicy) -> PolicyStatus:
+        source = ", ".join(map(str, self._paths)) or "the packaged default"
+        return PolicyStatus(policy.name, policy.generation, source, self._clock())
+
+    def _directories(self) -> frozenset[tuple[Path, int]]:
+        """The directories to watch, with their inodes: one that is made anew has to be watched anew.
+
+        These are the directories around each path, as given and with symlinks resolved, and a directory that was
+        itself given; and the one above, which alone notices that such a directory goes and comes.
+        """
+        wanted: set[Path] = set()
+        for path in self._paths:
+            inside = path.iterdir() if path.is_dir() else ()
+            wanted |= {path, path.parent, path.parent.parent, path.resolve(), path.resolve().parent}
+            wanted |= {entry.resolve().parent for entry in inside}
+        found = frozenset((path, path.stat().st_ino) for path in wanted if path.is_dir())
+        if not found:
+            raise FileNotFoundError(2, "no directory to watch")
+        return found
