@@ -186,7 +186,8 @@ def show_edit(console: Console, server: Server, policy: Path, before: Answer, po
         return [f"the edited policy is not in force after {time.monotonic() - begin:.1f} s"]
     console.print(
         f"\nPolicy edited while the server runs: the first rule's action becomes bypass.\n"
-        f"In force after {time.monotonic() - begin:.1f} s: {old} → {generation(server)}"
+        f"In force after {time.monotonic() - begin:.1f} s: {old} → {generation(server)}",
+        highlight=False,
     )
     after = ask(server, before.name, pod)
     label = before.pod["metadata"]["labels"].get("sidecar.istio.io/inject")

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """An option or argument is wrong."""
     UNREADABLE = 3
-    """A file could not be read or understood."""
+    """A file could not be read or understood, or the output not be written."""
     INTERRUPTED = 130
     """Ctrl-C."""
     CLOSED_PIPE = 141

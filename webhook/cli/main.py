@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,17 +23,25 @@ _EPILOG = (
 
 
 class _Commands(TyperGroup):
-    """Ends quietly, as other filters do, when the reader of the output has gone (`… | head`)."""
+    """Ends in good order when the output cannot be written, and quietly when its reader has gone (`… | head`)."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps its context's type private
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered would fail once more when the interpreter flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             raise typer.Exit(ExitCode.CLOSED_PIPE) from None
+        except OSError as error:
+            _discard_output()
+            typer.echo(f"error: {error.filename or 'standard output'}: {error.strerror}", err=True)
+            raise typer.Exit(ExitCode.UNREADABLE) from None
         return result
+
+
+def _discard_output() -> None:
+    """What is still buffered would fail once more when the interpreter flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -80,5 +89,9 @@ if _certs.registered_commands:
 
 def run() -> None:
     """Run the command line under the name it was called by: `sidecar-policy`, or as kubectl's plugin."""
+    # Arrows in trails, and names in any script, must not end the program on a terminal that cannot show them.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     as_plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     app(prog_name="kubectl sidecar-policy" if as_plugin else "sidecar-policy")
