@@ -36,12 +36,13 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     consoles: tuple[int, ...]
 
 
-# After a backend's name these words mean something beside it, which speaks HTTP: a console, an exporter, a registry.
+# After a backend's name these words mean something beside it: a console, an exporter, a registry.
 _BESIDE = frozenset(
-    "exporter exporters ui gui console dashboard management mgmt manager admin commander insight express metrics "
-    "registry rest connect proxyurl operator web http monitoring monitor prometheus apm explorer browser kibana "
-    "dashboards webui".split()
+    "exporter exporters ui gui console dashboard dashboards management mgmt manager admin commander insight express "
+    "metrics registry operator monitoring monitor prometheus apm explorer browser kibana webui".split()
 )
+# The same for backends that do not speak HTTP themselves.
+_BESIDE_OVER_HTTP = frozenset("rest connect http web api".split())
 
 
 class Catalog:
@@ -78,7 +79,7 @@ class Catalog:
         """The kind of a URL scheme: prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg") do not count."""
         if kind := self._by_scheme.get(scheme):
             return kind
-        bases = (part.partition("+")[0] for part in scheme.split(":"))
+        bases = (base for part in scheme.split(":") for base in part.split("+"))
         return next((kind for base in bases if (kind := self._by_scheme.get(base)) is not None), None)
 
     def of_port(self, port: int | None) -> str | None:
@@ -126,14 +127,19 @@ class Catalog:
             for end in range(min(start + 3, len(tokens)), start, -1):
                 kind = self._of_words(tokens[start:end], host=host)
                 if kind is not None:
-                    beside = end < len(tokens) and tokens[end] in _BESIDE and not self.speaks_http(kind)
-                    found = found if beside else kind
+                    if not self._is_beside(kind, tokens[end : end + 1]):
+                        found = kind
                     break
         return found
 
-    def is_name(self, tokens: tuple[str, ...]) -> bool:
-        """Whether the words together are one backend's name and nothing else."""
-        return 0 < len(tokens) <= 3 and "".join(tokens) in self._by_name
+    def is_name(self, text: str) -> bool:
+        """Whether a text is a backend's name and nothing else."""
+        return text.lower() in self._by_name
+
+    def _is_beside(self, kind: str, following: tuple[str, ...]) -> bool:
+        return bool(_BESIDE.intersection(following)) or (
+            bool(_BESIDE_OVER_HTTP.intersection(following)) and not self.speaks_http(kind)
+        )
 
     def is_console(self, port: int) -> bool:
         """Whether the port is one that consoles and exporters of backends listen on, over HTTP."""

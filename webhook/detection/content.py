@@ -38,6 +38,8 @@ def read_content(key: str, text: str) -> Content:
         The shape.
     """
     text = text[:_LONGEST]
+    if key.endswith(_NO_CONFIGURATION):
+        return Content(Value())
     if role(words(key)) is Role.CREDENTIAL:
         return Content(without_words(read_value(text)))
     if text.startswith("-") and "=" in text:
@@ -53,5 +55,6 @@ def without_words(value: Value) -> Value:
 
 
 _LONGEST = 1_000_000
+_NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
 _OPENING = frozenset("{[<")
 _STRUCTURED = frozenset({Form.URL, Form.ADO, Form.LIBPQ, Form.GO_DSN, Form.TNS, Form.REDIS})

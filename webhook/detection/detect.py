@@ -115,6 +115,8 @@ class _Reading:
             return behind or (kind, Confidence.CERTAIN, place)
         if mention.form is Form.BARE and not self._locates(entry):
             return None
+        if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
+            return None
         return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
@@ -171,7 +173,9 @@ class _Reading:
         return kind, Confidence.CERTAIN if kind in hints else Confidence.PROBABLE, place
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        kind = self._settings.provider(entry) or self._settings.hint(entry) or named_in(place.host, self._catalog)
+        kind = self._settings.provider(entry) or self._settings.hint(entry)
+        if kind is None and not self._settings.is_about_nothing(entry):
+            kind = named_in(place.host, self._catalog)
         if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
             return None
         if place.port is not None and not self._catalog.uses_port(kind, place.port):

@@ -16,6 +16,7 @@ from webhook.detection.commands import read_script
 from webhook.detection.lines import Line, setting
 from webhook.detection.references import normalised
 from webhook.detection.values import Value, read_value
+from webhook.detection.words import Role, role, words
 from webhook.yamltext import FastLoader, bounded
 
 _MOST_LINES = 10_000
@@ -75,14 +76,19 @@ def _walk(path: tuple[str, ...], node: object, budget: list[int]) -> Iterator[Li
             else:
                 yield from _walk((*path, str(key)), child, budget)
     elif isinstance(node, list):
-        for child in node:
-            yield from _walk(path, child, budget)
+        for index, child in enumerate(node):
+            # Settings of one element belong together, apart from those of the next.
+            yield from _walk(_indexed(path, index) if isinstance(child, dict) else path, child, budget)
     elif isinstance(node, str) and "\n" in node.strip():
         yield from (Line((*path, *line.path), line.value) for line in _by_line(node))
     elif isinstance(node, str | int | float):
         yield setting(path, _scalar(node))
     elif node is None:
         yield Line(path, read_value(""))
+
+
+def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
+    return (*path[:-1], f"{path[-1]}[{index}]") if path else (f"[{index}]",)
 
 
 def _scalar(node: str | float) -> str:
@@ -102,6 +108,11 @@ _KEY = re.compile(
     re.VERBOSE,
 )
 _XML = re.compile(r"\s*<(?P<key>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000})?>(?P<rest>[^<>]{1,1000})</")
+# A Hadoop-style property: its name and its value are elements of their own.
+_HADOOP = re.compile(r"<name>([^<>]{1,200})</name>\s{0,50}<value>([^<>]{0,1000})</value>")
+_XML_NAMED = re.compile(
+    r"""\s*<[A-Za-z][\w.:-]{0,100}\s[^<>]{0,400}?(?:name|key)\s*=\s*["'](?P<key>[^"']{1,200})["'][^<>]{0,400}>(?P<rest>[^<>]{1,1000})</"""
+)
 _XML_PAIR = re.compile(
     r"""(?:name|key)\s*=\s*["'](?P<key>[^"']{1,200})["'][^<>]{0,400}?value\s*=\s*["'](?P<rest>[^"']{0,1000})["']"""
 )
@@ -116,13 +127,17 @@ _STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
 
 def _by_line(text: str) -> Iterator[Line]:
     section: tuple[str, ...] = ()
+    seen: dict[str, int] = {}
     nesting: list[tuple[int, str]] = []
-    for raw in text.splitlines()[:_MOST_LINES]:
+    for raw in _HADOOP.sub(r"\1 = \2", text).splitlines()[:_MOST_LINES]:
         line = raw[:_LONGEST_LINE].expandtabs(4)
         if not line.strip() or _COMMENT.match(line):
             continue
         if header := _SECTION.match(line):
-            section, nesting = tuple(header["name"].strip("\"'").split(".")), []
+            name = header["name"].strip("\"'")
+            seen[name] = seen.get(name, -1) + 1
+            section = _indexed(tuple(name.split(".")), seen[name]) if seen[name] else tuple(name.split("."))
+            nesting = []
             continue
         indent = len(line) - len(line.lstrip(" -"))
         while nesting and nesting[-1][0] >= indent:
@@ -133,9 +148,9 @@ def _by_line(text: str) -> Iterator[Line]:
 
 def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Line]:
     line = _TRAILING_COMMENT.sub("", line)
-    pair = _KEY.match(line) or _XML_PAIR.search(line) or _XML.match(line)
+    pair = _KEY.match(line) or _XML_PAIR.search(line) or _XML_NAMED.search(line) or _XML.match(line) or _spaced(line)
     if pair is None:
-        yield from (Line(above, read_value(item)) for item in _items(line))
+        yield from (Line(above, read_value(item)) for item in _items(line) if above or "://" in item)
         return
     key = re.sub(r"[\"'\[\]]+", ".", pair["key"]).strip(".")
     path = (*above, key)
@@ -149,6 +164,14 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
     yield setting(path, _expression(rest))
 
 
+def _spaced(line: str) -> re.Match[str] | None:
+    """A key and its value with nothing but space between them, as far as the key announces a place, port or choice."""
+    pair = _SPACED.match(line)
+    return pair if pair and role(words(pair["key"])) in _SPACED_ROLES else None
+
+
+_SPACED = re.compile(r"\s*@?(?P<key>[A-Za-z][\w.-]{0,60})\s+(?P<rest>[^\s;]{1,500})\s*;?\s*$")
+_SPACED_ROLES = frozenset({Role.LOCATION, Role.PORT, Role.PROVIDER})
 _OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
 
 

@@ -53,6 +53,10 @@ class Settings:
         """What kind of value the entry's key announces."""
         return vocabulary.role(entry.tokens)
 
+    def is_about_nothing(self, entry: Entry) -> bool:
+        """Whether the key says no more than that its value is a place (HOST, server)."""
+        return not vocabulary.subject(entry.tokens)
+
     def is_aside(self, entry: Entry) -> bool:
         """Whether the key is of a list or an address that is not dialled."""
         return vocabulary.is_aside(entry.tokens)
@@ -80,7 +84,7 @@ class Settings:
 
     def is_name_alone(self, entry: Entry) -> bool:
         """Whether the innermost key is a backend's name and nothing more (`mongo: user-db:27017`)."""
-        return bool(entry.path) and self._catalog.is_name(words(entry.path[-1]))
+        return bool(entry.path) and self._catalog.is_name(entry.path[-1])
 
     def switched_on(self, entry: Entry) -> str | None:
         """The kind that a switch turns on: its name with nothing specific beside it (SESSION_REDIS, USE_KAFKA)."""
@@ -88,4 +92,4 @@ class Settings:
         if entry.in_file or entry.value.word or (entry.tokens and entry.tokens[-1].startswith("disable")):
             return None
         names = tuple(token for token in tokens if token not in _PLAIN)
-        return self._catalog.named(names) if self._catalog.is_name(names) else None
+        return self._catalog.named(names) if self._catalog.is_name("".join(names)) else None

@@ -10,6 +10,10 @@ from enum import Enum
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
+_TOGETHER = re.compile(
+    "(pg|db|sql|mq|redis|mysql|mongo|mongodb|postgres|kafka|rabbitmq|amqp|smtp|mail|ldap|nats|memcached|cache)"
+    "(hosts?|port|ur[li]|dsn|servers?|user|password|database)"
+)
 _LOCATION = frozenset(
     "host hosts hostname hostnames server servers address addresses addr addrs endpoint endpoints url urls uri uris "
     "dsn connection connections conn service svc broker brokers bootstrap node nodes seed seeds ip ips fqdn location "
@@ -28,7 +32,7 @@ _LOCATION_PAIRS = frozenset(
         ("host", "name"),
         ("host", "names"),
         ("server", "name"),
-        ("service", "name"),
+        ("redis", "configuration"),
         ("data", "source"),
         ("broker", "list"),
         ("data", "sourcename"),
@@ -69,7 +73,13 @@ class Role(Enum):
 
 def words(text: str) -> tuple[str, ...]:
     """A key, host or driver name as lower-case words: EventBusConnection and event_bus.connection are the same."""
-    return tuple(word.lower() for word in _WORD.findall(text))
+    return tuple(part for word in _WORD.findall(text) for part in _apart(word.lower()))
+
+
+def _apart(word: str) -> tuple[str, ...]:
+    """PGHOST and dbhost are two words written as one."""
+    together = _TOGETHER.fullmatch(word)
+    return (together[1], together[2]) if together else (word,)
 
 
 def role(tokens: tuple[str, ...]) -> Role:
