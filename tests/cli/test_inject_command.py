@@ -95,3 +95,24 @@ def test_an_object_that_cannot_be_understood_is_passed_on_and_told(run, deployme
     assert first == yaml.safe_load(bad)
     assert labels_of(second)[LABEL] == "false"
     assert ended.returncode == 3
+
+
+def test_two_objects_on_one_line_are_told_apart(run, deployment):
+    bad = deployment("bad").replace("value: redis://store:6379", "value: 6379")
+    items = [yaml.safe_load(bad), yaml.safe_load(deployment("web"))]
+    line = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+    first, second = yaml.safe_load_all(run("inject", "-f", "-", stdin=line).stdout)
+
+    assert first == items[0]
+    assert labels_of(second)[LABEL] == "false"
+
+
+def test_a_selector_that_is_an_alias_of_the_labels_keeps_what_it_selects(run, deployment):
+    aliased = deployment("web").replace("matchLabels: {app: web}", "matchLabels: &labels {app: web}")
+    aliased = aliased.replace("labels: {app: web}", "labels: *labels")
+
+    (injected,) = yaml.safe_load_all(run("inject", "-f", "-", stdin=aliased).stdout)
+
+    assert injected["spec"]["selector"]["matchLabels"] == {"app": "web"}
+    assert labels_of(injected) == {"app": "web", LABEL: "false"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,10 +87,19 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     operations = patch(one.workload.pod, one.decision)
     if not operations:
         return item.document
-    document = template = deepcopy(item.document)
+    document = template = _written_out(item.document)
     for step in item.pod_path or ():
         template = template[step]
     # A template may come without metadata; a pod never does, so patches do not make it.
     template["metadata"] = template.get("metadata") or {}
     JsonPatch(operations).apply(template, in_place=True)
     return document
+
+
+def _written_out(value: Any) -> Any:  # noqa: ANN401 - a YAML value is of any type
+    """A copy in which nothing is shared: behind an alias, the selector and the pod's labels may be one object."""
+    if isinstance(value, dict):
+        return {key: _written_out(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_written_out(inner) for inner in value]
+    return value
