@@ -77,9 +77,9 @@ def test_aliases_that_blow_up_are_refused_before_they_do(messages):
     layers = [b"l0: &l0 [" + b"x, " * 9 + b"x]"]
     layers += [b"l%d: &l%d [" % (n, n) + b"*l%d, " % (n - 1) * 9 + b"*l%d]" % (n - 1) for n in range(1, 12)]
 
-    assert [
-        line.rpartition("error: ")[2] for line in messages(b"\n".join(layers))
-    ] == ["more than 100000 values, aliases written out"]
+    assert [line.rpartition("error: ")[2] for line in messages(b"\n".join(layers))] == [
+        "more than 100000 values, aliases written out"
+    ]
 
 
 def test_an_alias_stands_for_what_its_anchor_holds():

@@ -34,7 +34,11 @@ _YAML_NAMES = {
 
 
 def validated(
-    model: type[M], document: Document, context: Mapping[str, Any] | None = None
+    model: type[M],
+    document: Document,
+    context: Mapping[str, Any] | None = None,
+    *,
+    opaque: frozenset[str] = frozenset(),
 ) -> tuple[M | None, tuple[Problem, ...]]:
     """Make a model of a document.
 
@@ -42,6 +46,7 @@ def validated(
         model: What the document should be.
         document: The document; its own problems are part of the result.
         context: What the model's validators may look at.
+        opaque: Names of fields that hold somebody else's objects, in which a field without a value is no error.
 
     Returns:
         The model, or None when there is any error; and all problems, in the order of their lines.
@@ -53,7 +58,7 @@ def validated(
         problems.append(Problem("error", document.file, 1, "", f"must be a mapping, not {_yaml_name(document.value)}"))
     result = None
     if isinstance(document.value, dict):
-        empty = tuple(_without_value(document.value, ()))
+        empty = tuple(_without_value(document.value, (), opaque))
         problems += [document.problem(path, "has no value", "give it one, or remove the field") for path in empty]
         try:
             result = model.model_validate(document.value, context=dict(context or {}))
@@ -63,15 +68,16 @@ def validated(
     return None if failed else result, tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
-def _without_value(value: Any, path: Path) -> Iterator[Path]:  # noqa: ANN401 - any YAML value
+def _without_value(value: Any, path: Path, opaque: frozenset[str]) -> Iterator[Path]:  # noqa: ANN401 - any YAML value
     if value is None:
         yield path
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _without_value(item, (*path, key))
+            if key not in opaque:
+                yield from _without_value(item, (*path, key), opaque)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _without_value(item, (*path, index))
+            yield from _without_value(item, (*path, index), opaque)
 
 
 def _problems(
