@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from webhook.core import mesh
-from webhook.core.decision import Action, Decision, Findings, Reason
+from webhook.core.decision import Action, Decision, Findings, Mode, Reason
 from webhook.core.facts import Facts, owners_of
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
@@ -75,6 +75,11 @@ def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], p
     return None
 
 
+def _overruled(action: Action, explicit: mesh.Explicit | None) -> bool:
+    wanted = {mesh.Explicit.INJECT: Action.SKIP, mesh.Explicit.SKIP: Action.INJECT}
+    return explicit is not None and action is wanted[explicit]
+
+
 def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
@@ -83,6 +88,10 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
         if not ports:
             warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
+    if (invalid := mesh.invalid_choice(facts.pod)) is not None:
+        warnings.append(invalid)
+    if _overruled(verdict.action, mesh.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
+        warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {mesh.INJECT}")
     if verdict.hold and mesh.proxy_config(facts.pod.annotations) is None:
         warnings.append(f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping, so hold is not added to it")
     return Decision(

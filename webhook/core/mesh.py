@@ -64,6 +64,13 @@ def explicit_choice(pod: Pod) -> Explicit | None:
     return Explicit(said) if said in {"true", "false"} else None
 
 
+def invalid_choice(pod: Pod) -> str | None:
+    """What is wrong with what the pod says about injection, as a sentence; None when nothing is."""
+    if INJECT in pod.labels and pod.labels[INJECT] not in {"true", "false", ""}:
+        return f'label {INJECT} is neither "true" nor "false", so Istio ignores it'
+    return None
+
+
 def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
     """The pod's own ProxyConfig from its annotation: empty when there is none, None when it is not a YAML mapping."""
     return parse_proxy_config(annotations.get(PROXY_CONFIG, ""))

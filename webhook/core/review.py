@@ -117,10 +117,10 @@ class _Response(Struct, frozen=True, rename="camel"):
     warnings: Sequence[str] | UnsetType = UNSET
 
 
-class _Answer(Struct, frozen=True, rename="camel"):
-    response: _Response
+class _Answer(Struct, frozen=True, kw_only=True, rename="camel"):
     api_version: str = API_VERSION
     kind: str = KIND
+    response: _Response
 
 
 _REVIEW = msgspec.json.Decoder(_Review)
@@ -189,7 +189,7 @@ def answer(
         audit_annotations=audit_annotations or UNSET,
         warnings=cleaned or UNSET,
     )
-    return _ENCODER.encode(_Answer(response))
+    return _ENCODER.encode(_Answer(response=response))
 
 
 def fit_warnings(warnings: Sequence[str]) -> list[str]:
