@@ -116,3 +116,11 @@ def test_a_selector_that_is_an_alias_of_the_labels_keeps_what_it_selects(run, de
 
     assert injected["spec"]["selector"]["matchLabels"] == {"app": "web"}
     assert labels_of(injected) == {"app": "web", LABEL: "false"}
+
+
+@pytest.mark.parametrize("value", ["!!binary aGk=", "!!timestamp 2024-01-01", "!!set {a}"])
+def test_a_value_that_json_cannot_hold_is_unreadable(run, value):
+    ended = run("inject", "-f", "-", "-o", "json", stdin=f"apiVersion: v1\nkind: Widget\nspec: {value}\n")
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "-:3: error: not valid YAML" in ended.stderr

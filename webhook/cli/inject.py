@@ -87,7 +87,8 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     operations = patch(one.workload.pod, one.decision)
     if not operations:
         return item.document
-    document = template = _written_out(item.document)
+    document: dict[str, Any] = _written_out(item.document)
+    template = document
     for step in item.pod_path or ():
         template = template[step]
     # A template may come without metadata; a pod never does, so patches do not make it.

@@ -25,6 +25,11 @@ _Loader.yaml_implicit_resolvers = {
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# What JSON cannot say has no place in a manifest, even where a tag asks for it.
+_NOT_JSON = {f"tag:yaml.org,2002:{name}" for name in ("binary", "timestamp", "set", "omap", "pairs")}
+_Loader.yaml_constructors = {
+    tag: constructor for tag, constructor in FastLoader.yaml_constructors.items() if tag not in _NOT_JSON
+}
 
 
 @dataclass(frozen=True, slots=True)
