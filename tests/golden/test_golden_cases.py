@@ -69,11 +69,9 @@ def by_command_line(case):
     injected = {name_of(document): document for document in json.loads(command(case, "inject"))["items"]}
     return {
         f"{one['kind']}/{one['name']}": {
-            "decision": {key: one[key] for key in ("action", "rule", "mode", "reason")}
+            "decision": {key: one[key] for key in ("action", "rule", "mode", "reason", "warnings")}
             | metadata_of(template_of(injected[f"{one['kind']}/{one['name']}"])),
-            "explanation": {
-                key: one[key] for key in ("dependencies", "serves", "unknown", "matched", "ports", "hold", "warnings")
-            },
+            "explanation": {key: one[key] for key in ("dependencies", "serves", "unknown", "matched", "ports", "hold")},
         }
         for one in explained
     }
@@ -97,6 +95,7 @@ def over_http(case):
             "rule": audited.get("rule"),
             "mode": audited["mode"],
             "reason": audited["reason"],
+            "warnings": [warning.removeprefix("sidecar-policy: ") for warning in response.get("warnings", [])],
         } | metadata_of(pod)
     return said
 
