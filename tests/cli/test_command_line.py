@@ -16,7 +16,7 @@ def test_help_lists_every_command_and_the_exit_codes(run_process):
     ended = run_process("--help", COLUMNS="200")
 
     assert ended.returncode == 0
-    assert all(f" {name} " in ended.stdout for name in ("serve", "explain", "inject", "certs"))
+    assert all(f" {name} " in ended.stdout for name in ("serve", "explain", "inject", "validate", "test", "certs"))
     assert "3 unreadable input" in ended.stdout
 
 

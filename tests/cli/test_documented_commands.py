@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from webhook.cli.exits import ExitCode
+from webhook.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -34,10 +35,24 @@ def test_a_documented_command_works_as_written(arguments, run_process, tmp_path)
     assert ended.stdout
 
 
+def test_the_policy_in_the_readme_is_valid(run):
+    (policy,) = re.findall(r"^```yaml\n(.*?)^```", PAGES[0].read_text(), re.MULTILINE | re.DOTALL)
+
+    ended = run("validate", "--strict", "-", stdin=policy)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_every_page_that_should_show_commands_does():
     shown = {parameter.id.partition(":")[0] for parameter in documented()}
 
     assert {"README.md", "docs/cli.md"} <= shown
+
+
+def test_every_command_is_in_the_readme():
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+    assert [name for name in commands if f"| `{name}`" not in PAGES[0].read_text()] == []
 
 
 def test_every_exit_code_is_documented():

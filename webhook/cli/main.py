@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import sys
 from io import TextIOWrapper
@@ -14,7 +12,13 @@ import typer
 from typer.core import TyperGroup
 
 from webhook import __version__
+from webhook.cli.certs import issue
 from webhook.cli.exits import ExitCode
+from webhook.cli.explain import explain
+from webhook.cli.inject import inject
+from webhook.cli.serve import serve
+from webhook.cli.test import test
+from webhook.cli.validate import validate
 
 _EPILOG = (
     "Exit codes: 0 done; 1 the answer is no (a policy has problems, a policy test failed); "
@@ -72,19 +76,10 @@ def _options(
     del version  # its callback has acted by now
 
 
-for _group, _name, _module in (
-    (app, "serve", "serve"),
-    (app, "explain", "explain"),
-    (app, "inject", "inject"),
-    (app, "validate", "validate"),
-    (app, "test", "test"),
-    (_certs, "issue", "certs"),
-):
-    with contextlib.suppress(ModuleNotFoundError):
-        _command = getattr(importlib.import_module(f"webhook.cli.{_module}"), _name)
-        _group.command(_name)(_command)
-if _certs.registered_commands:
-    app.add_typer(_certs, name="certs")
+for _command in (serve, explain, inject, validate, test):
+    app.command()(_command)
+_certs.command()(issue)
+app.add_typer(_certs, name="certs")
 
 
 def run() -> None:
