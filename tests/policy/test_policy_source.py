@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -148,6 +149,12 @@ def directory_made_anew(file, text):
     file.write_text(text)
 
 
+def directory_gone_for_a_while(file, text):
+    file.unlink()
+    file.parent.rmdir()
+    threading.Timer(0.8, lambda: (file.parent.mkdir(), file.write_text(text))).start()
+
+
 def config_map_update(file, text):
     """What the kubelet does: a new directory, and one rename of the symlink that all files go through."""
     mount = file.parent
@@ -182,7 +189,9 @@ async def loaded(outcomes):
             pass
 
 
-@pytest.mark.parametrize("edit", [in_place, renamed_over, gone_for_a_moment, directory_made_anew])
+@pytest.mark.parametrize(
+    "edit", [in_place, renamed_over, gone_for_a_moment, directory_made_anew, directory_gone_for_a_while]
+)
 @pytest.mark.parametrize("whole_directory", [False, True])
 def test_every_way_to_save_a_file_is_noticed_time_after_time(tmp_path, text, edit, whole_directory):
     file = tmp_path / "policies" / "policy.yaml"

@@ -176,7 +176,11 @@ def test_an_expression_that_fails_on_a_pod_does_not_match_and_warns_without_its_
 def test_the_pod_as_a_document_is_built_once_and_only_if_an_expression_reads_it(compiled, facts_of):
     built = []
     facts = facts_of(document=lambda: built.append(1) or {"spec": {}})
-    wants = [{"name": f"r{n}", "action": "skip", "match": {"when": f"pod.spec.size() == {n + 1}"}} for n in range(5)]
+    levels = ["possible", "probable", "certain"]
+    wants = [
+        {"name": level, "action": "skip", "match": {"when": "pod.spec.size() == 5", "confidence": level}}
+        for level in levels
+    ]
     compiled({"name": "r", "action": "skip", "match": {"when": "namespace.name == 'x'"}}).verdict(facts)
     unread = len(built)
     compiled(*wants).verdict(facts)

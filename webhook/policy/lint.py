@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from webhook.core.decision import Confidence
 from webhook.policy.criteria_schema import Criteria
 from webhook.policy.document import Document
-from webhook.policy.glob import matcher
+from webhook.policy.reach import covering
 from webhook.policy.schema import Rule
 from webhook.problem import Problem
 
@@ -51,75 +50,22 @@ def _names(document: Document) -> Iterator[tuple[int, str]]:
 
 
 def doubts(rules: Sequence[PlacedRule], least: Confidence) -> Iterator[Problem]:
-    """Warnings for rules that match every pod before others, and for rules that can never decide.
-
-    Only what is certain is said: a rule is unreachable where an earlier one without `except` (or with the same)
-    asks for nothing that this one does not ask for.
-    """
-    given = [_given(placed.rule.match) for placed in rules]
-    excepts = [_excepted(placed.rule) for placed in rules]
-    for index, placed in enumerate(rules):
-        candidates = (
-            other
-            for other, asked, excluded in zip(rules[:index], given, excepts, strict=False)
-            if asked <= given[index] and excluded in {None, excepts[index]}
-        )
-        earlier = next((other for other in candidates if _covers(other.rule.match, placed.rule.match, least)), None)
-        if earlier is not None:
+    """Warnings for rules that match every pod before others, and for rules that can never decide."""
+    covered_by = covering([placed.rule for placed in rules], least)
+    for placed, number in zip(rules, covered_by, strict=True):
+        if number is not None:
+            earlier = rules[number]
             place = f"{earlier.document.file}:{earlier.document.line(('spec', 'rules', earlier.number))}"
             yield placed.warning(
                 "",
                 f"unreachable: rule '{earlier.rule.name}' ({place}) matches every pod that this rule matches",
                 "move it before that rule, or remove it",
             )
-        elif index < len(rules) - 1 and not given[index] and placed.rule.except_ is None:
+        elif placed is not rules[-1] and placed.rule.except_ is None and not _restricts(placed.rule.match):
             yield placed.warning(
                 "match", "matches every pod, so no later rule is ever asked", "say which pods, or move it to the end"
             )
 
 
-def _given(criteria: Criteria) -> frozenset[str]:
-    """The fields that restrict which pods match."""
-    return frozenset(criteria.model_fields_set) - {"confidence"}
-
-
-def _excepted(rule: Rule) -> str | None:
-    """A key that is equal only for rules that except the same pods."""
-    return None if rule.except_ is None else f"{rule.match.confidence} {rule.except_.model_dump_json()}"
-
-
-def _covers(earlier: Criteria, later: Criteria, least: Confidence) -> bool:
-    """Whether the earlier `match` holds wherever the later one does; it gives no field that the later does not."""
-    return all(_wider(name, earlier, later, least) for name in _given(earlier))
-
-
-def _wider(name: str, earlier: Criteria, later: Criteria, least: Confidence) -> bool:
-    """Whether the earlier rule's criterion holds wherever the later rule's does."""
-    first, second = getattr(earlier, name), getattr(later, name)
-    if name in {"labels", "annotations", "namespace_labels"}:
-        return bool(first == second)
-    same_confidence = (earlier.confidence or least).rank <= (later.confidence or least).rank
-    if name == "when":
-        return bool(first == second) and (earlier.confidence or least) is (later.confidence or least)
-    if name == "serves":
-        return set(second) <= set(first)
-    if name == "dependencies":
-        return set(second) <= set(first) and same_confidence
-    if name == "owners":
-        kinds = {owner for owner in first if "/" not in owner}
-        return all(owner.partition("/")[0] in kinds or _covered(owner, first) for owner in second)
-    return all(_covered(glob, first) for glob in second)
-
-
-def _covered(glob: str, wide: Iterable[str]) -> bool:
-    """Whether another glob matches whatever this one does.
-
-    Read as plain text, a glob of `*` alone can only match another's `*` with its own, so a match of the two texts
-    proves it. With sets and `?` it would not, so those count only where they are equal.
-    """
-    return glob in wide or ("[" not in glob and _plain_matcher(tuple(wide))(glob))
-
-
-@lru_cache(maxsize=1024)
-def _plain_matcher(globs: tuple[str, ...]) -> Callable[[str], bool]:
-    return matcher(glob for glob in globs if not {"?", "["} & set(glob))
+def _restricts(criteria: Criteria) -> bool:
+    return bool(criteria.model_fields_set - {"confidence"})

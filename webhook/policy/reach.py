@@ -1,0 +1,127 @@
+"""Which earlier rule, if any, matches every pod that a later rule matches.
+
+Only what is certain is said: an earlier rule without `except` (or with the same) covers a later one if it asks for
+nothing that the later one does not ask for. As in `webhook.policy.index`, a set of rules is an integer with a bit for
+each, so a thousand rules are compared in a few dictionary lookups each rather than pair by pair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+from webhook.core.decision import Confidence
+from webhook.policy.criteria_schema import Criteria
+from webhook.policy.glob import pattern
+from webhook.policy.schema import Rule
+
+Asked = Iterable[Hashable] | None
+
+
+def covering(rules: Sequence[Rule], least: Confidence) -> list[int | None]:
+    """For each rule the number of the first earlier rule that covers it, or None.
+
+    Args:
+        rules: In the order of the policy.
+        least: spec.detection.minConfidence, which holds for rules without their own.
+    """
+    matches = [rule.match for rule in rules]
+    sure = [match.confidence or least for match in matches]
+    no_surer = {level: _bits(n for n, other in enumerate(sure) if other.rank <= level.rank) for level in Confidence}
+    fields = [_sets(_asked(matches, name), _Equal) for name in ("labels", "annotations", "namespace_labels")]
+    fields += [_sets(_asked(matches, name), _Equal) for name in ("serves",)]
+    fields += [_sets(_asked(matches, name), _Globs) for name in ("namespaces", "service_accounts", "images", "owners")]
+    fields.append(_sets([m.when and [(m.when, level)] for m, level in zip(matches, sure, strict=True)], _Equal))
+    fields.append(_sets(_asked(matches, "dependencies"), _Equal, [no_surer[level] for level in sure]))
+    excepted = [_excepted(rule) for rule in rules]
+    fields.append(_sets(excepted, _Equal))
+    found: list[int | None] = []
+    for number in range(len(rules)):
+        covers = (1 << number) - 1
+        for field in fields:
+            covers &= field[number]
+        found.append((covers & -covers).bit_length() - 1 if covers else None)
+    return found
+
+
+def _asked(matches: Sequence[Criteria], name: str) -> list[Asked]:
+    return [_texts(name, getattr(match, name)) for match in matches]
+
+
+def _texts(name: str, value: object) -> Asked:
+    if value is None or isinstance(value, tuple):
+        # A kind without a name stands for all names.
+        return [text if "/" in text else f"{text}/*" for text in value] if name == "owners" and value else value
+    return [repr(value)]
+
+
+def _excepted(rule: Rule) -> Asked:
+    """A key that is equal only for rules that except the same pods."""
+    return None if rule.except_ is None else [(rule.match.confidence, rule.except_.model_dump_json())]
+
+
+def _sets(
+    asked: Sequence[Asked], kind: Callable[[Sequence[Asked]], _Equal], allowed: Sequence[int] | None = None
+) -> list[int]:
+    """For each rule the rules that one field does not keep from covering it.
+
+    A rule that does not give the field is never kept back by it; a list is covered when each of its entries is.
+    """
+    free = _bits(number for number, entries in enumerate(asked) if entries is None)
+    given = kind(asked)
+    result = []
+    for number, entries in enumerate(asked):
+        covers = 0
+        if entries is not None:
+            covers = allowed[number] if allowed else -1
+            for entry in entries:
+                covers &= given.covering(entry)
+        result.append(free | covers)
+    return result
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in numbers)
+
+
+class _Equal:
+    """Entries that cover only their equals."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self._rules: dict[Hashable, int] = {}
+        for number, entries in enumerate(asked):
+            for entry in entries or ():
+                self._rules[entry] = self._rules.get(entry, 0) | 1 << number
+
+    def covering(self, entry: Hashable) -> int:
+        """The rules with an entry that covers this one."""
+        return self._rules.get(entry, 0)
+
+
+class _Globs(_Equal):
+    """Globs, which cover narrower ones too.
+
+    Read as plain text, a glob's `*` can only be matched by another's `*`, so a match of the two texts proves it. With
+    sets and `?` it would not, so those cover only their equals.
+    """
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        super().__init__(asked)
+        self._wild: dict[str, list[tuple[re.Pattern[str], int]]] = {}
+        for glob, rules in self._rules.items():
+            prefix, star, _ = str(glob).partition("*")
+            if star and not {"?", "["} & set(str(glob)):
+                self._wild.setdefault(prefix, []).append((re.compile(pattern(str(glob)), re.DOTALL), rules))
+
+    def covering(self, entry: Hashable) -> int:
+        """The rules with a glob that matches whatever this one does."""
+        covers = super().covering(entry)
+        if "[" not in (text := str(entry)):
+            for regex, rules in self._with_prefix_of(text):
+                if regex.fullmatch(text):
+                    covers |= rules
+        return covers
+
+    def _with_prefix_of(self, text: str) -> Iterator[tuple[re.Pattern[str], int]]:
+        for length in range(len(text) + 1):
+            yield from self._wild.get(text[:length], ())
