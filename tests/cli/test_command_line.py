@@ -127,6 +127,14 @@ def test_an_output_that_is_not_utf_8_gets_all_it_can_hold(run_process, deploymen
     assert r"\u2192" in ended.stdout
 
 
+def test_manifests_on_standard_input_are_utf_8_in_every_locale(run_process, deployment):
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+
+    ended = run_process("explain", "-f", "-", stdin=deployment("web") + "# \u2192\n", **environment)
+
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_shell_can_complete_commands_and_options(run_process):
     words = {
         "_SIDECAR_POLICY_COMPLETE": "complete_bash",

@@ -130,6 +130,13 @@ def test_a_missing_file_is_named(run):
     assert "No such file" in ended.stderr
 
 
+def test_standard_input_that_is_no_text_is_unreadable(run):
+    ended = run("explain", "-f", "-", stdin=b"\xff\xfe\x00")
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == "-: error: is not UTF-8 text\n"
+
+
 def test_broken_yaml_is_an_error_with_its_line(run, tmp_path):
     (tmp_path / "broken.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: [x}\n")
 

@@ -157,7 +157,7 @@ def _read(question: Question, *, secrets: bool) -> Manifests:
             question.files,
             secrets=secrets,
             namespace_labels=question.namespace_labels,
-            stdin=typer.get_text_stream("stdin"),
+            stdin=typer.get_text_stream("stdin", encoding="utf-8"),
         )
     except ManifestError as error:
         _tell(error.problems)

@@ -201,13 +201,10 @@ def read(
 
 def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem]) -> Iterator[tuple[str, str]]:
     for path in paths:
-        if path == "-":
-            yield "-", stdin.read()
-            continue
         found = Path(path)
-        for file in sorted(_files(found)) if found.is_dir() else [found]:
+        for file in sorted(_files(found)) if path != "-" and found.is_dir() else [found]:
             try:
-                yield str(file), file.read_text(encoding="utf-8")
+                yield str(file), stdin.read() if path == "-" else file.read_text(encoding="utf-8")
             except OSError as error:
                 errors.append(Problem("error", str(file), None, "", f"cannot be read: {error.strerror}"))
             except UnicodeDecodeError:
