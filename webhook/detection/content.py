@@ -8,7 +8,7 @@ from webhook.detection.commands import read_command
 from webhook.detection.files import read_file
 from webhook.detection.lines import Line
 from webhook.detection.values import UNREADABLE, Form, Value, read_value
-from webhook.detection.words import Role, role, words
+from webhook.detection.words import Role, key_words, role
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def read_content(key: str, text: str) -> Content:
     text = text[:_LONGEST]
     if key.endswith(_NO_CONFIGURATION):
         return Content(Value())
-    if role(words(key)) is Role.CREDENTIAL:
+    if role(key_words(key)) is Role.CREDENTIAL:
         return Content(without_words(read_value(text)))
     if text.startswith("-") and "=" in text:
         return Content(Value(), read_command(text.split()))

@@ -16,7 +16,7 @@ from webhook.detection.commands import read_script
 from webhook.detection.lines import Line, setting
 from webhook.detection.references import normalised
 from webhook.detection.values import Value, read_value
-from webhook.detection.words import Role, role, words
+from webhook.detection.words import Role, key_words, role
 from webhook.yamltext import FastLoader, bounded
 
 _MOST_LINES = 10_000
@@ -167,7 +167,7 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
 def _spaced(line: str) -> re.Match[str] | None:
     """A key and its value with nothing but space between them, as far as the key announces a place, port or choice."""
     pair = _SPACED.match(line)
-    return pair if pair and role(words(pair["key"])) in _SPACED_ROLES else None
+    return pair if pair and role(key_words(pair["key"])) in _SPACED_ROLES else None
 
 
 _SPACED = re.compile(r"\s*@?(?P<key>[A-Za-z][\w.-]{0,60})\s+(?P<rest>[^\s;]{1,500})\s*;?\s*$")

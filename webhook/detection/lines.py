@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webhook.detection.values import Value, read_value, urls
-from webhook.detection.words import Role, role, words
+from webhook.detection.words import Role, key_words, role
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,6 @@ class Line:
 
 def setting(path: tuple[str, ...], text: str) -> Line:
     """One setting from its text; a credential keeps only the hosts of URLs."""
-    if role(words(path[-1]) if path else ()) is Role.CREDENTIAL:
+    if role(key_words(path[-1]) if path else ()) is Role.CREDENTIAL:
         return Line(path, Value(tuple(urls(text))))
     return Line(path, read_value(text))

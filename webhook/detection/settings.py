@@ -8,7 +8,7 @@ from webhook.detection import words as vocabulary
 from webhook.detection.catalog import Catalog
 from webhook.detection.references import expand
 from webhook.detection.sources import Entry, Scope
-from webhook.detection.words import Role, words
+from webhook.detection.words import Role, key_words, words
 
 _NOWHERE = frozenset("sqlite sqlite3 memory inmemory local file filesystem h2 dummy noop embedded derby".split())
 # Words that may stand beside a backend's name in the key of a switch that means "use it".
@@ -65,7 +65,7 @@ class Settings:
         """The kind that the key names, the innermost part first."""
         location = self.role(entry) is Role.LOCATION
         for part in reversed(entry.path):
-            if kind := self._catalog.named(words(part), host=location):
+            if kind := self._catalog.named(key_words(part), host=location):
                 return kind
         return None
 

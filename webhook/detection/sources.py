@@ -11,7 +11,7 @@ from webhook.core.surroundings import Surroundings
 from webhook.detection.commands import read_command
 from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content
 from webhook.detection.values import Value
-from webhook.detection.words import Role, role, words
+from webhook.detection.words import Role, key_words, role
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Sources:
             self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
             return (UNREADABLE_CONTENT, trail) if held is None and not reference.optional else None
         content = held[reference.key]
-        if role(words(variable.name)) is Role.CREDENTIAL:
+        if role(key_words(variable.name)) is Role.CREDENTIAL:
             content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
         return content, trail
 
@@ -152,7 +152,7 @@ class Sources:
         return held or {}
 
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
-        if optional or role(words(variable)) is Role.CREDENTIAL:
+        if optional or role(key_words(variable)) is Role.CREDENTIAL:
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
         sentence = f"{trail}: {kind} {name} {why}"
@@ -184,4 +184,4 @@ def _add(scope: Scope, path: tuple[str, ...], content: Content, trail: str) -> N
 
 
 def _tokens(path: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for part in path for word in words(part))
+    return tuple(word for part in path for word in key_words(part))

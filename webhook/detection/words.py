@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
@@ -76,12 +77,19 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part for word in _WORD.findall(text) for part in _apart(word.lower()))
 
 
+@lru_cache(maxsize=8192)
+def key_words(key: str) -> tuple[str, ...]:
+    """`words` for keys, which repeat from pod to pod. Values must not come here: what is remembered is held."""
+    return words(key)
+
+
 def _apart(word: str) -> tuple[str, ...]:
     """PGHOST and dbhost are two words written as one."""
     together = _TOGETHER.fullmatch(word)
     return (together[1], together[2]) if together else (word,)
 
 
+@lru_cache(maxsize=8192)
 def role(tokens: tuple[str, ...]) -> Role:
     """What the last words of a key say about its value."""
     tokens = _without_number(tokens)

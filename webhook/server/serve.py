@@ -75,7 +75,9 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     telling = PolicyTelling(metrics, log)
     policies = PolicySource(settings.policy, on_outcome=telling)
     telling.start(policies)
-    known = manifests.read([str(path) for path in settings.manifests], secrets=settings.secrets)
+    known = manifests.read(
+        [str(path) for path in settings.manifests], secrets=settings.secrets or policies.current.read_secrets
+    )
     for note in known.notes:
         log.info("manifests", note=note)
     for problem in known.problems:

@@ -68,7 +68,7 @@ class Settings:
         key: Its key.
         cert_dir: Where an issued certificate goes; none means a directory that is removed at the end.
         names: DNS names that an issued certificate is for, besides localhost.
-        secrets: Read the Secrets among the manifests.
+        secrets: Read the Secrets among the manifests, also when the policy does not ask for it.
         on_error: What to answer when deciding fails.
         drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
         limits: What one client may cost.
