@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,7 +14,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +46,7 @@ class Server:
         """
         self._inputs = ["--manifests", str(manifests), "--policy", str(policy)]
         self._certificates, self._log = directory / "certs", directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: _VerifiedConnection | None = None
         self.url = ""
         self.exit_code: int | None = None
@@ -52,15 +55,11 @@ class Server:
         """Start the process and wait until it is ready."""
         loopback = ["--host", "127.0.0.1", "--port", "0", "--health-port", "0", "--drain", "0"]
         certificates = ["--cert-dir", str(self._certificates), "--dns", SERVICE]
-        with self._log.open("w") as log:
-            # In a session of its own, Ctrl-C reaches the demo alone, which then stops the server in good order.
-            self._process = subprocess.Popen(
-                [COMMAND, "serve", *self._inputs, *loopback, *certificates, "--log-format", "json"],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        command = [COMMAND, "serve", *self._inputs, *loopback, *certificates, "--log-format", "json"]
         try:
+            with self._log.open("w") as log, _uninterrupted():
+                # In a session of its own, Ctrl-C reaches the demo alone, which then stops the server in good order.
+                self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
             self._connect()
         except BaseException:
             self._stop()
@@ -120,7 +119,7 @@ class Server:
         """Whether a condition came to hold in time."""
         deadline = time.monotonic() + seconds
         while not condition():
-            if time.monotonic() > deadline or self._process.poll() is not None:
+            if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
                 return False
             time.sleep(0.02)
         return True
@@ -159,6 +158,8 @@ class Server:
     def _stop(self) -> None:
         if self._connection is not None:
             self._connection.close()
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self.exit_code = self._process.wait(timeout=15)
@@ -166,6 +167,19 @@ class Server:
             self._process.kill()
             self.exit_code = self._process.wait()
             raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the process that is being started can be stopped."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
 
 
 class _VerifiedConnection(http.client.HTTPSConnection):
