@@ -21,7 +21,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, _SEXAGESIMAL_FREE if tag == "tag:yaml.org,2002:int" else pattern)
         for tag, pattern in resolvers
-        if tag != "tag:yaml.org,2002:timestamp"
+        if tag not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
