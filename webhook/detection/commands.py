@@ -56,7 +56,7 @@ def read_command(arguments: Sequence[str]) -> tuple[Line, ...]:
     lines: list[Line] = []
     plain: list[str] = []
     for argument in arguments:
-        if re.search(r"\s", argument.strip()) and not argument.startswith("-"):
+        if "\n" in argument.strip() or (re.search(r"\s", argument.strip()) and not argument.startswith("-")):
             lines += read_script(argument)
         else:
             plain.append(normalised(argument, bare=True))

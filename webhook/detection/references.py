@@ -14,11 +14,15 @@ REFERENCE = rf"\$\{{{NAME}(?::-[A-Za-z0-9_.:-]{{0,120}})?\}}"
 _KUBERNETES = re.compile(rf"\$\(({NAME})\)")
 _DEFAULT = re.compile(rf"\$\{{({NAME}):-?([^{{}}$]{{0,500}})\}}")
 _SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,120})")
+# What Ruby computes inside a string; nearly always a password that is read from a file.
+_RUBY = re.compile(r"#\{[^{}]{0,200}\}")
 _NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")
 
 
 def normalised(text: str, *, bare: bool = False) -> str:
     """The text with its references in one form; `bare` also takes $NAME."""
+    if "#{" in text:
+        text = _RUBY.sub("", text)
     if "$" not in text:
         return text
     text = _KUBERNETES.sub(r"${\1}", text)
