@@ -6,11 +6,13 @@ Source of the annotations: kubernetes.io, "Dynamic Admission Control", "Mutating
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 CALLED = "mutation.webhook.admission.k8s.io/"
-FAILED_OPEN = "failed-open.mutating.webhook.admission.k8s.io/"
+FAILED_OPEN = "failed-open.mutation.webhook.admission.k8s.io/"
 
 
 class Admission(NamedTuple):
@@ -24,7 +26,7 @@ class Admission(NamedTuple):
 
     called: tuple[str, ...] = ()
     failed_open: tuple[str, ...] = ()
-    said: dict[str, str] = {}
+    said: Mapping[str, str] = MappingProxyType({})
 
 
 def admission(log: Path, namespace: str, pod: str) -> Admission:

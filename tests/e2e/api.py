@@ -51,7 +51,13 @@ class Api:
         self._resources: dict[str, dict[str, Object]] = {}
 
     def request(
-        self, method: str, path: str, body: object = None, *, content_type: str = "application/json", timeout: float = 60
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "application/json",
+        timeout: float = 60,
     ) -> Any:
         """Send one request.
 

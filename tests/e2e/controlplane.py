@@ -170,7 +170,9 @@ def _start_controller_manager(plane: ControlPlane, signing_key: Path) -> None:
     manager = plane.programs.start("kube-controller-manager", command)
 
     def works() -> bool:
-        return bool([one for one in plane.api.list("ServiceAccount", "default") if one["metadata"]["name"] == "default"])
+        return bool(
+            [one for one in plane.api.list("ServiceAccount", "default") if one["metadata"]["name"] == "default"]
+        )
 
     manager.wait_until(works, seconds=60, what="making service accounts")
 

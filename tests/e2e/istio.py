@@ -79,7 +79,8 @@ def _generate(plane: ControlPlane, settings: tuple[str, ...]) -> list[Object]:
 def _apply(api: Api, generated: list[Object], port: int) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     documents = [namespace, *(one for one in generated if one["kind"] not in PROCESS_INSTEAD)]
-    for document in sorted(documents, key=_rank):
+    for one in sorted(documents, key=_rank):
+        document = one
         if document["kind"] == "Service":
             document = external_service(NAMESPACE, document["metadata"]["name"])
         for webhook in document.get("webhooks", ()):

@@ -1,4 +1,4 @@
-"""A small application: a Redis behind a Service whose port is declared as HTTP, a client of it, and a pod that is none."""
+"""A small application: Redis behind a Service whose port is declared as HTTP, a client of it, and one that is none."""
 
 from __future__ import annotations
 

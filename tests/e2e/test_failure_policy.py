@@ -140,7 +140,7 @@ def test_garbage_under_ignore_the_pod_is_created_as_istio_wants_it(istio, namesp
 def test_garbage_under_fail_the_pod_is_refused(istio, namespace, garbage):
     product.register(istio, namespace.name, failure_policy="Fail", **garbage)
 
-    with pytest.raises(ApiError, match='failed calling webhook "pods.sidecar-policy.dev"') as no:
+    with pytest.raises(ApiError, match=r'failed calling webhook "pods\.sidecar-policy\.dev"') as no:
         namespace.create(shop.pod("client", shop.client_spec()))
 
     assert no.value.status == 500

@@ -150,7 +150,9 @@ def _go_binary() -> str:
     if found := shutil.which("go"):
         return found
     wanted = re.search(r"^go (\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE).group(1)
-    raise ToolError(f"the end-to-end tests build their control plane from source: install Go >= {wanted} (no `go` in PATH)")
+    raise ToolError(
+        f"the end-to-end tests build their control plane from source: install Go >= {wanted} (no go in PATH)"
+    )
 
 
 @contextlib.contextmanager
