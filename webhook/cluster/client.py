@@ -1,0 +1,218 @@
+"""The API server as the rest of the project sees it: raw JSON in, raw JSON out, and one kind of error.
+
+Where the server is, and how to prove who we are, is the `kubernetes` package's affair: kubeconfig files with all their
+credential plugins, and the service account of a pod, whose token changes while we run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from webhook import __version__
+
+_CONNECT_SECONDS = 10.0
+# An API server sends a bookmark each minute, so a watch that is silent for longer is dead (KEP-956).
+_SILENCE_SECONDS = 90.0
+_GONE = 410
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class NoClusterError(Exception):
+    """There is no configuration to reach a cluster with. Its text says what was tried and how to mend it."""
+
+
+class ClusterError(Exception):
+    """The API server refused, or could not be asked.
+
+    Attributes:
+        status: The HTTP status; None when there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ExpiredError(ClusterError):
+    """The resource version, or the list's next page, is too old: 410 Gone."""
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+class Client:
+    """One client of one API server. It belongs to the event loop that first uses it."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._api.user_agent = f"sidecar-policy/{__version__}"
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return str(self._api.configuration.host)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float = 60.0) -> bytes:
+        """Read one answer whole.
+
+        Args:
+            path: As "/api/v1/namespaces/shop/configmaps/cfg".
+            query: Parameters.
+            seconds: How long it may take.
+
+        Returns:
+            The body.
+
+        Raises:
+            ClusterError: There is no such object, no right to read it, or no answer.
+        """
+        return await self._send("GET", path, query=query, seconds=seconds)
+
+    async def post(self, path: str, document: Mapping[str, Any], *, seconds: float = 10.0) -> bytes:
+        """Create an object.
+
+        Raises:
+            ClusterError: It was not created; status 409 when there is one of that name.
+        """
+        return await self._send("POST", path, document=document, seconds=seconds)
+
+    async def merge(self, path: str, document: Mapping[str, Any], *, seconds: float = 10.0) -> bytes:
+        """Change the given fields of an object (JSON Merge Patch, RFC 7386).
+
+        Raises:
+            ClusterError: It was not changed.
+        """
+        return await self._send("PATCH", path, document=document, content_type=MERGE_PATCH, seconds=seconds)
+
+    @asynccontextmanager
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch, which goes on until the server ends it.
+
+        Args:
+            path: A collection.
+            query: Parameters; `watch` is added.
+
+        Yields:
+            Lines of JSON, each one event.
+
+        Raises:
+            ClusterError: The server refuses, the connection is lost, or nothing came for 90 s.
+            ExpiredError: The resource version is too old.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+        async with self._open("GET", path, {**query, "watch": "true"}, limits) as response:
+            yield _lines(response)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        seconds: float,
+    ) -> bytes:
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
+        async with self._open(method, path, query or {}, limits, document, content_type) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+        document: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            method, url, headers, body, _ = await self._api.param_serialize(
+                method=method,
+                resource_path=path,
+                query_params=list(query.items()),
+                header_params={"Accept": "application/json", "Content-Type": content_type},
+                body=document,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._api.call_api(method, url, headers, body, _request_timeout=limits)
+            response: aiohttp.ClientResponse = answer.response
+            async with response:
+                if response.status >= 300:
+                    raise _refused(response.status, await response.read())
+                yield response
+        except TimeoutError:
+            raise ClusterError(f"{self.server} does not answer") from None
+        except (aiohttp.ClientError, OSError, config.ConfigException) as error:
+            raise ClusterError(f"{self.server} cannot be reached: {type(error).__name__}") from error
+
+
+def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
+    """Find out how to reach the cluster; nothing is sent yet.
+
+    Args:
+        kubeconfig: The file to use; None means the service account of the pod that we run in.
+        context: The context in the file; None means its current one.
+
+    Returns:
+        A client.
+
+    Raises:
+        NoClusterError: The file cannot be used, or we run in no pod.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            load = config.load_kube_config(
+                config_file=str(kubeconfig), context=context, client_configuration=configuration
+            )
+            asyncio.run(load)
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig} cannot be used"
+        hint = "give --kubeconfig FILE, or --manifests DIR to do without a cluster" if kubeconfig is None else ""
+        raise NoClusterError(": ".join(part for part in (where, _first_line(error), hint) if part)) from None
+    return Client(ApiClient(configuration))
+
+
+def refusal(status: int, message: str) -> ClusterError:
+    """The error for what an API server says, in an answer or in the middle of a watch."""
+    kind = ExpiredError if status == _GONE else ClusterError
+    return kind(message or f"the API server answers {status}", status)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield bytes(line)
+
+
+def _refused(status: int, body: bytes) -> ClusterError:
+    try:
+        message = msgspec.json.decode(body, type=_Status).message
+    except msgspec.MsgspecError:
+        message = ""
+    return refusal(status, message)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")

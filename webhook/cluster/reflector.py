@@ -1,0 +1,257 @@
+"""List and watch one kind of object, for as long as the process lives.
+
+The list comes in pages and says at which resource version it was true; the watch goes on from there, and from where it
+was when it breaks. Only when the server has forgotten that version (410 Gone) is the list read again. Objects that have
+not changed since are not read a second time.
+
+Source: kubernetes.io, "Kubernetes API Concepts": resource versions, paging, watch bookmarks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+from structlog.typing import FilteringBoundLogger
+
+from webhook.cluster.client import Client, ClusterError, ExpiredError, refusal
+
+PAGE: Final = 500
+# As client-go: watches of many clients, and of one client for many kinds, do not end all at once.
+_WATCH_SECONDS = (300.0, 600.0)
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+# Longer work than this on the event loop would be felt by the requests that it serves.
+_SLICE_SECONDS = 0.005
+_LARGE = 64 * 1024
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object, in all namespaces.
+
+    Attributes:
+        kind: "ConfigMap".
+        path: Its collection: "/api/v1/configmaps".
+        fields: A field selector for those that are wanted; empty for all.
+    """
+
+    kind: str
+    path: str
+    fields: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sink(Generic[T]):
+    """Where the objects of one kind go.
+
+    Attributes:
+        read: Reduces an object's JSON to what is kept. Must be free of side effects: large objects are read in a
+            thread. It may raise msgspec.ValidationError.
+        put: Takes what was read of the object of this namespace and name.
+        drop: Forgets it.
+    """
+
+    read: Callable[[Raw], T]
+    put: Callable[[str, str, T], None]
+    drop: Callable[[str, str], None]
+
+
+class _Meta(Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+class _Object(Struct):
+    metadata: _Meta
+    message: str = ""
+    code: int = 0
+
+
+class _List(Struct):
+    metadata: _Meta
+    items: list[Raw]
+
+
+class _Event(Struct):
+    type: str
+    object: Raw
+
+
+_LIST = msgspec.json.Decoder(_List)
+_EVENT = msgspec.json.Decoder(_Event)
+_OBJECT = msgspec.json.Decoder(_Object)
+
+
+class Reflector(Generic[T]):
+    """Keeps a sink equal to what the API server has of one kind.
+
+    Attributes:
+        resource: What is followed.
+        synced: Whether the whole list has been read once.
+        problem: Why it is not being followed just now; empty when it is.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        sink: Sink[T],
+        *,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.resource = resource
+        self.synced = False
+        self.problem = ""
+        self._client = client
+        self._sink = sink
+        self._log = log.bind(resource=resource.kind)
+        self._clock = clock
+        self._known: dict[tuple[str, str], str] = {}
+        self._version: str | None = None
+        self._heard = clock()
+        self._following = False
+        self._slice = clock()
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self._known)
+
+    @property
+    def behind(self) -> float:
+        """Seconds since the last word of the API server; 0 while the watch is open."""
+        return 0.0 if self._following else self._clock() - self._heard
+
+    async def run(self) -> None:
+        """Follow the kind until cancelled. Whatever the API server does, this only waits and tries again."""
+        failures = 0
+        while True:
+            before = self._heard
+            try:
+                if self._version is None:
+                    await self._list()
+                await self._watch()
+            except ClusterError as error:
+                if isinstance(error, ExpiredError):
+                    self._version = None
+                self._tell(error)
+            finally:
+                self._following = False
+            failures = 0 if self._heard > before else failures + 1
+            if failures or self.problem:
+                await asyncio.sleep(_delay(failures))
+
+    def forget(self) -> None:
+        """Drop every object, and begin anew at the next run."""
+        for key in self._known:
+            self._sink.drop(*key)
+        self._known.clear()
+        self._version = None
+        self.synced = False
+
+    async def _list(self) -> None:
+        gone = set(self._known)
+        query = {"limit": str(PAGE)} | self._selected()
+        while True:
+            page = _decoded(_LIST, await self._client.get(self.resource.path, query))
+            self._heard = self._clock()
+            for item in page.items:
+                metadata = _decoded(_OBJECT, item).metadata
+                gone.discard(metadata.key)
+                await self._take(item, metadata)
+            if not page.metadata.continue_:
+                break
+            query["continue"] = page.metadata.continue_
+        for key in gone:
+            self._remove(key)
+        self._version = page.metadata.resource_version
+        self._log.info("listed", objects=len(self._known))
+        self.synced = True
+
+    async def _watch(self) -> None:
+        query = {
+            "resourceVersion": self._version or "",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(int(random.uniform(*_WATCH_SECONDS))),  # noqa: S311 - spreads load, hides nothing
+        } | self._selected()
+        async with self._client.watch(self.resource.path, query) as lines:
+            self._following = True
+            if self.problem:
+                self._log.info("followed again")
+                self.problem = ""
+            async for line in lines:
+                self._heard = self._clock()
+                await self._event(_decoded(_EVENT, line))
+
+    async def _event(self, event: _Event) -> None:
+        read = _decoded(_OBJECT, event.object)
+        if event.type == "ERROR":
+            raise refusal(read.code, read.message)
+        if event.type == "DELETED":
+            self._remove(read.metadata.key)
+        elif event.type != "BOOKMARK":
+            await self._take(event.object, read.metadata)
+        self._version = read.metadata.resource_version
+
+    async def _take(self, item: Raw, metadata: _Meta) -> None:
+        key = metadata.key
+        if self._known.get(key) == metadata.resource_version:
+            return
+        await self._breathe()
+        try:
+            large = len(bytes(item)) > _LARGE
+            kept = await asyncio.to_thread(self._sink.read, item) if large else self._sink.read(item)
+        except msgspec.ValidationError:
+            self._log.warning("object not understood", namespace=metadata.namespace, name=metadata.name)
+            self._sink.drop(*key)
+        else:
+            self._sink.put(*key, kept)
+        self._known[key] = metadata.resource_version
+
+    def _remove(self, key: tuple[str, str]) -> None:
+        self._known.pop(key, None)
+        self._sink.drop(*key)
+
+    async def _breathe(self) -> None:
+        """Let requests through when the loop has been busy with objects for too long."""
+        if self._clock() - self._slice > _SLICE_SECONDS:
+            await asyncio.sleep(0)
+            self._slice = self._clock()
+
+    def _selected(self) -> dict[str, str]:
+        return {"fieldSelector": self.resource.fields} if self.resource.fields else {}
+
+    def _tell(self, error: ClusterError) -> None:
+        if str(error) != self.problem:
+            self._log.warning("not followed", problem=str(error), status=error.status)
+        self.problem = str(error)
+
+
+D = TypeVar("D")
+
+
+def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
+    try:
+        return decoder.decode(text)
+    except msgspec.MsgspecError:
+        raise ClusterError("the API server's answer is not understood") from None
+
+
+def _delay(failures: int) -> float:
+    """Doubling, with half of it left to chance, so that replicas do not come back together."""
+    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**failures)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, hides nothing
