@@ -38,10 +38,25 @@ IMPURE |= {
 }
 # From each part of the project, the parts it must not know.
 FORBIDDEN = {
-    "webhook/core/": ("webhook.policy", "webhook.inventory", "webhook.server", "webhook.cli", "certs"),
-    "webhook/detection/": ("webhook.policy", "webhook.inventory", "webhook.server", "webhook.cli", "certs"),
-    "webhook/policy/": ("webhook.server", "webhook.cli", "certs"),
+    "webhook/core/": (
+        "webhook.policy",
+        "webhook.inventory",
+        "webhook.cluster",
+        "webhook.server",
+        "webhook.cli",
+        "certs",
+    ),
+    "webhook/detection/": (
+        "webhook.policy",
+        "webhook.inventory",
+        "webhook.cluster",
+        "webhook.server",
+        "webhook.cli",
+        "certs",
+    ),
+    "webhook/policy/": ("webhook.cluster", "webhook.server", "webhook.cli", "certs"),
     "webhook/inventory/": ("webhook.policy", "webhook.server", "webhook.cli", "certs"),
+    "webhook/cluster/": ("webhook.policy", "webhook.inventory", "webhook.server", "webhook.cli", "certs"),
     "webhook/server/": ("webhook.cli",),
     "certs/": ("webhook",),
 }
@@ -79,6 +94,12 @@ def test_the_pure_half_does_no_io(path):
     allowed = {"importlib.resources"}
 
     assert [name for name in _imports(path) - allowed for package in IMPURE if _within(name, package)] == []
+
+
+def test_one_module_alone_knows_the_kubernetes_package():
+    knowing = [path for path in MODULES if any(_within(name, "kubernetes") for name in _imports(path))]
+
+    assert [path.relative_to(ROOT).as_posix() for path in knowing] == ["webhook/cluster/client.py"]
 
 
 def test_no_module_is_named_for_having_no_subject():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import json
@@ -20,7 +21,7 @@ from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import Manifests
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.admission import Decider, admit
+from webhook.server.admission import Decider, admit, mutate, validate
 from webhook.server.outcome import Admission
 
 IN_MESH = Manifests((), ())
@@ -161,9 +162,10 @@ _json = st.recursive(
 class _Fixed:
     def __init__(self, policy):
         self.current = policy
+        self.recent = (policy,)
 
 
-def _review(document, policy):
+def _review(document, policy, judge=mutate):
     request = {
         "uid": "u-1",
         "operation": "CREATE",
@@ -172,7 +174,8 @@ def _review(document, policy):
         "object": document,
     }
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
-    response = json.loads(admit(body, Decider(_Fixed(policy), IN_MESH, Catalog.default()), Admission()))["response"]
+    decider = Decider(_Fixed(policy), IN_MESH, Catalog.default())
+    response = json.loads(asyncio.run(admit(body, decider, Admission("test"), judge)))["response"]
     assert response["uid"] == "u-1"
     assert response["allowed"] is True
     return json.loads(base64.b64decode(response["patch"])) if "patch" in response else []
@@ -186,6 +189,13 @@ def test_any_pod_gets_a_well_formed_answer_whose_patch_applies_and_is_final(poli
 
     assert _review(patched, policy) == []
     assert patched["spec"] == document["spec"]
+
+
+@pytest.mark.parametrize("policy", [default_policy(), _overriding()], ids=["default", "override"])
+@given(document=_pods)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_any_pod_can_be_validated(policy, document):
+    _review(document, policy, validate)
 
 
 @given(document=_json)

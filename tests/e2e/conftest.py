@@ -13,7 +13,7 @@ import pytest
 import toolbox
 from admission_audit import admission
 from api import eventually
-from product import PolicyServer
+from product import PolicyServer, unregister
 
 _KEPT = pytest.StashKey()
 
@@ -110,17 +110,18 @@ def mesh_namespace(make_namespace):
 
 @pytest.fixture(scope="module")
 def start_server(istio):
-    """Start our server; it is told of the objects that it must know of the cluster."""
+    """Start our server. It and its registrations go when the module's scenarios are over."""
     started = []
 
-    def start(*objects, policy=None):
-        server = PolicyServer(istio, list(objects), policy)
+    def start(policy=None, **how):
+        server = PolicyServer(istio, policy, **how)
         started.append(server)
         return server
 
     yield start
     for server in started:
         server.stop()
+    unregister(istio.api)
 
 
 def pytest_configure(config):

@@ -9,20 +9,29 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from admission_audit import admission
-from api import ApiError, Object, eventually
+from api import Api, ApiError, Object, eventually
 from controlplane import ControlPlane
 from istio import external_service
+from prometheus_client.parser import text_string_to_metric_families
+
+import webhook
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 NAMESPACE = "sidecar-policy"
 NAME = "0-sidecar-policy"
 """Sorts before istio-sidecar-injector, so that the API server calls us first."""
 CONFIGURATION = "admissionregistration.k8s.io/v1/MutatingWebhookConfiguration"
+VALIDATING = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration"
+
+ACCOUNT = "sidecar-policy"
+LOOPBACK = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json".split()
+RBAC = Path(webhook.__file__).parent / "cluster" / "rbac.yaml"
 
 _numbers = itertools.count(1)
 
@@ -36,30 +45,32 @@ class PolicyServer:
         policy: The file of its policy, or None for the packaged one.
     """
 
-    def __init__(self, plane: ControlPlane, objects: list[Object], policy: Object | None = None) -> None:
-        """Start it and wait until it is ready.
+    def __init__(self, plane: ControlPlane, policy: Object | None = None, *, options: Sequence[str] = ()) -> None:
+        """Start it, with the rights of its own service account and no others, and wait until it is ready.
 
         Args:
             plane: The control plane that is to call it.
-            objects: What it must know of the cluster.
             policy: The InjectionPolicy.
+            options: More of its options.
         """
+        permit(plane.api)
         self.service = f"sidecar-policy-{next(_numbers)}"
         self._plane = plane
         self._directory = plane.directory / self.service
         self._directory.mkdir()
         self.policy = self._directory / "policy.yaml" if policy else None
-        options = ["--host", "127.0.0.1", "--port", "0", "--health-port", "0", "--drain", "0", "--log-format", "json"]
-        options += ["--cert-dir", self._directory / "certs", "--dns", f"{self.service}.{NAMESPACE}.svc"]
+        account = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+        config = plane.kubeconfig_for(ACCOUNT, account, "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
+        command = [COMMAND, "serve", "--kubeconfig", config, *LOOPBACK, *options]
+        command += ["--cert-dir", self._directory / "certs", "--dns", f"{self.service}.{NAMESPACE}.svc"]
         if policy:
             self.edit(policy)
-            options += ["--policy", self.policy]
-        self._program = plane.programs.start(self.service, [COMMAND, "serve", *options, *self._inventory(objects)])
+            command += ["--policy", self.policy]
+        self._program = plane.programs.start(self.service, command)
         self._program.wait_until(lambda: self._listening() is not None, seconds=30, what="listening")
         self.port: int = self._listening()["port"]
-        self._program.wait_until(lambda: self.get("/readyz").startswith("ok"), seconds=30, what="ready")
-        service = external_service(NAMESPACE, self.service)
-        plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, service)
+        self._program.wait_until(lambda: bool(self.get("/readyz")), seconds=30, what="ready")
+        plane.api.apply(external_service(NAMESPACE, self.service))
 
     def edit(self, policy: Object) -> None:
         """Replace the policy file in one step, as an editor or a mounted ConfigMap does."""
@@ -79,6 +90,10 @@ class PolicyServer:
         """Hang: connections are still taken, by the kernel, and never answered."""
         self._program.signal(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._program.signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """Stop it in good order, and return its exit code."""
         return self._program.stop(grace=15)
@@ -88,17 +103,47 @@ class PolicyServer:
         authority = (self._directory / "certs" / "ca.crt").read_bytes()
         return register(self._plane, namespace, service=self.service, port=self.port, authority=authority, **how)
 
-    def _inventory(self, objects: list[Object]) -> list[str | Path]:
-        manifests = self._directory / "manifests.yaml"
-        manifests.write_text(yaml.safe_dump_all(objects))
-        return ["--manifests", manifests]
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """The lines that it has logged about an event."""
+        lines = self._program.log.read_text().splitlines()
+        return [line for line in map(json.loads, filter(_is_whole, lines)) if line.get("event") == event]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric's sample, 0 when there is none."""
+        families = text_string_to_metric_families(self.get("/metrics"))
+        found = [
+            one.value
+            for family in families
+            for one in family.samples
+            if one.name == name and labels.items() <= one.labels.items()
+        ]
+        return sum(found)
 
     def _listening(self) -> dict[str, Any] | None:
         """The log line that says that both ports are open."""
-        for line in self._program.log.read_text().splitlines():
-            if '"listening"' in line:
-                return json.loads(line)
-        return None
+        return next(iter(self.log("listening")), None)
+
+
+def _is_whole(line: str) -> bool:
+    return line.startswith("{") and line.endswith("}")
+
+
+def permit(api: Api, *roles: str) -> None:
+    """Apply the RBAC manifest that is shipped, and bind further roles of it to our service account."""
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    api.apply(*yaml.safe_load_all(RBAC.read_text()))
+    for role in roles:
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+        api.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": role},
+                "roleRef": reference,
+                "subjects": [subject],
+            }
+        )
 
 
 def register(
@@ -148,6 +193,14 @@ def register(
     plane.api.apply(configuration)
     eventually(lambda: _calls(plane, namespace, configuration), what=f"{name} is called for pods in {namespace}")
     return configuration
+
+
+def unregister(api: Api) -> None:
+    """Take back every registration of ours."""
+    for kind in (CONFIGURATION, VALIDATING):
+        for one in api.list(kind):
+            if any(webhook["name"].endswith(".sidecar-policy.dev") for webhook in one.get("webhooks", ())):
+                api.delete(kind, one["metadata"]["name"])
 
 
 def _calls(plane: ControlPlane, namespace: str, configuration: Object) -> bool:

@@ -9,8 +9,8 @@ INJECT = "sidecar.istio.io/inject"
 
 @pytest.fixture(scope="module", autouse=True)
 def server(mesh_namespace, start_server):
-    server = start_server(mesh_namespace.document, *mesh_namespace.moved(shop.OBJECTS))
-    server.register(mesh_namespace.name)
+    mesh_namespace.apply(*shop.OBJECTS)
+    start_server().register(mesh_namespace.name)
 
 
 def test_a_client_that_says_inject_keeps_its_sidecar(mesh_namespace):

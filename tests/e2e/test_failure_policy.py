@@ -41,7 +41,8 @@ def registered(namespace, start_server):
     """Start our server for the namespace and register it."""
 
     def start(failure_policy):
-        server = start_server(namespace.document, *namespace.moved(shop.OBJECTS))
+        namespace.apply(*shop.OBJECTS)
+        server = start_server()
         server.register(namespace.name, failure_policy=failure_policy, timeout=1)
         return server
 

@@ -9,9 +9,8 @@ EXCLUDE = "traffic.sidecar.istio.io/excludeOutboundPorts"
 
 @pytest.fixture(scope="module", autouse=True)
 def server(mesh_namespace, start_server):
-    policy = shop.policy(shop.BYPASS_CLIENTS | {"hold": True})
-    server = start_server(mesh_namespace.document, *mesh_namespace.moved(shop.OBJECTS), policy=policy)
-    server.register(mesh_namespace.name)
+    mesh_namespace.apply(*shop.OBJECTS)
+    start_server(shop.policy(shop.BYPASS_CLIENTS | {"hold": True})).register(mesh_namespace.name)
 
 
 def excluded(pod):

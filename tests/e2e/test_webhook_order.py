@@ -11,7 +11,8 @@ def create_under(make_namespace, start_server):
 
     def create(name):
         namespace = make_namespace({"istio-injection": "enabled"})
-        start_server(namespace.document, *namespace.moved(shop.OBJECTS)).register(namespace.name, name=name)
+        namespace.apply(*shop.OBJECTS)
+        start_server().register(namespace.name, name=name)
         pod = namespace.create(shop.pod("client", shop.client_spec()))
         return pod, namespace.admission("client").called
 

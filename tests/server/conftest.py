@@ -182,10 +182,12 @@ def build(
     log = make_logger(lines, LogFormat.JSON, LogLevel.DEBUG)
     certificate = ServingCertificate(directory / files.CERTIFICATE, directory / files.KEY, metrics=metrics, log=log)
     decider = Decider(
-        parts.get("policies", SimpleNamespace(current=SkipBasket())),
-        parts.get("surroundings", MeshEverywhere()),
-        Catalog.default(),
-        on_error,
+        policies=parts.get("policies") or SimpleNamespace(current=SkipBasket(), recent=(SkipBasket(),)),
+        surroundings=parts.get("surroundings") or MeshEverywhere(),
+        catalog=Catalog.default(),
+        look_up=parts.get("look_up"),
+        on_error=on_error,
+        strict=parts.get("strict", False),
     )
     app = create_app(decider, Observer(metrics, log), limits)
     readiness = Readiness({"policy": lambda: Health(ok=True), "certificate": certificate.check})

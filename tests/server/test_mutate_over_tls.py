@@ -15,7 +15,7 @@ HEAD = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
 
 def sample(server, outcome, dry_run="false"):
-    labels = {"outcome": outcome, "dry_run": dry_run}
+    labels = {"webhook": "mutate", "outcome": outcome, "dry_run": dry_run}
     return server.metrics.registry.get_sample_value("sidecar_policy_admission_requests_total", labels) or 0
 
 
@@ -351,7 +351,7 @@ def test_another_method_is_not_allowed(server, method, status):
         assert (response.status, response.headers["allow"]) == (status, "POST")
 
 
-@pytest.mark.parametrize("path", ["/", "/mutate/", "/validate", "/metrics", "/policy", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/mutate/", "/validate/", "/metrics", "/policy", "/docs", "/openapi.json"])
 def test_nothing_else_is_behind_the_tls_port(server, kit, path):
     assert server.post(kit.make_review(), path=path).status == 404
 

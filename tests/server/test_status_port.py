@@ -58,8 +58,8 @@ def test_metrics_are_in_the_prometheus_format(server, kit):
     assert status == 200
     for line in (
         'sidecar_policy_decisions_total{action="skip",mode="enforce",reason="rule",rule="basket"}',
-        'sidecar_policy_admission_requests_total{dry_run="false",outcome="patched"}',
-        "sidecar_policy_admission_duration_seconds_count",
+        'sidecar_policy_admission_requests_total{dry_run="false",outcome="patched",webhook="mutate"}',
+        'sidecar_policy_admission_duration_seconds_count{webhook="mutate"}',
         "sidecar_policy_certificate_expiry_timestamp_seconds",
         "sidecar_policy_event_loop_lag_seconds_bucket",
         "process_resident_memory_bytes",

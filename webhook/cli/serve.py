@@ -28,9 +28,16 @@ def _duration(written: str | float) -> float:
 def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     manifests: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--manifests", help="YAML files or directories that stand for the cluster. Repeatable."),
-    ],
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", help="How to reach the cluster. [default: as the pod that this runs in]"),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="The context in the kubeconfig. [default: its current one]")
+    ] = None,
     policy: Annotated[
         list[Path] | None,
         typer.Option("--policy", help="The policy: a file or directory. Repeatable. [default: the packaged policy]"),
@@ -54,10 +61,15 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         list[str] | None,
         typer.Option("--dns", help="A name that an own certificate is for, besides localhost. Repeatable."),
     ] = None,
-    secrets: Annotated[bool, typer.Option("--secrets", help="Read the Secrets among the manifests.")] = False,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Read Secrets even if the policy does not say so.")
+    ] = False,
     on_error: Annotated[
         OnError, typer.Option("--on-error", help="What to answer when deciding about a pod fails.")
     ] = OnError.ALLOW,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="/validate refuses pods that are not as decided, instead of warning.")
+    ] = False,
     drain: Annotated[
         float,
         typer.Option(
@@ -72,8 +84,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Serve the admission webhook: AdmissionReviews over TLS, and beside it probes, metrics and the policy in force.
 
-    There is no live inventory of a cluster yet, so --manifests is what the server knows of it: Namespaces, Services,
-    ConfigMaps and workloads. The policy and the certificate are reloaded when their files change.
+    What surrounds a pod is read from the cluster: the one that this is a pod of, or that of --kubeconfig. --manifests
+    stands for it where there is none. The policy and the certificate are reloaded when their files change.
 
     Logs go to standard error. The line with the event "listening" tells both ports and, for an own certificate, the
     ca.crt. On SIGTERM /readyz says no, the drain time passes, requests in flight finish, and the server leaves with 0.
@@ -83,8 +95,14 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     """
     if (cert is None) != (key is None):
         raise typer.BadParameter("--cert and --key belong together")
+    if manifests and (kubeconfig or context):
+        raise typer.BadParameter("--manifests stands for the cluster: leave out --kubeconfig and --context")
+    if context and not kubeconfig:
+        raise typer.BadParameter("--context names a context of --kubeconfig")
     settings = Settings(
-        manifests=tuple(manifests),
+        manifests=tuple(manifests or ()),
+        kubeconfig=kubeconfig,
+        context=context,
         policy=tuple(policy or ()),
         host=host,
         port=port,
@@ -95,6 +113,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         names=tuple(dns or ()),
         secrets=secrets,
         on_error=on_error,
+        strict=strict,
         drain=drain,
     )
     if log_format is None:
@@ -104,6 +123,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
 def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> None:
     from certs.issue import CertificateError
+    from webhook.cluster.errors import NoClusterError
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
     from webhook.server.logs import capture_standard_logging, make_logger
@@ -121,7 +141,7 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
         raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:
         raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
-    except (PortError, CertificateFilesError) as error:
+    except (PortError, CertificateFilesError, NoClusterError) as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None

@@ -18,32 +18,12 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from webhook import __version__
+from webhook.cluster.errors import ClusterError, NoClusterError, refusal
 
 _CONNECT_SECONDS = 10.0
 # An API server sends a bookmark each minute, so a watch that is silent for longer is dead (KEP-956).
 _SILENCE_SECONDS = 90.0
-_GONE = 410
 MERGE_PATCH = "application/merge-patch+json"
-
-
-class NoClusterError(Exception):
-    """There is no configuration to reach a cluster with. Its text says what was tried and how to mend it."""
-
-
-class ClusterError(Exception):
-    """The API server refused, or could not be asked.
-
-    Attributes:
-        status: The HTTP status; None when there was no answer.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class ExpiredError(ClusterError):
-    """The resource version, or the list's next page, is too old: 410 Gone."""
 
 
 class _Status(msgspec.Struct):
@@ -189,12 +169,6 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
         hint = "give --kubeconfig FILE, or --manifests DIR to do without a cluster" if kubeconfig is None else ""
         raise NoClusterError(": ".join(part for part in (where, _first_line(error), hint) if part)) from None
     return Client(ApiClient(configuration))
-
-
-def refusal(status: int, message: str) -> ClusterError:
-    """The error for what an API server says, in an answer or in the middle of a watch."""
-    kind = ExpiredError if status == _GONE else ClusterError
-    return kind(message or f"the API server answers {status}", status)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -20,7 +20,8 @@ import msgspec
 from msgspec import Raw, Struct
 from structlog.typing import FilteringBoundLogger
 
-from webhook.cluster.client import Client, ClusterError, ExpiredError, refusal
+from webhook.cluster.client import Client
+from webhook.cluster.errors import ClusterError, ExpiredError, refusal
 
 PAGE: Final = 500
 # As client-go: watches of many clients, and of one client for many kinds, do not end all at once.
@@ -62,6 +63,11 @@ class Sink(Generic[T]):
     read: Callable[[Raw], T]
     put: Callable[[str, str, T], None]
     drop: Callable[[str, str], None]
+
+    async def reduced(self, item: Raw) -> T:
+        """What `read` says, without holding up the event loop for an object of a megabyte."""
+        large = len(bytes(item)) > _LARGE
+        return await asyncio.to_thread(self.read, item) if large else self.read(item)
 
 
 class _Meta(Struct, rename="camel"):
@@ -213,8 +219,7 @@ class Reflector(Generic[T]):
             return
         await self._breathe()
         try:
-            large = len(bytes(item)) > _LARGE
-            kept = await asyncio.to_thread(self._sink.read, item) if large else self._sink.read(item)
+            kept = await self._sink.reduced(item)
         except msgspec.ValidationError:
             self._log.warning("object not understood", namespace=metadata.namespace, name=metadata.name)
             self._sink.drop(*key)

@@ -55,7 +55,12 @@ def is_istio_container(container: Container) -> bool:
 
     An author may declare istio-proxy to customise it, so its presence does not mean that the pod is injected.
     """
-    return container.name in _ISTIO_CONTAINERS
+    return is_istio_name(container.name)
+
+
+def is_istio_name(name: str) -> bool:
+    """Whether a container of that name is Istio's."""
+    return name in _ISTIO_CONTAINERS
 
 
 def explicit_choice(pod: Pod) -> Explicit | None:

@@ -35,24 +35,35 @@ def patch(pod: Pod, decision: Decision) -> list[Operation]:
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
     """
-    if decision.mode is Mode.AUDIT or decision.reason not in _DECIDED:
+    if not binds(decision):
         return []
     labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    annotations = remedies(pod, decision)
     if decision.action is Action.SKIP:
         labels[mesh.INJECT] = "false"
     if decision.action is Action.INJECT:
         labels[mesh.INJECT] = "true"
-    if decision.action is Action.BYPASS and decision.ports:
-        annotations |= _excluded_ports(pod.annotations, decision.ports)
-    if decision.hold and decision.action is not Action.SKIP:
-        annotations |= _held(pod.annotations)
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
     return [
         *_merge("/metadata/labels", pod.metadata.labels, labels),
         *_merge("/metadata/annotations", pod.metadata.annotations, annotations),
     ]
+
+
+def binds(decision: Decision) -> bool:
+    """Whether the decision is the policy's, and is to be carried out."""
+    return decision.mode is Mode.ENFORCE and decision.reason in _DECIDED
+
+
+def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
+    """The annotations by which Istio does what the decision says; those that are on the pod already are left out."""
+    annotations: dict[str, str] = {}
+    if decision.action is Action.BYPASS and decision.ports:
+        annotations |= _excluded_ports(pod.annotations, decision.ports)
+    if decision.hold and decision.action is not Action.SKIP:
+        annotations |= _held(pod.annotations)
+    return annotations
 
 
 def _provenance(decision: Decision) -> dict[str, str]:

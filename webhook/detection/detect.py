@@ -92,6 +92,9 @@ class _Reading:
         variables = self._settings.scope.variables
         if mention.unless and mention.unless in self._settings.scope.defined:
             return None
+        # Before any Service is asked for: most single words are no places.
+        if mention.form is Form.BARE and not mention.scheme and not self._locates(entry):
+            return None
         host = expand(mention.host, lambda name: variables.get(name, ""))
         port = expand(mention.port, lambda name: variables.get(name, ""))
         place = self._places.resolve(host, port or self._settings.port_beside(entry))
@@ -113,8 +116,6 @@ class _Reading:
                 return None
             behind = self._behind(place) if mention.form is Form.ADO else None
             return behind or (kind, Confidence.CERTAIN, place)
-        if mention.form is Form.BARE and not self._locates(entry):
-            return None
         if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
             return None
         return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
@@ -203,18 +204,17 @@ class _Reading:
 
 def _paired(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Iterator[Dependency]:
     """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend."""
-    stems = {owner.name for owner in owners_of(pod)}
-    for stem in sorted(stems):
-        for suffix in _PAIRED:
-            service = surroundings.service(namespace, f"{stem}-{suffix}")
-            if service is None or service.selects(pod.labels):
-                continue
-            kinds = {kind for image in service.images if (kind := catalog.of_image(image)) is not None}
-            kinds |= {kind for port in service.ports if (kind := catalog.of_port(port.number)) is not None}
-            if len(kinds) == 1:
-                kind = kinds.pop()
-                trail = f"Service {service.name} is named after {stem} → {kind}"
-                yield Dependency(kind, Confidence.POSSIBLE, service.name, catalog.default_port(kind), trail)
+    paired = {f"{owner.name}-{suffix}": owner.name for owner in owners_of(pod) for suffix in _PAIRED}
+    for service in surroundings.services(namespace) if paired else ():
+        stem = paired.get(service.name)
+        if stem is None or service.selects(pod.labels):
+            continue
+        kinds = {kind for image in service.images if (kind := catalog.of_image(image)) is not None}
+        kinds |= {kind for port in service.ports if (kind := catalog.of_port(port.number)) is not None}
+        if len(kinds) == 1:
+            kind = kinds.pop()
+            trail = f"Service {service.name} is named after {stem} → {kind}"
+            yield Dependency(kind, Confidence.POSSIBLE, service.name, catalog.default_port(kind), trail)
 
 
 def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:

@@ -15,9 +15,18 @@ import yaml
 
 from webhook.core.mesh import NAMESPACE_INJECTION
 from webhook.core.pod import Pod
-from webhook.core.surroundings import Service
-from webhook.detection.content import Content
-from webhook.inventory.objects import POD_PATHS, Metadata, NamespaceObject, contents_of, service_from
+from webhook.inventory.objects import (
+    POD_PATHS,
+    DataObject,
+    Metadata,
+    NamespaceObject,
+    ServiceObject,
+    contents_of,
+    images_of,
+    labels_of,
+    service_of,
+)
+from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.yamlfile import Document, documents
 from webhook.problem import Problem
 
@@ -73,7 +82,7 @@ class Workload:
     source: str
 
 
-class Manifests:
+class Manifests(Store):
     """A set of manifests as the surroundings of its own workloads.
 
     Attributes:
@@ -91,14 +100,14 @@ class Manifests:
         secrets: bool = False,
         namespace_labels: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self.objects = tuple(objects)
         self.workloads = tuple(workloads)
         self.problems = list(problems)
         self._assumed = dict(namespace_labels) if namespace_labels is not None else _IN_MESH
-        self._namespaces: dict[str, Mapping[str, str]] = {}
-        self._services: dict[str, dict[str, Service]] = {}
-        self._config_maps: dict[tuple[str, str], Mapping[str, Content]] = {}
-        self._secrets: dict[tuple[str, str], Mapping[str, Content]] = {}
+        for workload in self.workloads:
+            template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
+            self.put_template(workload.kind, workload.namespace, workload.name, template)
         for item in self.objects:
             try:
                 self._take(item, secrets=secrets)
@@ -107,31 +116,27 @@ class Manifests:
                 self.problems.append(_wrong_type(file, int(line), _field(error), error))
 
     def _take(self, item: ManifestObject, *, secrets: bool) -> None:
-        kind, document = item.document.get("kind"), item.document
-        if kind not in {"Namespace", "Service", "ConfigMap", "Secret"}:
-            return
-        metadata = msgspec.convert(document, NamespaceObject).metadata
-        namespace = metadata.namespace or "default"
-        if kind == "Namespace":
-            self._namespaces[metadata.name] = (metadata.labels or {}) | {"kubernetes.io/metadata.name": metadata.name}
-        elif kind == "Service":
-            service = service_from(document, namespace, ())
-            images = tuple(self._images(service))
-            self._services.setdefault(namespace, {})[service.name] = service_from(document, namespace, images)
-        elif kind == "ConfigMap":
-            self._config_maps[namespace, metadata.name] = contents_of(document, secret=False)
-        elif secrets:
-            self._secrets[namespace, metadata.name] = contents_of(document, secret=True)
-
-    def _images(self, service: Service) -> Iterator[str]:
-        for workload in self.workloads:
-            if workload.namespace == service.namespace and service.selects(workload.pod.labels):
-                yield from (container.image for container in workload.pod.spec.containers or () if container.image)
+        match item.document.get("kind"):
+            case "Namespace":
+                found = msgspec.convert(item.document, NamespaceObject)
+                self.put_namespace(found.metadata.name, labels_of(found))
+            case "Service":
+                service = msgspec.convert(item.document, ServiceObject)
+                self.put_service(service_of(service, _namespace(service.metadata)))
+            case "ConfigMap":
+                read = msgspec.convert(item.document, DataObject)
+                contents = contents_of(read, secret=False)
+                self.put_config_map(_namespace(read.metadata), read.metadata.name, contents)
+            case "Secret" if secrets:
+                read = msgspec.convert(item.document, DataObject)
+                contents = contents_of(read, secret=True)
+                self.put_secret(_namespace(read.metadata), read.metadata.name, contents)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed, as sentences."""
-        missing = sorted({workload.namespace for workload in self.workloads} - self._namespaces.keys())
+        namespaces = {workload.namespace for workload in self.workloads}
+        missing = sorted(name for name in namespaces if not self.knows(name))
         labels = ", ".join(f"{key}={value}" for key, value in self._assumed.items()) or "no labels"
         return tuple(
             f"no Namespace object for '{name}' among the manifests: taken to have {labels}" for name in missing
@@ -139,23 +144,8 @@ class Manifests:
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """The labels of the Namespace object; without one, those that make it part of the mesh."""
-        return self._namespaces.get(namespace, self._assumed)
-
-    def service(self, namespace: str, name: str) -> Service | None:
-        """The Service of that name, or None."""
-        return self._services.get(namespace, {}).get(name)
-
-    def services(self, namespace: str) -> Sequence[Service]:
-        """All Services of a namespace."""
-        return tuple(self._services.get(namespace, {}).values())
-
-    def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
-        """What the keys of a ConfigMap say, or None when there is no such ConfigMap."""
-        return self._config_maps.get((namespace, name))
-
-    def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
-        """What the keys of a Secret say; None when there is none, or Secrets may not be read."""
-        return self._secrets.get((namespace, name))
+        labels = super().namespace_labels(namespace)
+        return self._assumed if labels is None else labels
 
 
 def read(
@@ -260,7 +250,7 @@ def _workload(item: ManifestObject) -> Iterator[Workload]:
         return
     kind = item.document["kind"]
     metadata = msgspec.convert(item.document.get("metadata") or {}, Metadata)
-    namespace = metadata.namespace or "default"
+    namespace = _namespace(metadata)
     template: Any = item.document
     for key in item.pod_path:
         template = template.get(key) if isinstance(template, dict) else None
@@ -272,6 +262,10 @@ def _workload(item: ManifestObject) -> Iterator[Workload]:
         document["metadata"] |= {"generateName": f"{metadata.name}-", "ownerReferences": _owners(kind, metadata.name)}
     pod = msgspec.convert(document, Pod)
     yield Workload(kind, namespace, metadata.name, pod, document, item.source)
+
+
+def _namespace(metadata: Metadata) -> str:
+    return metadata.namespace or "default"
 
 
 def _owners(kind: str, name: str) -> list[dict[str, str]]:

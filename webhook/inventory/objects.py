@@ -1,6 +1,6 @@
 """Kubernetes objects as the inventory reads them: the fields it needs, and how they become surroundings.
 
-Manifest files and, later, a live cluster hand over the same plain dicts, so both are reduced here.
+Whether an object came as YAML from a file or as JSON from an API server, it is reduced here.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from webhook.core.pod import PodSpec
 from webhook.core.surroundings import Service, ServicePort
 from webhook.detection.content import Content, read_content
+from webhook.inventory.store import PodTemplate
 
 # Where each kind of workload keeps its pod template; a Pod is its own.
 POD_PATHS: Mapping[str, tuple[str, ...]] = {
@@ -34,6 +34,7 @@ class Metadata(Struct, frozen=True):
 
     name: str = ""
     namespace: str | None = None
+    uid: str = ""
     labels: dict[str, str] | None = None
 
 
@@ -75,13 +76,33 @@ class NamespaceObject(Struct, frozen=True):
     metadata: Metadata
 
 
-def service_from(document: Mapping[str, Any], namespace: str, images: tuple[str, ...]) -> Service:
-    """A Service with the images behind it.
+class TemplateObject(Struct, frozen=True):
+    """A pod template."""
 
-    Raises:
-        msgspec.ValidationError: A field has the wrong type; the message ends in its path.
-    """
-    read = msgspec.convert(document, ServiceObject)
+    metadata: Metadata = Metadata()
+    spec: PodSpec = PodSpec()
+
+
+class TemplatedSpec(Struct, frozen=True):
+    """The spec of a Deployment, StatefulSet or DaemonSet."""
+
+    template: TemplateObject = TemplateObject()
+
+
+class TemplatedObject(Struct, frozen=True):
+    """A Deployment, StatefulSet or DaemonSet."""
+
+    metadata: Metadata
+    spec: TemplatedSpec = TemplatedSpec()
+
+
+def labels_of(read: NamespaceObject) -> dict[str, str]:
+    """A namespace's labels, with the one that the API server adds to every namespace."""
+    return (read.metadata.labels or {}) | {"kubernetes.io/metadata.name": read.metadata.name}
+
+
+def service_of(read: ServiceObject, namespace: str) -> Service:
+    """A Service, without the images behind it."""
     return Service(
         namespace=namespace,
         name=read.metadata.name,
@@ -90,17 +111,22 @@ def service_from(document: Mapping[str, Any], namespace: str, images: tuple[str,
         ),
         selector=read.spec.selector,
         external_name=read.spec.external_name,
-        images=images,
     )
 
 
-def contents_of(document: Mapping[str, Any], *, secret: bool) -> dict[str, Content]:
-    """What each key of a ConfigMap or Secret says; the values go no further than this function.
+def template_of(read: TemplatedObject) -> PodTemplate:
+    """The pod template of a workload."""
+    template = read.spec.template
+    return PodTemplate(template.metadata.labels or {}, images_of(template.spec), read.metadata.uid)
 
-    Raises:
-        msgspec.ValidationError: A field has the wrong type; the message ends in its path.
-    """
-    read = msgspec.convert(document, DataObject)
+
+def images_of(spec: PodSpec) -> tuple[str, ...]:
+    """The images that a pod's containers run; what its init containers run is not what it serves."""
+    return tuple(container.image for container in spec.containers or () if container.image)
+
+
+def contents_of(read: DataObject, *, secret: bool) -> dict[str, Content]:
+    """What each key of a ConfigMap or Secret says; the values go no further than this function."""
     texts = {key: _decoded(text or "") if secret else text or "" for key, text in (read.data or {}).items()}
     texts |= {key: text or "" for key, text in (read.string_data or {}).items()}
     return {key: read_content(key, text) for key, text in texts.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,9 @@ from webhook.problem import Problem
 _STEP = 50
 _DEBOUNCE = 200
 _VANISHED_GRACE = 0.2
+# A pod may be decided by one replica and looked at again by another; a mounted ConfigMap reaches them up to a minute
+# and a bit apart.
+_STILL_RECENT = timedelta(minutes=2)
 
 
 class ReloadOutcome(StrEnum):
@@ -103,6 +106,7 @@ class PolicySource:
         self._on_outcome = on_outcome
         self._poll_seconds = poll_seconds
         self._seen: object = None
+        self._replaced: tuple[tuple[datetime, CompiledPolicy], ...] = ()
         if self._paths:
             sources = read(self._paths)
             self.current = build(sources, kinds=kinds)
@@ -110,6 +114,12 @@ class PolicySource:
         else:
             self.current = default_policy()
         self.status = self._fresh_status(self.current)
+
+    @property
+    def recent(self) -> tuple[CompiledPolicy, ...]:
+        """The policy in force, and those that were in force within the last two minutes, the latest first."""
+        since = self._clock() - _STILL_RECENT
+        return (self.current, *(policy for until, policy in self._replaced if until > since))
 
     def reload(self) -> ReloadOutcome:
         """Look at the files once, and put what is new and good in force."""
@@ -187,8 +197,12 @@ class PolicySource:
         except PolicyError as error:
             return self._reject(seen, error)
         self._seen = seen
+        status = self._fresh_status(policy)
+        since = status.loaded_at - _STILL_RECENT
+        kept = [(until, old) for until, old in self._replaced if until > since]
+        self._replaced = ((status.loaded_at, self.current), *kept)
         self.current = policy
-        self.status = self._fresh_status(policy)
+        self.status = status
         return ReloadOutcome.LOADED
 
     def _reject(self, seen: str, error: PolicyError) -> ReloadOutcome:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import msgspec
 
 from webhook.core import engine
+from webhook.core.conformance import Contradiction, as_created, contradictions
 from webhook.core.decision import Decision
 from webhook.core.patch import patch
+from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest, Denial, UnreadableObjectError, answer, parse
-from webhook.core.surroundings import Surroundings
+from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
 from webhook.detection.catalog import Catalog
 from webhook.server.outcome import Admission, Outcome
@@ -18,6 +24,9 @@ from webhook.server.settings import OnError
 # Several webhooks may warn about one pod; people should see who speaks.
 _PREFIX = "sidecar-policy: "
 _FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
+_NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
+# A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
+_LOOK_UPS = 3
 
 
 class Policies(Protocol):
@@ -28,6 +37,15 @@ class Policies(Protocol):
         """The policy in force, immutable."""
         ...
 
+    @property
+    def recent(self) -> Sequence[Policy]:
+        """The policy in force, and those that were in force a moment ago."""
+        ...
+
+
+LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
+"""Reads objects directly that were asked for and not there; answers whether one of them is there now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decider:
@@ -37,22 +55,30 @@ class Decider:
         policies: Gives the policy in force.
         surroundings: The cluster, or the manifests that stand for it.
         catalog: The backends that detection knows.
+        look_up: For objects that were created a moment ago; None where the surroundings are all there is.
         on_error: What to answer when deciding fails.
+        strict: Whether a pod that contradicts its decision is refused.
     """
 
     policies: Policies
     surroundings: Surroundings
     catalog: Catalog
+    look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
+    strict: bool = False
 
 
-def admit(body: bytes | bytearray, decider: Decider, admission: Admission) -> bytes:
+Judge = Callable[[AdmissionRequest, Decider, Admission], Awaitable[bytes]]
+
+
+async def admit(body: bytes | bytearray, decider: Decider, admission: Admission, judge: Judge) -> bytes:
     """Answer one AdmissionReview.
 
     Args:
         body: The body of the request.
         decider: All that a decision needs besides.
         admission: Filled in with how it went, also when this raises.
+        judge: `mutate` or `validate`.
 
     Returns:
         The body of the answer, with HTTP status 200.
@@ -69,13 +95,85 @@ def admit(body: bytes | bytearray, decider: Decider, admission: Admission) -> by
         admission.outcome = Outcome.NO_OBJECT
         return _unchanged(admission, request, "the request has no object, so there is nothing to decide")
     try:
-        return _decide(request, decider, admission)
+        return await judge(request, decider, admission)
     except UnreadableObjectError as error:
         admission.outcome = Outcome.UNREADABLE_POD
         return _unchanged(admission, request, f"the pod was left as it is: {error}")
+    except SurroundingsUnknownError:
+        admission.outcome = Outcome.NOT_SYNCED
+        return _failed(admission, request, decider.on_error, _NOT_SYNCED)
     except Exception as error:  # noqa: BLE001 - the API server gets a deliberate answer, whatever broke
         admission.error = error
-        return _failed(admission, request, decider.on_error)
+        admission.outcome = Outcome.INTERNAL_ERROR
+        return _failed(admission, request, decider.on_error, _FAILED)
+
+
+async def mutate(request: AdmissionRequest, decider: Decider, admission: Admission) -> bytes:
+    """Decide about a pod, and answer with the patch that carries the decision out."""
+    pod = admission.pod = request.pod()
+    decision = await _decide(pod, request, decider)
+    operations = patch(pod, decision)
+    response = answer(
+        request.uid,
+        patch=operations,
+        warnings=[_PREFIX + warning for warning in decision.warnings],
+        audit_annotations=_audit_annotations(decision),
+    )
+    admission.decision = decision
+    admission.outcome = Outcome.PATCHED if operations else Outcome.UNCHANGED
+    return response
+
+
+async def validate(request: AdmissionRequest, decider: Decider, admission: Admission) -> bytes:
+    """Compare a pod, after all mutation, with what is decided about it; refuse it only if that is wanted.
+
+    A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
+    """
+    pod = admission.pod = request.pod()
+    document = as_created(request.document())
+    created = msgspec.convert(document, Pod)
+    found: tuple[Contradiction, ...] = ()
+    for policy in decider.policies.recent:
+        admission.decision = await _decide(created, request, decider, policy=policy, document=lambda: document)
+        found = contradictions(pod, admission.decision)
+        if not found:
+            break
+    admission.contradictions = found
+    admission.outcome = Outcome.CONFORMS
+    if not found:
+        return answer(request.uid)
+    sentences = [_PREFIX + one.sentence for one in found]
+    audit_annotations = {"contradiction": ",".join(one.code for one in found)}
+    if decider.strict:
+        admission.outcome = Outcome.DENIED
+        denial = Denial("; ".join(sentences), HTTPStatus.FORBIDDEN.value, "Forbidden")
+        return answer(request.uid, denial=denial, audit_annotations=audit_annotations)
+    admission.outcome = Outcome.CONTRADICTS
+    return answer(request.uid, warnings=sentences, audit_annotations=audit_annotations)
+
+
+async def _decide(
+    pod: Pod,
+    request: AdmissionRequest,
+    decider: Decider,
+    *,
+    policy: Policy | None = None,
+    document: Callable[[], dict[str, Any]] | None = None,
+) -> Decision:
+    """The engine's decision, made anew when what it asked for and missed turns out to have been created just now."""
+    for left in reversed(range(_LOOK_UPS + 1)):
+        surroundings = Asked(decider.surroundings)
+        decision = engine.decide(
+            pod,
+            request.namespace,
+            document=document or request.document,
+            surroundings=surroundings,
+            policy=policy or decider.policies.current,
+            catalog=decider.catalog,
+        )
+        if decider.look_up is None or not left or not await decider.look_up(surroundings.missed):
+            break
+    return decision
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
@@ -89,40 +187,17 @@ def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
     )
 
 
-def _decide(request: AdmissionRequest, decider: Decider, admission: Admission) -> bytes:
-    pod = admission.pod = request.pod()
-    decision = engine.decide(
-        pod,
-        request.namespace,
-        document=request.document,
-        surroundings=decider.surroundings,
-        policy=decider.policies.current,
-        catalog=decider.catalog,
-    )
-    operations = patch(pod, decision)
-    response = answer(
-        request.uid,
-        patch=operations,
-        warnings=[_PREFIX + warning for warning in decision.warnings],
-        audit_annotations=_audit_annotations(decision),
-    )
-    admission.decision = decision
-    admission.outcome = Outcome.PATCHED if operations else Outcome.UNCHANGED
-    return response
-
-
 def _unchanged(admission: Admission, request: AdmissionRequest, detail: str) -> bytes:
     admission.detail = detail
     return answer(request.uid, warnings=(_PREFIX + detail,))
 
 
-def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError) -> bytes:
-    admission.outcome = Outcome.INTERNAL_ERROR
+def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, why: str) -> bytes:
     admission.decision = None
-    admission.detail = _FAILED
+    admission.detail = why
     if on_error is OnError.DENY:
-        return answer(request.uid, denial=Denial(message=_PREFIX + _FAILED))
-    return answer(request.uid, warnings=(f"{_PREFIX}{_FAILED}; it was left as it is",))
+        return answer(request.uid, denial=Denial(message=_PREFIX + why))
+    return answer(request.uid, warnings=(f"{_PREFIX}{why}; it was left as it is",))
 
 
 def _audit_annotations(decision: Decision) -> dict[str, str]:

@@ -1,14 +1,18 @@
-"""The application behind the TLS port: POST /mutate.
+"""The application behind the TLS port: POST /mutate and POST /validate.
 
 | the request                                            | HTTP | allowed | outcome            | and                |
 |--------------------------------------------------------|------|---------|--------------------|--------------------|
-| a pod that the decision changes                        | 200  | yes     | patched            | patch              |
-| a pod that it does not change                          | 200  | yes     | unchanged          |                    |
+| /mutate: a pod that the decision changes               | 200  | yes     | patched            | patch              |
+| /mutate: a pod that it does not change                 | 200  | yes     | unchanged          |                    |
+| /validate: a pod that is as decided                    | 200  | yes     | conforms           |                    |
+| /validate: a pod that is not                           | 200  | yes     | contradicts        | warning            |
+| /validate: a pod that is not, --strict                 | 200  | no      | denied             | status             |
 | another operation or kind, a subresource               | 200  | yes     | ignored            |                    |
 | a creation without an object                           | 200  | yes     | no-object          | warning            |
 | a pod whose fields have other types than the API's     | 200  | yes     | unreadable-pod     | warning: the field |
 | deciding fails, --on-error allow                       | 200  | yes     | internal-error     | warning            |
 | deciding fails, --on-error deny                        | 200  | no      | internal-error     | status             |
+| the cluster has not been read once yet                 | 200  | by --on-error | not-synced   | warning or status  |
 | no JSON, no AdmissionReview v1, no request, empty uid  | 400  |         | bad-review         | text               |
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
 | more bytes than allowed                                | 413  |         | too-large          | text, closed       |
@@ -21,6 +25,7 @@ A dry run is decided and answered as any other request, and marked in the log an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from time import perf_counter
 
@@ -29,42 +34,45 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from webhook.core.review import UnreadableReviewError
-from webhook.server.admission import Decider, admit
+from webhook.server.admission import Decider, Judge, admit, mutate, validate
 from webhook.server.body import ClientGoneError, RefusedError, read_body
 from webhook.server.observe import Observer
 from webhook.server.outcome import Admission
 from webhook.server.settings import Limits
 
 MUTATE = "/mutate"
+VALIDATE = "/validate"
 
 
 class WebhookApp(FastAPI):
-    """A FastAPI application that answers POST /mutate before middleware, routing and models come into it.
+    """A FastAPI application that answers its webhooks before middleware, routing and models come into it.
 
     That path is bytes in and bytes out on the event loop: half the cost of a plain Starlette route, a tenth of one with
     models. Everything else is FastAPI's.
     """
 
-    def __init__(self, mutate: Mutate) -> None:
+    def __init__(self, webhooks: Mapping[str, Webhook]) -> None:
         super().__init__(
-            routes=[Route(MUTATE, mutate, methods=["POST"])],
+            routes=[Route(path, webhook, methods=["POST"]) for path, webhook in webhooks.items()],
             openapi_url=None,
             redirect_slashes=False,
         )
-        self._mutate = mutate
+        self._webhooks = webhooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] == MUTATE and scope["method"] == "POST":
-            await self._mutate(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and (webhook := self._webhooks.get(scope["path"])):
+            await webhook(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
 
-class Mutate:
-    """POST /mutate as an ASGI application."""
+class Webhook:
+    """One webhook as an ASGI application."""
 
-    def __init__(self, decider: Decider, observer: Observer, limits: Limits) -> None:
+    def __init__(self, name: str, judge: Judge, decider: Decider, observer: Observer, limits: Limits) -> None:
+        self._name = name
+        self._judge = judge
         self._decider = decider
         self._observer = observer
         self._limits = limits
@@ -72,10 +80,11 @@ class Mutate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one AdmissionReview, whatever came in, and tell the observer once."""
         started = perf_counter()
-        admission = Admission()
+        admission = Admission(self._name)
         try:
             body = await read_body(scope, receive, limit=self._limits.body, seconds=self._limits.read)
-            await _send(send, HTTPStatus.OK, b"application/json", admit(body, self._decider, admission))
+            response = await admit(body, self._decider, admission, self._judge)
+            await _send(send, HTTPStatus.OK, b"application/json", response)
         except UnreadableReviewError as error:
             admission.detail = str(error)
             await _refuse(send, HTTPStatus.BAD_REQUEST, str(error))
@@ -100,7 +109,8 @@ def create_app(decider: Decider, observer: Observer, limits: Limits) -> WebhookA
     Returns:
         An ASGI application.
     """
-    return WebhookApp(Mutate(decider, observer, limits))
+    judges = {MUTATE: mutate, VALIDATE: validate}
+    return WebhookApp({path: Webhook(path[1:], judge, decider, observer, limits) for path, judge in judges.items()})
 
 
 async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:

@@ -20,6 +20,11 @@ class Metrics:
         duration: Seconds from a request's headers to its answer.
         decisions: Decisions by action, rule, mode and reason.
         detections: Backends found, each kind once for a pod.
+        contradictions: Pods found not to be as decided, by how.
+        order_violations: Wrong orders of webhooks found.
+        look_ups: Direct reads for one pod, by what became of them.
+        objects: Objects of the cluster that are known.
+        staleness: Seconds since the API server was last heard of.
         policy_loads: Policies read, by what became of them.
         policy_loaded: When the policy in force was loaded, seconds since the epoch.
         policy: The name and generation of the policy in force, as labels.
@@ -34,13 +39,14 @@ class Metrics:
             collector(registry=registry)
         self.requests = Counter(
             "sidecar_policy_admission_requests",
-            "Requests to the webhook by how they ended.",
-            ("outcome", "dry_run"),
+            "Requests to the webhooks by how they ended.",
+            ("webhook", "outcome", "dry_run"),
             registry=registry,
         )
         self.duration = Histogram(
             "sidecar_policy_admission_duration_seconds",
             "Time from a request's headers to its answer.",
+            ("webhook",),
             registry=registry,
             buckets=_SECONDS,
         )
@@ -54,6 +60,35 @@ class Metrics:
             "sidecar_policy_detections",
             "Backends that pods were found to talk to.",
             ("kind", "confidence"),
+            registry=registry,
+        )
+        self.contradictions = Counter(
+            "sidecar_policy_contradictions",
+            "Pods that were not as decided after all webhooks had been called.",
+            ("contradiction",),
+            registry=registry,
+        )
+        self.order_violations = Counter(
+            "sidecar_policy_webhook_order_violations",
+            "Times that this webhook was found to be called after Istio's injector.",
+            registry=registry,
+        )
+        self.look_ups = Counter(
+            "sidecar_policy_inventory_lookups",
+            "Objects read directly for one pod, since no watch had delivered them yet.",
+            ("resource", "outcome"),
+            registry=registry,
+        )
+        self.objects = Gauge(
+            "sidecar_policy_inventory_objects",
+            "Objects of the cluster that are known.",
+            ("resource",),
+            registry=registry,
+        )
+        self.staleness = Gauge(
+            "sidecar_policy_inventory_staleness_seconds",
+            "Time since the API server was last heard of; 0 while it is.",
+            ("resource",),
             registry=registry,
         )
         self.policy_loads = Counter(

@@ -7,13 +7,14 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from webhook.core.conformance import Contradiction
 from webhook.core.decision import Decision
 from webhook.server.admission import dependency_kinds
 from webhook.server.logs import describe
 from webhook.server.metrics import Metrics
 from webhook.server.outcome import Admission, Outcome
 
-_QUIET = frozenset({Outcome.IGNORED})
+_QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
 
 
 class Observer:
@@ -32,18 +33,27 @@ class Observer:
         """
         request = admission.request
         dry_run = request is not None and bool(request.dry_run)
-        self.metrics.requests.labels(admission.outcome.value, "true" if dry_run else "false").inc()
-        self.metrics.duration.observe(seconds)
-        fields = _identity(admission) | {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
-        if admission.decision is not None:
-            self._decision(admission.decision)
-            self.log.info("decision", outcome=admission.outcome.value, **_decided(admission.decision), **fields)
+        self.metrics.requests.labels(admission.webhook, admission.outcome.value, str(dry_run).lower()).inc()
+        self.metrics.duration.labels(admission.webhook).observe(seconds)
+        fields = {"webhook": admission.webhook, "outcome": admission.outcome.value, **_identity(admission)}
+        fields |= {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
+        if admission.contradictions:
+            self._contradictions(admission.contradictions)
+            codes = [contradiction.code for contradiction in admission.contradictions]
+            self.log.error("contradiction", contradictions=codes, **_decided(admission.decision), **fields)
         elif admission.error is not None:
-            self.log.error("admission", outcome=admission.outcome.value, **describe(admission.error), **fields)
+            self.log.error("admission", **describe(admission.error), **fields)
         elif admission.outcome in _QUIET:
-            self.log.debug("admission", outcome=admission.outcome.value, **fields)
+            self.log.debug("admission", **fields)
+        elif admission.decision is not None:
+            self._decision(admission.decision)
+            self.log.info("decision", **_decided(admission.decision), **fields)
         else:
-            self.log.warning("admission", outcome=admission.outcome.value, detail=admission.detail, **fields)
+            self.log.warning("admission", detail=admission.detail, **fields)
+
+    def _contradictions(self, contradictions: tuple[Contradiction, ...]) -> None:
+        for contradiction in contradictions:
+            self.metrics.contradictions.labels(contradiction.code).inc()
 
     def _decision(self, decision: Decision) -> None:
         self.metrics.decisions.labels(
@@ -82,7 +92,9 @@ def _identity(admission: Admission) -> dict[str, Any]:
     return {"uid": request.uid, "namespace": request.namespace, "name": name}
 
 
-def _decided(decision: Decision) -> dict[str, Any]:
+def _decided(decision: Decision | None) -> dict[str, Any]:
+    if decision is None:
+        return {}
     return {
         "action": decision.action.value,
         "rule": decision.rule,

@@ -17,6 +17,9 @@ class Health(NamedTuple):
     remark: str = ""
 
 
+Check = Callable[[], Health]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What all checks said, in their order."""
@@ -48,7 +51,7 @@ class Report:
 class Readiness:
     """The checks, and whether the process is on its way out."""
 
-    def __init__(self, checks: Mapping[str, Callable[[], Health]]) -> None:
+    def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = dict(checks)
         self._leaving = False
 

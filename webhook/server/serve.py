@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from certs import files
 from certs.issue import issue_authority, issue_serving, verify
+from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
@@ -26,11 +28,14 @@ from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
 from webhook.server.policy_status import PolicyTelling, policy_document, policy_health
 from webhook.server.ports import listen
-from webhook.server.readiness import Readiness
+from webhook.server.readiness import Check, Readiness
 from webhook.server.service import Listener, Service, Watch
 from webhook.server.settings import Settings
 from webhook.server.status import create_status_app
 from webhook.server.tls import ServingCertificate
+
+if TYPE_CHECKING:
+    from webhook.server.cluster import LiveCluster
 
 _ADDRESSES = ("127.0.0.1", "::1")
 _WORTH_KEEPING = timedelta(days=30)
@@ -49,6 +54,7 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
     Raises:
         PolicyError: The policy cannot be used.
         ManifestError: The manifests cannot be read.
+        NoClusterError: Without manifests: it is not known how to reach a cluster.
         CertificateFilesError: The given certificate cannot be served.
         CertificateError: None can be issued for the given names.
         PortError: A port is taken.
@@ -75,26 +81,31 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     telling = PolicyTelling(metrics, log)
     policies = PolicySource(settings.policy, on_outcome=telling)
     telling.start(policies)
-    known = manifests.read(
-        [str(path) for path in settings.manifests], secrets=settings.secrets or policies.current.read_secrets
-    )
-    for note in known.notes:
-        log.info("manifests", note=note)
-    for problem in known.problems:
-        log.warning("manifests", problem=str(problem))
+    live = None if settings.manifests else _live(settings, policies, metrics, log)
     certificate_file, key_file, authority = _certificate_files(settings, cleanup)
     certificate = ServingCertificate(certificate_file, key_file, metrics=metrics, log=log)
-    decider = Decider(policies, known, Catalog.default(), settings.on_error)
+    decider = Decider(
+        policies=policies,
+        surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
+        catalog=Catalog.default(),
+        look_up=None if live is None else live.inventory.look_up,
+        on_error=settings.on_error,
+        strict=settings.strict,
+    )
     app = create_app(decider, Observer(metrics, log), settings.limits)
-    readiness = Readiness({"policy": partial(policy_health, policies), "certificate": certificate.check})
-    status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
-    webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
-    status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     watches: dict[str, Watch] = {
         "policy": policies.watch,
         "certificate": certificate.watch,
         "loop lag": partial(watch_loop_lag, metrics),
     }
+    checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
+    if live is not None:
+        checks |= live.checks
+        watches |= live.watches
+    readiness = Readiness(checks)
+    status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
+    webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
+    status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     service = Service(
         webhook=Listener(make_server(app, settings.limits, tls=certificate.context), webhook),
         status=Listener(make_server(status_app, settings.limits), status),
@@ -102,8 +113,32 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         watches=watches,
         drain=settings.drain,
         log=log,
+        closing=() if live is None else (live.close,),
     )
     return service, authority
+
+
+def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
+    known = manifests.read(
+        [str(path) for path in settings.manifests], secrets=settings.secrets or policies.current.read_secrets
+    )
+    for note in known.notes:
+        log.info("manifests", note=note)
+    for problem in known.problems:
+        log.warning("manifests", problem=str(problem))
+    return known
+
+
+def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
+    # The slowest of all imports, and of no use without a cluster.
+    from webhook.cluster.client import connect  # noqa: PLC0415
+    from webhook.server.cluster import LiveCluster  # noqa: PLC0415
+
+    client = connect(settings.kubeconfig, settings.context)
+    log.info("cluster", server=client.server)
+    return LiveCluster(
+        client, read_secrets=lambda: settings.secrets or policies.current.read_secrets, metrics=metrics, log=log
+    )
 
 
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:

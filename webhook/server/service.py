@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -42,9 +42,10 @@ class Service:
         webhook: The TLS port.
         status: The plain port.
         readiness: Is told when the end begins.
-        watches: What follows files and measures meanwhile, by name.
+        watches: What follows files and the cluster, and measures meanwhile, by name.
         drain: Seconds between saying "not ready" and closing the TLS port.
         log: Is told of the start and the end.
+        closing: What is to be closed when all else has ended.
     """
 
     webhook: Listener
@@ -53,6 +54,7 @@ class Service:
     watches: dict[str, Watch]
     drain: float
     log: FilteringBoundLogger
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event, **listening: object) -> None:
         """Serve until `stop` is set, then leave in good order.
@@ -84,6 +86,8 @@ class Service:
             await task
         quiet.set()
         await asyncio.gather(*watches)
+        for close in self.closing:
+            await close()
         self.log.info("stopped")
 
     async def _keep(self, name: str, watch: Watch, quiet: asyncio.Event) -> None:

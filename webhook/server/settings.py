@@ -59,7 +59,9 @@ class Settings:
     """The configuration of one server process.
 
     Attributes:
-        manifests: Files and directories of YAML that stand for the cluster.
+        manifests: Files and directories of YAML that stand for the cluster; none means a live one.
+        kubeconfig: Where the live cluster is; none means the one that we are a pod of.
+        context: The context in it; none means its current one.
         policy: Files and directories of the policy; none means the packaged one.
         host: The address to listen on.
         port: The TLS port; 0 takes a free one.
@@ -68,13 +70,16 @@ class Settings:
         key: Its key.
         cert_dir: Where an issued certificate goes; none means a directory that is removed at the end.
         names: DNS names that an issued certificate is for, besides localhost.
-        secrets: Read the Secrets among the manifests, also when the policy does not ask for it.
+        secrets: Read Secrets also when the policy does not ask for it.
         on_error: What to answer when deciding fails.
+        strict: Refuse pods that /validate finds not to be as decided.
         drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
         limits: What one client may cost.
     """
 
-    manifests: tuple[Path, ...]
+    manifests: tuple[Path, ...] = ()
+    kubeconfig: Path | None = None
+    context: str | None = None
     policy: tuple[Path, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - a pod serves on its pod IP
     port: int = 8443
@@ -85,5 +90,6 @@ class Settings:
     names: tuple[str, ...] = ()
     secrets: bool = False
     on_error: OnError = OnError.ALLOW
+    strict: bool = False
     drain: float = 5.0
     limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,104 @@
+"""Whether the API server calls this webhook before Istio's injector.
+
+It calls MutatingWebhookConfigurations in the order of their names. Called after Istio's injector, this webhook puts its
+label on a pod that has its sidecar already. Source: kubernetes/kubernetes, mutatingwebhook configuration manager, which
+sorts by name; Istio's are named istio-sidecar-injector[-REVISION] and istio-revision-tag-TAG.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+from structlog.typing import FilteringBoundLogger
+
+from webhook.cluster.client import Client
+from webhook.cluster.reflector import Reflector, Resource, Sink
+
+CONFIGURATIONS: Final = Resource(
+    "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+)
+OURS: Final = ".sidecar-policy.dev"
+"""How the names of this project's webhooks end, within their configuration."""
+ISTIOS: Final = ".sidecar-injector.istio.io"
+
+
+class _Webhook(Struct):
+    name: str = ""
+
+
+class _Configuration(Struct):
+    webhooks: list[_Webhook] | None = None
+
+
+class WebhookOrder:
+    """Follows the MutatingWebhookConfigurations and says what is wrong with their order.
+
+    Attributes:
+        problems: What is wrong now, as sentences.
+    """
+
+    def __init__(self, client: Client, log: FilteringBoundLogger, on_violation: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            client: Reaches the cluster.
+            log: Is told when the order becomes wrong or right.
+            on_violation: Called each time that another problem shows.
+        """
+        self.problems: tuple[str, ...] = ()
+        self._log = log
+        self._on_violation = on_violation
+        self._configurations: dict[str, tuple[str, ...]] = {}
+        self._reflector = Reflector(client, CONFIGURATIONS, Sink(_webhooks, self._put, self._drop), log=log)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Follow the configurations until `stop` is set."""
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(self._reflector.run())
+            await stop.wait()
+            following.cancel()
+
+    def _put(self, _: str, name: str, webhooks: tuple[str, ...]) -> None:
+        self._configurations[name] = webhooks
+        self._look()
+
+    def _drop(self, _: str, name: str) -> None:
+        self._configurations.pop(name, None)
+        self._look()
+
+    def _look(self) -> None:
+        before, self.problems = self.problems, order_problems(self._configurations)
+        for problem in self.problems:
+            if problem not in before:
+                self._log.error("webhook order", problem=problem)
+                self._on_violation()
+        if before and not self.problems:
+            self._log.info("webhook order", problem=None)
+
+
+def order_problems(configurations: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What is wrong with the order of MutatingWebhookConfigurations.
+
+    Args:
+        configurations: For each configuration's name the names of its webhooks.
+
+    Returns:
+        One sentence for each of ours that is called after one of Istio's.
+    """
+    ours = sorted(name for name, webhooks in configurations.items() if any(one.endswith(OURS) for one in webhooks))
+    istios = sorted(name for name, webhooks in configurations.items() if any(one.endswith(ISTIOS) for one in webhooks))
+    return tuple(
+        f"MutatingWebhookConfiguration {name} is called after {istios[0]}, so its decisions come too late: "
+        "give it a name that sorts first, as 0-sidecar-policy"
+        for name in ours
+        if istios and name > istios[0]
+    )
+
+
+def _webhooks(configuration: Raw) -> tuple[str, ...]:
+    webhooks = msgspec.json.decode(configuration, type=_Configuration).webhooks or ()
+    return tuple(webhook.name for webhook in webhooks)

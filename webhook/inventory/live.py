@@ -1,0 +1,248 @@
+"""The surroundings of pods as a live cluster has them: listed, watched, and reduced to what they say as they come in.
+
+| resource                            | what is kept                                       |
+|-------------------------------------|----------------------------------------------------|
+| Namespaces                          | labels                                             |
+| Services                            | ports, selector, external name                     |
+| ConfigMaps, Secrets if asked for    | what each key says: hosts, ports, kinds; no value  |
+| Deployments, StatefulSets, DaemonSets | uid, labels and images of the pod template       |
+
+While the API server is gone, what was last known stays in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Raw
+from structlog.typing import FilteringBoundLogger
+
+from webhook.cluster.client import Client
+from webhook.cluster.errors import ClusterError
+from webhook.cluster.reflector import Reflector, Resource, Sink
+from webhook.core.surroundings import Reference, SurroundingsUnknownError
+from webhook.inventory.objects import (
+    DataObject,
+    NamespaceObject,
+    ServiceObject,
+    TemplatedObject,
+    contents_of,
+    labels_of,
+    service_of,
+    template_of,
+)
+from webhook.inventory.store import Store
+
+WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet")
+# Neither says what a pod talks to, and a cluster has thousands of them.
+_NO_CONFIGURATION = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
+_PATHS = {
+    "Namespace": "/api/v1/namespaces",
+    "Service": "/api/v1/services",
+    "ConfigMap": "/api/v1/configmaps",
+    "Secret": "/api/v1/secrets",
+    "Deployment": "/apis/apps/v1/deployments",
+    "StatefulSet": "/apis/apps/v1/statefulsets",
+    "DaemonSet": "/apis/apps/v1/daemonsets",
+}
+# A pod may name anything: what is no name of an object is not asked for (RFC 1123).
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
+T = TypeVar("T")
+
+
+class LiveInventory(Store):
+    """Implements `webhook.core.surroundings.Surroundings` for the cluster that a client reaches.
+
+    Attributes:
+        reflectors: What is followed, by kind. That of Secrets is there always, and runs only while they are wanted.
+    """
+
+    LOOK_UP_SECONDS: Final = 0.5
+    """How long one pod may wait for objects that the watches have not delivered yet."""
+    MOST_LOOK_UPS: Final = 16
+    """How many objects are asked for at once for one pod."""
+    ABSENT_SECONDS: Final = 2.0
+    """How long an object that was not there is not asked for again."""
+    SECRETS_POLL_SECONDS: Final = 1.0
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        read_secrets: Callable[[], bool],
+        log: FilteringBoundLogger,
+        on_look_up: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; `watch` does the reading.
+
+        Args:
+            client: Reaches the cluster.
+            read_secrets: Whether Secrets are to be read; asked again and again.
+            log: Is told of what happens to the watches.
+            on_look_up: Is told the kind and the outcome ("found", "absent", "failed") of each direct read.
+            clock: Seconds, monotonic.
+        """
+        super().__init__()
+        self._client = client
+        self._read_secrets = read_secrets
+        self._log = log
+        self._on_look_up = on_look_up
+        self._clock = clock
+        self._absent: dict[Reference, float] = {}
+        self._synced = False
+        self.reflectors: dict[str, Reflector[Any]] = {
+            kind: Reflector(
+                client,
+                Resource(kind, path, _NO_CONFIGURATION if kind == "Secret" else ""),
+                self._sink(kind),
+                log=log,
+                clock=clock,
+            )
+            for kind, path in _PATHS.items()
+        }
+
+    @property
+    def followed(self) -> Mapping[str, Reflector[Any]]:
+        """What is wanted just now: everything, but for Secrets that may not be read."""
+        wanted = self._read_secrets()
+        return {kind: one for kind, one in self.reflectors.items() if kind != "Secret" or wanted}
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything has been read once. It stays so, whatever happens to the watches."""
+        if not self._synced:
+            self._synced = all(one.synced for one in self.followed.values())
+        return self._synced
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
+        """The namespace's labels, or None when there is no such namespace.
+
+        Raises:
+            SurroundingsUnknownError: The cluster has not been read once.
+        """
+        if not self.synced:
+            raise SurroundingsUnknownError("the cluster has not been read once yet")
+        return super().namespace_labels(namespace)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Follow the cluster until `stop` is set."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one.run()) for kind, one in self.reflectors.items() if kind != "Secret"]
+            tasks.append(group.create_task(self._follow_secrets()))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def look_up(self, missed: Collection[Reference]) -> bool:
+        """Read objects directly that may have been created a moment ago.
+
+        Args:
+            missed: What a decision asked for and this inventory does not have.
+
+        Returns:
+            Whether one of them is there now, so that it is worth deciding anew.
+        """
+        now = self._clock()
+        wanted = [one for one in missed if self._absent.get(one, 0.0) <= now and self._may_be_read(one)]
+        if not wanted:
+            return False
+        found: list[Reference] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.LOOK_UP_SECONDS), asyncio.TaskGroup() as group:
+                for one in wanted[: self.MOST_LOOK_UPS]:
+                    group.create_task(self._read(one, found))
+        return bool(found)
+
+    def _may_be_read(self, reference: Reference) -> bool:
+        if reference.kind == "Secret" and not self._read_secrets():
+            return False
+        return all(_NAME.fullmatch(part) for part in (reference.namespace, reference.name) if part)
+
+    async def _read(self, reference: Reference, found: list[Reference]) -> None:
+        collection = _PATHS[reference.kind]
+        if reference.namespace:
+            collection = collection.replace("/v1/", f"/v1/namespaces/{reference.namespace}/")
+        outcome = "failed"
+        try:
+            answer = await self._client.get(f"{collection}/{reference.name}", seconds=self.LOOK_UP_SECONDS)
+            sink = self._sink(reference.kind)
+            sink.put(reference.namespace, reference.name, await sink.reduced(Raw(answer)))
+            found.append(reference)
+            outcome = "found"
+        except ClusterError as error:
+            outcome = "absent" if error.status == HTTPStatus.NOT_FOUND else "failed"
+        except msgspec.MsgspecError:
+            self._log.warning("object not understood", resource=reference.kind)
+        finally:
+            self._on_look_up(reference.kind, outcome)
+            if outcome != "found":
+                self._remember(reference)
+
+    def _remember(self, reference: Reference) -> None:
+        now = self._clock()
+        if len(self._absent) > 10_000:
+            self._absent = {one: until for one, until in self._absent.items() if until > now}
+        self._absent[reference] = now + self.ABSENT_SECONDS
+
+    async def _follow_secrets(self) -> None:
+        """The policy says, and may change its mind, whether Secrets are read."""
+        reflector = self.reflectors["Secret"]
+        following: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if self._read_secrets() and (following is None or following.done()):
+                    following = asyncio.create_task(reflector.run())
+                elif following is not None and not self._read_secrets():
+                    await _end(following)
+                    following = None
+                    reflector.forget()
+                await asyncio.sleep(self.SECRETS_POLL_SECONDS)
+        finally:
+            if following is not None:
+                await _end(following)
+
+    def _sink(self, kind: str) -> Sink[Any]:
+        if kind == "Namespace":
+            return Sink(
+                _reader(NamespaceObject, labels_of),
+                lambda _, name, labels: self.put_namespace(name, labels),
+                lambda _, name: self.drop_namespace(name),
+            )
+        if kind == "Service":
+            return Sink(
+                _reader(ServiceObject, lambda read: service_of(read, read.metadata.namespace or "")),
+                lambda _namespace, _name, service: self.put_service(service),
+                self.drop_service,
+            )
+        if kind == "ConfigMap":
+            read_config_map = _reader(DataObject, partial(contents_of, secret=False))
+            return Sink(read_config_map, self.put_config_map, self.drop_config_map)
+        if kind == "Secret":
+            return Sink(_reader(DataObject, partial(contents_of, secret=True)), self.put_secret, self.drop_secret)
+        return Sink(
+            _reader(TemplatedObject, template_of), partial(self.put_template, kind), partial(self.drop_template, kind)
+        )
+
+
+S = TypeVar("S")
+
+
+def _reader(shape: type[S], reduce: Callable[[S], T]) -> Callable[[Raw], T]:
+    decode = msgspec.json.Decoder(shape).decode
+    return lambda text: reduce(decode(text))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,82 @@
+"""The live cluster as the server uses it: followed, told about, and part of readiness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from webhook.cluster.client import Client
+from webhook.cluster.order import WebhookOrder
+from webhook.inventory.live import LiveInventory
+from webhook.server.metrics import Metrics
+from webhook.server.readiness import Check, Health
+from webhook.server.service import Watch
+
+# A watch that is opened again after it ended in order is behind for some hundredths of a second.
+_WORTH_SAYING = 5.0
+
+
+class LiveCluster:
+    """What the server knows of the cluster that it runs for.
+
+    Attributes:
+        inventory: The surroundings of pods.
+        watches: What has to run, by name.
+        checks: What readiness asks, by name.
+        close: To be awaited at the end.
+    """
+
+    def __init__(
+        self, client: Client, *, read_secrets: Callable[[], bool], metrics: Metrics, log: FilteringBoundLogger
+    ) -> None:
+        """Prepare; the watches do the reading.
+
+        Args:
+            client: Reaches the cluster.
+            read_secrets: Whether Secrets are to be read; asked again and again.
+            metrics: Where objects, staleness, direct reads and wrong orders are counted.
+            log: Is told of what happens to the watches.
+        """
+        self.inventory = LiveInventory(client, read_secrets=read_secrets, log=log, on_look_up=_counting(metrics))
+        self._order = WebhookOrder(client, log, metrics.order_violations.inc)
+        for kind, reflector in self.inventory.reflectors.items():
+            metrics.objects.labels(kind).set_function(partial(len, reflector))
+            metrics.staleness.labels(kind).set_function(partial(_staleness, self.inventory, kind))
+        self.watches: Mapping[str, Watch] = {"inventory": self.inventory.watch, "webhook order": self._order.watch}
+        self.checks: Mapping[str, Check] = {
+            "inventory": partial(inventory_health, self.inventory),
+            "webhook-order": partial(order_health, self._order),
+        }
+        self.close = client.close
+
+
+def inventory_health(inventory: LiveInventory) -> Health:
+    """Ready once everything has been read; from then on the last known state is used, and said to be so."""
+    followed = inventory.followed
+    if not inventory.synced:
+        missing = [f"{kind} ({one.problem or 'being read'})" for kind, one in followed.items() if not one.synced]
+        return Health(ok=False, remark="not read yet: " + ", ".join(missing))
+    behind = {kind: one.behind for kind, one in followed.items() if one.behind > _WORTH_SAYING or one.problem}
+    if not behind:
+        return Health(ok=True)
+    oldest = max(behind, key=behind.__getitem__)
+    return Health(
+        ok=True,
+        remark=f"the last known state of {', '.join(behind)} is used, {behind[oldest]:.0f} s old: "
+        + (followed[oldest].problem or "the watch is being opened"),
+    )
+
+
+def order_health(order: WebhookOrder) -> Health:
+    """A wrong order of webhooks does not make this server unready, for no restart mends it; it is remarked."""
+    return Health(ok=True, remark="; ".join(order.problems))
+
+
+def _staleness(inventory: LiveInventory, kind: str) -> float:
+    return inventory.reflectors[kind].behind if kind in inventory.followed else 0.0
+
+
+def _counting(metrics: Metrics) -> Callable[[str, str], None]:
+    return lambda kind, outcome: metrics.look_ups.labels(kind, outcome).inc()
