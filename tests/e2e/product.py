@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import signal
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -32,6 +33,8 @@ VALIDATING = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration"
 ACCOUNT = "sidecar-policy"
 LOOPBACK = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json".split()
 RBAC = Path(webhook.__file__).parent / "cluster" / "rbac.yaml"
+
+REQUESTS = "sidecar_policy_admission_requests_total"
 
 _numbers = itertools.count(1)
 
@@ -103,13 +106,45 @@ class PolicyServer:
         authority = (self._directory / "certs" / "ca.crt").read_bytes()
         return register(self._plane, namespace, service=self.service, port=self.port, authority=authority, **how)
 
+    def register_validation(self, namespace: str) -> None:
+        """Let the API server show us the pods of a namespace after all mutation, besides `register`."""
+        mutating = self.register(namespace)
+        webhook = {key: value for key, value in mutating["webhooks"][0].items() if key != "reinvocationPolicy"}
+        webhook["name"] = "validation.sidecar-policy.dev"
+        webhook["clientConfig"]["service"]["path"] = "/validate"
+        kind = {"kind": "ValidatingWebhookConfiguration", "webhooks": [webhook]}
+        before = self.metric(REQUESTS, webhook="validate")
+        self._plane.api.apply(mutating | kind)
+
+        def called() -> bool:
+            _calls(self._plane, namespace, mutating)
+            return self.metric(REQUESTS, webhook="validate") > before
+
+        eventually(called, what=f"/validate is called for pods in {namespace}")
+
+    def review(self, pod: Object, *, path: str) -> Object:
+        """What we answer about a pod, asked directly."""
+        kind = {"group": "", "version": "v1", "kind": "Pod"}
+        request = {"uid": "direct", "operation": "CREATE", "kind": kind, "namespace": pod["metadata"]["namespace"]}
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request | {"object": pod}}
+        context = ssl.create_default_context(cafile=str(self._directory / "certs" / "ca.crt"))
+        asked = urllib.request.Request(
+            f"https://localhost:{self.port}{path}", json.dumps(review).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=5, context=context) as answer:
+            return json.load(answer)["response"]
+
+    def wait_for_policy(self, name: str) -> None:
+        """Wait until the policy of that name is in force."""
+        eventually(lambda: json.loads(self.get("/policy"))["name"] == name, what=f"policy {name} is in force")
+
     def log(self, event: str) -> list[dict[str, Any]]:
         """The lines that it has logged about an event."""
         lines = self._program.log.read_text().splitlines()
         return [line for line in map(json.loads, filter(_is_whole, lines)) if line.get("event") == event]
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of a metric's sample, 0 when there is none."""
+        """The sum of a metric's samples with these labels, 0 when there are none."""
         families = text_string_to_metric_families(self.get("/metrics"))
         found = [
             one.value
@@ -154,6 +189,7 @@ def register(
     port: int,
     authority: bytes,
     name: str = NAME,
+    webhook_name: str = "pods.sidecar-policy.dev",
     failure_policy: str = "Fail",
     timeout: int = 5,
 ) -> Object:
@@ -166,6 +202,7 @@ def register(
         port: Its port there.
         authority: Signs its certificate, in PEM.
         name: The configuration's name, followed by the namespace's. The API server calls in the order of names.
+        webhook_name: The name of the webhook in it. Those under sidecar-policy.dev are ours.
         failure_policy: Ignore or Fail.
         timeout: Seconds that the API server waits for an answer.
 
@@ -174,7 +211,7 @@ def register(
     """
     reference = {"namespace": NAMESPACE, "name": service, "port": port, "path": "/mutate"}
     webhook = {
-        "name": "pods.sidecar-policy.dev",
+        "name": webhook_name,
         "admissionReviewVersions": ["v1"],
         "sideEffects": "None",
         "reinvocationPolicy": "Never",
@@ -195,9 +232,9 @@ def register(
     return configuration
 
 
-def unregister(api: Api) -> None:
-    """Take back every registration of ours."""
-    for kind in (CONFIGURATION, VALIDATING):
+def unregister(api: Api, *kinds: str) -> None:
+    """Take back every registration of ours, or those of some kinds."""
+    for kind in kinds or (CONFIGURATION, VALIDATING):
         for one in api.list(kind):
             if any(webhook["name"].endswith(".sidecar-policy.dev") for webhook in one.get("webhooks", ())):
                 api.delete(kind, one["metadata"]["name"])

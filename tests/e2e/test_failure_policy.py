@@ -4,20 +4,12 @@ A webhook that is stopped, hangs or answers nonsense has failed, and its failure
 created as if the webhook were not there, so Istio injects; under Fail the pod is refused.
 """
 
-import http.server
-import ssl
-import threading
 import time
-from datetime import UTC, datetime
 
-import product
 import pytest
 import shop
 from api import ApiError, has_sidecar
-from istio import external_service
-
-from certs import files
-from certs.issue import issue_authority, issue_serving
+from foreign import foreign_webhook
 
 GARBAGE = {
     "no JSON": (200, b"<html>"),
@@ -50,37 +42,10 @@ def registered(namespace, start_server):
 
 
 @pytest.fixture(params=GARBAGE)
-def garbage(request, istio, tmp_path):
-    """A server that answers nonsense: the keyword arguments with which it is registered."""
-    status, body = GARBAGE[request.param]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    now = datetime.now(UTC)
-    authority = issue_authority(now=now)
-    serving = issue_serving(authority, [f"garbage.{product.NAMESPACE}.svc"], now=now)
-    files.write(tmp_path, authority.certificate, serving)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / files.CERTIFICATE, tmp_path / files.KEY)
-    istio.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": product.NAMESPACE}})
-    istio.api.apply(external_service(product.NAMESPACE, "garbage"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield {"service": "garbage", "port": server.server_port, "authority": authority.certificate}
-        server.shutdown()
-        thread.join()
+def register_garbage(request, istio):
+    """Register a server that answers nonsense."""
+    with foreign_webhook(istio, "garbage", lambda _: GARBAGE[request.param]) as register:
+        yield register
 
 
 def test_the_running_server_leaves_the_client_out(namespace, registered):
@@ -129,19 +94,19 @@ def test_hung_under_fail_the_pod_is_refused_after_the_timeout(namespace, registe
     assert 1 <= time.monotonic() - begin < 4
 
 
-def test_garbage_under_ignore_the_pod_is_created_as_istio_wants_it(istio, namespace, garbage):
-    product.register(istio, namespace.name, failure_policy="Ignore", **garbage)
+def test_garbage_under_ignore_the_pod_is_created_as_istio_wants_it(namespace, register_garbage):
+    register_garbage(namespace.name, failure_policy="Ignore")
 
     pod = namespace.create(shop.pod("client", shop.client_spec()))
 
     assert has_sidecar(pod)
-    assert namespace.admission("client").failed_open == ("pods.sidecar-policy.dev",)
+    assert namespace.admission("client").failed_open == ("pods.foreign.example",)
 
 
-def test_garbage_under_fail_the_pod_is_refused(istio, namespace, garbage):
-    product.register(istio, namespace.name, failure_policy="Fail", **garbage)
+def test_garbage_under_fail_the_pod_is_refused(namespace, register_garbage):
+    register_garbage(namespace.name, failure_policy="Fail")
 
-    with pytest.raises(ApiError, match=r'failed calling webhook "pods\.sidecar-policy\.dev"') as no:
+    with pytest.raises(ApiError, match=r'failed calling webhook "pods\.foreign\.example"') as no:
         namespace.create(shop.pod("client", shop.client_spec()))
 
     assert no.value.status == 500

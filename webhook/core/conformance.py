@@ -6,45 +6,40 @@ this webhook and Istio's injector touched it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision
 from webhook.core.patch import DECISION, REASON, RULE, binds, remedies
-from webhook.core.pod import Container, Pod
+from webhook.core.pod import Pod
 
 _OURS = frozenset({DECISION, RULE, REASON})
 _LABELLED = frozenset({Action.SKIP.value, Action.INJECT.value})
 
 
-_LATE = "the name of sidecar-policy's MutatingWebhookConfiguration has to sort before istio-"
-_LOST = "another webhook took that off it, or /mutate was not called"
+_LOST = "another webhook took it off"
+_LATE = (
+    "/mutate was not called, or only after Istio's injector; "
+    "the name of sidecar-policy's MutatingWebhookConfiguration has to sort before istio-"
+)
 
 
 class Contradiction(Enum):
     """How a pod contradicts its decision: a stable code (metrics, Events) and the sentence for people."""
 
-    INJECTED_BEFORE_SKIP = (
-        "injected-before-skip",
-        f"the pod is to have no sidecar, but Istio's injector was called first and gave it one: {_LATE}",
-    )
-    SIDECAR_DESPITE_SKIP = (
-        "sidecar-despite-skip",
-        f"the pod is to have no sidecar, but has one, and does not say {mesh.INJECT}=false: {_LOST}",
-    )
-    NO_SIDECAR_DESPITE_INJECT = (
-        "no-sidecar-despite-inject",
-        "the pod is to have a sidecar, but Istio's injector gave it none: it was called first, or not at all",
+    LABEL_LOST = (
+        "label-lost",
+        f"the pod is to have no sidecar, but has one, for the label {mesh.INJECT} is gone: {_LOST}",
     )
     REMEDY_LOST = (
         "remedy-lost",
-        f"the pod lacks the annotation that takes ports out of its sidecar or holds the application: {_LOST}",
+        f"the annotation that takes ports out of the pod's sidecar, or holds the application, is gone: {_LOST}",
     )
-    INJECTED_BEFORE_BYPASS = (
-        "injected-before-bypass",
-        f"ports are to be taken out of the pod's sidecar, but Istio's injector was called first: {_LATE}",
+    INJECTED_UNDECIDED = ("injected-undecided", f"the pod was given a sidecar that nobody had decided about: {_LATE}")
+    NO_SIDECAR_DESPITE_INJECT = (
+        "no-sidecar-despite-inject",
+        "the pod is to have a sidecar, but has none: Istio's injector was called before sidecar-policy, or not at all",
     )
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -76,7 +71,7 @@ def as_created(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"metadata": metadata, "spec": spec}
 
 
-def contradictions(pod: Pod, decision: Decision) -> tuple[Contradiction, ...]:
+def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
     """How a pod contradicts what was decided about it.
 
     Args:
@@ -84,29 +79,15 @@ def contradictions(pod: Pod, decision: Decision) -> tuple[Contradiction, ...]:
         decision: What was decided about it as it was created.
 
     Returns:
-        Nothing for a pod that is as it was meant, and for decisions that are not to be carried out.
+        None for a pod that is as it was meant, and for decisions that are not to be carried out.
     """
-    return tuple(_contradictions(pod, decision)) if binds(decision) else ()
-
-
-def _contradictions(pod: Pod, decision: Decision) -> Iterator[Contradiction]:
-    injected = mesh.STATUS in pod.annotations
-    if decision.action is Action.SKIP and injected:
-        late = mesh.explicit_choice(pod) is mesh.Explicit.SKIP
-        yield Contradiction.INJECTED_BEFORE_SKIP if late else Contradiction.SIDECAR_DESPITE_SKIP
-    if decision.action is Action.INJECT and not injected:
-        yield Contradiction.NO_SIDECAR_DESPITE_INJECT
-    if injected and decision.action is not Action.SKIP:
-        if remedies(pod, decision):
-            yield Contradiction.REMEDY_LOST
-        elif decision.action is Action.BYPASS and not _excluded(pod, decision.ports):
-            yield Contradiction.INJECTED_BEFORE_BYPASS
-
-
-def _excluded(pod: Pod, ports: tuple[int, ...]) -> bool:
-    """Whether the traffic rules that istio-init sets up leave the ports out; where CNI does that, nothing shows."""
-    rules = next((one for one in pod.containers() if one.name == "istio-init"), Container())
-    arguments = rules.args or []
-    if "-o" not in arguments[:-1]:
-        return not arguments
-    return {str(port) for port in ports} <= {*arguments[arguments.index("-o") + 1].split(","), "*"}
+    injected, decided = mesh.STATUS in pod.annotations, DECISION in pod.annotations
+    if not binds(decision):
+        return None
+    if not injected:
+        return Contradiction.NO_SIDECAR_DESPITE_INJECT if decision.action is Action.INJECT else None
+    if decision.action is Action.SKIP:
+        return Contradiction.LABEL_LOST if decided else Contradiction.INJECTED_UNDECIDED
+    if remedies(pod, decision):
+        return Contradiction.REMEDY_LOST if decided else Contradiction.INJECTED_UNDECIDED
+    return None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from webhook.core import engine
-from webhook.core.conformance import Contradiction, as_created, contradictions
+from webhook.core.conformance import Contradiction, as_created, contradiction
 from webhook.core.decision import Decision
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
@@ -132,24 +132,24 @@ async def validate(request: AdmissionRequest, decider: Decider, admission: Admis
     pod = admission.pod = request.pod()
     document = as_created(request.document())
     created = msgspec.convert(document, Pod)
-    found: tuple[Contradiction, ...] = ()
+    found: Contradiction | None = None
     for policy in decider.policies.recent:
         admission.decision = await _decide(created, request, decider, policy=policy, document=lambda: document)
-        found = contradictions(pod, admission.decision)
-        if not found:
+        found = contradiction(pod, admission.decision)
+        if found is None:
             break
-    admission.contradictions = found
-    admission.outcome = Outcome.CONFORMS
-    if not found:
+    if found is None:
+        admission.outcome = Outcome.CONFORMS
         return answer(request.uid)
-    sentences = [_PREFIX + one.sentence for one in found]
-    audit_annotations = {"contradiction": ",".join(one.code for one in found)}
-    if decider.strict:
-        admission.outcome = Outcome.DENIED
-        denial = Denial("; ".join(sentences), HTTPStatus.FORBIDDEN.value, "Forbidden")
-        return answer(request.uid, denial=denial, audit_annotations=audit_annotations)
-    admission.outcome = Outcome.CONTRADICTS
-    return answer(request.uid, warnings=sentences, audit_annotations=audit_annotations)
+    admission.contradiction = found
+    admission.outcome = Outcome.DENIED if decider.strict else Outcome.CONTRADICTS
+    sentence = _PREFIX + found.sentence
+    return answer(
+        request.uid,
+        denial=Denial(sentence, HTTPStatus.FORBIDDEN.value, "Forbidden") if decider.strict else None,
+        warnings=() if decider.strict else (sentence,),
+        audit_annotations={"contradiction": found.code},
+    )
 
 
 async def _decide(

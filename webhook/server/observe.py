@@ -7,7 +7,6 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from webhook.core.conformance import Contradiction
 from webhook.core.decision import Decision
 from webhook.server.admission import dependency_kinds
 from webhook.server.logs import describe
@@ -37,10 +36,10 @@ class Observer:
         self.metrics.duration.labels(admission.webhook).observe(seconds)
         fields = {"webhook": admission.webhook, "outcome": admission.outcome.value, **_identity(admission)}
         fields |= {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
-        if admission.contradictions:
-            self._contradictions(admission.contradictions)
-            codes = [contradiction.code for contradiction in admission.contradictions]
-            self.log.error("contradiction", contradictions=codes, **_decided(admission.decision), **fields)
+        if admission.contradiction is not None:
+            code = admission.contradiction.code
+            self.metrics.contradictions.labels(code).inc()
+            self.log.error("contradiction", contradiction=code, **_decided(admission.decision), **fields)
         elif admission.error is not None:
             self.log.error("admission", **describe(admission.error), **fields)
         elif admission.outcome in _QUIET:
@@ -50,10 +49,6 @@ class Observer:
             self.log.info("decision", **_decided(admission.decision), **fields)
         else:
             self.log.warning("admission", detail=admission.detail, **fields)
-
-    def _contradictions(self, contradictions: tuple[Contradiction, ...]) -> None:
-        for contradiction in contradictions:
-            self.metrics.contradictions.labels(contradiction.code).inc()
 
     def _decision(self, decision: Decision) -> None:
         self.metrics.decisions.labels(

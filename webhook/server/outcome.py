@@ -48,7 +48,7 @@ class Admission:
         request: The admission request, once it has been read.
         pod: The pod, once it has been read.
         decision: The decision, once it has been made.
-        contradictions: How the pod contradicts the decision.
+        contradiction: How the pod contradicts the decision.
         detail: What was wrong, without any value of the request.
         error: What was raised when deciding failed.
     """
@@ -58,6 +58,6 @@ class Admission:
     request: AdmissionRequest | None = None
     pod: Pod | None = None
     decision: Decision | None = None
-    contradictions: tuple[Contradiction, ...] = ()
+    contradiction: Contradiction | None = None
     detail: str = ""
     error: Exception | None = None
