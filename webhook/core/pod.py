@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 
-class OwnerReference(Struct, frozen=True):
-    """One entry of metadata.ownerReferences."""
+class OwnerReference(Struct, frozen=True, rename="camel"):
+    """One entry of metadata.ownerReferences; `controller` marks the one that manages the pod."""
 
     kind: str = ""
     name: str = ""
+    api_version: str = ""
+    uid: str = ""
+    controller: bool | None = None
 
 
 class ObjectMeta(Struct, frozen=True, rename="camel"):

@@ -31,6 +31,7 @@ class Metrics:
         certificate_reloads: Attempts to take over a changed certificate.
         certificate_expiry: When the serving certificate expires, seconds since the epoch.
         lag: How late the event loop wakes up.
+        events: What was to be told as Kubernetes Events, by what became of it.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -124,4 +125,10 @@ class Metrics:
             "How much later than asked the event loop woke up.",
             registry=registry,
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+        )
+        self.events = Counter(
+            "sidecar_policy_events",
+            "What was to be told as Kubernetes Events; sent: by a new Event, repeated: counted in one that was there.",
+            ("outcome",),
+            registry=registry,
         )

@@ -1,0 +1,477 @@
+"""The sender against a small API server on loopback, over the real client."""
+
+import asyncio
+import io
+import json
+import socket
+import threading
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import msgspec
+import pytest
+import yaml
+
+from webhook.cluster.client import connect
+from webhook.cluster.events import EventLimits, Events
+from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Reason
+from webhook.core.pod import Pod
+from webhook.server.logs import make_logger
+from webhook.server.settings import LogFormat
+
+EVENTS = "/apis/events.k8s.io/v1/namespaces/shop/events"
+SOON = EventLimits(flush=0.05)
+
+
+@dataclass
+class ApiServer:
+    """Keeps Events as the real one does: one of each name, with resource versions, series from 2 on.
+
+    Attributes:
+        events: What it has, by name.
+        requests: Method and path of all that was asked.
+        refusal: A status and message to answer everything with, instead.
+        hang: Until it is set, nothing is answered.
+    """
+
+    events: dict[str, dict] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None
+    hang: threading.Event | None = None
+    versions: int = 0
+
+    def answer(self, method, path, body):
+        self.requests.append((method, path))
+        if self.hang is not None:
+            self.hang.wait(10)
+        if self.refusal is not None:
+            return refused(*self.refusal)
+        name = body["metadata"]["name"] if method == "POST" else path.removeprefix(f"{EVENTS}/")
+        stored = self.events.get(name)
+        if method == "POST":
+            if stored is not None:
+                return refused(409, "already exists")
+            return 201, self.keep(name, body)
+        if stored is None:
+            return refused(404, "not found")
+        metadata = body.get("metadata", {})
+        if metadata.get("resourceVersion", stored["metadata"]["resourceVersion"]) != self.version_of(name):
+            return refused(409, "the object has been modified")
+        return 200, self.keep(name, stored | body) if body else stored
+
+    def keep(self, name, event):
+        assert event.get("series", {"count": 2})["count"] >= 2
+        self.versions += 1
+        metadata = event["metadata"] | {"name": name, "resourceVersion": str(self.versions)}
+        self.events[name] = event | {"metadata": metadata}
+        return self.events[name]
+
+    def version_of(self, name):
+        return self.events[name]["metadata"]["resourceVersion"]
+
+    @property
+    def only(self):
+        (event,) = self.events.values()
+        return event
+
+    @property
+    def count(self):
+        """How often the only Event was seen."""
+        return self.only.get("series", {"count": 1})["count"]
+
+    @property
+    def methods(self):
+        return [method for method, _ in self.requests]
+
+
+def refused(status, message):
+    return status, {"kind": "Status", "message": message, "code": status}
+
+
+@pytest.fixture
+def api():
+    api = ApiServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, document = api.answer(self.command, self.path, body)
+            data = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_PATCH(self):
+            self.do_POST()
+
+        def log_message(self, *_):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_):
+            pass  # a client that hangs up is what some tests are about
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        api.port = server.server_port
+        yield api
+        if api.hang is not None:
+            api.hang.set()
+        server.shutdown()
+        thread.join()
+
+
+class Teller:
+    """Senders of one API server, with all that they counted and logged."""
+
+    def __init__(self, directory, port):
+        self.kubeconfig = directory / "kubeconfig"
+        self.kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "users": [{"name": "u", "user": {}}],
+                    "current-context": "c",
+                }
+            )
+        )
+        self.outcomes = Counter()
+        self.lines = io.StringIO()
+        self.clients = []
+
+    def make(self, instance="pod-1", **parts):
+        """A sender that is not running yet."""
+        self.clients.append(connect(self.kubeconfig))
+        return Events(
+            self.clients[-1],
+            instance=instance,
+            resolve=lambda *_: None,
+            count=lambda outcome, times: self.outcomes.update({outcome.value: times}),
+            log=make_logger(self.lines, LogFormat.JSON),
+            **parts,
+        )
+
+    def run(self, *senders, scenario=None):
+        """Let senders run until the scenario is over, and leave in good order."""
+
+        async def main():
+            stop = asyncio.Event()
+            running = [asyncio.create_task(sender.run(stop)) for sender in senders]
+            if scenario is not None:
+                await scenario()
+            stop.set()
+            await asyncio.gather(*running)
+            for client in self.clients:
+                await client.close()
+
+        asyncio.run(main())
+
+    @property
+    def log(self):
+        return [json.loads(line) for line in self.lines.getvalue().splitlines()]
+
+
+@pytest.fixture
+def teller(api, tmp_path):
+    return Teller(tmp_path, api.port)
+
+
+def decision(**fields):
+    redis = Dependency("redis", Confidence.CERTAIN, "basket-data", 6379, "env DB → redis")
+    fields = {"rule": "clients", "policy": "p/1", "matched": ("dependency redis",)} | fields
+    return Decision(Action.SKIP, Reason.RULE, findings=Findings((redis,)), **fields)
+
+
+def pod(owner="db"):
+    reference = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "uid": f"uid-{owner}"}
+    return msgspec.convert({"metadata": {"ownerReferences": [reference]}, "spec": {}}, Pod)
+
+
+def offer(events, *, times=1, owner="db", made=None, dry_run=False):
+    for _ in range(times):
+        events.offer(made or decision(), pod(owner), "shop", dry_run=dry_run)
+
+
+async def eventually(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in the server's thread
+            await asyncio.sleep(0.005)
+
+
+def test_a_decision_becomes_an_event_on_the_pods_owner(api, teller):
+    events = teller.make()
+    offer(events)
+
+    teller.run(events)
+
+    assert api.requests == [("POST", EVENTS)]
+    assert api.only["regarding"] == {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "namespace": "shop",
+        "name": "db",
+        "uid": "uid-db",
+    }
+    assert (api.only["type"], api.only["reason"], api.only["action"]) == ("Normal", "SidecarSkipped", "Skip")
+    assert api.only["reportingController"] == "sidecar-policy.dev/webhook"
+    assert api.only["reportingInstance"] == "pod-1"
+    assert teller.outcomes == {"sent": 1}
+
+
+def test_a_contradiction_becomes_a_warning_on_the_pods_owner(api, teller):
+    events = teller.make()
+    events.contradiction("sidecar-despite-skip", "the pod has a sidecar", pod(), "shop", dry_run=False)
+
+    teller.run(events)
+
+    assert (api.only["type"], api.only["reason"]) == ("Warning", "SidecarDespiteSkip")
+
+
+def test_nothing_is_told_of_dry_runs_of_inherited_decisions_and_of_pods_without_an_owner(api, teller):
+    events = teller.make()
+    offer(events, dry_run=True)
+    events.contradiction("sidecar-despite-skip", "the pod has a sidecar", pod(), "shop", dry_run=True)
+    offer(events, made=Decision(Action.INHERIT, Reason.RULE))
+    events.offer(decision(), msgspec.convert({"metadata": {}, "spec": {}}, Pod), "shop", dry_run=False)
+
+    teller.run(events)
+
+    assert api.requests == []
+    assert teller.outcomes == {}
+
+
+def test_offering_sends_nothing_itself(api, teller):
+    offer(teller.make())
+
+    assert api.requests == []
+
+
+def test_what_is_told_again_raises_the_series_of_one_event_in_one_request(api, teller):
+    events = teller.make()
+    offer(events, times=50)
+
+    teller.run(events)
+
+    assert api.methods == ["POST", "PATCH"]
+    assert api.count == 50
+    assert api.only["series"]["lastObservedTime"] >= api.only["eventTime"]
+    assert teller.outcomes == {"sent": 1, "repeated": 49}
+
+
+def test_repetitions_are_written_while_it_runs(api, teller):
+    events = teller.make(limits=SOON)
+    offer(events, times=3)
+
+    teller.run(events, scenario=lambda: eventually(lambda: api.events and api.count == 3))
+
+    assert api.methods == ["POST", "PATCH"]
+
+
+def test_repetitions_wait_for_their_round(api, teller):
+    now = [0.0]
+    events = teller.make(clock=lambda: now[0])
+
+    async def scenario():
+        offer(events)
+        await eventually(lambda: api.events)
+        now[0] = 100.0
+        offer(events)
+        await asyncio.sleep(0.1)
+        assert api.count == 1
+
+    teller.run(events, scenario=scenario)
+
+    assert api.count == 2
+
+
+def test_other_owners_and_other_notes_are_other_events(api, teller):
+    events = teller.make()
+    offer(events)
+    offer(events, owner="other")
+    offer(events, made=decision(rule="another"))
+
+    teller.run(events)
+
+    assert len(api.events) == 3
+    assert teller.outcomes == {"sent": 3}
+
+
+def test_replicas_count_in_one_event(api, teller):
+    one, other = teller.make("pod-1"), teller.make("pod-2")
+    offer(one, times=3)
+    offer(other, times=4)
+
+    teller.run(one, other)
+
+    assert api.count == 7
+    assert teller.outcomes == {"sent": 1, "repeated": 6}
+
+
+def test_a_replica_that_was_overtaken_adds_to_what_the_other_wrote(api, teller):
+    one, other = teller.make("pod-1"), teller.make("pod-2", limits=SOON)
+
+    async def scenario():
+        offer(one)
+        await eventually(lambda: api.events)
+        offer(other, times=2)
+        await eventually(lambda: api.count == 3)
+        offer(one)
+
+    teller.run(one, other, scenario=scenario)
+
+    assert api.count == 4
+
+
+def test_an_event_that_has_expired_is_created_anew_with_what_was_repeated(api, teller):
+    events = teller.make()
+
+    async def scenario():
+        offer(events)
+        await eventually(lambda: api.events)
+        api.events.clear()
+        offer(events, times=2)
+
+    teller.run(events, scenario=scenario)
+
+    assert api.methods == ["POST", "PATCH", "POST"]
+    assert api.count == 2
+
+
+def test_an_event_that_was_not_told_for_long_is_asked_for_and_goes_on(api, teller):
+    now = [0.0]
+    events = teller.make(clock=lambda: now[0])
+
+    async def scenario():
+        offer(events)
+        await eventually(lambda: api.events)
+        now[0] = 601.0
+        offer(events)
+
+    teller.run(events, scenario=scenario)
+
+    assert api.methods[:2] == ["POST", "POST"]
+    assert api.count == 2
+
+
+def test_only_so_many_events_are_remembered(api, teller):
+    events = teller.make(limits=EventLimits(series=2))
+    for number in range(20):
+        offer(events, owner=f"db-{number}")
+
+    teller.run(events)
+
+    assert len(api.events) == 20
+    assert len(events._known) <= 3
+
+
+def test_what_is_over_the_rate_is_dropped_and_counted(api, teller):
+    events = teller.make(limits=EventLimits(burst=2, per_second=0.0))
+    for owner in ("a", "b", "c", "d"):
+        offer(events, owner=owner)
+
+    teller.run(events)
+
+    assert len(api.events) == 2
+    assert teller.outcomes == {"sent": 2, "dropped": 2}
+
+
+def test_the_rate_comes_back_with_time(api, teller):
+    now = [0.0]
+    events = teller.make(limits=EventLimits(burst=1, per_second=5.0), clock=lambda: now[0])
+
+    async def scenario():
+        offer(events, owner="a")
+        await eventually(lambda: api.events)
+        now[0] = 0.2
+        offer(events, owner="b")
+
+    teller.run(events, scenario=scenario)
+
+    assert teller.outcomes == {"sent": 2}
+
+
+def test_what_is_over_the_queue_is_dropped_and_counted(api, teller):
+    events = teller.make(limits=EventLimits(queue=3))
+    offer(events, times=5)
+    assert teller.outcomes == {"dropped": 2}
+
+    teller.run(events)
+
+    assert api.count == 3
+
+
+def test_a_refusal_is_counted_and_logged_once_with_the_api_servers_words_and_what_is_missing(api, teller):
+    said = 'events.events.k8s.io is forbidden: User "u" cannot create resource "events" in the namespace "shop"'
+    api.refusal = (403, said)
+    events = teller.make()
+    for owner in ("a", "b", "c"):
+        offer(events, owner=owner)
+
+    teller.run(events)
+
+    assert teller.outcomes == {"failed": 3}
+    (line,) = teller.log
+    assert (line["event"], line["problem"], line["status"]) == ("events not written", said, 403)
+    assert line["hint"] == "RBAC: grant the webhook create and patch on events of events.k8s.io"
+
+
+def test_another_problem_is_logged_and_so_is_its_end(api, teller):
+    events = teller.make()
+
+    async def scenario():
+        for refusal in ((403, "being terminated"), (500, "etcd is gone"), None):
+            api.refusal = refusal
+            asked = len(api.requests)
+            offer(events)
+            await eventually(lambda asked=asked: len(api.requests) > asked and not events._repeated)
+
+    teller.run(events, scenario=scenario)
+
+    assert [line["event"] for line in teller.log] == ["events not written"] * 2 + ["events written again"]
+    assert [line["status"] for line in teller.log[:2]] == [403, 500]
+    assert teller.log[0]["hint"] == ""
+    assert teller.outcomes == {"failed": 2, "sent": 1}
+
+
+def test_an_api_server_that_is_not_there_costs_events_only(tmp_path):
+    with closing(socket.socket()) as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        teller = Teller(tmp_path, reserved.getsockname()[1])
+        events = teller.make()
+        offer(events)
+
+        teller.run(events)
+
+    assert teller.outcomes == {"failed": 1}
+    assert "cannot be reached" in teller.log[0]["problem"]
+
+
+def test_an_api_server_that_hangs_does_not_hold_up_the_end(api, teller):
+    api.hang = threading.Event()
+    events = teller.make(limits=EventLimits(grace=0.1))
+    offer(events, times=2)
+    offer(events, owner="other")
+
+    teller.run(events, scenario=lambda: eventually(lambda: api.requests))
+
+    assert len(api.requests) == 1
+    assert teller.outcomes == {"dropped": 3}
+
+
+def test_what_was_offered_right_before_the_end_is_still_told(api, teller):
+    events = teller.make()
+
+    async def scenario():
+        offer(events)
+
+    teller.run(events, scenario=scenario)
+
+    assert teller.outcomes == {"sent": 1}
