@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from webhook.core.decision import Action, Decision, Dependency, Mode, Reason
+from webhook.core.decision import Action, Decision, Dependency, Mode
 from webhook.core.facts import owners_of
 from webhook.core.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 
@@ -28,7 +28,6 @@ AUDIT_ONLY: Final = "AuditOnly"
 _MAX_CODE = 128
 _MAX_NAME = 253
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_DECIDED = frozenset({Reason.RULE, Reason.DEFAULT})
 _REASONS = {
     Action.SKIP: "SidecarSkipped",
     Action.INJECT: "SidecarInjected",
@@ -110,7 +109,7 @@ def regarding(owner: Owner, resolve: Resolve) -> Regarding:
 
 def is_told(decision: Decision) -> bool:
     """Whether the policy decided to change something, or would have in audit mode."""
-    if decision.reason not in _DECIDED:
+    if not decision.by_policy:
         return False
     match decision.action:
         case Action.INHERIT:

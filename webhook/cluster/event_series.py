@@ -16,7 +16,8 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster import event_body
-from webhook.cluster.client import Client, ClusterError
+from webhook.cluster.client import Client
+from webhook.cluster.errors import ClusterError
 from webhook.cluster.event_body import Message, Regarding
 
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403

@@ -124,3 +124,8 @@ class Decision:
     matched: tuple[str, ...] = ()
     policy: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether a rule or the policy's default decided, and not Istio's own rules or the pod itself."""
+        return self.reason in {Reason.RULE, Reason.DEFAULT}

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from webhook.core import mesh
-from webhook.core.decision import Action, Decision, Mode, Reason
+from webhook.core.decision import Action, Decision, Mode
 from webhook.core.pod import Pod
 
 DECISION = "sidecar-policy.dev/decision"
@@ -21,8 +21,6 @@ REASON = "sidecar-policy.dev/reason"
 HOLD = "holdApplicationUntilProxyStarts"
 
 Operation = dict[str, Any]
-
-_DECIDED = frozenset({Reason.RULE, Reason.DEFAULT})
 
 
 def patch(pod: Pod, decision: Decision) -> list[Operation]:
@@ -53,7 +51,7 @@ def patch(pod: Pod, decision: Decision) -> list[Operation]:
 
 def binds(decision: Decision) -> bool:
     """Whether the decision is the policy's, and is to be carried out."""
-    return decision.mode is Mode.ENFORCE and decision.reason in _DECIDED
+    return decision.mode is Mode.ENFORCE and decision.by_policy
 
 
 def remedies(pod: Pod, decision: Decision) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
+from webhook.cluster.events import Events
 from webhook.cluster.order import WebhookOrder
 from webhook.inventory.live import LiveInventory
 from webhook.server.metrics import Metrics
@@ -23,6 +25,7 @@ class LiveCluster:
 
     Attributes:
         inventory: The surroundings of pods.
+        events: Tells decisions as Events on the pods' owners.
         watches: What has to run, by name.
         checks: What readiness asks, by name.
         close: To be awaited at the end.
@@ -41,15 +44,30 @@ class LiveCluster:
         """
         self.inventory = LiveInventory(client, read_secrets=read_secrets, log=log, on_look_up=_counting(metrics))
         self._order = WebhookOrder(client, log, metrics.order_violations.inc)
+        self.events = Events(
+            client,
+            instance=socket.gethostname(),
+            resolve=self._uid,
+            count=lambda outcome, count: metrics.events.labels(outcome.value).inc(count),
+            log=log,
+        )
         for kind, reflector in self.inventory.reflectors.items():
             metrics.objects.labels(kind).set_function(partial(len, reflector))
             metrics.staleness.labels(kind).set_function(partial(_staleness, self.inventory, kind))
-        self.watches: Mapping[str, Watch] = {"inventory": self.inventory.watch, "webhook order": self._order.watch}
+        self.watches: Mapping[str, Watch] = {
+            "inventory": self.inventory.watch,
+            "webhook order": self._order.watch,
+            "events": self.events.run,
+        }
         self.checks: Mapping[str, Check] = {
             "inventory": partial(inventory_health, self.inventory),
             "webhook-order": partial(order_health, self._order),
         }
         self.close = client.close
+
+    def _uid(self, namespace: str, kind: str, name: str) -> str | None:
+        template = self.inventory.template(kind, namespace, name)
+        return template.owner_uid if template is not None else None
 
 
 def inventory_health(inventory: LiveInventory) -> Health:

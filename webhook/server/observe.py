@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from webhook.core.decision import Decision
+from webhook.core.pod import Pod
+from webhook.core.review import AdmissionRequest
 from webhook.server.admission import dependency_kinds
 from webhook.server.logs import describe
 from webhook.server.metrics import Metrics
 from webhook.server.outcome import Admission, Outcome
 
+_DECIDED = frozenset({Outcome.PATCHED, Outcome.UNCHANGED})
 _QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
+
+
+class Events(Protocol):
+    """Tells decisions to whoever looks at the cluster. Both methods return at once and never raise."""
+
+    def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool) -> None:
+        """Tell a decision."""
+        ...
+
+    def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
+        """Warn of a pod that is not as decided."""
+        ...
 
 
 class Observer:
     """Counts and logs requests. Nothing that it tells holds a value of a pod's configuration."""
 
-    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    def __init__(self, metrics: Metrics, log: FilteringBoundLogger, events: Events | None = None) -> None:
+        """Take what is told to.
+
+        Args:
+            metrics: Every request is counted.
+            log: Every request is logged.
+            events: Decisions and contradictions are told; None where there is no cluster.
+        """
         self.metrics = metrics
         self.log = log
+        self._events = events
 
     def admission(self, admission: Admission, seconds: float) -> None:
         """Tell about one request, once it has been answered or lost.
@@ -45,12 +68,21 @@ class Observer:
         elif admission.outcome in _QUIET:
             self.log.debug("admission", **fields)
         elif admission.decision is not None:
-            self._decision(admission.decision)
+            self._count(admission.decision)
             self.log.info("decision", **_decided(admission.decision), **fields)
         else:
             self.log.warning("admission", detail=admission.detail, **fields)
+        if self._events is not None and request is not None and admission.pod is not None:
+            self._tell(self._events, admission, admission.pod, request)
 
-    def _decision(self, decision: Decision) -> None:
+    def _tell(self, events: Events, admission: Admission, pod: Pod, request: AdmissionRequest) -> None:
+        dry_run, found = bool(request.dry_run), admission.contradiction
+        if found is not None:
+            events.contradiction(found.code, found.sentence, pod, request.namespace, dry_run=dry_run)
+        elif admission.outcome in _DECIDED and admission.decision is not None:
+            events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
+
+    def _count(self, decision: Decision) -> None:
         self.metrics.decisions.labels(
             decision.action.value, decision.rule or "", decision.mode.value, decision.reason.code
         ).inc()

@@ -92,7 +92,8 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         on_error=settings.on_error,
         strict=settings.strict,
     )
-    app = create_app(decider, Observer(metrics, log), settings.limits)
+    observer = Observer(metrics, log, None if live is None else live.events)
+    app = create_app(decider, observer, settings.limits)
     watches: dict[str, Watch] = {
         "policy": policies.watch,
         "certificate": certificate.watch,
