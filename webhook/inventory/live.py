@@ -166,7 +166,8 @@ class LiveInventory(Store):
     def _may_be_read(self, reference: Reference) -> bool:
         if reference.kind == "Secret" and not self._read_secrets():
             return False
-        return all(_NAME.fullmatch(part) for part in (reference.namespace, reference.name) if part)
+        names = (reference.name, reference.namespace) if reference.namespace else (reference.name,)
+        return all(_NAME.fullmatch(name) for name in names)
 
     async def _read(self, reference: Reference, found: list[Reference]) -> None:
         collection = _PATHS[reference.kind]

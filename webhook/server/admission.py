@@ -171,7 +171,8 @@ async def _decide(
             policy=policy or decider.policies.current,
             catalog=decider.catalog,
         )
-        if decider.look_up is None or not left or not await decider.look_up(surroundings.missed):
+        missed = surroundings.missed
+        if decider.look_up is None or not missed or not left or not await decider.look_up(missed):
             break
     return decision
 
