@@ -23,6 +23,7 @@ class ApiServer:
         refusals: A status and message to answer a request with, by the beginning of its path and parameters.
         page: Objects in a page, whatever was asked for.
         events: For each open watch its events, by collection.
+        history: What watches were told or, as far as they were closed, missed, by collection.
     """
 
     objects: dict[str, dict[str, dict]] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class ApiServer:
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     page: int = 2
     events: dict[str, list[queue.Queue]] = field(default_factory=dict)
+    history: dict[str, list[dict]] = field(default_factory=dict)
     version: int = 100
     port: int = 0
 
@@ -42,7 +44,7 @@ class ApiServer:
         kind = "MODIFIED" if key in there else "ADDED"
         there[key] = document | {"metadata": metadata}
         if deliver:
-            self.send(collection, {"type": kind, "object": there[key]})
+            self.tell(collection, {"type": kind, "object": there[key]})
 
     def delete(self, collection, key, *, deliver=True):
         """Delete the object of this "namespace/name"."""
@@ -50,7 +52,12 @@ class ApiServer:
         gone = self.objects[collection].pop(key)
         gone["metadata"]["resourceVersion"] = str(self.version)
         if deliver:
-            self.send(collection, {"type": "DELETED", "object": gone})
+            self.tell(collection, {"type": "DELETED", "object": gone})
+
+    def tell(self, collection, event):
+        """Send a change to every watch of a collection, also to those that are opened later, from before it."""
+        self.history.setdefault(collection, []).append(event)
+        self.send(collection, event)
 
     def send(self, collection, event):
         """Send an event to every open watch of a collection; None ends them."""
@@ -85,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal is not None:
             self.answer(refusal[0], {"kind": "Status", "message": refusal[1], "code": refusal[0]})
         elif "watch" in parameters:
-            self.follow(url.path)
+            self.follow(url.path, int(parameters.get("resourceVersion", 0)))
         elif "limit" in parameters:
             self.answer(200, self.api.listed(url.path, parameters))
         else:
@@ -100,9 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.api.objects.get(collection, {}).get(f"{namespace}/{name}")
         self.answer(200 if found else 404, found or {"kind": "Status", "message": f"{name} not found", "code": 404})
 
-    def follow(self, collection):
+    def follow(self, collection, since):
         events = queue.Queue()
         self.api.events.setdefault(collection, []).append(events)
+        for event in tuple(self.api.history.get(collection, ())):
+            if int(event["object"]["metadata"]["resourceVersion"]) > since:
+                events.put(event)
         self.send_response(200)
         self.end_headers()
         while (event := events.get()) is not None:
