@@ -15,7 +15,7 @@ from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.places import Place, Places, named_in
 from webhook.detection.references import expand
-from webhook.detection.serving import served_kinds
+from webhook.detection.serving import served_by
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Entry, Sources
 from webhook.detection.values import Form, Mention
@@ -24,6 +24,12 @@ from webhook.detection.words import Role
 _HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
 # Schemes that say how to connect, not to what.
 _NEUTRAL = frozenset({"tcp", "tcps", "tcp4", "tls", "ssl", "dns", "srv", "dns+srv", "failover", "static"})
+# Schemes behind which no host stands, or one that is only downloaded from.
+_NO_PLACES = frozenset(
+    "file docker oci docker-daemon git ssh s3 gs gcs az abfs abfss wasb wasbs hdfs spiffe unix data local classpath "
+    "env secret vault arn urn k8s memory mem inmemory sqlite sqlite3 otlp zipkin xds passthrough jar npm flock null"
+    "".split()
+)
 # Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
 _HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000})
 _PAIRED = (
@@ -42,18 +48,24 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         catalog: The backends to look for.
 
     Returns:
-        The findings. A kind that the pod serves itself is not among its dependencies: replicas dial each other.
+        The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
+        other, unless the pod is a proxy for it.
     """
     sources = Sources(pod, namespace, surroundings)
     places = Places(pod, namespace, surroundings)
-    serves = served_kinds(pod, namespace, surroundings, catalog)
+    served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
     for scope in sources.scopes():
         found += _Reading(Settings(scope, catalog), places, catalog).dependencies()
     found += _paired(pod, namespace, surroundings, catalog)
     return Findings(
-        dependencies=_merged(dependency for dependency in found if dependency.kind not in serves),
-        serves=serves,
+        dependencies=_merged(
+            dependency
+            for dependency in found
+            if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
+            and not catalog.is_server_only(dependency.kind)
+        ),
+        serves=served.kinds,
         unknown=tuple(sources.unknown),
     )
 
@@ -110,7 +122,7 @@ class _Reading:
         if mention.scheme and mention.scheme not in _NEUTRAL:
             kind = self._catalog.of_scheme(mention.scheme)
             if kind is None:
-                return None
+                return self._over_other(entry, mention, place)
             behind = self._behind(place) if mention.form is Form.ADO else None
             return behind or (kind, Confidence.CERTAIN, place)
         if mention.form is Form.BARE and not self._locates(entry):
@@ -119,11 +131,17 @@ class _Reading:
             return None
         return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
+    def _over_other(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
+        """A scheme of a library's own (ecto://, doctrine://) says nothing, but the place may."""
+        if mention.scheme in _NO_PLACES:
+            return None
+        return self._behind(place) or self._by_port(entry, place)
+
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
         kind: str | None = next(iter(self._image_kinds(place.service)), None)
         if kind is None:
-            hinted = self._settings.hint(entry) or named_in(place.host, self._catalog)
+            hinted = self._settings.hint(entry) or self._settings.provider(entry) or named_in(place.host, self._catalog)
             if hinted is None or place.port is None or not self._catalog.uses_port(hinted, place.port):
                 return None
             kind = hinted
@@ -147,8 +165,23 @@ class _Reading:
             if kind_of_port is not None:
                 return kind_of_port, Confidence.CERTAIN, place
             own = len(kinds) == 1 and not self._is_beside(service, place.port)
-            return (kinds[0], Confidence.PROBABLE, place) if own else None
-        return self._only_kind(service, kinds, place)
+            return (kinds[0], Confidence.PROBABLE, place) if own else self._by_port_name(service, place)
+        return self._only_kind(service, kinds, place) or self._by_port_name(service, place)
+
+    def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
+        """By what the Service calls the port, when neither its image nor its number says anything."""
+        named = {}
+        for port in service.ports:
+            if place.port in {None, port.number} and not self._is_http(port.number):
+                kind = self._catalog.of_port_name(port.app_protocol or "") or self._catalog.of_port_name(
+                    port.name or ""
+                )
+                if kind is not None:
+                    named[kind] = port.number
+        if len(named) != 1:
+            return None
+        kind, number = named.popitem()
+        return kind, Confidence.PROBABLE, Place(place.host, number, service)
 
     def _only_kind(self, service: Service, kinds: list[str], place: Place) -> tuple[str, Confidence, Place] | None:
         numbers = [port.number for port in service.ports]
@@ -193,9 +226,13 @@ class _Reading:
         images = service.images if service is not None else ()
         return list(dict.fromkeys(kind for image in images if (kind := self._catalog.of_image(image)) is not None))
 
+    def _is_http(self, number: int) -> bool:
+        """Whether consoles, exporters and web servers listen on the port."""
+        return number in _HTTP_PORTS or self._catalog.is_console(number)
+
     def _is_beside(self, service: Service, number: int) -> bool:
         """Whether the port is a console's or an exporter's."""
-        if number in _HTTP_PORTS or self._catalog.is_console(number):
+        if self._is_http(number):
             return True
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))

@@ -80,6 +80,9 @@ class Sources:
             scope.entries.append(Entry(line.path, _tokens(line.path), line.value, trail))
             if len(line.path) == 1:
                 scope.variables.setdefault(line.path[0], line.value.word)
+        for field_name, command in container.hooks():
+            for line in read_command(command):
+                scope.entries.append(Entry(line.path, _tokens(line.path), line.value, f"{field_name} command"))
         for content, trail, name in self._files(container):
             for line in content.lines or ():
                 inner = ".".join(line.path)

@@ -20,7 +20,7 @@ _HOST_PORT = re.compile(rf"(?P<host>{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<po
 _BARE_AUTHORITY = re.compile(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{_HOST}:{_PORT})(?:[/?][^\s]*)?")
 # How Thanos, Loki and their kin say that a name is to be looked up again and again.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
-_GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)")
+_GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)|@\((?P<bare>{_HOST}:{_PORT})\)/")
 _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)?(?P<place>{_HOST}(?::{_PORT})?)")
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{_HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{_PORT})\s*\)", re.IGNORECASE)
@@ -130,7 +130,7 @@ def _all_forms(text: str) -> Iterator[Mention]:
         yield from dialect
         return
     if "(" in text and (dsn := _GO_DSN.search(text)):
-        yield _place(dsn["place"], "mysql", Form.GO_DSN)
+        yield _place(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
     yield from _list(text)
 
@@ -205,6 +205,9 @@ _REDIS_OPTION = re.compile(
     r"connectretry|user|keepalive|servicename|sslprotocols|name|channelprefix|resolvedns|asynctimeout)\s*=",
     re.IGNORECASE,
 )
+# PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
+_PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
+_PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
 _HOST_KEYS = (
     "server",
     "data source",
@@ -240,6 +243,12 @@ def _dialects(text: str) -> Iterator[Mention]:
             mention = _place(item.strip(), "redis", Form.REDIS)
             if mention.host:
                 yield mention
+    elif pdo := _PDO.match(text):
+        pairs = {pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text[pdo.end() :])}
+        host = pairs.get("host") or pairs.get("server") or ""
+        mention = _place(host.replace(",", ":"), _PDO_KINDS[pdo["driver"]], Form.ADO)
+        if mention.host:
+            yield Mention(mention.host, mention.port or pairs.get("port", ""), mention.scheme, Form.ADO)
     elif ";" in text:
         yield from _key_value_pairs({pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text)})
     else:
