@@ -69,6 +69,7 @@ class SkipBasket:
     overrides_explicit: bool = False
     needs_findings: bool = False
     min_confidence: Confidence = Confidence.PROBABLE
+    catalog: Catalog = field(default_factory=Catalog.default)
 
     def exempts(self, namespace: str) -> bool:
         return namespace == "exempt"
@@ -184,7 +185,6 @@ def build(
     decider = Decider(
         parts.get("policies", SimpleNamespace(current=SkipBasket())),
         parts.get("surroundings", MeshEverywhere()),
-        Catalog.default(),
         on_error,
     )
     app = create_app(decider, Observer(metrics, log), limits)

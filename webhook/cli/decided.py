@@ -101,11 +101,9 @@ def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
         typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
     """
     from webhook.core.engine import decide
-    from webhook.detection.catalog import Catalog
 
     policy = load_policy(question.policy)
     manifests = _read(question, secrets=question.secrets or policy.read_secrets)
-    catalog = Catalog.default()
 
     def decided(workload: Workload) -> Decided:
         decision = decide(
@@ -114,7 +112,6 @@ def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
             document=lambda: workload.document,
             surroundings=manifests,
             policy=policy,
-            catalog=catalog,
             investigate=True,
         )
         return Decided(workload, decision)

@@ -82,6 +82,16 @@ class Catalog:
         """The catalog shipped in the package."""
         return _packaged()
 
+    def with_backends(self, own: Mapping[str, Backend]) -> Catalog:
+        """A catalog in which these backends stand for, or beside, the ones there are.
+
+        What one of them claims (a port, a name, an image), no other kind claims any longer.
+        """
+        others = {
+            kind: _without_claims(backend, own.values()) for kind, backend in self.backends.items() if kind not in own
+        }
+        return Catalog(others | dict(own), self._consoles - _ports_of(own.values()), self._relays)
+
     def of_scheme(self, scheme: str) -> str | None:
         """The kind of a URL scheme: prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg") do not count."""
         if kind := self._by_scheme.get(scheme):
@@ -176,6 +186,19 @@ class Catalog:
 
 # What port names say besides the protocol.
 _IN_PORT_NAMES = frozenset("tcp tls ssl client clients port svc service db main primary default".split())
+
+
+def _without_claims(backend: Backend, others: Iterable[Backend]) -> Backend:
+    claimed = {name: {item for other in others for item in getattr(other, name)} for name in _CLAIMS}
+    kept = {name: tuple(item for item in getattr(backend, name) if item not in claimed[name]) for name in _CLAIMS}
+    return msgspec.structs.replace(backend, **kept)
+
+
+def _ports_of(backends: Iterable[Backend]) -> frozenset[int]:
+    return frozenset(port for backend in backends for port in backend.ports)
+
+
+_CLAIMS = ("ports", "schemes", "names", "weak_names", "keys", "images", "servers", "proxies", "clients")
 
 
 def _repository(image: str) -> list[str]:

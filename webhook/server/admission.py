@@ -11,7 +11,6 @@ from webhook.core.patch import patch
 from webhook.core.review import AdmissionRequest, Denial, UnreadableObjectError, answer, parse
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy
-from webhook.detection.catalog import Catalog
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 
@@ -36,13 +35,11 @@ class Decider:
     Attributes:
         policies: Gives the policy in force.
         surroundings: The cluster, or the manifests that stand for it.
-        catalog: The backends that detection knows.
         on_error: What to answer when deciding fails.
     """
 
     policies: Policies
     surroundings: Surroundings
-    catalog: Catalog
     on_error: OnError = OnError.ALLOW
 
 
@@ -97,7 +94,6 @@ def _decide(request: AdmissionRequest, decider: Decider, admission: Admission) -
         document=request.document,
         surroundings=decider.surroundings,
         policy=decider.policies.current,
-        catalog=decider.catalog,
     )
     operations = patch(pod, decision)
     response = answer(

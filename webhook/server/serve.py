@@ -16,7 +16,6 @@ from structlog.typing import FilteringBoundLogger
 
 from certs import files
 from certs.issue import issue_authority, issue_serving, verify
-from webhook.detection.catalog import Catalog
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission import Decider
@@ -84,7 +83,7 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         log.warning("manifests", problem=str(problem))
     certificate_file, key_file, authority = _certificate_files(settings, cleanup)
     certificate = ServingCertificate(certificate_file, key_file, metrics=metrics, log=log)
-    decider = Decider(policies, known, Catalog.default(), settings.on_error)
+    decider = Decider(policies, known, settings.on_error)
     app = create_app(decider, Observer(metrics, log), settings.limits)
     readiness = Readiness({"policy": partial(policy_health, policies), "certificate": certificate.check})
     status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
