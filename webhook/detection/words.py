@@ -60,7 +60,7 @@ _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
     "whitelist allowlist".split()
 )
-_NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender"}
+_NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender", "max", "min", "limit", "count", "timeout"}
 
 
 class Role(Enum):
