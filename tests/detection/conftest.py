@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from webhook.core.decision import Findings
-from webhook.core.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
+from webhook.core.pod import ConfigMapVolume, Container, EnvVar, ObjectMeta, Pod, PodSpec, Volume, VolumeMount
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory import manifests
@@ -73,5 +73,20 @@ def find_in_env():
     def find_(key: str, value: str) -> set[str]:
         pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[Container(name="c", env=[EnvVar(key, value)])]))
         return {dependency.kind for dependency in detect(pod, "default", nothing, Catalog.default()).dependencies}
+
+    return find_
+
+
+@pytest.fixture(scope="session")
+def find_in_pod():
+    """The kinds that a mounted file and arguments make a pod a client of."""
+
+    def find_(file: str, arguments: list[str]) -> set[str]:
+        config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"settings": file}}
+        surroundings = manifests.Manifests((manifests.ManifestObject(config_map, "-:1", None),), ())
+        container = Container(name="c", args=arguments, volume_mounts=[VolumeMount("v", "/etc/app")])
+        volume = Volume("v", config_map=ConfigMapVolume("c"))
+        pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[container], volumes=[volume]))
+        return {dependency.kind for dependency in detect(pod, "default", surroundings, Catalog.default()).dependencies}
 
     return find_

@@ -127,12 +127,17 @@ _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')
 _STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
 
 
+_SHORT_RUN = " " * 80
+_LONG_RUN = re.compile(r"\s{80,}")
+
+
 def _by_line(text: str) -> Iterator[Line]:
     section: tuple[str, ...] = ()
     seen: dict[str, int] = {}
     nesting: list[tuple[int, str]] = []
     for raw in _HADOOP.sub(r"\1 = \2", text).splitlines()[:_MOST_LINES]:
-        line = raw[:_LONGEST_LINE].expandtabs(4)
+        # Patterns for lines try every way to split a run of spaces, so that none may be long.
+        line = _LONG_RUN.sub(_SHORT_RUN, raw[:_LONGEST_LINE].expandtabs(4))
         if not line.strip() or _COMMENT.match(line):
             continue
         if header := _SECTION.match(line):
