@@ -44,12 +44,12 @@ def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def find(tmp_path):
-    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+def read_case(tmp_path):
+    """The pod called client of a case as cases.yaml writes them, or of plain manifests, and its surroundings."""
 
-    def find_(
+    def read_case_(
         case: dict[str, Any] | None = None, *, objects: list[dict[str, Any]] = (), secrets: bool = True
-    ) -> Findings:
+    ) -> tuple[manifests.Workload, manifests.Manifests]:
         documents = list(objects)
         if case is not None:
             documents += _client(case)
@@ -59,8 +59,18 @@ def find(tmp_path):
         file.write_text("\n---\n".join(json.dumps(document) for document in documents))
         read = manifests.read([str(file)], secrets=secrets)
         assert not read.problems
-        pod = next(workload for workload in read.workloads if workload.name == "client")
-        return detect(pod.pod, pod.namespace, read, Catalog.default())
+        return next(workload for workload in read.workloads if workload.name == "client"), read
+
+    return read_case_
+
+
+@pytest.fixture
+def find(read_case):
+    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+
+    def find_(case: dict[str, Any] | None = None, **kwargs: Any) -> Findings:
+        workload, surroundings = read_case(case, **kwargs)
+        return detect(workload.pod, workload.namespace, surroundings, Catalog.default())
 
     return find_
 
