@@ -7,10 +7,12 @@ import json
 import pytest
 from baselines import keywords_in_env
 from labels import CorpusError, cases_in
-from measure import OWN, corpora, main
+from measure import OWN, PROJECT, corpora, main
 from report import as_data, measure
 from score import Score, client_pairs
 from targets import shortfalls
+
+from webhook.policy.catalog_schema import BackendModel
 
 
 @pytest.mark.parametrize("corpus", corpora(), ids=lambda path: path.name)
@@ -37,6 +39,34 @@ def test_the_own_set_is_one_that_a_list_of_words_or_ports_fails():
     assert all(baseline["precision"] < 0.9 and baseline["recall"] < 0.9 for baseline in data["baselines"].values()), (
         data["baselines"]
     )
+
+
+@pytest.mark.parametrize(
+    ("corpus", "columns"), [(corpora()[0], (0, 1)), *((larger, (2, 3)) for larger in corpora()[1:])]
+)
+def test_the_documented_figures_are_the_measured_ones(corpus, columns):
+    data = as_data(measure(cases_in(corpus)))
+    measured = {
+        "**Detection**": data["clients"],
+        "Detection, Secrets not read": data["clientsWithoutSecrets"],
+        **{f"Baseline: {name}": score for name, score in data["baselines"].items()},
+    }
+
+    page = (PROJECT / "docs" / "detection.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    documented = {row[0]: [row[1:][column] for column in columns] for row in rows if row[0] in measured}
+
+    assert documented == {
+        name: [f"{score['precision']:.3f}", f"{score['recall']:.3f}"] for name, score in measured.items()
+    }
+
+
+def test_every_field_of_the_catalog_is_documented():
+    page = (PROJECT / "docs" / "detection.md").read_text()
+
+    fields = [field.alias or name for name, field in BackendModel.model_fields.items()]
+
+    assert [field for field in fields if f"| `{field}`" not in page] == []
 
 
 def _corpus(folder, clients, *, url="redis://cache:6379", fields="", services=""):
