@@ -40,7 +40,8 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     found: list[Dependency] = []
     for scope in sources.scopes():
         found += Reading(Settings(scope, catalog), places, catalog).dependencies()
-    found += _paired(pod, namespace, surroundings, catalog)
+    if not found:
+        found += _paired(pod, namespace, surroundings, catalog)
     return Findings(
         dependencies=_merged(
             dependency
@@ -54,7 +55,10 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
 
 
 def _paired(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Iterator[Dependency]:
-    """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend."""
+    """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend.
+
+    Only of use where nothing else was found: what is configured is what is used.
+    """
     stems = {owner.name for owner in owners_of(pod)}
     for stem in sorted(stems):
         for suffix in _PAIRED:

@@ -64,7 +64,7 @@ def _run_by(container: Container, catalog: Catalog) -> str | None:
         if kind := catalog.of_server(program):
             return kind
     only_tools = bool(container.command) and any(catalog.of_client(program) for program in started)
-    idle = next((program for program in started if program not in SHELLS), "") in _IDLE
+    idle = next((program for program in started if program.strip() and program not in SHELLS), "") in _IDLE
     return None if only_tools or idle else catalog.of_image(container.image or "")
 
 

@@ -24,6 +24,8 @@ _GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)|@\((
 _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)?(?P<place>{_HOST}(?::{_PORT})?)")
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{_HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{_PORT})\s*\)", re.IGNORECASE)
+# A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
+_NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 _SEPARATORS = re.compile(r"[,;\s]+")
@@ -186,7 +188,7 @@ def _list(text: str) -> Iterator[Mention]:
     items = [item for item in _SEPARATORS.split(text.strip("[]"), maxsplit=_MAX_MENTIONS) if item]
     places: list[Mention] = []
     for item in items:
-        bare = item.strip("\"'")
+        bare = _NUMBERED.sub("", item.strip("\"'"))
         authority = _BARE_AUTHORITY.fullmatch(bare)
         mention = _place(authority["place"] if authority else bare, "", Form.HOST_PORT)
         if not mention.host or (mention.host.isdigit() and not mention.port):
@@ -208,17 +210,7 @@ _REDIS_OPTION = re.compile(
 # PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
 _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
-_HOST_KEYS = (
-    "server",
-    "data source",
-    "datasource",
-    "addr",
-    "address",
-    "network address",
-    "host",
-    "hostname",
-    "servers",
-)
+_HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
 _MSSQL_KEYS = frozenset(
     {
