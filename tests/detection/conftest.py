@@ -31,6 +31,7 @@ def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
     container: dict[str, Any] = {"name": "app", "image": case.get("image", "shop/app:1")}
     container["env"] = [{"name": name, "value": value} for name, value in case.get("env", {}).items()]
     container["args"] = case.get("args", [])
+    container["command"] = case.get("command", [])
     if probe := case.get("probe"):
         container["livenessProbe"] = {"exec": {"command": probe}}
     spec: dict[str, Any] = {"containers": [container]}

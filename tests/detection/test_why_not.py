@@ -49,6 +49,11 @@ def ask(read_case):
             {"image": "apache/kafka", "env": {"PEER": "kafka://peer:9092"}},
             "the pod serves kafka itself, and its replicas dial each other",
         ),
+        (
+            "redis",
+            {"image": "memcached", "env": {"PEER": "redis://cache"}},
+            "the container runs memcached, which is no client of redis",
+        ),
         ("redis", {"env": {"CACHE_FILE": "/redis"}}, None),
         ("redis", {}, None),
     ],

@@ -29,6 +29,7 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     servers: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    dials: tuple[str, ...] | None = None
     http: bool = False
     server_only: bool = False
 
@@ -122,6 +123,11 @@ class Catalog:
     def of_client(self, program: str) -> str | None:
         """The kind that a program connects to."""
         return self._by_client.get(program)
+
+    def may_dial(self, server: str | None, kind: str) -> bool:
+        """Whether a container that runs a server of one kind (or of none) may be a client of another."""
+        dials = None if server is None else self.backends[server].dials
+        return dials is None or kind in dials
 
     def is_server_only(self, kind: str) -> bool:
         """Whether only servers of the kind are reported, not clients."""

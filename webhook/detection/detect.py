@@ -39,7 +39,9 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
     for scope in sources.scopes():
-        found += Reading(Settings(scope, catalog), places, catalog).dependencies()
+        runs = served.by_container.get(scope.container.name)
+        stated = Reading(Settings(scope, catalog), places, catalog).dependencies()
+        found += [dependency for dependency in stated if catalog.may_dial(runs, dependency.kind)]
     if not found:
         found += _paired(pod, namespace, surroundings, catalog)
     return Findings(

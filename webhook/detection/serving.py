@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from webhook.core.facts import owners_of
 from webhook.core.mesh import is_istio_container
@@ -26,10 +26,13 @@ class Served:
     Attributes:
         kinds: The kinds, sorted.
         relayed: Those of them that it only passes on, so that it is their client as well.
+        by_container: The kind that a container surely runs the server of, by the container's name: it is the image's
+            own program, or one that is known.
     """
 
     kinds: tuple[str, ...] = ()
     relayed: frozenset[str] = frozenset()
+    by_container: Mapping[str, str] = field(default_factory=dict)
 
 
 def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Served:
@@ -49,7 +52,14 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     found = by_port | by_image
     passed_on = {relay for container in containers if (relay := catalog.relays(container.image or "")) is not None}
     relayed = found if "" in passed_on else found & passed_on
-    return Served(tuple(sorted(found)), frozenset(relayed))
+    surely = {
+        container.name: kind
+        for container in containers
+        if (kind := _run_by(container, catalog)) in found
+        and kind not in relayed
+        and (not container.command or _starts(container, catalog))
+    }
+    return Served(tuple(sorted(found)), frozenset(relayed), surely)
 
 
 def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
@@ -58,11 +68,16 @@ def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog
     return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
 
 
-def _run_by(container: Container, catalog: Catalog) -> str | None:
+def _starts(container: Container, catalog: Catalog) -> str | None:
+    """The kind whose server the container's command starts."""
     started = programs([*(container.command or ()), *(container.args or ())])
-    for program in started:
-        if kind := catalog.of_server(program):
-            return kind
+    return next((kind for program in started if (kind := catalog.of_server(program))), None)
+
+
+def _run_by(container: Container, catalog: Catalog) -> str | None:
+    if kind := _starts(container, catalog):
+        return kind
+    started = programs([*(container.command or ()), *(container.args or ())])
     only_tools = bool(container.command) and any(catalog.of_client(program) for program in started)
     idle = next((program for program in started if program.strip() and program not in SHELLS), "") in _IDLE
     return None if only_tools or idle else catalog.of_image(container.image or "")

@@ -167,6 +167,9 @@ class _Doubts:
             return f"it leads to {place}, which is {concluded.kind}"
         if self._catalog.is_server_only(self._kind):
             return f"clients of {self._kind} are not reported, since they speak plain HTTP"
+        runs = self._served.by_container.get(self._settings.scope.container.name)
+        if self._kind not in self._served.kinds and not self._catalog.may_dial(runs, self._kind):
+            return f"the container runs {runs}, which is no client of {self._kind}"
         return f"the pod serves {self._kind} itself, and its replicas dial each other"
 
     def _nowhere(self, mention: Mention) -> str:

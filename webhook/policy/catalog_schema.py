@@ -86,6 +86,9 @@ Programs = Annotated[
 ]
 
 
+KindName = Annotated[StrictStr, AfterValidator(_check_kind)]
+
+
 class BackendModel(Model):
     """What detection is to know of one kind of backend."""
 
@@ -113,6 +116,10 @@ class BackendModel(Model):
         Images | None, Field(description="Images of proxies, which are clients and servers of this kind at once.")
     ] = None
     clients: Annotated[Programs | None, Field(description="Programs that connect to the server.")] = None
+    dials: Annotated[
+        tuple[KindName, ...] | None,
+        Field(description="The only kinds that servers of this kind connect to. Without it: any."),
+    ] = None
     http: Annotated[
         StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
     ] = None
@@ -133,11 +140,12 @@ class BackendModel(Model):
         """The backend as it is to be known, from what is known of it already."""
         before = Backend() if known is None or self.replace else known
         given = {name: getattr(self, name) for name in self.model_fields_set - {"replace"}}
-        lists = {name: (*value, *getattr(before, name)) for name, value in given.items() if isinstance(value, tuple)}
+        lists = {
+            name: (*value, *(getattr(before, name) or ())) for name, value in given.items() if isinstance(value, tuple)
+        }
         return msgspec.structs.replace(before, **(given | lists))
 
 
-KindName = Annotated[StrictStr, AfterValidator(_check_kind)]
 OwnCatalog = dict[KindName, BackendModel]
 
 _CLAIMS = ("ports", "schemes", "names", "keys", "images", "servers", "proxies")
