@@ -28,7 +28,7 @@ _NO_PLACES = frozenset(
     "".split()
 )
 # Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
-_HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000})
+_HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000, 9090, 50051})
 
 
 class Reading:
@@ -178,6 +178,8 @@ class Reading:
             kind = named_in(place.host, self._catalog)
         if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
             return None
+        if self._is_weak(entry, kind, place) and not self._may_be(kind, place):
+            return None
         if place.port is not None and not self._catalog.uses_port(kind, place.port):
             if self._catalog.is_console(place.port) or place.port in _HTTP_PORTS:
                 return None
@@ -188,6 +190,21 @@ class Reading:
             if numbers <= _HTTP_PORTS or all(self._catalog.is_console(number) for number in numbers):
                 return None
         return kind, Confidence.PROBABLE, place
+
+    def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
+        """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""
+        strong = {
+            self._settings.provider(entry),
+            self._settings.strong_hint(entry),
+            named_in(place.host, self._catalog, weak=False),
+        }
+        return kind not in strong
+
+    def _may_be(self, kind: str, place: Place) -> bool:
+        """Whether the place has a port of the kind, as far as its ports are known."""
+        if place.port is not None:
+            return self._catalog.uses_port(kind, place.port)
+        return place.service is None or any(self._catalog.uses_port(kind, port.number) for port in place.service.ports)
 
     def _image_kinds(self, service: Service | None) -> list[str]:
         images = service.images if service is not None else ()

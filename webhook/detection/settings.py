@@ -69,9 +69,15 @@ class Settings:
 
     def hint(self, entry: Entry) -> str | None:
         """The kind that the key names, the innermost part first."""
-        location = self.role(entry) is Role.LOCATION
+        return self._named(entry, weak=self.role(entry) is Role.LOCATION)
+
+    def strong_hint(self, entry: Entry) -> str | None:
+        """The same, without names that may also mean something else."""
+        return self._named(entry, weak=False)
+
+    def _named(self, entry: Entry, *, weak: bool) -> str | None:
         for part in reversed(entry.path):
-            if kind := self._catalog.named(key_words(part), host=location):
+            if kind := self._catalog.named(key_words(part), host=weak):
                 return kind
         return None
 

@@ -207,6 +207,8 @@ _REDIS_OPTION = re.compile(
     r"connectretry|user|keepalive|servicename|sslprotocols|name|channelprefix|resolvedns|asynctimeout)\s*=",
     re.IGNORECASE,
 )
+# Go programs' sessions and caches: addr=cache:6379,pool_size=100,db=0
+_LISTED = re.compile(rf"(?:^|,)addr=(?P<place>{_HOST}(?::{_PORT})?),")
 # PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
 _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
@@ -227,7 +229,9 @@ _MYSQL_KEYS = frozenset(
 
 
 def _dialects(text: str) -> Iterator[Mention]:
-    if tns := _TNS_HOST.search(text):
+    if listed := _LISTED.search(text):
+        yield _place(listed["place"], "", Form.HOST_PORT)
+    elif tns := _TNS_HOST.search(text):
         port = _TNS_PORT.search(text)
         yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
     elif redis := _REDIS_OPTION.search(text):
