@@ -174,6 +174,20 @@ def test_an_object_that_no_watch_has_delivered_is_read_directly(api, live, look_
     assert look_ups == {(kind, "found"): 1 for kind in ("Namespace", "ConfigMap", "Service")}
 
 
+def test_an_object_that_was_read_directly_is_followed_as_any_other(api, live):
+    gone = {"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "code": 410, "message": "too old"}}
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        assert await inventory.look_up([Reference("ConfigMap", "shop", "cfg")])
+        api.delete(CONFIG_MAPS, "shop/cfg", deliver=False)
+        api.send(CONFIG_MAPS, gone)
+        await until(lambda: inventory.config_map("shop", "cfg") is None)
+
+    live(scenario)
+
+
 def test_an_object_that_is_not_there_is_not_asked_for_again_for_a_while(api, live, look_ups, monkeypatch):
     missing = [Reference("ConfigMap", "shop", "cfg")]
 

@@ -18,7 +18,6 @@ from structlog.typing import FilteringBoundLogger
 from certs import files
 from certs.issue import issue_authority, issue_serving, verify
 from webhook.core.surroundings import Surroundings
-from webhook.detection.catalog import Catalog
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission import Decider
@@ -87,7 +86,6 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
-        catalog=Catalog.default(),
         look_up=None if live is None else live.inventory.look_up,
         on_error=settings.on_error,
         strict=settings.strict,
