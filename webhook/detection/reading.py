@@ -178,6 +178,8 @@ class Reading:
             kind = named_in(place.host, self._catalog)
         if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
             return None
+        if self._chooses(entry, mention, place):
+            return None
         if self._is_weak(entry, kind, place) and not self._may_be(kind, place):
             return None
         if place.port is not None and not self._catalog.uses_port(kind, place.port):
@@ -190,6 +192,17 @@ class Reading:
             if numbers <= _HTTP_PORTS or all(self._catalog.is_console(number) for number in numbers):
                 return None
         return kind, Confidence.PROBABLE, place
+
+    def _chooses(self, entry: Entry, mention: Mention, place: Place) -> bool:
+        """Whether a word is a way to do something rather than a place: RABBIT_CONNECTION=direct."""
+        return (
+            mention.form is Form.BARE
+            and place.service is None
+            and place.port is None
+            and "." not in place.host
+            and self._settings.may_choose(entry)
+            and named_in(place.host, self._catalog) is None
+        )
 
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
         """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""

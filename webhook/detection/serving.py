@@ -56,7 +56,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         container.name: kind
         for container in containers
         if (kind := _run_by(container, catalog)) in found
-        and kind not in relayed
+        and (kind not in relayed or catalog.relays(container.image or "") == kind)
         and (not container.command or _starts(container, catalog))
     }
     return Served(tuple(sorted(found)), frozenset(relayed), surely)
