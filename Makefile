@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint format lock clean
+.PHONY: help demo test e2e image-test lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ e2e: $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's inje
 	@command -v go >/dev/null || { echo "make e2e builds its control plane with Go, and there is no go on the PATH" >&2; exit 1; }
 	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e
 
+image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
+	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
+
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -43,6 +46,7 @@ format: $(VENV)/.dev ## Mend what the linter can mend
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/runtime.txt requirements/runtime.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/dev.txt requirements/dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/build.txt requirements/build.in
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
