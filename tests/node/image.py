@@ -1,6 +1,8 @@
 """The image, built for real without a daemon and without a registry: by buildah, on a base that debootstrap makes.
 
 The base is made once and kept in the user's cache, in a storage of buildah's own.
+
+Run as a program, it writes the images that a node needs into a directory.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -83,7 +86,18 @@ class Builder:
         name = f"{REPOSITORY}:{TAG}"
         trust = ("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro")  # of whoever serves packages here
         base = self.base()
-        self("build", "--isolation", "chroot", *trust, "--build-arg", f"BASE_IMAGE={base}", "--tag", name, ROOT)
+        self(
+            "build",
+            "--layers",
+            "--isolation",
+            "chroot",
+            *trust,
+            "--build-arg",
+            f"BASE_IMAGE={base}",
+            "--tag",
+            name,
+            ROOT,
+        )
         return name
 
     def pause(self) -> str:
@@ -129,3 +143,22 @@ def run(command: list[str]) -> str:
         said = (ended.stdout + ended.stderr).splitlines()
         raise ImageError("\n".join([" ".join(command), *said[-40:]]))
     return ended.stdout
+
+
+def main(directory: Path) -> int:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        builder = Builder()
+        for name in (builder.build(), builder.pause()):
+            archive = directory / f"{name.rpartition('/')[2].partition(':')[0]}.tar"
+            archive.unlink(missing_ok=True)
+            builder.save(name, archive)
+            print(archive)
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -38,7 +38,7 @@ def missing_for_node() -> str:
         return f"no cgroup can be made in {CGROUPS}"
     here = {one.name for one in hierarchies()}
     if not UNIFIED.exists() and (lacking := CONTROLLERS - here):
-        return f"{CGROUPS} has no controller {sorted(lacking)[0]}"
+        return f"{CGROUPS} has no controller {min(lacking)}"
     if not (CNI_PLUGINS / "ptp").exists():
         return f"{CNI_PLUGINS} has no ptp: install containernetworking-plugins"
     return _lacking(IMAGE | NODE)

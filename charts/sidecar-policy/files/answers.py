@@ -1,13 +1,20 @@
-"""Send an AdmissionReview to the webhooks, as the API server does, and expect an answer to it."""
+"""Send an AdmissionReview to the webhooks, as the API server does, and expect an answer to it.
 
+Arguments: the Service's name, its address, its port. Like the API server, this goes to the address and verifies the name.
+"""
+
+import http.client
 import json
 import os
+import socket
 import ssl
 import sys
-import urllib.request
 import uuid
 
+name, address, port = sys.argv[1:]
 context = ssl.create_default_context(cadata=os.environ["AUTHORITY"] or None)
+connection = http.client.HTTPSConnection(name, int(port), timeout=10)
+connection.sock = context.wrap_socket(socket.create_connection((address, int(port)), timeout=10), server_hostname=name)
 for path in ("/mutate", "/validate"):
     uid = str(uuid.uuid4())
     request = {
@@ -25,9 +32,8 @@ for path in ("/mutate", "/validate"):
         },
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    call = urllib.request.Request(sys.argv[1] + path, json.dumps(review).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(call, timeout=10, context=context) as answer:
-        response = json.load(answer)["response"]
+    connection.request("POST", path, json.dumps(review), {"Content-Type": "application/json"})
+    response = json.load(connection.getresponse())["response"]
     if response["uid"] != uid or response["allowed"] is not True or response.get("warnings"):
         sys.exit(f"{path}: {response}")
     print(f"{path}: answered")
