@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from webhook.cli.serve import _duration
+from webhook.cli.durations import duration
 
 MANIFESTS = """
 apiVersion: v1
@@ -303,12 +303,15 @@ def test_wrong_usage_is_two(serve, arguments, said):
     assert "Traceback" not in server.text
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("5s", 5), ("0", 0), ("500ms", 0.5), ("1m", 60), ("1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("5s", 5), ("0", 0), ("500ms", 0.5), ("1m", 60), ("1.5", 1.5), ("12h", 43200), ("90d", 7776000)],
+)
 def test_durations_are_written_as_in_kubernetes(written, seconds):
-    assert _duration(written) == seconds
+    assert duration(written) == seconds
 
 
 @pytest.mark.parametrize("written", ["-1s", "5 parsecs", "", "s"])
 def test_what_is_no_duration_is_refused(written):
     with pytest.raises(typer.BadParameter, match="no duration"):
-        _duration(written)
+        duration(written)
