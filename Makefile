@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e image-test lint format lock clean
+.PHONY: help demo test e2e image-test e2e-node lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,14 @@ e2e: $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's inje
 
 image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
+
+# Images and tools are made outside of the node's network, which leads nowhere.
+e2e-node: $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
+	@$(BIN)/python tests/node/sandbox.py
+	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
+	@$(BIN)/python tests/node/image.py build/images >/dev/null
+	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
+	  --rootdir tests/node -v --ignore tests/node/test_image.py tests/node
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

@@ -172,6 +172,7 @@ def _reachable(plane: ControlPlane, address: str) -> dict[str, object]:
         "authorization-mode": "Node,RBAC",
         "kubelet-client-certificate": certificate,
         "kubelet-client-key": key,
+        "kubelet-preferred-address-types": "InternalIP",  # no DNS knows the names of nodes
     }
 
 

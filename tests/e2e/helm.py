@@ -13,7 +13,7 @@ import yaml
 from api import Object
 from controlplane import ControlPlane
 
-CHART = Path(__file__).parents[2] / "charts" / "sidecar-policy"
+CHART = Path(__file__).resolve().parents[2] / "charts" / "sidecar-policy"
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 

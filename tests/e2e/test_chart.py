@@ -127,11 +127,12 @@ def test_a_wrong_value_is_refused_by_its_name(helm, values, said):
 
 
 def test_without_reading_secrets_the_rights_are_those_of_the_shipped_manifest(helm):
-    shipped = [one for one in yaml.safe_load_all(RBAC.read_text()) if one["kind"] == "ClusterRole"]
+    shipped = {(one["kind"], one["metadata"]["name"]): one.get("rules") for one in yaml.safe_load_all(RBAC.read_text())}
+    documents = helm.render()
 
-    rules = only("ClusterRole", helm.render())["rules"]
-
-    assert rules == shipped[0]["rules"]
+    reading, patching = (shipped["ClusterRole", f"sidecar-policy{what}"] for what in ("", "-ca-bundle"))
+    assert only("ClusterRole", documents)["rules"] == [*reading, *patching]
+    assert only("Role", documents)["rules"] == shipped["Role", "sidecar-policy-certificates"]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,11 @@ def test_an_upgrade_and_a_rollback_leave_the_authority_where_the_server_put_it(r
 
 
 def test_an_uninstall_leaves_only_what_is_documented(release, plane, helm, namespace):
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sidecar-policy-tls", "namespace": NAMESPACE}}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "sidecar-policy-certificates", "namespace": NAMESPACE},
+    }
     plane.api.apply(secret)
     kinds = "all,configmap,secret,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget"
 
@@ -148,7 +152,7 @@ def test_an_uninstall_leaves_only_what_is_documented(release, plane, helm, names
 
     left = json.loads(helm.kubectl("get", kinds, "--namespace", NAMESPACE, "-o", "json"))["items"]
     ours = {one["metadata"]["name"] for one in left if "sidecar-policy" in one["metadata"]["name"]}
-    assert ours == {"sidecar-policy-tls"}
+    assert ours == {"sidecar-policy-certificates"}
     for kind in (CONFIGURATION, VALIDATING):
         assert WEBHOOKS not in [one["metadata"]["name"] for one in plane.api.list(kind)]
     assert helm.kubectl("get", "clusterrole,clusterrolebinding", "-l", "app.kubernetes.io/name=sidecar-policy") == ""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import controlplane
 import helm as helm_
+import installed as installed_
 import node as node_
 import pytest
+import shop
 import toolbox
+from api import eventually
 from sandbox import NODE_ADDRESS
+from stream import Stream
+
+_MEASURED = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +44,47 @@ def node(plane):
 @pytest.fixture(scope="session")
 def helm(plane):
     return helm_.Helm(plane)
+
+
+@pytest.fixture(scope="session")
+def installed(plane, node):
+    """The release; whatever scenarios do to it, they leave two ready replicas."""
+    return installed_.install(plane)
+
+
+@pytest.fixture(scope="session")
+def stream(plane):
+    """Begin a stream of pods in a namespace of its own, which Istio would inject into."""
+
+    def begin(name):
+        namespace = re.sub(r"[^a-z]+", "-", name)
+        labels = {"istio-injection": "enabled"}
+        metadata = {"name": namespace, "labels": labels}
+        plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        eventually(lambda: plane.api.list("ServiceAccount", namespace), what=f"a service account in {namespace}")
+        for one in shop.OBJECTS:
+            plane.api.apply(one | {"metadata": one["metadata"] | {"namespace": namespace}})
+        return Stream(plane.api, namespace)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def record(request):
+    """Note a measurement, to be shown at the end."""
+    measured = request.config.stash.setdefault(_MEASURED, [])
+
+    def note(what, value, more=""):
+        measured.append(f"{what}: {value:.1f} s {more}" if isinstance(value, float) else f"{what}: {value} {more}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if measured := config.stash.get(_MEASURED, []):
+        terminalreporter.section("measured")
+        for line in measured:
+            terminalreporter.write_line(line.rstrip())
 
 
 def _keep(logs: Path) -> None:

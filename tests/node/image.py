@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 REPOSITORY = "localhost/sidecar-policy"
@@ -86,18 +86,8 @@ class Builder:
         name = f"{REPOSITORY}:{TAG}"
         trust = ("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro")  # of whoever serves packages here
         base = self.base()
-        self(
-            "build",
-            "--layers",
-            "--isolation",
-            "chroot",
-            *trust,
-            "--build-arg",
-            f"BASE_IMAGE={base}",
-            "--tag",
-            name,
-            ROOT,
-        )
+        how = ("--layers", "--isolation", "chroot", *trust)
+        self("build", *how, "--build-arg", f"BASE_IMAGE={base}", "--tag", name, ROOT)
         return name
 
     def pause(self) -> str:

@@ -7,6 +7,8 @@ reach it as they would anywhere.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +57,12 @@ class Node:
         command = ["ctr", "--address", self.socket, "--namespace", "k8s.io", "images", "import", archive]
         subprocess.run(command, check=True, capture_output=True)
 
-    def processes(self, pod: str) -> list[int]:
-        """The processes of a pod's containers, by the pod's uid; without those that hold its namespaces."""
-        return [int(one.name) for one in Path("/proc").glob("[0-9]*") if _belongs(one, pod)]
+    def kill(self, pod: str) -> list[int]:
+        """Kill a pod's processes, by the pod's uid, as the kernel does when memory is short; return which."""
+        found = [int(one.name) for one in Path("/proc").glob("[0-9]*") if _belongs(one, pod)]
+        for process in found:
+            os.kill(process, signal.SIGKILL)
+        return found
 
 
 def start(plane: ControlPlane, directory: Path, cgroup: str) -> Node:

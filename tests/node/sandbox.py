@@ -2,7 +2,9 @@
 
 Usage: sandbox.py [COMMAND…]
 
-Without a command it only says whether this machine can host a node. The command gets its own network, mounts and processes: network interfaces, iptables rules, mounts, and processes that
+Without a command it only says whether this machine can host a node.
+
+The command gets its own network, mounts and processes: network interfaces, iptables rules, mounts, and processes that
 daemons left on their own are gone when it is, however it ends. What has no namespace (cgroups, some kernel settings,
 files) is put back by the process outside. Inside, the command finds the directory for its files in SANDBOX_DIRECTORY,
 and in SANDBOX_CGROUP the cgroup below which its containers belong.

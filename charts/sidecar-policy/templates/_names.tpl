@@ -33,7 +33,7 @@
 {{- if and (eq .Values.tls.mode "provided") (not .Values.tls.secretName) }}
 {{- fail "tls.secretName: the mode `provided` needs the name of your Secret" }}
 {{- end }}
-{{- default (printf "%s-tls" (include "sidecar-policy.fullname" .)) .Values.tls.secretName }}
+{{- default (printf "%s-certificates" (include "sidecar-policy.fullname" .)) .Values.tls.secretName }}
 {{- end }}
 
 {{- define "sidecar-policy.policy" -}}
