@@ -46,7 +46,7 @@ CertSecret = Annotated[
         parser=place,
         metavar="NAMESPACE/NAME",
         help="The Secret in which all replicas keep the certificate that they issue, install and rotate themselves. "
-        f"[default in a pod, without --cert and --cert-dir: {SECRET} in the pod's namespace]",
+        f"Default in a pod, without --cert and --cert-dir: {SECRET} in the pod's namespace.",
         show_default=False,
     ),
 ]
@@ -56,7 +56,7 @@ Service = Annotated[
         "--service",
         parser=place,
         metavar="NAMESPACE/NAME",
-        help=f"The Service that the API server calls. [default: {SERVICE} in the Secret's namespace]",
+        help=f"The Service that the API server calls. Default: {SERVICE} in the Secret's namespace.",
         show_default=False,
     ),
 ]
@@ -67,7 +67,7 @@ WebhookConfiguration = Annotated[
         parser=configuration,
         metavar="NAME",
         help="A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, or both, whose caBundle is kept. "
-        f"Repeatable. [default: {CONFIGURATION}]",
+        f"Repeatable. Default: {CONFIGURATION}.",
         show_default=False,
     ),
 ]

@@ -165,7 +165,10 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
         raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:
         raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
-    except (PortError, UnservableError, NoClusterError) as error:
+    except NoClusterError as error:
+        hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
+        raise _fail(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
+    except (PortError, UnservableError) as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None

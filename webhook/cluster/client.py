@@ -175,7 +175,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
             asyncio.run(load)
     except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
         where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig} cannot be used"
-        hint = "give --kubeconfig FILE, or --manifests DIR to do without a cluster" if kubeconfig is None else ""
+        hint = "give --kubeconfig FILE" if kubeconfig is None else ""
         raise NoClusterError(": ".join(part for part in (where, _first_line(error), hint) if part)) from None
     return Client(ApiClient(configuration))
 
