@@ -1,6 +1,7 @@
 """Send an AdmissionReview to the webhooks, as the API server does, and expect an answer to it.
 
-Arguments: the Service's name, its address, its port. Like the API server, this goes to the address and verifies the name.
+Arguments: the Service's name, its address, its port. Like the API server, this connects to the address and verifies
+the name.
 """
 
 import http.client
