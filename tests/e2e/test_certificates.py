@@ -12,7 +12,7 @@ import product
 import pytest
 import shop
 from api import ApiError, eventually
-from replicas import (
+from managed_replicas import (
     CONFIGURATION,
     INJECT,
     SECRET,

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from certs.issue import CertificateError
 from webhook.cluster.client import connect
 from webhook.server.logs import make_logger
-from webhook.server.managed import ManagedCertificates, SelfManaged, keep
+from webhook.server.managed import ManagedCertificates, SelfManaged
 from webhook.server.metrics import Metrics
 from webhook.server.pairs import PendingError
 from webhook.server.settings import LogFormat
@@ -74,7 +74,7 @@ def test_without_an_api_server_it_goes_on_asking_and_says_so_once(client, parts)
     async def scenario():
         stop = asyncio.Event()
         watching = asyncio.create_task(certificates.watch(stop, lambda: changes.append(1)))
-        while "cannot be reached" not in certificates.check().remark:  # noqa: ASYNC110 - nobody tells of it
+        while "cannot be reached" not in certificates.check().remark:
             await asyncio.sleep(0.01)
         stop.set()
         await watching
