@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e image-test e2e-node lint format lock clean
+.PHONY: help demo test accuracy e2e cluster go image-test e2e-node lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,15 +27,24 @@ demo: $(VENV)/.dev ## Decide every pod of examples/eshop over real HTTPS, and sh
 test: $(VENV)/.dev ## Run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-e2e: $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)
-	@command -v go >/dev/null || { echo "make e2e builds its control plane with Go, and there is no go on the PATH" >&2; exit 1; }
-	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e
+accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
+	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
+
+e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)
+	@$(BIN)/python tests/e2e/toolbox.py >/dev/null
+	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e $(PYTEST_ARGS)
+
+cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, to play with (needs Go)
+	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig
+
+go:
+	@command -v go >/dev/null || { echo "the test bed is built with Go, and there is no go on the PATH: see https://go.dev/doc/install" >&2; exit 1; }
 
 image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
 
 # Images and tools are made outside of the node's network, which leads nowhere.
-e2e-node: $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
+e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
 	@$(BIN)/python tests/node/sandbox.py
 	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
 	@$(BIN)/python tests/node/image.py build/images >/dev/null

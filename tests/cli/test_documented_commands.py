@@ -35,8 +35,9 @@ def test_a_documented_command_works_as_written(arguments, run_process, tmp_path)
     assert ended.stdout
 
 
-def test_the_policy_in_the_readme_is_valid(run):
-    (policy,) = re.findall(r"^```yaml\n(.*?)^```", PAGES[0].read_text(), re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/detection.md"])
+def test_a_policy_in_the_documentation_is_valid(run, page):
+    (policy,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
     ended = run("validate", "--strict", "-", stdin=policy)
 
@@ -46,7 +47,7 @@ def test_the_policy_in_the_readme_is_valid(run):
 def test_every_page_that_should_show_commands_does():
     shown = {parameter.id.partition(":")[0] for parameter in documented()}
 
-    assert {"README.md", "docs/cli.md"} <= shown
+    assert {"README.md", "docs/cli.md", "docs/detection.md"} <= shown
 
 
 def test_every_command_is_in_the_readme():

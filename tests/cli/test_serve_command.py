@@ -2,6 +2,7 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import ssl
@@ -293,6 +294,10 @@ def test_a_certificate_that_cannot_be_served_is_told(serve, files):
         (("--drain", "soon"), "no duration"),
         (("--dns", "no name"), "not a DNS name"),
         (("--on-error", "explode"), "explode"),
+        (("--cert-secret", "certs"), "is no NAMESPACE/NAME"),
+        (("--cert-secret", "mesh/certs"), "is kept in a cluster"),
+        (("--kubeconfig", "config"), "leave out --kubeconfig"),
+        (("--context", "other"), "leave out --kubeconfig"),
     ],
 )
 def test_wrong_usage_is_two(serve, arguments, said):
@@ -301,6 +306,33 @@ def test_wrong_usage_is_two(serve, arguments, said):
     assert server.process.wait(20) == 2
     assert said in " ".join(server.text.split())
     assert "Traceback" not in server.text
+
+
+def test_without_manifests_and_without_a_cluster_both_ways_are_named():
+    command = [sys.executable, "-m", "webhook", "serve"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBERNETES_")}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 3
+    assert "--kubeconfig FILE, or --manifests DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_kubeconfig_that_is_not_there_is_told(tmp_path):
+    command = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", tmp_path / "none"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 3
+    assert "no kubeconfig that can be used: No such file or directory" in done.stderr
+
+
+def test_serving_manifests_does_not_load_the_kubernetes_package():
+    script = (
+        "import sys; from webhook.server import serve; from webhook.cli import serve; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'kubernetes', 'aiohttp'}))"
+    )
+
+    assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=30) == "[]\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from webhook.cluster.event_body import Message, Regarding
 from webhook.core import engine
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
 from webhook.core.pod import Pod
-from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import read
 from webhook.policy.load import default_policy
 
@@ -229,7 +228,6 @@ def test_no_value_of_the_pods_configuration_is_told(tmp_path):
         document=lambda: document,
         surroundings=read([str(manifests)], secrets=False),
         policy=default_policy(),
-        catalog=Catalog.default(),
     )
 
     event = event_body.body(DEPLOYMENT, event_body.tell(made), instance="pod-1", time="t")

@@ -202,7 +202,7 @@ def offer(events, *, times=1, owner="db", made=None, dry_run=False):
 
 async def eventually(condition):
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in the server's thread
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -17,7 +17,6 @@ from webhook.core.decision import Action, Reason
 from webhook.core.engine import decide
 from webhook.core.pod import Pod
 from webhook.core.review import answer, parse
-from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import Manifests
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
@@ -49,9 +48,7 @@ def _pod(*, env=None, image="shop/app", **metadata):
 
 def _decide(document, policy, surroundings=IN_MESH):
     pod = msgspec.convert(document, Pod)
-    return decide(
-        pod, "shop", document=lambda: document, surroundings=surroundings, policy=policy, catalog=Catalog.default()
-    )
+    return decide(pod, "shop", document=lambda: document, surroundings=surroundings, policy=policy)
 
 
 def test_the_first_rule_that_matches_decides():
@@ -174,7 +171,7 @@ def _review(document, policy, judge=mutate):
         "object": document,
     }
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
-    decider = Decider(_Fixed(policy), IN_MESH, Catalog.default())
+    decider = Decider(_Fixed(policy), IN_MESH)
     response = json.loads(asyncio.run(admit(body, decider, Admission("test"), judge)))["response"]
     assert response["uid"] == "u-1"
     assert response["allowed"] is True

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from webhook.core.decision import Findings
-from webhook.core.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
+from webhook.core.pod import ConfigMapVolume, Container, EnvVar, ObjectMeta, Pod, PodSpec, Volume, VolumeMount
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory import manifests
@@ -31,6 +31,9 @@ def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
     container: dict[str, Any] = {"name": "app", "image": case.get("image", "shop/app:1")}
     container["env"] = [{"name": name, "value": value} for name, value in case.get("env", {}).items()]
     container["args"] = case.get("args", [])
+    container["command"] = case.get("command", [])
+    if probe := case.get("probe"):
+        container["livenessProbe"] = {"exec": {"command": probe}}
     spec: dict[str, Any] = {"containers": [container]}
     objects: list[dict[str, Any]] = []
     if files := case.get("files"):
@@ -42,12 +45,12 @@ def _client(case: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def find(tmp_path):
-    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+def read_case(tmp_path):
+    """The pod called client of a case as cases.yaml writes them, or of plain manifests, and its surroundings."""
 
-    def find_(
+    def read_case_(
         case: dict[str, Any] | None = None, *, objects: list[dict[str, Any]] = (), secrets: bool = True
-    ) -> Findings:
+    ) -> tuple[manifests.Workload, manifests.Manifests]:
         documents = list(objects)
         if case is not None:
             documents += _client(case)
@@ -57,8 +60,18 @@ def find(tmp_path):
         file.write_text("\n---\n".join(json.dumps(document) for document in documents))
         read = manifests.read([str(file)], secrets=secrets)
         assert not read.problems
-        pod = next(workload for workload in read.workloads if workload.name == "client")
-        return detect(pod.pod, pod.namespace, read, Catalog.default())
+        return next(workload for workload in read.workloads if workload.name == "client"), read
+
+    return read_case_
+
+
+@pytest.fixture
+def find(read_case):
+    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+
+    def find_(case: dict[str, Any] | None = None, **kwargs: Any) -> Findings:
+        workload, surroundings = read_case(case, **kwargs)
+        return detect(workload.pod, workload.namespace, surroundings, Catalog.default())
 
     return find_
 
@@ -71,5 +84,20 @@ def find_in_env():
     def find_(key: str, value: str) -> set[str]:
         pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[Container(name="c", env=[EnvVar(key, value)])]))
         return {dependency.kind for dependency in detect(pod, "default", nothing, Catalog.default()).dependencies}
+
+    return find_
+
+
+@pytest.fixture(scope="session")
+def find_in_pod():
+    """The kinds that a mounted file and arguments make a pod a client of."""
+
+    def find_(file: str, arguments: list[str]) -> set[str]:
+        config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"settings": file}}
+        surroundings = manifests.Manifests((manifests.ManifestObject(config_map, "-:1", None),), ())
+        container = Container(name="c", args=arguments, volume_mounts=[VolumeMount("v", "/etc/app")])
+        volume = Volume("v", config_map=ConfigMapVolume("c"))
+        pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[container], volumes=[volume]))
+        return {dependency.kind for dependency in detect(pod, "default", surroundings, Catalog.default()).dependencies}
 
     return find_

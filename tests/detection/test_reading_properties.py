@@ -23,9 +23,46 @@ _images = st.from_regex(r"([a-z]{2,9}\.[a-z]{2,4}/)?[a-z]{2,9}/[a-z-]{2,12}:v?[0
 _keys = st.sampled_from(["VALUE", "TOKEN_SEED", "DESCRIPTION", "CHECKSUM", "API_URL", "IMAGE", "CALLBACK"])
 
 
-@given(_keys, _hex | _base64 | _prose | _http | _images)
+_uuid = st.uuids().map(str)
+_versions = st.from_regex(r"v?[0-9]{1,2}\.[0-9]{1,3}(\.[0-9]{1,3})?(-[a-z]{1,5}\.[0-9])?", fullmatch=True)
+_paths = st.from_regex(r"(/[a-z0-9._-]{1,9}){1,5}", fullmatch=True)
+_jwt = st.lists(_base64, min_size=3, max_size=3).map(".".join)
+_noise = _hex | _base64 | _prose | _http | _images | _uuid | _versions | _paths | _jwt
+# Keys that name a backend, but no place of it.
+_beside = st.sampled_from(
+    "REDIS_PASSWORD POSTGRES_DB KAFKA_TOPIC MONGO_COLLECTION RABBITMQ_VHOST MYSQL_SSL_CA NATS_SUBJECT REDIS_KEY_PREFIX "
+    "KAFKA_HEAP_OPTS POSTGRES_VERSION REDIS_IMAGE LDAP_BASE_DN SMTP_FROM MEMCACHED_MAX_ITEM_SIZE".split()
+)
+_wire_kinds = st.sampled_from(
+    "REDIS POSTGRES MYSQL MONGODB RABBITMQ KAFKA NATS MEMCACHED MSSQL LDAP SMTP ZOOKEEPER CASSANDRA MQTT".split()
+)
+
+
+@given(_keys, _noise)
 def test_no_client_is_invented_from_noise(find_in_env, key, text):
     assert find_in_env(key, text) == set()
+
+
+@given(_beside, _noise)
+def test_no_client_is_invented_from_noise_in_a_key_that_names_a_backend_but_no_place(find_in_env, key, text):
+    assert find_in_env(key, text) == set()
+
+
+@given(_wire_kinds, _http)
+def test_an_http_url_is_no_client_of_a_backend_that_does_not_speak_http(find_in_env, kind, url):
+    assert find_in_env(f"{kind}_URL", url) == set()
+
+
+@given(st.lists(st.tuples(_keys | _beside, _noise), min_size=1, max_size=8))
+def test_no_client_is_invented_from_files_and_arguments_of_noise(find_in_pod, settings):
+    lines = [f"{key}: '{text}'" if "'" not in text else f'# {key} "{text}"' for key, text in settings]
+
+    assert find_in_pod("\n".join(["first: 1", *lines]), [f"--{key.lower()}={text}" for key, text in settings]) == set()
+
+
+@given(st.lists(_noise, min_size=1, max_size=12))
+def test_no_client_is_invented_from_text_that_is_no_configuration(find_in_pod, words):
+    assert find_in_pod("\n".join(["# notes", *words]), words) == set()
 
 
 @pytest.mark.parametrize(
@@ -95,21 +132,49 @@ _ADVERSARIES = {
     "tags": "<a>",
     "tabs": "a\t=",
     "backslashes": "\\",
+    "attributes": 'name="a" ',
+    "elements": "<a name=",
+    "servers": "server a:1 ",
+    "tuples": "('a', ",
+    "subscripts": "a['b']",
+    "equal signs": "=",
+    "commas": ",",
+    "assignments": "a=b=",
+    "hashes": " #",
+    "expressions": "os.environ['A'] or ",
 }
 
 
+def _seconds(read, text):
+    start = time.process_time()
+    read(text)
+    return time.process_time() - start
+
+
 @pytest.mark.parametrize("name", _ADVERSARIES)
-def test_reading_takes_time_linear_in_the_input(name):
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda text: read_content("URL", text),
+        lambda text: read_content("file", f"first = 1\n{text}\n"),
+        lambda text: read_content("file", f"first: 1\nsecond: {text}\n"),
+        lambda text: read_content(
+            "file", "".join(f"k: {text[at : at + 19_000]}\n" for at in range(0, len(text), 19_000))
+        ),
+        lambda text: read_content(
+            "file", "".join(f"k {text[at : at + 19_000]}x\n" for at in range(0, len(text), 19_000))
+        ),
+        lambda text: read_content(
+            "file", "".join(f"[{text[at : at + 19_000]}x\n" for at in range(0, len(text), 19_000))
+        ),
+        lambda text: read_command(["sh", "-c", text]),
+        lambda text: read_command(["app", f"--flag={text}", text]),
+    ],
+    ids=["value", "file", "line", "long lines", "long words", "long sections", "script", "argument"],
+)
+def test_reading_a_megabyte_takes_time_linear_in_its_size(read, name):
+    """Four times the input may take four times as long, and twice that for a busy machine."""
     unit = _ADVERSARIES[name]
+    small, large = unit * (250_000 // len(unit)), unit * (1_000_000 // len(unit))
 
-    def seconds(size):
-        text = unit * (size // len(unit))
-        start = time.process_time()
-        read_content("URL", text)
-        read_content("file", f"first = 1\n{text}\n")
-        read_command(["sh", "-c", text])
-        return time.process_time() - start
-
-    small, large = seconds(60_000), seconds(960_000)
-
-    assert large < max(4.0, 64 * small)
+    assert _seconds(read, large) < max(0.3, 8 * _seconds(read, small))

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from api import Api
 from pki import Authority, kubeconfig, service_account_keys
-from processes import Programs, free_ports
+from processes import Program, Programs, free_ports
 
 ADMIN = "e2e-admin"
 SERVICE_ADDRESS = "10.96.0.1"
@@ -61,6 +61,21 @@ class ControlPlane:
     @property
     def audit_log(self) -> Path:
         return self.directory / "audit.log"
+
+    @property
+    def api_server(self) -> Program:
+        """The API server as it was started last."""
+        return self.programs.last("kube-apiserver")
+
+    def start_api_server(self) -> None:
+        """Start the API server again after it was stopped, and wait until it is ready."""
+        server = self.programs.start("kube-apiserver", self.api_server.command)
+        server.wait_until(self.api.ready, seconds=60, what="ready")
+
+    def client_for(self, user: str, *groups: str) -> Api:
+        """A client that is this user in these groups."""
+        client = self.authority.client(user.replace(":", "-"), user, *groups)
+        return Api(self.port, authority=self.authority.certificate, client=client)
 
     def kubeconfig_for(self, name: str, user: str, *groups: str) -> Path:
         """Write a kubeconfig for a user, who has the rights that RBAC gives to this user and these groups."""

@@ -35,6 +35,7 @@ class Program:
             environment: Variables on top of ours.
         """
         self.name = name
+        self.command = command
         self.log = logs / f"{name}.log"
         leashed = [sys.executable, "-I", "-S", LEASH, str(os.getpid()), *command]
         with self.log.open("a") as log:
@@ -105,6 +106,10 @@ class Programs:
         program = Program(name, command, logs=self.logs, environment=environment)
         self._started.append(program)
         return program
+
+    def last(self, name: str) -> Program:
+        """The program of that name that was started last."""
+        return next(program for program in reversed(self._started) if program.name == name)
 
     def ended(self) -> list[str]:
         """The names of those that are no longer running."""

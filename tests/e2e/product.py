@@ -48,13 +48,16 @@ class PolicyServer:
         policy: The file of its policy, or None for the packaged one.
     """
 
-    def __init__(self, plane: ControlPlane, policy: Object | None = None, *, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plane: ControlPlane, policy: Object | None = None, *, options: Sequence[str] = (), ready: bool = True
+    ) -> None:
         """Start it, with the rights of its own service account and no others, and wait until it is ready.
 
         Args:
             plane: The control plane that is to call it.
             policy: The InjectionPolicy.
             options: More of its options.
+            ready: Wait until it is ready, and not only until it listens.
         """
         permit(plane.api)
         self.service = f"sidecar-policy-{next(_numbers)}"
@@ -62,8 +65,7 @@ class PolicyServer:
         self._directory = plane.directory / self.service
         self._directory.mkdir()
         self.policy = self._directory / "policy.yaml" if policy else None
-        account = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-        config = plane.kubeconfig_for(ACCOUNT, account, "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
+        config = plane.kubeconfig_for(ACCOUNT, account(), *account_groups())
         command = [COMMAND, "serve", "--kubeconfig", config, *LOOPBACK, *options]
         command += ["--cert-dir", self._directory / "certs", "--dns", f"{self.service}.{NAMESPACE}.svc"]
         if policy:
@@ -72,7 +74,8 @@ class PolicyServer:
         self._program = plane.programs.start(self.service, command)
         self._program.wait_until(lambda: self._listening() is not None, seconds=30, what="listening")
         self.port: int = self._listening()["port"]
-        self._program.wait_until(lambda: bool(self.get("/readyz")), seconds=30, what="ready")
+        if ready:
+            self._program.wait_until(lambda: bool(self.get("/readyz")), seconds=30, what="ready")
         plane.api.apply(external_service(NAMESPACE, self.service))
 
     def edit(self, policy: Object) -> None:
@@ -81,13 +84,13 @@ class PolicyServer:
         new.write_text(yaml.safe_dump(policy))
         new.replace(self.policy)
 
-    def get(self, path: str) -> str:
-        """What the plain port answers; empty when it is no success."""
+    def get(self, path: str, *, failing: bool = False) -> str:
+        """What the plain port answers; empty when it is no success, unless that is what is asked for."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._listening()['health_port']}{path}", timeout=5) as it:
                 return it.read().decode()
-        except urllib.error.HTTPError:
-            return ""
+        except urllib.error.HTTPError as error:
+            return error.read().decode() if failing else ""
 
     def pause(self) -> None:
         """Hang: connections are still taken, by the kernel, and never answered."""
@@ -140,8 +143,12 @@ class PolicyServer:
 
     def log(self, event: str) -> list[dict[str, Any]]:
         """The lines that it has logged about an event."""
-        lines = self._program.log.read_text().splitlines()
+        lines = self.log_text().splitlines()
         return [line for line in map(json.loads, filter(_is_whole, lines)) if line.get("event") == event]
+
+    def log_text(self) -> str:
+        """All that it has logged."""
+        return self._program.log.read_text()
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels, 0 when there are none."""
@@ -157,6 +164,16 @@ class PolicyServer:
     def _listening(self) -> dict[str, Any] | None:
         """The log line that says that both ports are open."""
         return next(iter(self.log("listening")), None)
+
+
+def account() -> str:
+    """The user that our service account is."""
+    return f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+
+
+def account_groups() -> tuple[str, ...]:
+    """The groups that it is in."""
+    return "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"
 
 
 def _is_whole(line: str) -> bool:

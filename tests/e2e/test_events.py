@@ -195,7 +195,7 @@ def test_an_event_that_is_gone_is_created_anew(shop, plane):
         events = shop.make(client, "sidecar-policy-0")
         running = asyncio.create_task(events.run(stop))
         events.offer(SKIP, pods[0], NAMESPACE, dry_run=False)
-        while not shop.outcomes:  # noqa: ASYNC110 - a count is all that there is to wait for
+        while not shop.outcomes:
             await asyncio.sleep(0.01)
         (event,) = shop.events(name="webmvc")
         plane.api.delete(EVENT, event["metadata"]["name"], NAMESPACE)

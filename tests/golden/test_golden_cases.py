@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from webhook.cli.main import app as command_line
-from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import read
 from webhook.policy.load import default_policy, load
 from webhook.server.admission import Decider
@@ -105,7 +104,7 @@ def server(case):
     policy = load([case / "policy.yaml"]) if (case / "policy.yaml").exists() else default_policy()
     surroundings = read([str(case / "manifests.yaml")])
     observer = Observer(Metrics(CollectorRegistry()), make_logger(io.StringIO(), LogFormat.JSON))
-    app = create_app(Decider(SimpleNamespace(current=policy), surroundings, Catalog.default()), observer, Limits())
+    app = create_app(Decider(SimpleNamespace(current=policy), surroundings), observer, Limits())
 
     def ask(pod):
         request = {

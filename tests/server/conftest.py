@@ -70,6 +70,7 @@ class SkipBasket:
     overrides_explicit: bool = False
     needs_findings: bool = False
     min_confidence: Confidence = Confidence.PROBABLE
+    catalog: Catalog = field(default_factory=Catalog.default)
 
     def exempts(self, namespace: str) -> bool:
         return namespace == "exempt"
@@ -187,7 +188,6 @@ def build(
     decider = Decider(
         policies=parts.get("policies") or SimpleNamespace(current=SkipBasket(), recent=(SkipBasket(),)),
         surroundings=parts.get("surroundings") or MeshEverywhere(),
-        catalog=Catalog.default(),
         look_up=parts.get("look_up"),
         on_error=on_error,
         strict=parts.get("strict", False),

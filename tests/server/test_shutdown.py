@@ -32,6 +32,19 @@ def test_readiness_goes_first_and_requests_are_still_answered_meanwhile(start_se
     assert server.join()
 
 
+def test_while_draining_each_answer_closes_its_connection(start_server, kit):
+    server = start_server(limits=FAST, drain=30)
+    with contextlib.closing(server.connect()) as connection:
+        before = kit.send(connection, kit.make_review()).headers.get("connection")
+        server.leave()
+        kit.wait_until(lambda: server.get("/readyz")[0] == 503)
+        answer = kit.send(connection, kit.make_review())
+
+    assert (before, answer.status, answer.headers["connection"]) == (None, 200, "close")
+    server.loop.call_soon_threadsafe(server.hurry.set)
+    assert server.join()
+
+
 def test_the_drain_time_is_kept(start_server):
     server = start_server(limits=FAST, drain=0.5)
     begun = time.monotonic()

@@ -13,6 +13,7 @@ from webhook.cli.exits import ExitCode
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.core.decision import Decision
+    from webhook.detection.whynot import WhyNot
     from webhook.inventory.manifests import Manifests, Workload
     from webhook.policy.load import CompiledPolicy
     from webhook.problem import Problem
@@ -101,11 +102,9 @@ def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
         typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
     """
     from webhook.core.engine import decide
-    from webhook.detection.catalog import Catalog
 
     policy = load_policy(question.policy)
     manifests = _read(question, secrets=question.secrets or policy.read_secrets)
-    catalog = Catalog.default()
 
     def decided(workload: Workload) -> Decided:
         decision = decide(
@@ -114,12 +113,48 @@ def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
             document=lambda: workload.document,
             surroundings=manifests,
             policy=policy,
-            catalog=catalog,
             investigate=True,
         )
         return Decided(workload, decision)
 
     return manifests, [decided(workload) for workload in manifests.workloads]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One workload, and why it is not found to be a client of a kind.
+
+    Attributes:
+        workload: The workload.
+        kind: The kind.
+        why_not: The answer.
+    """
+
+    workload: Workload
+    kind: str
+    why_not: WhyNot
+
+
+def why_not_all(question: Question, kind: str) -> tuple[Manifests, list[Answered]]:
+    """Ask of every workload why it is not found to be a client of a kind.
+
+    Raises:
+        typer.BadParameter: The catalog has no such kind.
+        typer.Exit: As `decide_all`.
+    """
+    from webhook.detection.whynot import why_not
+    from webhook.problem import did_you_mean
+
+    policy = load_policy(question.policy)
+    catalog = policy.catalog
+    if kind not in catalog.kinds:
+        hint = did_you_mean(kind, catalog.kinds) or f"there are: {', '.join(sorted(catalog.kinds))}"
+        raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
+    manifests = _read(question, secrets=question.secrets or policy.read_secrets)
+    return manifests, [
+        Answered(workload, kind, why_not(workload.pod, workload.namespace, manifests, catalog, kind))
+        for workload in manifests.workloads
+    ]
 
 
 def load_policy(path: Path | None) -> CompiledPolicy:

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from webhook.cli.decided import Filenames, Files, NamespaceLabels, PolicyFile, Question, Secrets, conclude, decide_all
+from webhook.cli.decided import (
+    Filenames,
+    Files,
+    NamespaceLabels,
+    PolicyFile,
+    Question,
+    Secrets,
+    conclude,
+    decide_all,
+    why_not_all,
+)
 
 
 class Format(StrEnum):
@@ -25,6 +35,14 @@ def explain(
     policy: PolicyFile = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
+    why_not: Annotated[
+        str | None,
+        typer.Option(
+            "--why-not",
+            metavar="KIND",
+            help="Instead of the decisions: why each workload is not found to be a client of this kind of backend.",
+        ),
+    ] = None,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Show the decision for every workload in manifests, and the evidence for it.
@@ -33,6 +51,9 @@ def explain(
     start at the same place.
     """
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
+    if why_not is not None:
+        _explain_why_not(question, why_not, output)
+        return
     manifests, decided = decide_all(question)
 
     from webhook.cli import render
@@ -43,4 +64,18 @@ def explain(
         typer.echo(render.as_yaml(decided), nl=False)
     elif decided:
         render.show(decided)
+    conclude(manifests)
+
+
+def _explain_why_not(question: Question, kind: str, output: Format) -> None:
+    manifests, answered = why_not_all(question, kind)
+
+    from webhook.cli import render_whynot
+
+    if output is Format.JSON:
+        typer.echo(render_whynot.as_json(answered))
+    elif output is Format.YAML:
+        typer.echo(render_whynot.as_yaml(answered), nl=False)
+    elif answered:
+        typer.echo(render_whynot.as_text(answered))
     conclude(manifests)

@@ -27,16 +27,14 @@ def test(
 
     Exit codes: 0 all pass; 1 a test fails, or a file has problems; 3 a file cannot be read.
     """
-    from webhook.detection.catalog import Catalog
     from webhook.policy.files import PolicyError
     from webhook.policy.trial import run, summary
 
-    catalog = Catalog.default()
     outcomes: list[Outcome] = []
     faults: list[PolicyError] = []
     for file in files:
         try:
-            found = run(file, catalog=catalog)
+            found = run(file)
         except PolicyError as error:
             faults.append(error)
             typer.echo(str(error), err=True)

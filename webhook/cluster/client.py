@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -169,15 +170,23 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
         if kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)
         else:
+            kubeconfig.read_bytes()  # the package prints that there is no such file, and goes on
             load = config.load_kube_config(
                 config_file=str(kubeconfig), context=context, client_configuration=configuration
             )
             asyncio.run(load)
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-        where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig} cannot be used"
-        hint = "give --kubeconfig FILE" if kubeconfig is None else ""
-        raise NoClusterError(": ".join(part for part in (where, _first_line(error), hint) if part)) from None
-    return Client(ApiClient(configuration))
+        return Client(ApiClient(configuration))
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NoClusterError(_unusable(kubeconfig, error)) from None
+    except yaml.YAMLError:
+        raise NoClusterError(f"{kubeconfig} is not valid YAML") from None
+
+
+def _unusable(kubeconfig: Path | None, error: Exception) -> str:
+    why = (error.strerror if isinstance(error, OSError) else "") or str(error).strip().partition("\n")[0].rstrip(".")
+    if kubeconfig is None:
+        return f"this is no pod of a cluster ({why}): give --kubeconfig FILE"
+    return f"{kubeconfig} is no kubeconfig that can be used: {why}"
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -195,7 +204,3 @@ def _refused(status: int, body: bytes) -> ClusterError:
     except msgspec.MsgspecError:
         message = ""
     return refusal(status, message)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")

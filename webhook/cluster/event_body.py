@@ -143,7 +143,7 @@ def warn(code: str, sentence: str) -> Message:
     """What to say of a pod that has come out of admission otherwise than it was decided.
 
     Args:
-        code: What is wrong, as "sidecar-despite-skip"; its words in CamelCase are the Event's reason.
+        code: What is wrong, as "label-lost"; its words in CamelCase are the Event's reason.
         sentence: The same for people. It must hold no value of the pod's configuration, and not name the pod, or else
             each pod is told apart.
     """

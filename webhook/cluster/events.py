@@ -118,7 +118,7 @@ class Events:
         """Warn, soon, that a pod comes out of admission otherwise than it was decided. As cheap as `offer`.
 
         Args:
-            code: What is wrong, as "sidecar-despite-skip": the Event's reason is "SidecarDespiteSkip".
+            code: What is wrong, as "label-lost": the Event's reason is "LabelLost".
             sentence: The same for people. It must hold no value of the pod's configuration, and not name the pod, or
                 else each pod is told apart.
             pod: The pod.

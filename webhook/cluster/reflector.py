@@ -161,6 +161,16 @@ class Reflector(Generic[T]):
             if failures or self.problem:
                 await asyncio.sleep(_delay(failures))
 
+    async def adopt(self, item: Raw) -> None:
+        """Take an object that was read directly, unless the watch was quicker; from here on it is followed as others.
+
+        Raises:
+            ClusterError: It is no object of the API.
+        """
+        metadata = _decoded(_OBJECT, item).metadata
+        if metadata.key not in self._known:
+            await self._take(item, metadata)
+
     def forget(self) -> None:
         """Drop every object, and begin anew at the next run."""
         for key in self._known:

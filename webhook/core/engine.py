@@ -11,7 +11,6 @@ from webhook.core.facts import Facts, owners_of
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy, Verdict
-from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 
 
@@ -22,7 +21,6 @@ def decide(
     document: Callable[[], dict[str, Any]],
     surroundings: Surroundings,
     policy: Policy,
-    catalog: Catalog,
     investigate: bool = False,
 ) -> Decision:
     """Decide about one pod.
@@ -32,8 +30,7 @@ def decide(
         namespace: Where it is to be created.
         document: Gives the whole pod as a dict; called at most once per CEL expression that wants it.
         surroundings: The cluster, or the manifests that stand for it.
-        policy: The compiled policy.
-        catalog: The backends that detection knows.
+        policy: The compiled policy, which also says what backends there are to find.
         investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
             be shown.
 
@@ -43,7 +40,7 @@ def decide(
     namespace_labels = surroundings.namespace_labels(namespace) or {}
 
     def findings() -> Findings:
-        return detect(pod, namespace, surroundings, catalog)
+        return detect(pod, namespace, surroundings, policy.catalog)
 
     reason = _settled(pod, namespace, namespace_labels=namespace_labels, policy=policy)
     if reason is not None:

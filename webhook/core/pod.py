@@ -88,6 +88,25 @@ class ContainerPort(Struct, frozen=True, rename="camel"):
     name: str | None = None
 
 
+class ExecAction(Struct, frozen=True):
+    """A command that the kubelet runs inside the container."""
+
+    command: list[str] | None = None
+
+
+class Handler(Struct, frozen=True):
+    """A probe or a lifecycle hook; only those that run a command say something."""
+
+    exec: ExecAction | None = None
+
+
+class Lifecycle(Struct, frozen=True, rename="camel"):
+    """What runs after a container's start and before its end."""
+
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
+
+
 class Container(Struct, frozen=True, rename="camel"):
     """A container or init container. An init container with restart_policy Always is a native sidecar."""
 
@@ -100,6 +119,23 @@ class Container(Struct, frozen=True, rename="camel"):
     ports: list[ContainerPort] | None = None
     volume_mounts: list[VolumeMount] | None = None
     restart_policy: str | None = None
+    liveness_probe: Handler | None = None
+    readiness_probe: Handler | None = None
+    startup_probe: Handler | None = None
+    lifecycle: Lifecycle | None = None
+
+    def hooks(self) -> Iterator[tuple[str, list[str]]]:
+        """The commands of its probes and lifecycle hooks, each with the field that it stands in."""
+        handlers = {
+            "livenessProbe": self.liveness_probe,
+            "readinessProbe": self.readiness_probe,
+            "startupProbe": self.startup_probe,
+        }
+        if self.lifecycle is not None:
+            handlers |= {"postStart": self.lifecycle.post_start, "preStop": self.lifecycle.pre_stop}
+        for field, handler in handlers.items():
+            if handler is not None and handler.exec is not None and handler.exec.command:
+                yield field, handler.exec.command
 
 
 class KeyToPath(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from webhook.core.decision import Action, Confidence, Dependency, Mode
 from webhook.core.facts import Facts
+from webhook.detection.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Policy(Protocol):
     @property
     def overrides_explicit(self) -> bool:
         """Whether rules may overrule what the pod says about itself (`explicit: override`)."""
+        ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """The backends that detection knows under this policy."""
         ...
 
     @property

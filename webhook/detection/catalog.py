@@ -27,13 +27,17 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     keys: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    dials: tuple[str, ...] | None = None
     http: bool = False
+    server_only: bool = False
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     kinds: dict[str, Backend]
     consoles: tuple[int, ...]
+    relays: tuple[str, ...]
 
 
 # After a backend's name these words mean something beside it: a console, an exporter, a registry.
@@ -53,10 +57,13 @@ class Catalog:
         kinds: The names of all kinds.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], consoles: Iterable[int] = ()) -> None:
+    def __init__(
+        self, backends: Mapping[str, Backend], consoles: Iterable[int] = (), relays: Iterable[str] = ()
+    ) -> None:
         self.backends = dict(backends)
         self.kinds = frozenset(backends)
         self._consoles = frozenset(consoles)
+        self._relays = frozenset(relays)
         self._by_scheme = _index((kind, backend.schemes) for kind, backend in backends.items())
         self._by_port = _index((kind, backend.ports) for kind, backend in backends.items())
         programs = _index(
@@ -64,8 +71,9 @@ class Catalog:
         )
         self._by_name = programs | _index((kind, backend.names) for kind, backend in backends.items())
         self._by_weak_name = _index((kind, backend.weak_names) for kind, backend in backends.items())
-        self._by_image = _index((kind, backend.images) for kind, backend in backends.items())
-        self._by_server = _index((kind, backend.servers) for kind, backend in backends.items())
+        self._by_image = _index((kind, (*backend.images, *backend.proxies)) for kind, backend in backends.items())
+        self._by_proxy = _index((kind, backend.proxies) for kind, backend in backends.items())
+        self._by_server = _index((kind, (*backend.servers, *backend.proxies)) for kind, backend in backends.items())
         self._by_client = _index((kind, backend.clients) for kind, backend in backends.items())
         phrases = _index((kind, backend.keys) for kind, backend in backends.items())
         self._by_phrase = {tuple(phrase.split()): kind for phrase, kind in phrases.items()}
@@ -74,6 +82,16 @@ class Catalog:
     def default(cls) -> Catalog:
         """The catalog shipped in the package."""
         return _packaged()
+
+    def with_backends(self, own: Mapping[str, Backend]) -> Catalog:
+        """A catalog in which these backends stand for, or beside, the ones there are.
+
+        What one of them claims (a port, a name, an image), no other kind claims any longer.
+        """
+        others = {
+            kind: _without_claims(backend, own.values()) for kind, backend in self.backends.items() if kind not in own
+        }
+        return Catalog(others | dict(own), self._consoles - _ports_of(own.values()), self._relays)
 
     def of_scheme(self, scheme: str) -> str | None:
         """The kind of a URL scheme: prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg") do not count."""
@@ -88,11 +106,15 @@ class Catalog:
 
     def of_image(self, image: str) -> str | None:
         """The kind that a server image runs, from its repository's last one or two parts."""
-        parts = image.partition("@")[0].lower().split("/")
-        parts[-1] = parts[-1].partition(":")[0]
+        parts = _repository(image)
         pair = "/".join(parts[-2:])
         base = parts[-1].removesuffix("-photon").removesuffix("-alpine")
-        return self._by_image.get(pair) or self._by_image.get(base)
+        return self._by_image.get(pair) or self._by_image.get(base) or self._by_image.get(_without_role(base))
+
+    def relays(self, image: str) -> str | None:
+        """What an image passes on: a kind, "" for any protocol, None when it is no proxy."""
+        base = _repository(image)[-1]
+        return self._by_proxy.get(base) or ("" if base in self._relays else None)
 
     def of_server(self, program: str) -> str | None:
         """The kind that a program is the server of."""
@@ -101,6 +123,15 @@ class Catalog:
     def of_client(self, program: str) -> str | None:
         """The kind that a program connects to."""
         return self._by_client.get(program)
+
+    def may_dial(self, server: str | None, kind: str) -> bool:
+        """Whether a container that runs a server of one kind (or of none) may be a client of another."""
+        dials = None if server is None else self.backends[server].dials
+        return dials is None or kind in dials
+
+    def is_server_only(self, kind: str) -> bool:
+        """Whether only servers of the kind are reported, not clients."""
+        return self.backends[kind].server_only
 
     def speaks_http(self, kind: str) -> bool:
         """Whether an http:// URL may lead to this kind."""
@@ -150,9 +181,49 @@ class Catalog:
         kind = self._by_phrase.get(tokens) or self._by_name.get(joined)
         return kind or (self._by_weak_name.get(joined) if host else None)
 
+    def of_port_name(self, name: str) -> str | None:
+        """The kind that a Service port's name means: a backend's name, and no more beside it than "tcp" or "client"."""
+        return self._by_name.get("".join(word for word in words(name) if word not in _IN_PORT_NAMES))
+
     def of_text(self, text: str) -> str | None:
         """The kind that a word such as a driver's or provider's name means ("org.postgresql.Driver", "pgsql")."""
         return self.named(words(text))
+
+
+# What port names say besides the protocol.
+_IN_PORT_NAMES = frozenset("tcp tls ssl client clients port svc service db main primary default".split())
+
+
+def _without_claims(backend: Backend, others: Iterable[Backend]) -> Backend:
+    claimed = {name: {item for other in others for item in getattr(other, name)} for name in _CLAIMS}
+    kept = {name: tuple(item for item in getattr(backend, name) if item not in claimed[name]) for name in _CLAIMS}
+    return msgspec.structs.replace(backend, **kept)
+
+
+def _ports_of(backends: Iterable[Backend]) -> frozenset[int]:
+    return frozenset(port for backend in backends for port in backend.ports)
+
+
+_CLAIMS = ("ports", "schemes", "names", "weak_names", "keys", "images", "servers", "proxies", "clients")
+
+
+def _repository(image: str) -> list[str]:
+    """The parts of an image's repository, without tag and digest."""
+    parts = image.partition("@")[0].lower().split("/")
+    parts[-1] = parts[-1].partition(":")[0]
+    return parts
+
+
+def _without_role(base: str) -> str:
+    """What a self-built image is built from: "shop-mysql-db" and "mysql-primary" are both "mysql"."""
+    stem = base
+    for role in _ROLES:
+        stem = stem.removesuffix(f"-{role}")
+    return stem.rpartition("-")[2] if stem != base else ""
+
+
+# Behind a backend's name in an image's, these words say that it is the server itself.
+_ROLES = ("db", "database", "server", "local", "standalone", "primary", "master", "single", "node")
 
 
 def _index(entries: Iterable[tuple[str, Iterable[_Key]]]) -> dict[_Key, str]:
@@ -163,4 +234,4 @@ def _index(entries: Iterable[tuple[str, Iterable[_Key]]]) -> dict[_Key, str]:
 def _packaged() -> Catalog:
     text = resources.files(__package__).joinpath("catalog.yaml").read_text(encoding="utf-8")
     file = msgspec.convert(yaml.safe_load(text), _File)
-    return Catalog(file.kinds, file.consoles)
+    return Catalog(file.kinds, file.consoles, file.relays)

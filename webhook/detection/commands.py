@@ -17,6 +17,8 @@ _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=(?P<value>.*)", re.DOTALL)
 _DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE})+)/(?P<port>\d+|{REFERENCE})")
 _PLACE = re.compile(rf"(?:[\w.-]|{REFERENCE}){{1,253}}:(?:\d{{2,5}}|{REFERENCE})(?:/\S*)?")
+# A host and a port as a program passes them: create_connection(('host', 5432)).
+_PAIR = re.compile(r"""\(\s{0,9}["'](?P<host>[\w.-]{1,253})["']\s{0,9},\s{0,9}(?P<port>\d{2,5})\s{0,9}\)""")
 _GO_DSN = re.compile(r"\S*tcp\(\S+\)\S*")
 _COMMENT = re.compile(r"(?m)^\s*#.*$")
 # Programs that take host and port as two words.
@@ -40,7 +42,9 @@ _PLAIN_PORTS = {"p": "port", "P": "port", "port": "port"}
 _GLUED_HOST = frozenset(
     {"mysql", "mysqladmin", "mysqldump", "mariadb", "mariadb-admin", "mariadb-dump", "psql", "pg_isready"}
 )
-_SHELLS = frozenset({"sh", "bash", "ash", "dash", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
+SHELLS = frozenset({"sh", "bash", "ash", "dash", "env", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
+"""Programs that run what stands behind them."""
+
 _MOST_TOKENS = 5_000
 
 
@@ -66,8 +70,9 @@ def read_command(arguments: Sequence[str]) -> tuple[Line, ...]:
 def read_script(text: str) -> tuple[Line, ...]:
     """The settings in a shell script."""
     text = normalised(_COMMENT.sub("", text), bare=True)
+    pairs = [_dialled_at(pair["host"], pair["port"]) for pair in _PAIR.finditer(text)]
     tokens = [match[0] for _, match in zip(range(_MOST_TOKENS), _TOKEN.finditer(text), strict=False)]
-    return tuple(_settings([_unquoted(token) for token in tokens]))
+    return (*_settings([_unquoted(token) for token in tokens]), *pairs)
 
 
 def programs(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -109,7 +114,9 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
         elif flag := _FLAG.fullmatch(word):
             takes_next = flag["value"] is None and bool(following) and not following.startswith("-")
             value = following if takes_next else flag["value"]
-            skip = takes_next and (_named(flag["key"]) or "://" in following)
+            # Behind --conf and its like stands a setting with a name of its own.
+            named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not re.search(r"\s", following)
+            skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
             if value:
                 yield setting(_path(program, flag["key"]), value)
         elif assignment := _ASSIGNMENT.fullmatch(word):
@@ -140,14 +147,14 @@ def _path(program: str, flag: str) -> tuple[str, ...]:
     plain = _PLAIN_FLAGS.get(flag) or _PLAIN_PORTS.get(flag)
     if plain is None:
         return (flag,)
-    return (program, plain) if program not in _SHELLS else (plain,)
+    return (program, plain) if program not in SHELLS else (plain,)
 
 
 def _word(program: str, word: str) -> Iterator[Line]:
     if "://" in word:
         yield Line((), read_value(word))
     elif tcp := _DEV_TCP.search(word):
-        yield Line((), Value((Mention(tcp["host"], tcp["port"], form=Form.HOST_PORT),)))
+        yield _dialled_at(tcp["host"], tcp["port"])
     elif program not in _LOOKUPS and (_PLACE.fullmatch(word) or _GO_DSN.fullmatch(word)):
         yield Line((), read_value(word))
 
@@ -159,8 +166,12 @@ def _dialled(words: Sequence[str]) -> Line | None:
         if re.fullmatch(rf"\d{{1,5}}|{REFERENCE}", port) and re.fullmatch(rf"(?:[\w.-]|{REFERENCE})+", host):
             if host in _DIALERS or host.isdigit():
                 continue
-            return Line((), Value((Mention(host, port, form=Form.HOST_PORT),)))
+            return _dialled_at(host, port)
     return None
+
+
+def _dialled_at(host: str, port: str) -> Line:
+    return Line((), Value((Mention(host, port, form=Form.HOST_PORT),)))
 
 
 def _first_host(program: str, words: Sequence[str]) -> Iterator[Line]:

@@ -44,7 +44,7 @@ def read_content(key: str, text: str) -> Content:
         return Content(without_words(read_value(text)))
     if text.startswith("-") and "=" in text:
         return Content(Value(), read_command(text.split()))
-    if "\n" in text.strip() or text.lstrip()[:1] in _OPENING:
+    if "\n" in text.strip() or text.lstrip()[:1] in _OPENING or text.lstrip().startswith(("# ", "// ")):
         return Content(Value(), read_file(text))
     return Content(read_value(text))
 

@@ -1,8 +1,4 @@
-"""From a pod to the backends it talks to: every mention in its configuration, resolved against its surroundings.
-
-What a mention says outranks what its neighbourhood suggests, in this order: the scheme or dialect, the image behind the
-Service, the port, the provider that a neighbouring key chooses, the key's words, the host's words.
-"""
+"""From a pod to the backends it talks to: every mention in its configuration, resolved against its surroundings."""
 
 from __future__ import annotations
 
@@ -11,21 +7,14 @@ from collections.abc import Iterator
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
 from webhook.core.pod import Pod
-from webhook.core.surroundings import Service, Surroundings
+from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
-from webhook.detection.places import Place, Places, named_in
-from webhook.detection.references import expand
-from webhook.detection.serving import served_kinds
+from webhook.detection.places import Places
+from webhook.detection.reading import Reading
+from webhook.detection.serving import served_by
 from webhook.detection.settings import Settings
-from webhook.detection.sources import Entry, Sources
-from webhook.detection.values import Form, Mention
-from webhook.detection.words import Role
+from webhook.detection.sources import Sources
 
-_HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
-# Schemes that say how to connect, not to what.
-_NEUTRAL = frozenset({"tcp", "tcps", "tcp4", "tls", "ssl", "dns", "srv", "dns+srv", "failover", "static"})
-# Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
-_HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000})
 _PAIRED = (
     "db database data store cache queue sql redis mysql mariadb postgres postgresql mongo mongodb rabbitmq memcached "
     "kafka nats".split()
@@ -42,168 +31,36 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         catalog: The backends to look for.
 
     Returns:
-        The findings. A kind that the pod serves itself is not among its dependencies: replicas dial each other.
+        The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
+        other, unless the pod is a proxy for it.
     """
     sources = Sources(pod, namespace, surroundings)
     places = Places(pod, namespace, surroundings)
-    serves = served_kinds(pod, namespace, surroundings, catalog)
+    served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
     for scope in sources.scopes():
-        found += _Reading(Settings(scope, catalog), places, catalog).dependencies()
-    found += _paired(pod, namespace, surroundings, catalog)
+        runs = served.by_container.get(scope.container.name)
+        stated = Reading(Settings(scope, catalog), places, catalog).dependencies()
+        found += [dependency for dependency in stated if catalog.may_dial(runs, dependency.kind)]
+    if not found:
+        found += _paired(pod, namespace, surroundings, catalog)
     return Findings(
-        dependencies=_merged(dependency for dependency in found if dependency.kind not in serves),
-        serves=serves,
+        dependencies=_merged(
+            dependency
+            for dependency in found
+            if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
+            and not catalog.is_server_only(dependency.kind)
+        ),
+        serves=served.kinds,
         unknown=tuple(sources.unknown),
     )
 
 
-class _Reading:
-    """One container's settings, read against the places they name."""
-
-    def __init__(self, settings: Settings, places: Places, catalog: Catalog) -> None:
-        self._settings = settings
-        self._places = places
-        self._catalog = catalog
-
-    def dependencies(self) -> Iterator[Dependency]:
-        for entry in self._settings.live():
-            if self._settings.is_aside(entry):
-                continue
-            if not entry.value.readable:
-                yield from self._by_key_alone(entry)
-            elif entry.value.switch:
-                yield from self._by_switch(entry)
-            for mention in entry.value.mentions:
-                if (dependency := self._by_mention(entry, mention)) is not None:
-                    yield dependency
-
-    def _by_key_alone(self, entry: Entry) -> Iterator[Dependency]:
-        kind = self._settings.hint(entry)
-        if kind is not None and self._settings.role(entry) is Role.LOCATION:
-            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} (not readable) → {kind}")
-
-    def _by_switch(self, entry: Entry) -> Iterator[Dependency]:
-        kind = self._settings.switched_on(entry)
-        if kind is not None:
-            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is switched on → {kind}")
-
-    def _by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
-        variables = self._settings.scope.variables
-        if mention.unless and mention.unless in self._settings.scope.defined:
-            return None
-        # Before any Service is asked for: most single words are no places.
-        if mention.form is Form.BARE and not mention.scheme and not self._locates(entry):
-            return None
-        host = expand(mention.host, lambda name: variables.get(name, ""))
-        port = expand(mention.port, lambda name: variables.get(name, ""))
-        place = self._places.resolve(host, port or self._settings.port_beside(entry))
-        if place is None:
-            return None
-        concluded = self._conclude(entry, mention, place)
-        if concluded is None:
-            return None
-        kind, confidence, place = concluded
-        port_number = place.port or self._catalog.default_port(kind)
-        return Dependency(kind, confidence, place.host, port_number, f"{entry.trail} → {place} → {kind}")
-
-    def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        if mention.scheme in _HTTP:
-            return self._over_http(entry, place)
-        if mention.scheme and mention.scheme not in _NEUTRAL:
-            kind = self._catalog.of_scheme(mention.scheme)
-            if kind is None:
-                return None
-            behind = self._behind(place) if mention.form is Form.ADO else None
-            return behind or (kind, Confidence.CERTAIN, place)
-        if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
-            return None
-        return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
-
-    def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
-        """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
-        kind: str | None = next(iter(self._image_kinds(place.service)), None)
-        if kind is None:
-            hinted = self._settings.hint(entry) or named_in(place.host, self._catalog)
-            if hinted is None or place.port is None or not self._catalog.uses_port(hinted, place.port):
-                return None
-            kind = hinted
-        return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
-
-    def _locates(self, entry: Entry) -> bool:
-        """Whether the key is that of a place: by its last word, or because it is nothing but a backend's name."""
-        return self._settings.role(entry) is Role.LOCATION or self._settings.is_name_alone(entry)
-
-    def _behind(self, place: Place) -> tuple[str, Confidence, Place] | None:
-        """By the Service's image, then by its ports."""
-        service = place.service
-        if service is None:
-            return None
-        kinds = self._image_kinds(service)
-        if place.port is not None:
-            for kind in kinds:
-                if self._catalog.uses_port(kind, place.port):
-                    return kind, Confidence.CERTAIN, place
-            kind_of_port = self._catalog.of_port(place.port)
-            if kind_of_port is not None:
-                return kind_of_port, Confidence.CERTAIN, place
-            own = len(kinds) == 1 and not self._is_beside(service, place.port)
-            return (kinds[0], Confidence.PROBABLE, place) if own else None
-        return self._only_kind(service, kinds, place)
-
-    def _only_kind(self, service: Service, kinds: list[str], place: Place) -> tuple[str, Confidence, Place] | None:
-        numbers = [port.number for port in service.ports]
-        for kind in kinds:
-            port = next((number for number in numbers if self._catalog.uses_port(kind, number)), None)
-            if port is not None or len(numbers) == 1:
-                return kind, Confidence.CERTAIN, Place(place.host, port or numbers[0], service)
-        by_port = {
-            named: number for number in reversed(numbers) if (named := self._catalog.of_port(number)) is not None
-        }
-        if len(by_port) != 1:
-            return None
-        kind, port = next(iter(by_port.items()))
-        sure = Confidence.CERTAIN if len(numbers) == 1 else Confidence.PROBABLE
-        return kind, sure, Place(place.host, port, service)
-
-    def _by_port(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
-        kind = self._catalog.of_port(place.port)
-        if kind is None:
-            return None
-        hints = {self._settings.provider(entry), self._settings.hint(entry), named_in(place.host, self._catalog)}
-        return kind, Confidence.CERTAIN if kind in hints else Confidence.PROBABLE, place
-
-    def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        kind = self._settings.provider(entry) or self._settings.hint(entry)
-        if kind is None and not self._settings.is_about_nothing(entry):
-            kind = named_in(place.host, self._catalog)
-        if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
-            return None
-        if place.port is not None and not self._catalog.uses_port(kind, place.port):
-            if self._catalog.is_console(place.port) or place.port in _HTTP_PORTS:
-                return None
-            if not self._locates(entry):
-                return None
-        if place.port is None and place.service is not None and place.service.ports:
-            numbers = {port.number for port in place.service.ports}
-            if numbers <= _HTTP_PORTS or all(self._catalog.is_console(number) for number in numbers):
-                return None
-        return kind, Confidence.PROBABLE, place
-
-    def _image_kinds(self, service: Service | None) -> list[str]:
-        images = service.images if service is not None else ()
-        return list(dict.fromkeys(kind for image in images if (kind := self._catalog.of_image(image)) is not None))
-
-    def _is_beside(self, service: Service, number: int) -> bool:
-        """Whether the port is a console's or an exporter's."""
-        if number in _HTTP_PORTS or self._catalog.is_console(number):
-            return True
-        names = {port.name for port in service.ports if port.number == number and port.name}
-        return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
-
-
 def _paired(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Iterator[Dependency]:
-    """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend."""
+    """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend.
+
+    Only of use where nothing else was found: what is configured is what is used.
+    """
     paired = {f"{owner.name}-{suffix}": owner.name for owner in owners_of(pod) for suffix in _PAIRED}
     for service in surroundings.services(namespace) if paired else ():
         stem = paired.get(service.name)

@@ -122,7 +122,13 @@ _ENVIRONMENT = re.compile(
     (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
     re.VERBOSE,
 )
+# The key in a program's look-up, settings["host"], is no value.
+_SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
+
+
+_SHORT_RUN = " " * 80
+_LONG_RUN = re.compile(r"\s{80,}")
 
 
 def _by_line(text: str) -> Iterator[Line]:
@@ -130,7 +136,8 @@ def _by_line(text: str) -> Iterator[Line]:
     seen: dict[str, int] = {}
     nesting: list[tuple[int, str]] = []
     for raw in _HADOOP.sub(r"\1 = \2", text).splitlines()[:_MOST_LINES]:
-        line = raw[:_LONGEST_LINE].expandtabs(4)
+        # Patterns for lines try every way to split a run of spaces, so that none may be long.
+        line = _LONG_RUN.sub(_SHORT_RUN, raw[:_LONGEST_LINE].expandtabs(4))
         if not line.strip() or _COMMENT.match(line):
             continue
         if header := _SECTION.match(line):
@@ -148,6 +155,9 @@ def _by_line(text: str) -> Iterator[Line]:
 
 def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Line]:
     line = _TRAILING_COMMENT.sub("", line)
+    if place := _upstream(line):
+        yield setting((*above, "server"), place)
+        return
     pair = _KEY.match(line) or _XML_PAIR.search(line) or _XML_NAMED.search(line) or _XML.match(line) or _spaced(line)
     if pair is None:
         yield from (Line(above, read_value(item)) for item in _items(line) if above or "://" in item)
@@ -162,6 +172,15 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
         yield from inline
         return
     yield setting(path, _expression(rest))
+
+
+def _upstream(line: str) -> str | None:
+    """The place of a proxy's `server host:port …` line; a name may stand before it."""
+    server = _SERVER.match(line)
+    return server["place"] if server else None
+
+
+_SERVER = re.compile(r"\s*server\s+(?:[\w.-]{1,120}\s+)?(?P<place>[\w.-]{1,253}:\d{2,5})(?:[\s;]|$)")
 
 
 def _spaced(line: str) -> re.Match[str] | None:
@@ -199,7 +218,7 @@ def _structured_at(path: tuple[str, ...], documents: list[object]) -> Iterator[L
 
 def _items(text: str) -> list[str]:
     """The values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs alone."""
-    if found := [first or second for first, second in _STRINGS.findall(text)]:
+    if found := [first or second for first, second in _STRINGS.findall(_SUBSCRIPT.sub("", text))]:
         return found
     bare = text.strip().removeprefix("- ").rstrip(",;")
     return [bare] if "://" in bare or re.fullmatch(r"[\w.$(){}-]+:\d{2,5}", bare) else []

@@ -74,10 +74,16 @@ class Places:
         return None
 
 
-def named_in(host: str, catalog: Catalog) -> str | None:
-    """The kind that a host name names; of cluster names only the Service's part counts, not its namespace."""
+def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:
+    """The kind that a host name names; of cluster names only the Service's part counts, not its namespace.
+
+    Args:
+        host: The host.
+        catalog: The backends to look for.
+        weak: Whether names count that may also mean something else ("mail").
+    """
     labels = host.split(".")
     inside = len(labels) <= 2 or "svc" in labels
     return catalog.named(
-        tuple(word for label in (labels[:1] if inside else labels) for word in words(label)), host=True
+        tuple(word for label in (labels[:1] if inside else labels) for word in words(label)), host=weak
     )

@@ -2,42 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from webhook.core.facts import owners_of
 from webhook.core.mesh import is_istio_container
 from webhook.core.pod import Container, Pod
 from webhook.core.surroundings import ServicePort, Surroundings
 from webhook.detection.catalog import Catalog
-from webhook.detection.commands import programs
+from webhook.detection.commands import SHELLS, programs
 from webhook.detection.words import words
 
 _BATCH = frozenset({"Job", "CronJob"})
 _ASIDE_PORTS = frozenset({"metrics", "exporter", "http", "https", "web", "ui"})
+# A container that only waits to be entered runs no server, whatever its image could run.
+_IDLE = frozenset({"sleep", "tail", "cat", "pause"})
 
 
-def served_kinds(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> tuple[str, ...]:
-    """The kinds that the pod serves, sorted.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a pod serves.
+
+    Attributes:
+        kinds: The kinds, sorted.
+        relayed: Those of them that it only passes on, so that it is their client as well.
+        by_container: The kind that a container surely runs the server of, by the container's name: it is the image's
+            own program, or one that is known.
+    """
+
+    kinds: tuple[str, ...] = ()
+    relayed: frozenset[str] = frozenset()
+    by_container: Mapping[str, str] = field(default_factory=dict)
+
+
+def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Served:
+    """The kinds that the pod serves.
 
     A server image or program is evidence, unless the pod is a Job or only runs the image's client tools. So is a
     well-known port that the pod exposes, when a Service that selects the pod has it too or the port's name agrees.
+    An image that can run several servers, of which the ports show another one, is no evidence.
     """
     if any(owner.kind in _BATCH for owner in owners_of(pod)):
-        return ()
+        return Served()
     containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
-    found = {kind for container in containers if (kind := _run_by(container, catalog)) is not None}
-    found.update(_behind_services(pod, containers, namespace, surroundings, catalog))
-    return tuple(sorted(found))
+    by_port = set(_behind_services(pod, containers, namespace, surroundings, catalog))
+    by_image = {kind for container in containers if (kind := _run_by(container, catalog)) is not None}
+    if by_port and not by_image & by_port:
+        by_image = {kind for kind in by_image if not _exposes_nothing_of(kind, containers, catalog)}
+    found = by_port | by_image
+    passed_on = {relay for container in containers if (relay := catalog.relays(container.image or "")) is not None}
+    relayed = found if "" in passed_on else found & passed_on
+    surely = {
+        container.name: kind
+        for container in containers
+        if (kind := _run_by(container, catalog)) in found
+        and kind not in relayed
+        and (not container.command or _starts(container, catalog))
+    }
+    return Served(tuple(sorted(found)), frozenset(relayed), surely)
+
+
+def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
+    """Whether the containers declare ports, and none that the kind uses."""
+    declared = [port.container_port for container in containers for port in container.ports or ()]
+    return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
+
+
+def _starts(container: Container, catalog: Catalog) -> str | None:
+    """The kind whose server the container's command starts."""
+    started = programs([*(container.command or ()), *(container.args or ())])
+    return next((kind for program in started if (kind := catalog.of_server(program))), None)
 
 
 def _run_by(container: Container, catalog: Catalog) -> str | None:
+    if kind := _starts(container, catalog):
+        return kind
     started = programs([*(container.command or ()), *(container.args or ())])
-    for program in started:
-        if kind := catalog.of_server(program):
-            return kind
-    kind = catalog.of_image(container.image or "")
     only_tools = bool(container.command) and any(catalog.of_client(program) for program in started)
-    return None if only_tools else kind
+    idle = next((program for program in started if program.strip() and program not in SHELLS), "") in _IDLE
+    return None if only_tools or idle else catalog.of_image(container.image or "")
 
 
 def _behind_services(

@@ -11,8 +11,13 @@ from webhook.detection.sources import Entry, Scope
 from webhook.detection.words import Role, key_words, words
 
 _NOWHERE = frozenset("sqlite sqlite3 memory inmemory local file filesystem h2 dummy noop embedded derby".split())
+# What frameworks call it when a mailer, a queue or a broadcaster does nothing over the network.
+_NOWHERE_CHOSEN = frozenset("log sync array null sendmail".split())
 # Words that may stand beside a backend's name in the key of a switch that means "use it".
 _PLAIN = frozenset("session sessions cache caching store storage queue broker use with is has active on db".split())
+
+
+_CHOSEN_BY = frozenset({"mailer", "driver", "connection"})
 
 
 class Settings:
@@ -38,7 +43,8 @@ class Settings:
                 self._off.add(switched)
         if vocabulary.may_be_provider(tokens) and value.word and (subject := vocabulary.subject(tokens)):
             chosen = words(value.word)
-            if _NOWHERE.intersection(chosen) or "".join(chosen) in _NOWHERE:
+            nowhere = _NOWHERE.intersection(chosen) or "".join(chosen) in _NOWHERE
+            if nowhere or (tokens[-1] in _CHOSEN_BY and value.word.lower() in _NOWHERE_CHOSEN):
                 self._off.add(subject)
             elif kind := self._catalog.named(chosen):
                 self._providers.setdefault(subject, kind)
@@ -63,9 +69,15 @@ class Settings:
 
     def hint(self, entry: Entry) -> str | None:
         """The kind that the key names, the innermost part first."""
-        location = self.role(entry) is Role.LOCATION
+        return self._named(entry, weak=self.role(entry) is Role.LOCATION)
+
+    def strong_hint(self, entry: Entry) -> str | None:
+        """The same, without names that may also mean something else."""
+        return self._named(entry, weak=False)
+
+    def _named(self, entry: Entry, *, weak: bool) -> str | None:
         for part in reversed(entry.path):
-            if kind := self._catalog.named(key_words(part), host=location):
+            if kind := self._catalog.named(key_words(part), host=weak):
                 return kind
         return None
 

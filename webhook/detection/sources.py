@@ -38,11 +38,13 @@ class Scope:
     """All settings of one container, which may refer to each other.
 
     Attributes:
+        container: The container.
         entries: The settings.
         variables: Each environment variable that is a single word or number, for references to it.
         defined: The names of all variables that have a value, single word or not.
     """
 
+    container: Container
     entries: list[Entry] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     defined: set[str] = field(default_factory=set)
@@ -69,7 +71,7 @@ class Sources:
                 yield self._scope(container)
 
     def _scope(self, container: Container) -> Scope:
-        scope = Scope()
+        scope = Scope(container)
         for name, (content, trail) in self._environment(container).items():
             _add(scope, (name,), content, trail)
             scope.variables[name] = content.value.word
@@ -80,6 +82,9 @@ class Sources:
             scope.entries.append(Entry(line.path, _tokens(line.path), line.value, trail))
             if len(line.path) == 1:
                 scope.variables.setdefault(line.path[0], line.value.word)
+        for field_name, command in container.hooks():
+            for line in read_command(command):
+                scope.entries.append(Entry(line.path, _tokens(line.path), line.value, f"{field_name} command"))
         for content, trail, name in self._files(container):
             for line in content.lines or ():
                 inner = ".".join(line.path)

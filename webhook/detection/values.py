@@ -20,10 +20,12 @@ _HOST_PORT = re.compile(rf"(?P<host>{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<po
 _BARE_AUTHORITY = re.compile(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{_HOST}:{_PORT})(?:[/?][^\s]*)?")
 # How Thanos, Loki and their kin say that a name is to be looked up again and again.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
-_GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)")
+_GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)|@\((?P<bare>{_HOST}:{_PORT})\)/")
 _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)?(?P<place>{_HOST}(?::{_PORT})?)")
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{_HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{_PORT})\s*\)", re.IGNORECASE)
+# A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
+_NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 _SEPARATORS = re.compile(r"[,;\s]+")
@@ -130,7 +132,7 @@ def _all_forms(text: str) -> Iterator[Mention]:
         yield from dialect
         return
     if "(" in text and (dsn := _GO_DSN.search(text)):
-        yield _place(dsn["place"], "mysql", Form.GO_DSN)
+        yield _place(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
     yield from _list(text)
 
@@ -186,7 +188,7 @@ def _list(text: str) -> Iterator[Mention]:
     items = [item for item in _SEPARATORS.split(text.strip("[]"), maxsplit=_MAX_MENTIONS) if item]
     places: list[Mention] = []
     for item in items:
-        bare = item.strip("\"'")
+        bare = _NUMBERED.sub("", item.strip("\"'"))
         authority = _BARE_AUTHORITY.fullmatch(bare)
         mention = _place(authority["place"] if authority else bare, "", Form.HOST_PORT)
         if not mention.host or (mention.host.isdigit() and not mention.port):
@@ -205,17 +207,12 @@ _REDIS_OPTION = re.compile(
     r"connectretry|user|keepalive|servicename|sslprotocols|name|channelprefix|resolvedns|asynctimeout)\s*=",
     re.IGNORECASE,
 )
-_HOST_KEYS = (
-    "server",
-    "data source",
-    "datasource",
-    "addr",
-    "address",
-    "network address",
-    "host",
-    "hostname",
-    "servers",
-)
+# Go programs' sessions and caches: addr=cache:6379,pool_size=100,db=0
+_LISTED = re.compile(rf"(?:^|,)addr=(?P<place>{_HOST}(?::{_PORT})?),")
+# PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
+_PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
+_PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
+_HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
 _MSSQL_KEYS = frozenset(
     {
@@ -232,7 +229,9 @@ _MYSQL_KEYS = frozenset(
 
 
 def _dialects(text: str) -> Iterator[Mention]:
-    if tns := _TNS_HOST.search(text):
+    if listed := _LISTED.search(text):
+        yield _place(listed["place"], "", Form.HOST_PORT)
+    elif tns := _TNS_HOST.search(text):
         port = _TNS_PORT.search(text)
         yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
     elif redis := _REDIS_OPTION.search(text):
@@ -240,6 +239,12 @@ def _dialects(text: str) -> Iterator[Mention]:
             mention = _place(item.strip(), "redis", Form.REDIS)
             if mention.host:
                 yield mention
+    elif pdo := _PDO.match(text):
+        pairs = {pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text[pdo.end() :])}
+        host = pairs.get("host") or pairs.get("server") or ""
+        mention = _place(host.replace(",", ":"), _PDO_KINDS[pdo["driver"]], Form.ADO)
+        if mention.host:
+            yield Mention(mention.host, mention.port or pairs.get("port", ""), mention.scheme, Form.ADO)
     elif ";" in text:
         yield from _key_value_pairs({pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text)})
     else:

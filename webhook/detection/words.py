@@ -12,15 +12,15 @@ from functools import lru_cache
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 _TOGETHER = re.compile(
-    "(pg|db|sql|mq|redis|mysql|mongo|mongodb|postgres|kafka|rabbitmq|amqp|smtp|mail|ldap|nats|memcached|cache)"
-    "(hosts?|port|ur[li]|dsn|servers?|user|password|database)"
+    "(pg|db|sql|mq|redis|mysql|mongo|mongodb|postgres|kafka|rabbitmq|amqp|smtp|mail|ldap|nats|memcached|cache|zk|es)"
+    "(hosts?|port|ur[li]|dsn|servers?|user|password|database|config|settings|nodes|brokers?|addr|address|endpoint)"
 )
 _LOCATION = frozenset(
     "host hosts hostname hostnames server servers address addresses addr addrs endpoint endpoints url urls uri uris "
     "dsn connection connections conn service svc broker brokers bootstrap node nodes seed seeds ip ips fqdn location "
     "datasource jdbc connect quorum primary master leader writer reader replica replicas slave sentinel sentinels "
     "upstream contactpoints connectionstring connstr connectionuri connectionurl dns bootstrapservers "
-    "brokerlist hostport ensemble cluster".split()
+    "brokerlist hostport ensemble".split()
 )
 _LOCATION_PAIRS = frozenset(
     {
@@ -40,9 +40,11 @@ _LOCATION_PAIRS = frozenset(
     }
 )
 _PORT = frozenset({"port", "ports"})
+# DATABASE_PORT_NUMBER in images that are configured by environment, port_value in proxies.
+_PORT_PAIRS = frozenset({("port", "number"), ("port", "value")})
 _CHOICE = frozenset(
     "driver type provider engine backend adapter dialect client kind flavor flavour vendor protocol implementation "
-    "driverclassname dbtype".split()
+    "driverclassname dbtype mailer".split()
 )
 _PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
@@ -58,7 +60,7 @@ _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
     "whitelist allowlist".split()
 )
-_NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender"}
+_NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender", "max", "min", "limit", "count", "timeout"}
 
 
 class Role(Enum):
@@ -97,7 +99,7 @@ def role(tokens: tuple[str, ...]) -> Role:
         return Role.OTHER
     if tokens[-1] in _CREDENTIAL or tokens[-2:] in _CREDENTIAL_PAIRS:
         return Role.CREDENTIAL
-    if tokens[-1] in _PORT:
+    if tokens[-1] in _PORT or tokens[-2:] in _PORT_PAIRS:
         return Role.PORT
     if tokens[-1] in _SWITCH or tokens[0] in _SWITCH:
         return Role.SWITCH
@@ -123,7 +125,7 @@ def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
         if tokens[-2:] in _LOCATION_PAIRS:
             tokens = tokens[:-1]
         tokens = tokens[:-1]
-    return tokens
+    return subject(tokens[:-2]) if tokens[-2:] in _PORT_PAIRS else tokens
 
 
 def switched(tokens: tuple[str, ...]) -> tuple[str, ...]:

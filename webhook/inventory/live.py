@@ -95,7 +95,6 @@ class LiveInventory(Store):
         super().__init__()
         self._client = client
         self._read_secrets = read_secrets
-        self._log = log
         self._on_look_up = on_look_up
         self._clock = clock
         self._absent: dict[Reference, float] = {}
@@ -166,7 +165,8 @@ class LiveInventory(Store):
     def _may_be_read(self, reference: Reference) -> bool:
         if reference.kind == "Secret" and not self._read_secrets():
             return False
-        return all(_NAME.fullmatch(part) for part in (reference.namespace, reference.name) if part)
+        names = (reference.name, reference.namespace) if reference.namespace else (reference.name,)
+        return all(_NAME.fullmatch(name) for name in names)
 
     async def _read(self, reference: Reference, found: list[Reference]) -> None:
         collection = _PATHS[reference.kind]
@@ -175,14 +175,11 @@ class LiveInventory(Store):
         outcome = "failed"
         try:
             answer = await self._client.get(f"{collection}/{reference.name}", seconds=self.LOOK_UP_SECONDS)
-            sink = self._sink(reference.kind)
-            sink.put(reference.namespace, reference.name, await sink.reduced(Raw(answer)))
+            await self.reflectors[reference.kind].adopt(Raw(answer))
             found.append(reference)
             outcome = "found"
         except ClusterError as error:
             outcome = "absent" if error.status == HTTPStatus.NOT_FOUND else "failed"
-        except msgspec.MsgspecError:
-            self._log.warning("object not understood", resource=reference.kind)
         finally:
             self._on_look_up(reference.kind, outcome)
             if outcome != "found":

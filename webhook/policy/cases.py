@@ -81,12 +81,12 @@ class PolicyTest(Model):
     tests: Annotated[tuple[Case, ...], Field(min_length=1, description="The tests.")]
 
 
-def load_cases(path: Path, *, kinds: frozenset[str]) -> tuple[PolicyTest, Document]:
+def load_cases(path: Path, *, kinds: frozenset[str] | None) -> tuple[PolicyTest, Document]:
     """Read a file of tests.
 
     Args:
         path: The file.
-        kinds: The kinds that expectations may name.
+        kinds: The kinds that expectations may name; None for any.
 
     Returns:
         The tests, and the document for the lines of their fields.

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from webhook.core.decision import Action, Confidence, Mode
 from webhook.core.facts import Facts
 from webhook.core.verdict import Verdict
+from webhook.detection.catalog import Catalog
 from webhook.policy.criteria_schema import Criteria
 from webhook.policy.glob import matcher
 from webhook.policy.index import RuleIndex
 from webhook.policy.match import Match, Subject, compile_match
-from webhook.policy.schema import InjectionPolicy, Rule
+from webhook.policy.schema import Detection, InjectionPolicy, Rule
 from webhook.problem import Problem
 
 
@@ -66,6 +67,7 @@ class CompiledPolicy:
         overrides_explicit: Whether rules win over what the pod says about itself.
         min_confidence: spec.detection.minConfidence.
         read_secrets: spec.detection.secrets.
+        catalog: The backends to look for: those of the package, with what spec.detection.catalog makes of them.
         needs_findings: Whether any rule asks what the pod talks to or serves.
         default: What happens to a pod that no rule matches.
         rules: In order.
@@ -79,6 +81,7 @@ class CompiledPolicy:
     overrides_explicit: bool
     min_confidence: Confidence
     read_secrets: bool
+    catalog: Catalog = field(repr=False, compare=False)
     needs_findings: bool
     default: Action
     rules: tuple[CompiledRule, ...]
@@ -129,12 +132,22 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
         overrides_explicit=spec.explicit == "override",
         min_confidence=least,
         read_secrets=spec.detection.secrets,
+        catalog=_catalog(spec.detection),
         needs_findings=any(rule.needs_findings for rule in rules),
         default=spec.default,
         rules=rules,
         warnings=warnings,
         _exempt=matcher(spec.exempt.namespaces or ()),
         _index=RuleIndex([rule.match for rule in spec.rules]),
+    )
+
+
+def _catalog(detection: Detection) -> Catalog:
+    known = Catalog.default()
+    if not detection.catalog:
+        return known
+    return known.with_backends(
+        {kind: entry.applied_to(known.backends.get(kind)) for kind, entry in detection.catalog.items()}
     )
 
 

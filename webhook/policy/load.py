@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from webhook.detection.catalog import Catalog
+from webhook.policy.catalog_schema import claimed_twice
 from webhook.policy.compiled import CompiledPolicy, compile_policy
 from webhook.policy.criteria_schema import KINDS
 from webhook.policy.document import Document, parse
@@ -53,8 +54,9 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     Raises:
         PolicyError: There is an error in a file.
     """
-    context = {KINDS: Catalog.default().kinds if kinds is None else kinds}
     documents = [parse(source.file, source.content) for source in sources]
+    known = Catalog.default().kinds if kinds is None else kinds
+    context = {KINDS: known.union(*(_own_catalog(document) for document in documents))}
     problems: list[Problem] = []
     models: list[InjectionPolicy] = []
     for document in documents:
@@ -65,6 +67,8 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     problems += duplicate_names(documents)
     if len(models) == len(documents):
         problems += _given_twice(documents, models)
+    for document, model in zip(documents, models, strict=False):
+        problems += _claimed_twice(document, model)
     if any(problem.severity == "error" for problem in problems):
         raise PolicyError(problems)
     merged = _merged(models)
@@ -75,6 +79,25 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     ]
     problems += doubts(placed, merged.spec.detection.min_confidence)
     return compile_policy(merged, generation=generation(sources), warnings=tuple(problems))
+
+
+def _own_catalog(document: Document) -> frozenset[str]:
+    """The kinds that a file's own catalog brings; also of a file that does not validate."""
+    found = document.value
+    for name in ("spec", "detection", "catalog"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return frozenset(found) if isinstance(found, dict) else frozenset()
+
+
+def _claimed_twice(document: Document, model: InjectionPolicy) -> list[Problem]:
+    return [
+        document.problem(
+            ("spec", "detection", "catalog", kind, field),
+            f"{value} is claimed by '{first}' already",
+            "keep it with one of the two",
+        )
+        for kind, field, value, first in claimed_twice(model.spec.detection.catalog or {})
+    ]
 
 
 def _given_twice(documents: Sequence[Document], models: Sequence[InjectionPolicy]) -> list[Problem]:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from webhook.core.decision import Action, Confidence, Mode
+from webhook.policy.catalog_schema import OwnCatalog
 from webhook.policy.criteria_schema import Criteria, Model, NameGlobs, invalid
 
 API_VERSION = "sidecar-policy.dev/v1alpha1"
@@ -118,6 +119,13 @@ class Detection(Model):
         StrictBool,
         Field(description="Also read what Secrets say. Needs the right to read them in the cluster."),
     ] = False
+    catalog: Annotated[
+        OwnCatalog | None,
+        Field(
+            description="Backends by kind: a new kind, or more about a known one. What an entry claims here, no other "
+            "kind claims any longer.",
+        ),
+    ] = None
 
 
 class Spec(Model):
@@ -157,8 +165,25 @@ class InjectionPolicy(Model):
 def json_schema(kinds: frozenset[str]) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the policy file, with the catalog's kinds spelt out."""
     schema = _without_null(InjectionPolicy.model_json_schema(by_alias=True))
-    schema["$defs"]["Kind"]["enum"] = sorted(kinds)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}
+    known = {"description": "Kinds that are known without a catalog of one's own.", "items": {"enum": sorted(kinds)}}
+    schema["$defs"]["KnownKinds"] = {"properties": {"dependencies": known, "serves": known}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        **schema,
+        # A file that brings kinds of its own may name them, and JSON Schema cannot say which those are.
+        "if": _within("spec", {"required": ["detection"], **_within("detection", {"required": ["catalog"]})}),
+        "else": _within(
+            "spec", _within("rules", {"items": {"properties": dict.fromkeys(("match", "except"), _KNOWN_KINDS)}})
+        ),
+    }
+
+
+_KNOWN_KINDS = {"$ref": "#/$defs/KnownKinds"}
+
+
+def _within(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": {name: schema}}
 
 
 def _without_null(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema

@@ -13,7 +13,6 @@ import msgspec
 from webhook.core.decision import Decision
 from webhook.core.engine import decide
 from webhook.core.pod import Pod
-from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import ManifestError, Manifests, read
 from webhook.policy.cases import Case, Expectation, PolicyTest, load_cases
 from webhook.policy.compiled import CompiledPolicy
@@ -61,22 +60,23 @@ class _Subject:
     document: dict[str, Any]
 
 
-def run(path: Path, *, catalog: Catalog) -> list[Outcome]:
+def run(path: Path) -> list[Outcome]:
     """Run all tests of a file.
 
     Args:
         path: The file.
-        catalog: The backends that detection knows.
 
     Raises:
         PolicyError: The file, its policy or its manifests cannot be read, or are wrong.
     """
-    tests, document = load_cases(path, kinds=catalog.kinds)
-    policy = load([path.parent / tests.policy], kinds=catalog.kinds)
+    # Which kinds the expectations may name is known when the policy is, and which policy that is the file says.
+    tests, document = load_cases(path, kinds=None)
+    policy = load([path.parent / tests.policy])
+    load_cases(path, kinds=policy.catalog.kinds)
     manifests = _manifests(path, tests, policy)
     subjects = _subjects(tests, document, manifests)
     return [
-        _outcome(case, document, number, _decided(subject, manifests, policy, catalog), policy)
+        _outcome(case, document, number, _decided(subject, manifests, policy), policy)
         for number, (case, subject) in enumerate(zip(tests.tests, subjects, strict=True))
     ]
 
@@ -134,14 +134,13 @@ def _named(case: Case, manifests: Manifests) -> _Subject:
     return _Subject(found[0].pod, case.namespace or found[0].namespace, found[0].document)
 
 
-def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy, catalog: Catalog) -> Decision:
+def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) -> Decision:
     return decide(
         subject.pod,
         subject.namespace,
         document=lambda: subject.document,
         surroundings=manifests,
         policy=policy,
-        catalog=catalog,
         investigate=True,
     )
 

@@ -140,7 +140,8 @@ def _fields(model: type[BaseModel], path: Path) -> list[str]:
     found: Any = schema
     for step in path:
         found = _resolved(found, schema)
-        found = found.get("items") if isinstance(step, int) else found.get("properties", {}).get(step)
+        properties = found.get("properties", {})
+        found = found.get("items") if isinstance(step, int) else properties.get(step, found.get("additionalProperties"))
         if found is None:
             return []
     return list(_resolved(found, schema).get("properties", {}))

@@ -17,7 +17,6 @@ from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest, Denial, UnreadableObjectError, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
-from webhook.detection.catalog import Catalog
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 
@@ -54,7 +53,6 @@ class Decider:
     Attributes:
         policies: Gives the policy in force.
         surroundings: The cluster, or the manifests that stand for it.
-        catalog: The backends that detection knows.
         look_up: For objects that were created a moment ago; None where the surroundings are all there is.
         on_error: What to answer when deciding fails.
         strict: Whether a pod that contradicts its decision is refused.
@@ -62,7 +60,6 @@ class Decider:
 
     policies: Policies
     surroundings: Surroundings
-    catalog: Catalog
     look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
@@ -169,9 +166,9 @@ async def _decide(
             document=document or request.document,
             surroundings=surroundings,
             policy=policy or decider.policies.current,
-            catalog=decider.catalog,
         )
-        if decider.look_up is None or not left or not await decider.look_up(surroundings.missed):
+        missed = surroundings.missed
+        if decider.look_up is None or not missed or not left or not await decider.look_up(missed):
             break
     return decision
 

@@ -24,6 +24,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits: ClassVar[Limits] = Limits()
+    leaving: ClassVar[bool] = False
     _overdue: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -43,9 +44,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """From here on the application has its own deadline for the body."""
+        """From here on the application has its own deadline for the body. Who leaves keeps no connection."""
         self._relax()
         super().on_headers_complete()
+        if self.leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
         """An answer may close the connection."""
@@ -74,14 +77,23 @@ class EmbeddedServer(uvicorn.Server):
         accepting: Set when connections are accepted.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, protocol: type[BoundedProtocol]) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._protocol = protocol
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
         self.accepting.set()
+
+    def leave(self) -> None:
+        """Go on answering, and close each connection after its next answer.
+
+        A client that goes on using a connection may have sent a request when the port closes, and cannot know then
+        whether it was served: Go's, which the API server uses, sends no POST twice.
+        """
+        self._protocol.leaving = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -100,10 +112,11 @@ def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = No
     Returns:
         The server; `serve(sockets=[…])` runs it until `should_exit` is set.
     """
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
     return EmbeddedServer(
         uvicorn.Config(
             app,
-            http=type("Protocol", (BoundedProtocol,), {"limits": limits}),
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -113,5 +126,6 @@ def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = No
             timeout_keep_alive=limits.keep_alive,
             timeout_graceful_shutdown=limits.grace,
             ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
-        )
+        ),
+        protocol,
     )

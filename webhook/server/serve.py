@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from webhook.core.surroundings import Surroundings
-from webhook.detection.catalog import Catalog
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission import Decider
@@ -88,7 +87,6 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
-        catalog=Catalog.default(),
         look_up=None if live is None else live.inventory.look_up,
         on_error=settings.on_error,
         strict=settings.strict,

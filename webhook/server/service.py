@@ -59,8 +59,8 @@ class Service:
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event, **listening: object) -> None:
         """Serve until `stop` is set, then leave in good order.
 
-        First /readyz says no, so that no new requests are sent here; after the drain time the TLS port closes and
-        requests in flight finish; the plain port goes last.
+        First /readyz says no, so that no new requests are sent here, and each answer closes its connection; after the
+        drain time the TLS port closes and requests in flight finish; the plain port goes last.
 
         Args:
             stop: Begins the end.
@@ -79,6 +79,7 @@ class Service:
         await asyncio.wait({stopped, webhook, status}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         self.readiness.leave()
+        self.webhook.server.leave()
         self.log.info("draining", seconds=self.drain)
         await _wait(hurry, self.drain)
         for listener, task in ((self.webhook, webhook), (self.status, status)):

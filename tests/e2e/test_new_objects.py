@@ -1,0 +1,146 @@
+"""Pods that are created right after what they refer to, sooner than any watch can tell."""
+
+import delay
+import pki
+import product
+import pytest
+import shop
+from api import eventually, has_sidecar
+
+ROUNDS = 30
+LOOK_UPS = "sidecar_policy_inventory_lookups_total"
+OBJECTS = "sidecar_policy_inventory_objects"
+ENABLED = {"istio-injection": "enabled"}
+
+
+def fresh(number, name="redis"):
+    """A Service for Redis under a name that nobody has heard of, a ConfigMap that names it, and a client of it."""
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{name}-{number}"},
+        "spec": {"ports": [{"name": "http", "port": 6379}]},
+    }
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"cfg-{name}-{number}"},
+        "data": {"ConnectionString": service["metadata"]["name"]},
+    }
+    reference = {"name": config_map["metadata"]["name"], "key": "ConnectionString"}
+    env = [{"name": "ConnectionString", "valueFrom": {"configMapKeyRef": reference}}]
+    spec = {"containers": [{"name": "client", "image": "shop/client:1", "env": env}]}
+    return config_map, service, shop.pod(f"client-of-{name}-{number}", spec)
+
+
+@pytest.fixture(scope="module")
+def late(istio):
+    """The proxy that can hold watches back."""
+    account = f"system:serviceaccount:{product.NAMESPACE}:{product.ACCOUNT}"
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{product.NAMESPACE}")
+    with delay.late_watches(istio, istio.authority.client("late", account, *groups)) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def behind(start_server, istio, late):
+    """Our server, which reaches the API server only through the proxy."""
+    client = istio.authority.client("behind", "nobody")
+    path = istio.directory / "behind.kubeconfig"
+    config = pki.kubeconfig(path, server=late.url, authority=istio.authority.certificate, client=client)
+    server = start_server(shop.policy(shop.SKIP_CLIENTS), options=["--kubeconfig", str(config)])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def hold_back(late):
+    """From the call on, no watch says anything, until the scenario lets it."""
+    yield late.flowing.clear
+    late.flowing.set()
+
+
+def create_in(api, namespace, *documents):
+    """Create objects back to back, and return the last one as it was stored."""
+    for document in documents:
+        created = api.create(document | {"metadata": document["metadata"] | {"namespace": namespace}})
+    return created
+
+
+def metrics(server, *kinds):
+    """How many objects of each kind the watches have delivered, and how many were found by a direct read."""
+    return {
+        kind: (server.metric(OBJECTS, resource=kind), server.metric(LOOK_UPS, resource=kind, outcome="found"))
+        for kind in kinds
+    }
+
+
+def assert_read_directly(before, after, count):
+    """That `count` more of each kind were found by a direct read; what was on its way to us may still have come in."""
+    for kind, (known, found) in before.items():
+        assert after[kind][0] < known + count, f"the watch has delivered each {kind}"
+        assert after[kind][1] >= found + count, f"not each {kind} was read directly"
+
+
+def test_a_client_created_right_after_its_configmap_and_service_is_left_out_each_time(make_namespace, start_server):
+    namespace = make_namespace(ENABLED)
+    start_server(shop.policy(shop.SKIP_CLIENTS)).register(namespace.name)
+
+    pods = [create_in(namespace.plane.api, namespace.name, *fresh(number)) for number in range(ROUNDS)]
+
+    assert [pod["metadata"]["name"] for pod in pods if has_sidecar(pod)] == []
+    assert {pod["metadata"]["annotations"]["sidecar-policy.dev/reason"] for pod in pods} == {"dependency redis"}
+
+
+def test_what_no_watch_has_delivered_is_read_directly(make_namespace, behind, late, hold_back):
+    namespace = make_namespace(ENABLED)
+    behind.register(namespace.name)
+    hold_back()
+    before = metrics(behind, "ConfigMap", "Service")
+
+    pods = [create_in(namespace.plane.api, namespace.name, *fresh(number)) for number in range(ROUNDS)]
+
+    assert [pod["metadata"]["name"] for pod in pods if has_sidecar(pod)] == []
+    assert_read_directly(before, metrics(behind, *before), ROUNDS)
+
+    late.flowing.set()
+
+    def delivered():
+        after = metrics(behind, *before)
+        return all(after[kind][0] >= known + ROUNDS for kind, (known, _) in before.items())
+
+    eventually(delivered, what="the watches deliver what was held back")
+
+
+def test_a_client_in_a_namespace_of_the_same_moment_is_left_out_each_time(make_namespace, behind, istio, hold_back):
+    labels = ENABLED | {"sudden": "yes"}
+    register_by_label(behind, make_namespace, labels)
+    hold_back()
+    before = metrics(behind, "Namespace", "ConfigMap", "Service")
+
+    pods = []
+    for name in (f"sudden-{number}" for number in range(10)):
+        istio.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        # Pods need it; its controller would take a moment.
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+        istio.api.apply(account)
+        pods.append(create_in(istio.api, name, *fresh(0)))
+
+    assert [pod["metadata"]["namespace"] for pod in pods if has_sidecar(pod)] == []
+    assert_read_directly(before, metrics(behind, *before), 10)
+
+
+def register_by_label(server, make_namespace, labels):
+    """Have the server called for all namespaces of these labels, those that are not there yet included."""
+    first, second = make_namespace(labels), make_namespace(labels)
+    configuration = server.register(first.name)
+    (webhook,) = configuration["webhooks"]
+    api, name = first.plane.api, configuration["metadata"]["name"]
+    api.merge(product.CONFIGURATION, name, {"webhooks": [webhook | {"namespaceSelector": {"matchLabels": labels}}]})
+    probe = shop.pod("probe", shop.plain_spec())
+
+    def called():
+        second.create(probe, dry_run=True)
+        return name in second.admission("probe").called
+
+    eventually(called, what="our server is called for namespaces by their labels")

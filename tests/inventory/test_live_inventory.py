@@ -1,0 +1,263 @@
+"""The live inventory against an API server on loopback, over the real client."""
+
+import asyncio
+import base64
+import contextlib
+import gc
+import io
+from collections import Counter
+
+import pytest
+
+from webhook.cluster.client import connect
+from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
+from webhook.inventory.live import LiveInventory
+from webhook.server.logs import make_logger
+from webhook.server.settings import LogFormat
+
+NAMESPACES, SERVICES, CONFIG_MAPS, SECRETS = (
+    f"/api/v1/{resource}" for resource in ("namespaces", "services", "configmaps", "secrets")
+)
+DEPLOYMENTS = "/apis/apps/v1/deployments"
+CANARY = "CANARY-hunter2"
+
+
+def namespace(name, **labels):
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+def named(name, **fields):
+    return {"metadata": {"namespace": "shop", "name": name}, **fields}
+
+
+@pytest.fixture
+def wanted():
+    """Whether Secrets are wanted; a test may change its mind."""
+    return {"secrets": False}
+
+
+@pytest.fixture
+def look_ups():
+    return Counter()
+
+
+@pytest.fixture
+def live(kubeconfig, wanted, look_ups, monkeypatch):
+    """Run a scenario beside a live inventory that is being followed."""
+    monkeypatch.setattr(LiveInventory, "SECRETS_POLL_SECONDS", 0.02)
+
+    def run(scenario):
+        async def both():
+            inventory = LiveInventory(
+                client,
+                read_secrets=lambda: wanted["secrets"],
+                log=make_logger(io.StringIO(), LogFormat.JSON),
+                on_look_up=lambda kind, outcome: look_ups.update([(kind, outcome)]),
+            )
+            stop = asyncio.Event()
+            watching = asyncio.create_task(inventory.watch(stop))
+            try:
+                await scenario(inventory)
+            finally:
+                stop.set()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+                await client.close()
+
+        client = connect(kubeconfig)
+        asyncio.run(both())
+
+    return run
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_before_everything_was_read_nothing_is_said(api, live):
+    api.refusals[DEPLOYMENTS] = (403, "deployments.apps is forbidden")
+
+    async def scenario(inventory):
+        await until(lambda: inventory.reflectors["Service"].synced)
+        with pytest.raises(SurroundingsUnknownError):
+            inventory.namespace_labels("shop")
+        api.refusals.clear()
+        await until(lambda: inventory.synced)
+        assert inventory.namespace_labels("shop") is None
+
+    live(scenario)
+
+
+def test_objects_become_surroundings(api, live):
+    api.put(NAMESPACES, namespace("shop", **{"istio-injection": "enabled"}))
+    api.put(SERVICES, named("data", spec={"ports": [{"port": 6379, "name": "http"}], "selector": {"app": "data"}}))
+    template = {"metadata": {"labels": {"app": "data"}}, "spec": {"containers": [{"image": "redis:7"}]}}
+    api.put(DEPLOYMENTS, named("data", spec={"template": template}) | {"status": {"replicas": 1}})
+    api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        service = inventory.service("shop", "data")
+        assert ([port.number for port in service.ports], service.images) == ([6379], ("redis:7",))
+        assert inventory.namespace_labels("shop")["istio-injection"] == "enabled"
+        assert inventory.config_map("shop", "cfg")["REDIS_HOST"].value.word == "data"
+        assert inventory.secret("shop", "cfg") is None
+
+    live(scenario)
+    assert not [path for path, _ in api.requests if path == SECRETS]
+
+
+def test_no_value_is_kept(api, live, wanted):
+    wanted["secrets"] = True
+    url = f"postgresql://app:{CANARY}@db:5432/shop"
+    api.put(CONFIG_MAPS, named("cfg", data={"URL": url, "password": CANARY, "app.yaml": f"db:\n  url: {url}\n"}))
+    api.put(SECRETS, named("key", data={"DATABASE_URL": base64.b64encode(url.encode()).decode()}))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert inventory.config_map("shop", "cfg")["URL"].value.mentions[0].host == "db"
+        assert inventory.secret("shop", "key")["DATABASE_URL"].value.mentions[0].host == "db"
+        kept = repr([inventory.config_map("shop", "cfg"), inventory.secret("shop", "key")])
+        assert CANARY not in kept
+        assert _reachable(inventory, CANARY) == []
+
+    live(scenario)
+
+
+def _reachable(root, text):
+    """The strings that can be reached from an object and hold a text."""
+    seen, left, found = set(), [root], []
+    while left:
+        one = left.pop()
+        if id(one) in seen or isinstance(one, type):
+            continue
+        seen.add(id(one))
+        if isinstance(one, str | bytes | bytearray) and text in (one if isinstance(one, str) else str(bytes(one))):
+            found.append(one)
+        module = getattr(type(one), "__module__", "")
+        if module.startswith("webhook") or isinstance(one, dict | list | tuple | set | frozenset):
+            left += gc.get_referents(one)
+    return found
+
+
+def test_secrets_are_read_as_soon_as_they_are_wanted_and_forgotten_when_no_longer(api, live, wanted):
+    api.put(SECRETS, named("key", data={"URL": base64.b64encode(b"redis://data:6379").decode()}))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert inventory.secret("shop", "key") is None
+        wanted["secrets"] = True
+        await until(lambda: inventory.secret("shop", "key") is not None)
+        wanted["secrets"] = False
+        await until(lambda: inventory.secret("shop", "key") is None)
+        assert inventory.synced
+
+    live(scenario)
+    assert "type!=helm.sh/release.v1" in api.asked(SECRETS, watch=False)[0]["fieldSelector"]
+
+
+def test_an_object_that_no_watch_has_delivered_is_read_directly(api, live, look_ups):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        api.put(NAMESPACES, namespace("shop"), deliver=False)
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        api.put(SERVICES, named("data", spec={"ports": [{"port": 6379}]}), deliver=False)
+        missed = [Reference("Namespace", "", "shop"), Reference("ConfigMap", "shop", "cfg")]
+        assert await inventory.look_up([*missed, Reference("Service", "shop", "data")])
+        assert inventory.namespace_labels("shop") is not None
+        assert inventory.config_map("shop", "cfg")["REDIS_HOST"].value.word == "data"
+        assert inventory.service("shop", "data").ports[0].number == 6379
+
+    live(scenario)
+    assert look_ups == {(kind, "found"): 1 for kind in ("Namespace", "ConfigMap", "Service")}
+
+
+def test_an_object_that_was_read_directly_is_followed_as_any_other(api, live):
+    gone = {"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "code": 410, "message": "too old"}}
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        assert await inventory.look_up([Reference("ConfigMap", "shop", "cfg")])
+        api.delete(CONFIG_MAPS, "shop/cfg", deliver=False)
+        api.send(CONFIG_MAPS, gone)
+        await until(lambda: inventory.config_map("shop", "cfg") is None)
+
+    live(scenario)
+
+
+def test_an_object_that_is_not_there_is_not_asked_for_again_for_a_while(api, live, look_ups, monkeypatch):
+    missing = [Reference("ConfigMap", "shop", "cfg")]
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert [await inventory.look_up(missing) for _ in range(3)] == [False, False, False]
+        assert look_ups == {("ConfigMap", "absent"): 1}
+        monkeypatch.setattr(inventory, "_clock", lambda: asyncio.get_running_loop().time() + 1e6)
+        assert not await inventory.look_up(missing)
+        assert look_ups == {("ConfigMap", "absent"): 2}
+
+    live(scenario)
+
+
+def test_a_pod_does_not_wait_for_an_api_server_that_does_not_answer(api, live, look_ups, monkeypatch):
+    monkeypatch.setattr(LiveInventory, "LOOK_UP_SECONDS", 0.1)
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+
+        async def hang(*_, **__):
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(inventory._client, "get", hang)
+        begin = asyncio.get_running_loop().time()
+        assert not await inventory.look_up([Reference("ConfigMap", "shop", "cfg")])
+        assert asyncio.get_running_loop().time() - begin < 2
+        assert look_ups == {("ConfigMap", "failed"): 1}
+
+    live(scenario)
+
+
+def test_a_pod_makes_us_ask_for_a_bounded_number_of_objects(api, live, look_ups):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        await inventory.look_up([Reference("Service", "shop", f"s{number}") for number in range(100)])
+
+    live(scenario)
+    assert look_ups.total() == LiveInventory.MOST_LOOK_UPS
+
+
+@pytest.mark.parametrize("name", ["../../secrets/key", "a/b", "A", "a?watch=1", "", "x" * 300, "a\n"])
+def test_what_is_no_name_of_an_object_is_never_asked_for(api, live, name):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        before = len([path for path, _ in api.requests if "/namespaces/" in path])
+        assert not await inventory.look_up([Reference("ConfigMap", "shop", name)])
+        assert len([path for path, _ in api.requests if "/namespaces/" in path]) == before
+
+    live(scenario)
+
+
+def test_a_secret_is_not_read_directly_where_secrets_are_not_wanted(api, live, look_ups):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert not await inventory.look_up([Reference("Secret", "shop", "key")])
+
+    live(scenario)
+    assert look_ups == {}
+
+
+def test_a_service_in_a_namespace_that_is_not_known_is_no_question_worth_asking(api, live):
+    api.put(NAMESPACES, namespace("shop"))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        asked = Asked(inventory)
+        asked.service("shop", "data")
+        asked.service("com", "example")
+        asked.config_map("shop", "cfg")
+        assert list(asked.missed) == [Reference("Service", "shop", "data"), Reference("ConfigMap", "shop", "cfg")]
+
+    live(scenario)

@@ -1,0 +1,94 @@
+"""The store: Services find the images behind them, whatever comes first, and forget those that go."""
+
+import pytest
+
+from webhook.core.surroundings import Service, ServicePort
+from webhook.inventory.store import PodTemplate, Store
+
+REDIS = PodTemplate({"app": "basket-data", "tier": "data"}, ("redis:7",))
+SERVICE = Service("shop", "basket-data", (ServicePort(6379),), {"app": "basket-data"})
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+def images(store):
+    return store.service("shop", "basket-data").images
+
+
+def test_a_service_has_the_images_of_the_workloads_that_it_selects(store):
+    store.put_service(SERVICE)
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    store.put_template("Deployment", "shop", "web", PodTemplate({"app": "web", "tier": "data"}, ("web:1",)))
+    store.put_template("Deployment", "other", "redis", PodTemplate({"app": "basket-data"}, ("other:1",)))
+
+    assert images(store) == ("redis:7",)
+    assert [service.images for service in store.services("shop")] == [("redis:7",)]
+
+
+def test_all_labels_of_the_selector_count(store):
+    store.put_service(Service("shop", "basket-data", selector={"app": "basket-data", "role": "primary"}))
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+
+    assert images(store) == ()
+
+
+def test_a_service_without_a_selector_has_no_images(store):
+    store.put_service(Service("shop", "basket-data"))
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+
+    assert images(store) == ()
+
+
+def test_a_workload_that_changes_or_goes_is_noticed_after_the_service_was_asked_for(store):
+    store.put_service(SERVICE)
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    before = images(store)
+    store.put_template("StatefulSet", "shop", "redis", PodTemplate(REDIS.labels, ("valkey:8",)))
+    changed = images(store)
+    store.drop_template("StatefulSet", "shop", "redis")
+
+    assert (before, changed, images(store)) == (("redis:7",), ("valkey:8",), ())
+
+
+def test_a_workload_whose_labels_change_is_no_longer_behind_the_service(store):
+    store.put_service(SERVICE)
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    store.put_template("StatefulSet", "shop", "redis", PodTemplate({"app": "moved"}, REDIS.images))
+
+    assert images(store) == ()
+
+
+def test_a_service_that_changes_is_taken_over(store):
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    store.put_service(SERVICE)
+    images(store)
+    store.put_service(Service("shop", "basket-data", (ServicePort(6380),), {"app": "nothing"}))
+
+    assert store.service("shop", "basket-data").ports == (ServicePort(6380),)
+    assert images(store) == ()
+
+
+def test_what_is_dropped_is_gone(store):
+    store.put_namespace("shop", {"istio-injection": "enabled"})
+    store.put_service(SERVICE)
+    store.put_config_map("shop", "cfg", {})
+    store.put_secret("shop", "key", {})
+    store.drop_namespace("shop")
+    store.drop_service("shop", "basket-data")
+    store.drop_config_map("shop", "cfg")
+    store.drop_secret("shop", "key")
+
+    assert store.namespace_labels("shop") is None
+    assert store.service("shop", "basket-data") is None
+    assert store.config_map("shop", "cfg") is None
+    assert store.secret("shop", "key") is None
+
+
+def test_dropping_what_was_never_there_is_nothing(store):
+    store.drop_template("Deployment", "shop", "redis")
+    store.drop_service("shop", "basket-data")
+
+    assert store.services("shop") == ()

@@ -1,0 +1,223 @@
+"""One container's settings, read against the places they name.
+
+What a mention says outranks what its neighbourhood suggests, in this order: the scheme or dialect, the image behind the
+Service, the port, the provider that a neighbouring key chooses, the key's words, the host's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webhook.core.decision import Confidence, Dependency
+from webhook.core.surroundings import Service
+from webhook.detection.catalog import Catalog
+from webhook.detection.places import Place, Places, named_in
+from webhook.detection.references import expand
+from webhook.detection.settings import Settings
+from webhook.detection.sources import Entry
+from webhook.detection.values import Form, Mention
+from webhook.detection.words import Role
+
+HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
+# Schemes that say how to connect, not to what.
+_NEUTRAL = frozenset({"tcp", "tcps", "tcp4", "tls", "ssl", "dns", "srv", "dns+srv", "failover", "static"})
+# Schemes behind which no host stands, or one that is only downloaded from.
+_NO_PLACES = frozenset(
+    "file docker oci docker-daemon git ssh s3 gs gcs az abfs abfss wasb wasbs hdfs spiffe unix data local classpath "
+    "env secret vault arn urn k8s memory mem inmemory sqlite sqlite3 otlp zipkin xds passthrough jar npm flock null"
+    "".split()
+)
+# Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
+_HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000, 9090, 50051})
+
+
+class Reading:
+    """Concludes from settings to dependencies."""
+
+    def __init__(self, settings: Settings, places: Places, catalog: Catalog) -> None:
+        self._settings = settings
+        self._places = places
+        self._catalog = catalog
+
+    def dependencies(self) -> Iterator[Dependency]:
+        """Everything that the settings are evidence of, kind by kind and place by place."""
+        for entry in self._settings.live():
+            if self._settings.is_aside(entry):
+                continue
+            if not entry.value.readable:
+                yield from self._by_key_alone(entry)
+            elif entry.value.switch:
+                yield from self._by_switch(entry)
+            for mention in entry.value.mentions:
+                if (dependency := self.by_mention(entry, mention)) is not None:
+                    yield dependency
+
+    def _by_key_alone(self, entry: Entry) -> Iterator[Dependency]:
+        kind = self._settings.hint(entry)
+        if kind is not None and self._settings.role(entry) is Role.LOCATION:
+            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} (not readable) → {kind}")
+
+    def _by_switch(self, entry: Entry) -> Iterator[Dependency]:
+        kind = self._settings.switched_on(entry)
+        if kind is not None:
+            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is switched on → {kind}")
+
+    def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
+        """The dependency that a mention is evidence of, or None."""
+        # Before any Service is asked for: most single words are no places.
+        if mention.form is Form.BARE and not self._locates(entry):
+            return None
+        place = self.place_of(entry, mention)
+        if place is None:
+            return None
+        concluded = self._conclude(entry, mention, place)
+        if concluded is None:
+            return None
+        kind, confidence, place = concluded
+        port_number = place.port or self._catalog.default_port(kind)
+        return Dependency(kind, confidence, place.host, port_number, f"{entry.trail} → {place} → {kind}")
+
+    def place_of(self, entry: Entry, mention: Mention) -> Place | None:
+        """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
+        variables = self._settings.scope.variables
+        if mention.unless and mention.unless in self._settings.scope.defined:
+            return None
+        host = expand(mention.host, lambda name: variables.get(name, ""))
+        port = expand(mention.port, lambda name: variables.get(name, ""))
+        return self._places.resolve(host, port or self._settings.port_beside(entry))
+
+    def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
+        if mention.scheme in HTTP:
+            return self._over_http(entry, place)
+        if mention.scheme and mention.scheme not in _NEUTRAL:
+            kind = self._catalog.of_scheme(mention.scheme)
+            if kind is None:
+                return self._over_other(entry, mention, place)
+            behind = self._behind(place) if mention.form is Form.ADO else None
+            return behind or (kind, Confidence.CERTAIN, place)
+        if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
+            return None
+        return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
+
+    def _over_other(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
+        """A scheme of a library's own (ecto://, doctrine://) says nothing, but the place may."""
+        if mention.scheme in _NO_PLACES:
+            return None
+        return self._behind(place) or self._by_port(entry, place)
+
+    def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
+        """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
+        kind: str | None = next(iter(self._image_kinds(place.service)), None)
+        if kind is None:
+            hinted = self._settings.hint(entry) or self._settings.provider(entry) or named_in(place.host, self._catalog)
+            if hinted is None or place.port is None or not self._catalog.uses_port(hinted, place.port):
+                return None
+            kind = hinted
+        return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
+
+    def _locates(self, entry: Entry) -> bool:
+        """Whether the key is that of a place: by its last word, or because it is nothing but a backend's name."""
+        return self._settings.role(entry) is Role.LOCATION or self._settings.is_name_alone(entry)
+
+    def _behind(self, place: Place) -> tuple[str, Confidence, Place] | None:
+        """By the Service's image, then by its ports."""
+        service = place.service
+        if service is None:
+            return None
+        kinds = self._image_kinds(service)
+        if place.port is not None:
+            for kind in kinds:
+                if self._catalog.uses_port(kind, place.port):
+                    return kind, Confidence.CERTAIN, place
+            kind_of_port = self._catalog.of_port(place.port)
+            if kind_of_port is not None:
+                return kind_of_port, Confidence.CERTAIN, place
+            own = len(kinds) == 1 and not self._is_beside(service, place.port)
+            return (kinds[0], Confidence.PROBABLE, place) if own else self._by_port_name(service, place)
+        return self._only_kind(service, kinds, place) or self._by_port_name(service, place)
+
+    def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
+        """By what the Service calls the port, when neither its image nor its number says anything."""
+        named = {}
+        for port in service.ports:
+            if place.port in {None, port.number} and not self._is_http(port.number):
+                kind = self._catalog.of_port_name(port.app_protocol or "") or self._catalog.of_port_name(
+                    port.name or ""
+                )
+                if kind is not None:
+                    named[kind] = port.number
+        if len(named) != 1:
+            return None
+        kind, number = named.popitem()
+        return kind, Confidence.PROBABLE, Place(place.host, number, service)
+
+    def _only_kind(self, service: Service, kinds: list[str], place: Place) -> tuple[str, Confidence, Place] | None:
+        numbers = [port.number for port in service.ports]
+        for kind in kinds:
+            port = next((number for number in numbers if self._catalog.uses_port(kind, number)), None)
+            if port is not None or len(numbers) == 1:
+                return kind, Confidence.CERTAIN, Place(place.host, port or numbers[0], service)
+        by_port = {
+            named: number for number in reversed(numbers) if (named := self._catalog.of_port(number)) is not None
+        }
+        if len(by_port) != 1:
+            return None
+        kind, port = next(iter(by_port.items()))
+        sure = Confidence.CERTAIN if len(numbers) == 1 else Confidence.PROBABLE
+        return kind, sure, Place(place.host, port, service)
+
+    def _by_port(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
+        kind = self._catalog.of_port(place.port)
+        if kind is None:
+            return None
+        hints = {self._settings.provider(entry), self._settings.hint(entry), named_in(place.host, self._catalog)}
+        return kind, Confidence.CERTAIN if kind in hints else Confidence.PROBABLE, place
+
+    def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
+        kind = self._settings.provider(entry) or self._settings.hint(entry)
+        if kind is None and not self._settings.is_about_nothing(entry):
+            kind = named_in(place.host, self._catalog)
+        if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
+            return None
+        if self._is_weak(entry, kind, place) and not self._may_be(kind, place):
+            return None
+        if place.port is not None and not self._catalog.uses_port(kind, place.port):
+            if self._catalog.is_console(place.port) or place.port in _HTTP_PORTS:
+                return None
+            if not self._locates(entry):
+                return None
+        if place.port is None and place.service is not None and place.service.ports:
+            numbers = {port.number for port in place.service.ports}
+            if numbers <= _HTTP_PORTS or all(self._catalog.is_console(number) for number in numbers):
+                return None
+        return kind, Confidence.PROBABLE, place
+
+    def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
+        """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""
+        strong = {
+            self._settings.provider(entry),
+            self._settings.strong_hint(entry),
+            named_in(place.host, self._catalog, weak=False),
+        }
+        return kind not in strong
+
+    def _may_be(self, kind: str, place: Place) -> bool:
+        """Whether the place has a port of the kind, as far as its ports are known."""
+        if place.port is not None:
+            return self._catalog.uses_port(kind, place.port)
+        return place.service is None or any(self._catalog.uses_port(kind, port.number) for port in place.service.ports)
+
+    def _image_kinds(self, service: Service | None) -> list[str]:
+        images = service.images if service is not None else ()
+        return list(dict.fromkeys(kind for image in images if (kind := self._catalog.of_image(image)) is not None))
+
+    def _is_http(self, number: int) -> bool:
+        """Whether consoles, exporters and web servers listen on the port."""
+        return number in _HTTP_PORTS or self._catalog.is_console(number)
+
+    def _is_beside(self, service: Service, number: int) -> bool:
+        """Whether the port is a console's or an exporter's."""
+        if self._is_http(number):
+            return True
+        names = {port.name for port in service.ports if port.number == number and port.name}
+        return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))

@@ -1,0 +1,161 @@
+"""The models of `spec.detection.catalog`: backends of the user's own, and more about those that are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+import msgspec
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+
+from webhook.detection.catalog import Backend
+from webhook.detection.words import Role, role
+from webhook.policy.criteria_schema import Model, invalid
+
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.:-]{0,30}")
+_WORD = re.compile(r"[a-z0-9]{2,40}")
+_IMAGE = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
+_PROGRAM = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def _one_as_list(value: Any) -> Any:  # noqa: ANN401 - anything that YAML can hold
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        raise invalid("must be a list", f"write [{value}]")
+    return value
+
+
+def _check_kind(kind: str) -> str:
+    if not _KIND.fullmatch(kind):
+        raise invalid(f"'{kind}' is no name for a kind", "write 2 to 40 of a-z, 0-9 and '-', a letter first")
+    return kind
+
+
+def _check_scheme(scheme: str) -> str:
+    if not _SCHEME.fullmatch(scheme.removesuffix("://")) or scheme.endswith("://"):
+        raise invalid(f"'{scheme}' is no URL scheme", "write what stands before ://, in lower case")
+    return scheme
+
+
+def _check_word(word: str) -> str:
+    if not _WORD.fullmatch(word):
+        raise invalid(f"'{word}' is not one word", "write it in lower case without separators: 'azure sql' is azuresql")
+    if role((word,)) is not Role.OTHER:
+        raise invalid(f"'{word}' stands in the keys of every backend", "name the product or the protocol")
+    return word
+
+
+def _check_phrase(phrase: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+( [a-z0-9]+){0,2}", phrase):
+        raise invalid(f"'{phrase}' is no phrase of keys", "write one to three words in lower case: bootstrap servers")
+    return phrase
+
+
+def _check_image(image: str) -> str:
+    if not _IMAGE.fullmatch(image):
+        hint = (
+            "write the last part of the repository, or the last two, without registry and tag: redis, osixia/openldap"
+        )
+        raise invalid(f"'{image}' is no image's base name", hint)
+    return image
+
+
+def _check_program(program: str) -> str:
+    if not _PROGRAM.fullmatch(program):
+        raise invalid(f"'{program}' is no program's name", "write it without its directory and arguments")
+    return program
+
+
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1), BeforeValidator(_one_as_list)]
+Schemes = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_scheme)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
+]
+Words = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_word)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
+]
+Phrases = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_phrase)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
+]
+Images = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_image)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
+]
+Programs = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_program)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
+]
+
+
+KindName = Annotated[StrictStr, AfterValidator(_check_kind)]
+
+
+class BackendModel(Model):
+    """What detection is to know of one kind of backend."""
+
+    ports: Annotated[Ports | None, Field(description="TCP ports that mean this kind wherever they appear.")] = None
+    weak_ports: Annotated[
+        Ports | None,
+        Field(description="Ports that others use too: they count only beside a name or an image of this kind."),
+    ] = None
+    schemes: Annotated[Schemes | None, Field(description="URL schemes: what stands before ://.")] = None
+    names: Annotated[
+        Words | None, Field(description="Words in keys, host names and driver names, compared as whole words.")
+    ] = None
+    weak_names: Annotated[
+        Words | None, Field(description="Words that mean this kind only in the key of something that is a host.")
+    ] = None
+    keys: Annotated[
+        Phrases | None, Field(description="Phrases in keys that only clients of this kind use: bootstrap servers.")
+    ] = None
+    images: Annotated[
+        Images | None,
+        Field(description="Base names of server images, without registry and tag: redis, osixia/openldap."),
+    ] = None
+    servers: Annotated[Programs | None, Field(description="Programs that run the server.")] = None
+    proxies: Annotated[
+        Images | None, Field(description="Images of proxies, which are clients and servers of this kind at once.")
+    ] = None
+    clients: Annotated[Programs | None, Field(description="Programs that connect to the server.")] = None
+    dials: Annotated[
+        tuple[KindName, ...] | None,
+        Field(description="The only kinds that servers of this kind connect to. Without it: any."),
+    ] = None
+    http: Annotated[
+        StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
+    ] = None
+    server_only: Annotated[
+        StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
+    ] = None
+    replace: Annotated[StrictBool, Field(description="true: forget what is known of this kind. false: add to it.")] = (
+        False
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set - {"replace"}:
+            raise invalid("says nothing about the kind", "give it ports, schemes, names or images")
+        return self
+
+    def applied_to(self, known: Backend | None) -> Backend:
+        """The backend as it is to be known, from what is known of it already."""
+        before = Backend() if known is None or self.replace else known
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"replace"}}
+        lists = {
+            name: (*value, *(getattr(before, name) or ())) for name, value in given.items() if isinstance(value, tuple)
+        }
+        return msgspec.structs.replace(before, **(given | lists))
+
+
+OwnCatalog = dict[KindName, BackendModel]
+
+_CLAIMS = ("ports", "schemes", "names", "keys", "images", "servers", "proxies")
+
+
+def claimed_twice(catalog: Mapping[str, BackendModel]) -> Iterator[tuple[str, str, object, str]]:
+    """What two entries of one catalog claim alike, as (kind, field, value, the kind that claims it first)."""
+    for field in _CLAIMS:
+        first: dict[object, str] = {}
+        for kind, entry in catalog.items():
+            for value in getattr(entry, field) or ():
+                if first.setdefault(value, kind) != kind:
+                    yield kind, field, value, first[value]
