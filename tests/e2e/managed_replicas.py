@@ -42,9 +42,7 @@ class Replica:
 
     def __init__(self, plane: ControlPlane, port: int, options: Sequence[str] = ()) -> None:
         """Start it; it need not be ready yet."""
-        account = f"system:serviceaccount:{product.NAMESPACE}:{product.ACCOUNT}"
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{product.NAMESPACE}")
-        config = plane.kubeconfig_for(product.ACCOUNT, account, *groups)
+        config = plane.kubeconfig_for(product.ACCOUNT, product.account(), *product.account_groups())
         command = [product.COMMAND, "serve", "--kubeconfig", config, *product.LOOPBACK, "--port", str(port)]
         command += ["--cert-secret", f"{product.NAMESPACE}/{SECRET}", *WAITS, *options]
         self.port = port

@@ -35,9 +35,8 @@ def fresh(number, name="redis"):
 @pytest.fixture(scope="module")
 def late(istio):
     """The proxy that can hold watches back."""
-    account = f"system:serviceaccount:{product.NAMESPACE}:{product.ACCOUNT}"
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{product.NAMESPACE}")
-    with delay.late_watches(istio, istio.authority.client("late", account, *groups)) as proxy:
+    client = istio.authority.client("late", product.account(), *product.account_groups())
+    with delay.late_watches(istio, client) as proxy:
         yield proxy
 
 

@@ -60,13 +60,22 @@ def as_object(decided: Decided) -> dict[str, Any]:
 
 def as_json(decided: Iterable[Decided]) -> str:
     """The decisions as a JSON list."""
-    return json.dumps([as_object(one) for one in decided], indent=2, ensure_ascii=False)
+    return json_list(as_object(one) for one in decided)
 
 
 def as_yaml(decided: Iterable[Decided]) -> str:
     """The decisions as a YAML list."""
-    objects = [as_object(one) for one in decided]
-    return yaml.safe_dump(objects, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml_list(as_object(one) for one in decided)
+
+
+def json_list(objects: Iterable[dict[str, Any]]) -> str:
+    """Plain data as a JSON list, as every command prints it."""
+    return json.dumps(list(objects), indent=2, ensure_ascii=False)
+
+
+def yaml_list(objects: Iterable[dict[str, Any]]) -> str:
+    """Plain data as a YAML list, as every command prints it."""
+    return yaml.safe_dump(list(objects), sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def show(decided: Sequence[Decided]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import yaml
-
 from webhook.cli.decided import Answered
-from webhook.cli.render import printable
+from webhook.cli.render import json_list, printable, yaml_list
 
 
 def as_object(answered: Answered) -> dict[str, Any]:
@@ -30,13 +27,12 @@ def as_object(answered: Answered) -> dict[str, Any]:
 
 def as_json(answered: Iterable[Answered]) -> str:
     """The answers as a JSON list."""
-    return json.dumps([as_object(one) for one in answered], indent=2, ensure_ascii=False)
+    return json_list(as_object(one) for one in answered)
 
 
 def as_yaml(answered: Iterable[Answered]) -> str:
     """The answers as a YAML list."""
-    objects = [as_object(one) for one in answered]
-    return yaml.safe_dump(objects, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml_list(as_object(one) for one in answered)
 
 
 def as_text(answered: Sequence[Answered]) -> str:

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import Reflector, Resource, Sink
+from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 
 CONFIGURATIONS: Final = Resource(
     "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -57,10 +57,7 @@ class WebhookOrder:
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Follow the configurations until `stop` is set."""
-        async with asyncio.TaskGroup() as group:
-            following = group.create_task(self._reflector.run())
-            await stop.wait()
-            following.cancel()
+        await run_until(stop, self._reflector.run())
 
     def _put(self, _: str, name: str, webhooks: tuple[str, ...]) -> None:
         self._configurations[name] = webhooks

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -254,6 +254,19 @@ class Reflector(Generic[T]):
         if str(error) != self.problem:
             self._log.warning("not followed", problem=str(error), status=error.status)
         self.problem = str(error)
+
+
+async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines that do not end by themselves side by side, until `stop` is set.
+
+    Raises:
+        ExceptionGroup: One of them failed; the others were ended.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in endless]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
 
 
 D = TypeVar("D")

@@ -27,7 +27,7 @@ from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
-from webhook.cluster.reflector import Reflector, Resource, Sink
+from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.inventory.objects import (
     DataObject,
@@ -135,12 +135,8 @@ class LiveInventory(Store):
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Follow the cluster until `stop` is set."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one.run()) for kind, one in self.reflectors.items() if kind != "Secret"]
-            tasks.append(group.create_task(self._follow_secrets()))
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
+        always = [one.run() for kind, one in self.reflectors.items() if kind != "Secret"]
+        await run_until(stop, *always, self._follow_secrets())
 
     async def look_up(self, missed: Collection[Reference]) -> bool:
         """Read objects directly that may have been created a moment ago.

@@ -24,7 +24,7 @@ from certs.state import Action, Schedule
 from webhook.cluster.client import Client
 from webhook.cluster.configurations import WebhookConfigurations
 from webhook.cluster.errors import ClusterError
-from webhook.cluster.reflector import Reflector, Resource, Sink
+from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.secret import Secret
 from webhook.server.metrics import Metrics
 from webhook.server.pairs import PendingError
@@ -153,12 +153,7 @@ class SelfManaged:
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
         """Look after the certificates, and call `changed` when there is another to serve, until `stop` is set."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one.run()) for one in self._reflectors]
-            tasks.append(group.create_task(self._look_after(changed)))
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
+        await run_until(stop, *(one.run() for one in self._reflectors), self._look_after(changed))
 
     def check(self) -> Health:
         """Ready once the webhook configurations have been seen to trust what is served; later troubles are remarked.
