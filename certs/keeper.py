@@ -200,6 +200,7 @@ class Keeper:
             now=self._clock(),
             trusted=state is not None and _trusted(state, configurations),
             schedule=self._schedule,
+            held=_held(configurations),
             force=force,
         )
         damage = () if state is None else state.damage

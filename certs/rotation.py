@@ -12,7 +12,8 @@ next is taken, by whichever replica comes first:
 | a bundle that has been read back              | confirm  | `trust_wait`: every API server uses it               |
 | an announced authority, trusted for long      | switch   | `serve_wait`: every replica serves the new one       |
 | an old authority that nobody needs            | drop     |                                                      |
-| damage                                        | mend     | as after start or switch                             |
+| damage; before anything is signed, a bundle   | mend     | as after start or switch                             |
+| that trusts an authority that is not kept     |          |                                                      |
 
 A state that was written is complete in itself: after a crash anybody goes on from it.
 """
@@ -41,6 +42,7 @@ def plan(
     now: datetime,
     trusted: bool,
     schedule: Schedule,
+    held: Sequence[bytes] = (),
     force: Force | None = None,
 ) -> Step:
     """Say what comes next.
@@ -51,6 +53,7 @@ def plan(
         now: The time, with its time zone. Times written by other replicas' clocks are compared with it.
         trusted: Whether every webhook configuration of ours holds exactly `state.bundle`.
         schedule: How long things last.
+        held: The certificates that webhook configurations of ours hold.
         force: What is to be replaced although it is not due; left alone while an authority is being replaced.
 
     Returns:
@@ -61,6 +64,8 @@ def plan(
     damage = (*state.damage, *_from_the_future(state, now))
     if damage:
         return Step(Action.MEND, "; ".join(damage))
+    if _begun_beside(state, held):
+        return Step(Action.MEND, "a configuration trusts an authority that is not kept")
     situation = _Situation(state, tuple(names), now, trusted, schedule, force)
     return (
         situation.reissue()
@@ -241,6 +246,17 @@ def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[byt
     return replace(
         state, incoming=incoming, outgoing=outgoing, trusted_since=confirmed, served_since=served_since, damage=()
     )
+
+
+def _begun_beside(state: State, held: Sequence[bytes]) -> bool:
+    """Whether a state that has signed nothing yet would take an authority out of the configurations.
+
+    Whoever began it may have looked at them before another replica's authority was there, which was lost meanwhile and
+    whose certificates are still served. Later a certificate that is not kept is one that was dropped.
+    """
+    if state.signing is not None or state.trusted_since is not None:
+        return False
+    return not set(held) <= set(split(state.bundle))
 
 
 def _from_the_future(state: State, now: datetime) -> list[str]:

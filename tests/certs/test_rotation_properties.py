@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from certs.issue import CertificateError, KeyPair, check_pair
@@ -142,6 +142,11 @@ def test_no_client_is_ever_shown_a_certificate_that_it_does_not_trust(kit, begun
         crowd.happen(*event)
 
 
+BEGUN_TOO_LATE = [("advance", 0.1, 0), ("go on", 0, 6), ("go on", 1, 18), ("lose", 0, 0), ("go on", 0, 6)]
+"""One replica is about to begin when another has begun and serves; then the Secret is lost, and the first goes on."""
+
+
+@example(BEGUN_TOO_LATE)
 @settings(max_examples=100, deadline=None)
 @given(EVENTS)
 def test_it_always_comes_to_rest_with_one_authority_that_everybody_trusts(kit, events):
