@@ -1,5 +1,7 @@
 """The API server goes and comes back; a control plane of its own, since nobody else would like that."""
 
+import shutil
+
 import pytest
 import shop
 from api import eventually
@@ -27,7 +29,8 @@ def gone_and_back(tools):
         plane.api.merge("ConfigMap", "cfg-basket", {"data": {"ConnectionString": "", "EventBusConnection": ""}}, "shop")
         eventually(lambda: "patch" not in _review(server), what="an edit is seen")
         said["log"] = server.log("not followed")
-        yield said
+    shutil.rmtree(plane.directory)
+    return said
 
 
 STALENESS = "sidecar_policy_inventory_staleness_seconds"
