@@ -4,6 +4,7 @@ Both replicas are called for every pod, under failurePolicy Fail: one handshake 
 created.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -32,6 +33,8 @@ from managed_replicas import (
 
 from certs.issue import KeyPair, verify
 from certs.reading import facts, split
+from webhook.cluster.client import connect
+from webhook.cluster.secret import Secret
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -112,6 +115,21 @@ def test_of_many_that_begin_at_once_one_wins(replicas, namespace):
     ] == [True] * 6
     assert len(split(replicas.held("ca.crt"))) == 1
     assert replicas.bundles() == {replicas.held("ca.crt")}
+
+
+def test_of_many_that_write_the_same_version_one_wins(replicas):
+    assert replicas.certs("bootstrap").returncode == 0
+    clients = [connect(replicas.plane.kubeconfig) for _ in range(20)]
+    secrets = [Secret(client, product.NAMESPACE, SECRET) for client in clients]
+
+    async def race():
+        read = await asyncio.gather(*(secret.read() for secret in secrets))
+        writes = (secret.change(one.version, {"racer": "1"}, {}) for secret, one in zip(secrets, read, strict=True))
+        won = await asyncio.gather(*writes)
+        await asyncio.gather(*(client.close() for client in clients))
+        return won
+
+    assert sum(asyncio.run(race())) == 1
 
 
 def test_a_new_certificate_is_served_within_a_second_or_two(running):
