@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e cluster go lint format lock clean
+.PHONY: help demo test accuracy e2e cluster go image-test e2e-node lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,17 @@ cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, to play with (n
 go:
 	@command -v go >/dev/null || { echo "the test bed is built with Go, and there is no go on the PATH: see https://go.dev/doc/install" >&2; exit 1; }
 
+image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
+	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
+
+# Images and tools are made outside of the node's network, which leads nowhere.
+e2e-node: $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
+	@$(BIN)/python tests/node/sandbox.py
+	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
+	@$(BIN)/python tests/node/image.py build/images >/dev/null
+	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
+	  --rootdir tests/node -v --ignore tests/node/test_image.py tests/node
+
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,6 +63,7 @@ format: $(VENV)/.dev ## Mend what the linter can mend
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/runtime.txt requirements/runtime.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/dev.txt requirements/dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/build.txt requirements/build.in
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
