@@ -209,6 +209,24 @@ def wait_for(condition, seconds=5.0):
         time.sleep(0.02)
 
 
+def test_sigusr1_switches_the_log_to_debug_and_back(serve):
+    server = serve("--log-level", "info")
+    server.listening()
+    server.process.send_signal(signal.SIGUSR1)
+    ignored = review(operation="UPDATE")
+
+    wait_for(lambda: server.events("log level"))
+    server.post(ignored)
+    wait_for(lambda: server.events("admission"))
+    server.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: len(server.events("log level")) == 2)
+    server.post(ignored)
+
+    assert [line["to"] for line in server.events("log level")] == ["debug", "info"]
+    assert server.end() == 0
+    assert len(server.events("admission")) == 1
+
+
 def test_ctrl_c_is_130(serve):
     server = serve()
     server.listening()

@@ -100,6 +100,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
     Logs go to standard error. The line with the event "listening" tells both ports and, for an own certificate, the
     ca.crt. On SIGTERM /readyz says no, the drain time passes, requests in flight finish, and the server leaves with 0.
+    SIGUSR1 switches the log to debug, and back.
 
     Exit codes: 0 stopped by SIGTERM; 1 the policy has problems; 2 wrong usage; 3 a file cannot be read or a port is
     taken; 130 interrupted.
@@ -150,15 +151,16 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.cluster.errors import NoClusterError
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
-    from webhook.server.logs import capture_standard_logging, make_logger
+    from webhook.server.logs import Threshold, capture_standard_logging, make_logger
     from webhook.server.pairs import UnservableError
     from webhook.server.ports import PortError
     from webhook.server.serve import serve as run
 
-    log = make_logger(sys.stderr, log_format, log_level)
+    threshold = Threshold(log_level)
+    log = make_logger(sys.stderr, log_format, threshold)
     capture_standard_logging(log)
     try:
-        received = run(settings, log)
+        received = run(settings, log, threshold)
     except PolicyError as error:
         raise _fail(ExitCode.NEGATIVE, *map(str, error.problems)) from None
     except ManifestError as error:

@@ -20,6 +20,7 @@ from webhook.server.admission import Decider
 from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.http import make_server
+from webhook.server.logs import Threshold
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
 from webhook.server.pairs import PairFiles
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from webhook.server.managed import SelfManaged
 
 
-def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short.
+def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
 
     Args:
         settings: What to serve.
         log: Is told of everything.
+        threshold: What the log leaves out.
 
     Returns:
         The first signal, once all is closed.
@@ -58,6 +60,7 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
     with ExitStack() as cleanup:
         service, authority = compose(settings, log, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().add_signal_handler(signal.SIGUSR1, _toggle, threshold, log)
             return runner.run(_until_signal(service, settings.host, authority))
 
 
@@ -147,6 +150,11 @@ def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: Filte
     from webhook.server.managed import SelfManaged  # noqa: PLC0415 - needs the client too
 
     return None if settings.managed is None else SelfManaged(live.client, settings.managed, metrics=metrics, log=log)
+
+
+def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
+    # Said at a severity that is seen on both sides of the change.
+    log.error("log level", to=threshold.toggle().value)
 
 
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
