@@ -24,6 +24,7 @@ from webhook.cli.managed import (
     TrustWait,
     WebhookConfiguration,
     managed,
+    place,
     pod_namespace,
 )
 from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
@@ -87,6 +88,27 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--drain", parser=duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
         ),
     ] = 5.0,
+    drift: Annotated[
+        float,
+        typer.Option(
+            "--drift",
+            parser=duration,
+            metavar="TIME",
+            show_default="10m",
+            help="How often to look for pods that contradict today's decisions; 0 for never.",
+        ),
+    ] = 600.0,
+    drift_lease: Annotated[
+        str | None,
+        typer.Option(
+            "--drift-lease",
+            parser=place,
+            metavar="NAMESPACE/NAME",
+            help="The Lease that says which replica looks. Default in a pod: sidecar-policy-drift in its namespace; "
+            "elsewhere each does.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option("--log-format", help="[default: console at a terminal, else json]", show_default=False),
@@ -140,10 +162,21 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         on_error=on_error,
         strict=strict,
         drain=drain,
+        drift=drift,
+        drift_lease=_lease(drift_lease),
     )
     if log_format is None:
         log_format = LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON
     _serve(settings, log_format, log_level)
+
+
+def _lease(written: str | None) -> tuple[str, str] | None:
+    here = pod_namespace()
+    written = written or (here and f"{here}/sidecar-policy-drift")
+    if not written:
+        return None
+    namespace, _, name = written.partition("/")
+    return namespace, name
 
 
 def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -104,11 +105,17 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
     if managed is not None:
         checks["ca-bundle"] = managed.check
+    told: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
     if live is not None:
+        if settings.drift:
+            drift = live.look_for_drift(
+                policies, every=settings.drift, lease=settings.drift_lease, metrics=metrics, log=log
+            )
+            told.append(drift.document)
         checks |= live.checks
         watches |= live.watches
     readiness = Readiness(checks)
-    status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
+    status_app = create_status_app(readiness, metrics.registry, *told)
     webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
     status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     service = Service(

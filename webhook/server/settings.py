@@ -78,6 +78,8 @@ class Settings:
         secrets: Read Secrets also when the policy does not ask for it.
         on_error: What to answer when deciding fails.
         strict: Refuse pods that /validate finds not to be as decided.
+        drift: Seconds between two checks for pods that contradict today's decisions; 0 for none.
+        drift_lease: Namespace and name of the Lease that says which replica checks; none means each.
         drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
         limits: What one client may cost.
     """
@@ -97,5 +99,7 @@ class Settings:
     secrets: bool = False
     on_error: OnError = OnError.ALLOW
     strict: bool = False
+    drift: float = 600.0
+    drift_lease: tuple[str, str] | None = None
     drain: float = 5.0
     limits: Limits = field(default_factory=Limits)
