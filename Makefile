@@ -44,12 +44,13 @@ image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs ro
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
 
 # Images and tools are made outside of the node's network, which leads nowhere.
-e2e-node: $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
+e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
 	@$(BIN)/python tests/node/sandbox.py
 	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
 	@$(BIN)/python tests/node/image.py build/images >/dev/null
+	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_sandbox.py
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
-	  --rootdir tests/node -v --ignore tests/node/test_image.py tests/node
+	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

@@ -312,6 +312,8 @@ def test_a_certificate_that_cannot_be_served_is_told(serve, files):
         (("--drain", "soon"), "no duration"),
         (("--dns", "no name"), "not a DNS name"),
         (("--on-error", "explode"), "explode"),
+        (("--cert-secret", "certs"), "is no NAMESPACE/NAME"),
+        (("--cert-secret", "mesh/certs"), "is kept in a cluster"),
         (("--kubeconfig", "config"), "leave out --kubeconfig"),
         (("--context", "other"), "leave out --kubeconfig"),
     ],

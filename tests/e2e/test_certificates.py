@@ -12,7 +12,7 @@ import product
 import pytest
 import shop
 from api import ApiError, eventually
-from replicas import (
+from managed_replicas import (
     CONFIGURATION,
     INJECT,
     SECRET,
@@ -28,8 +28,6 @@ from replicas import (
 
 from certs.issue import KeyPair, verify
 from certs.reading import facts, split
-
-SECRET_LABEL = "sidecar-policy.dev/certificates"
 
 
 @pytest.fixture
@@ -286,9 +284,12 @@ def test_a_second_rotation_of_the_authority_waits_for_the_first(running):
 
 
 def test_the_metrics_tell_of_expiry_rotation_and_steps(running):
-    metrics = running.started[0].get("/metrics")[1] + running.started[1].get("/metrics")[1]
-    issued = facts(running.held("tls.crt")).issued.timestamp()
+    serving, signing = facts(running.held("tls.crt")), facts(authority(running))
+    name = "sidecar_policy_certificate"
 
-    assert f"sidecar_policy_certificate_last_rotation_timestamp_seconds {issued}" in metrics
-    assert 'sidecar_policy_certificate_steps_total{step="switch"} 1.0' in metrics
-    assert "sidecar_policy_certificate_authority_expiry_timestamp_seconds" in metrics
+    for one in running.started:
+        assert one.metric(f"{name}_last_rotation_timestamp_seconds") == serving.issued.timestamp()
+        assert one.metric(f"{name}_expiry_timestamp_seconds") == serving.not_after.timestamp()
+        assert one.metric(f"{name}_authority_expiry_timestamp_seconds") == signing.not_after.timestamp()
+    for step in ("start", "switch"):
+        assert sum(one.metric(f"{name}_steps_total", step=step) for one in running.started) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,10 @@ class Installed:
         """The generations of the policies in force, on all replicas."""
         return {self.get(pod["metadata"]["name"], "/policy")["generation"] for pod in self.replicas()}
 
+    def served(self) -> set[bytes]:
+        """The certificates that the replicas show, in DER."""
+        return {_certificate(pod["status"]["podIP"]) for pod in self.replicas()}
+
     def rotate(self, which: str, *options: str) -> None:
         """Force a rotation, and wait for its end."""
         command = [COMMAND, "certs", "rotate", which, "--kubeconfig", self.plane.kubeconfig, *options]
@@ -94,3 +100,11 @@ def is_ready(pod: Object) -> bool:
     """Whether the kubelet says so."""
     conditions = pod["status"].get("conditions", ())
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _certificate(address: str) -> bytes:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    with socket.create_connection((address, 8443), timeout=5) as plain, trusting.wrap_socket(plain) as connection:
+        return connection.getpeercert(binary_form=True) or b""

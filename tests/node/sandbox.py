@@ -25,6 +25,7 @@ from pathlib import Path
 
 import packages
 
+LEASH = Path(__file__).resolve().parents[1] / "e2e" / "leash.py"
 PREFIX = "sidecar-policy-node-"
 NODE_ADDRESS = "10.88.0.1"
 SETTINGS = tuple(
@@ -55,16 +56,18 @@ def main() -> int:
     inside = [sys.executable, __file__, "--inside", *sys.argv[1:]]
     environment = os.environ | {"SANDBOX_DIRECTORY": str(directory), "SANDBOX_CGROUP": directory.name}
     code = 1
+    # Killed with us, and in a process group of its own: what ends us at a terminal is passed on once, and not twice.
+    leashed = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), shutil.which("unshare") or "", *NAMESPACES]
     with (
         _settings_kept(),
         _cgroups(directory.name),
-        subprocess.Popen(["unshare", *NAMESPACES, *inside], env=environment) as running,
+        subprocess.Popen([*leashed, *inside], env=environment, process_group=0) as running,
     ):
         try:
             code = running.wait()
         except KeyboardInterrupt:
-            # At a terminal Ctrl-C has reached the command too, which ends in good order. A second one does not wait.
-            running.send_signal(signal.SIGINT)
+            os.killpg(running.pid, signal.SIGINT)
+            # The command ends in good order; whoever is in a hurry says so once more.
             with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
                 running.wait(60)
             running.kill()
@@ -84,13 +87,8 @@ def inside() -> int:
     _mounts(directory)
     _network()
     command = subprocess.Popen(sys.argv[2:])
-
-    def forward(number: int, _: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(command.pid, number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, forward)
+    # The command is in this process group as well.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pid, status = os.wait()
         if pid == command.pid:
@@ -130,11 +128,13 @@ def _settings_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _cgroups(name: str) -> Iterator[None]:
-    """A cgroup of this name in each hierarchy; those that a killed run left are removed as well."""
+    """A cgroup of this name in each hierarchy; what a killed run left is removed as well."""
+    for left in {group.name for hierarchy in packages.hierarchies() for group in hierarchy.glob(f"{PREFIX}*")}:
+        with contextlib.suppress(OSError):  # another run's, which goes on
+            for hierarchy in packages.hierarchies():
+                _remove_cgroup(hierarchy / left)
+            shutil.rmtree(Path(tempfile.gettempdir(), left), ignore_errors=True)
     for hierarchy in packages.hierarchies():
-        for left in hierarchy.glob(f"{PREFIX}*"):
-            with contextlib.suppress(OSError):  # another run's, which goes on
-                _remove_cgroup(left)
         group = hierarchy / name
         group.mkdir()
         for setting in ("cpuset.cpus", "cpuset.mems"):

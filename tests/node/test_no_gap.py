@@ -39,23 +39,27 @@ def no_gap(stream, record):
 
 
 def test_five_forced_rotations_of_the_authority(installed, no_gap):
-    bundles = {bundle(installed)}
+    bundles, certificates = {bundle(installed)}, installed.served()
 
     with no_gap("five rotations of the authority") as pods:
         for _ in range(5):
             pods.wait(10)
             installed.rotate("authority", *QUICKLY)
             bundles.add(bundle(installed))
+            certificates |= installed.served()
         pods.wait(20)
 
     assert len(bundles) == 6
+    assert len(certificates) == 6
 
 
 def test_five_forced_rotations_of_the_serving_certificate(installed, no_gap):
     with no_gap("five rotations of the serving certificate") as pods:
         for _ in range(5):
             pods.wait(30)
+            before = installed.served()
             installed.rotate("serving")
+            eventually(lambda old=before: _one_other(installed, old), seconds=30, what="both serve the new certificate")
         pods.wait(50)
 
 
@@ -104,3 +108,8 @@ def test_a_wiped_bundle_is_back_at_once(installed, stream, record):
 
 def bundle(installed):
     return installed.api.get(CONFIGURATION, WEBHOOKS)["webhooks"][0]["clientConfig"].get("caBundle")
+
+
+def _one_other(installed, before):
+    now = installed.served()
+    return len(now) == 1 and not now & before

@@ -185,9 +185,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
 def _unusable(kubeconfig: Path | None, error: Exception) -> str:
     why = (error.strerror if isinstance(error, OSError) else "") or str(error).strip().partition("\n")[0].rstrip(".")
     if kubeconfig is None:
-        return (
-            f"this is no pod of a cluster ({why}): give --kubeconfig FILE, or --manifests DIR to do without a cluster"
-        )
+        return f"this is no pod of a cluster ({why}): give --kubeconfig FILE"
     return f"{kubeconfig} is no kubeconfig that can be used: {why}"
 
 
