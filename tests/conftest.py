@@ -112,10 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
         change = self.read_body()
         collection, key = self.key_of(self.path)
         there = self.api.objects.get(collection, {}).get(key)
-        if there is None or there["metadata"]["resourceVersion"] != change["metadata"]["resourceVersion"]:
+        wanted = change.get("metadata", {}).get("resourceVersion")
+        if there is None or wanted not in {None, there["metadata"]["resourceVersion"]}:
             self.answer(409, {"kind": "Status", "message": "it has changed", "code": 409})
             return
-        self.api.put(collection, there | {"spec": there["spec"] | change["spec"]})
+        self.api.put(collection, there | {"spec": there.get("spec", {}) | change.get("spec", {})})
         self.answer(200, self.api.objects[collection][key])
 
     def read_body(self):

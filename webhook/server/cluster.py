@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -96,7 +97,9 @@ class LiveCluster:
         """
         held = None
         if lease is not None:
-            held = Lease(self.client, *lease, identity=socket.gethostname(), seconds=_LEASE_SECONDS)
+            # Processes may share a host's name: those of pods on the host's network do.
+            identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+            held = Lease(self.client, *lease, identity=identity, seconds=_LEASE_SECONDS)
         drift = DriftWatch(
             self.client,
             every=every,
