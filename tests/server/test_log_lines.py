@@ -73,7 +73,7 @@ def test_an_exception_is_described_by_class_and_place_but_not_by_its_text():
 
 @pytest.fixture
 def captured():
-    names = ("uvicorn.error", "asyncio", "watchfiles")
+    names = ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     stream = io.StringIO()

@@ -30,6 +30,16 @@ from webhook.cli.managed import (
 from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
 
 
+def _traces(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{url!r} is no URL of an OTLP collector, as http://collector:4318/v1/traces")
+    try:
+        import webhook.server.tracing  # noqa: F401 - only whether it can be had
+    except ImportError as error:
+        raise typer.BadParameter(f"{error.name} is missing: pip install 'sidecar-policy[otel]'") from None
+    return url
+
+
 def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     manifests: Annotated[
@@ -109,6 +119,17 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             show_default=False,
         ),
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            "--traces",
+            parser=_traces,
+            metavar="URL",
+            help="Send a span for each review to this OTLP collector, as http://collector:4318/v1/traces. Needs the "
+            "extra: pip install 'sidecar-policy[otel]'.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option("--log-format", help="[default: console at a terminal, else json]", show_default=False),
@@ -162,6 +183,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         on_error=on_error,
         strict=strict,
         drain=drain,
+        traces=traces,
         drift=drift,
         drift_lease=_lease(drift_lease),
     )
@@ -200,7 +222,10 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
         raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:
         raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
-    except (PortError, UnservableError, NoClusterError) as error:
+    except NoClusterError as error:
+        hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
+        raise _fail(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
+    except (PortError, UnservableError) as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None

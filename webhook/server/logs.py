@@ -87,11 +87,11 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def capture_standard_logging(logger: FilteringBoundLogger) -> None:
-    """Send what uvicorn and asyncio have to say, from warnings on, through `logger`.
+    """Send what libraries have to say, from warnings on, through `logger`.
 
     This changes the process's logging configuration, so only the process's entry point calls it.
     """
-    for name in ("uvicorn.error", "asyncio", "watchfiles"):
+    for name in ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry"):
         standard = logging.getLogger(name)
         standard.handlers = [_Forward(logger)]
         standard.setLevel(logging.WARNING)

@@ -95,8 +95,17 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         on_error=settings.on_error,
         strict=settings.strict,
     )
-    observer = Observer(metrics, log, None if live is None else live.events)
-    app = create_app(decider, observer, settings.limits)
+    events = None if live is None else live.events
+    closing = [] if live is None else [live.close]
+    if settings.traces is None:
+        app = create_app(decider, Observer(metrics, log, events), settings.limits)
+    else:
+        # An extra, of no use to most.
+        from webhook.server.tracing import TracedObserver, Tracing  # noqa: PLC0415
+
+        tracing = Tracing(settings.traces)
+        closing.append(tracing.close)
+        app = create_app(decider, TracedObserver(metrics, log, events), settings.limits, tracing.around)
     watches: dict[str, Watch] = {
         "policy": policies.watch,
         "certificate": certificate.watch,
@@ -125,7 +134,7 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         watches=watches,
         drain=settings.drain,
         log=log,
-        closing=() if live is None else (live.close,),
+        closing=closing,
     )
     return service, authority
 
