@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e cluster go observability-test image-test e2e-node lint format lock clean
+.PHONY: help demo test accuracy e2e cluster go observability-test image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there 
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_sandbox.py
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
 	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
+
+docs: $(VENV)/.dev ## Write the reference of the policy file from its models
+	@$(BIN)/python docs/reference.py
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

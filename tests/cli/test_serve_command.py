@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -33,6 +34,7 @@ metadata: {name: cfg, namespace: shop}
 data:
   connection: "redis://:CANARY-config@basket-data:6379/0"
 """
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 POLICY = """
 apiVersion: sidecar-policy.dev/v1alpha1
 kind: InjectionPolicy
@@ -212,7 +214,9 @@ def wait_for(condition, seconds=5.0):
 def test_sigusr1_switches_the_log_to_debug_and_back(serve):
     server = serve("--log-level", "info")
     server.listening()
-    server.process.send_signal(signal.SIGUSR1)
+    (documented,) = re.findall(r'exec POD -- python3 -c "(.+)"', OPERATIONS.read_text())
+    as_documented = documented.replace("kill(1,", f"kill({server.process.pid},")
+    subprocess.run([sys.executable, "-c", as_documented], check=True)
     ignored = review(operation="UPDATE")
 
     wait_for(lambda: server.events("log level"))
