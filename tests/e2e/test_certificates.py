@@ -6,7 +6,11 @@ created.
 
 import base64
 import json
+import os
+import re
+import subprocess
 import time
+from pathlib import Path
 
 import product
 import pytest
@@ -28,6 +32,8 @@ from managed_replicas import (
 
 from certs.issue import KeyPair, verify
 from certs.reading import facts, split
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 @pytest.fixture
@@ -272,6 +278,21 @@ def test_inspect_says_no_when_the_bundle_is_not_there(replicas, namespace):
 
     assert (nothing.returncode, "there are no certificates yet" in nothing.stdout) == (1, True)
     assert (wiped.returncode, "does not trust it" in wiped.stdout) == (1, True)
+
+
+def test_the_documented_commands_work_as_written(running, tmp_path):
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").symlink_to(running.plane.kubeconfig)
+    environment = os.environ | {"HOME": str(tmp_path), "PATH": f"{product.COMMAND.parent}:{os.environ['PATH']}"}
+    commands = re.findall(r"^\$ (sidecar-policy certs .*--kubeconfig.*)$", DOCUMENTED.read_text(), re.MULTILINE)
+
+    assert len(commands) == 5
+    for command in commands:
+        ended = subprocess.run(
+            command, check=False, shell=True, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert ended.returncode == 0, f"{command}: {ended.stderr}"
+        assert ended.stdout
 
 
 def test_a_second_rotation_of_the_authority_waits_for_the_first(running):
