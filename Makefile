@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e e2e-install cluster go image-test e2e-node lint format lock clean
+.PHONY: help demo test accuracy e2e e2e-install cluster go observability-test image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 # One stamp per lock file: what is installed is exactly what is locked, and a second run installs nothing.
 $(VENV)/.created:
@@ -47,6 +47,10 @@ cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, to play with (n
 go:
 	@command -v go >/dev/null || { echo "the test bed is built with Go, and there is no go on the PATH: see https://go.dev/doc/install" >&2; exit 1; }
 
+observability-test: $(VENV)/.dev ## Check metrics, dashboard and alerts with a real Prometheus (Debian's, or one on the PATH)
+	@$(BIN)/python tests/observability/programs.py >/dev/null
+	@$(BIN)/python -m pytest -o addopts="--strict-markers --strict-config -ra --import-mode=importlib" tests/observability
+
 image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
 
@@ -58,6 +62,9 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there 
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_sandbox.py
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
 	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
+
+docs: $(VENV)/.dev ## Write the reference of the policy file from its models
+	@$(BIN)/python docs/reference.py
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

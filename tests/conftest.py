@@ -15,7 +15,7 @@ def pytest_addoption(parser):
 
 @dataclass
 class ApiServer:
-    """An API server on loopback that lists, watches and gets what a test puts into it.
+    """An API server on loopback that lists, watches and gets what a test puts into it, and takes changes of specs.
 
     Attributes:
         objects: What it has, by collection.
@@ -98,13 +98,41 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.one(url.path)
 
-    def one(self, path):
+    def do_POST(self):
+        document = self.read_body()
+        collection, key = self.key_of(f"{self.path}/{document['metadata']['name']}")
+        if key in self.api.objects.get(collection, {}):
+            self.answer(409, {"kind": "Status", "message": "it exists", "code": 409})
+            return
+        namespace, _, name = key.partition("/")
+        self.api.put(collection, document | {"metadata": {"namespace": namespace, "name": name}})
+        self.answer(201, self.api.objects[collection][key])
+
+    def do_PATCH(self):
+        change = self.read_body()
+        collection, key = self.key_of(self.path)
+        there = self.api.objects.get(collection, {}).get(key)
+        wanted = change.get("metadata", {}).get("resourceVersion")
+        if there is None or wanted not in {None, there["metadata"]["resourceVersion"]}:
+            self.answer(409, {"kind": "Status", "message": "it has changed", "code": 409})
+            return
+        self.api.put(collection, there | {"spec": there.get("spec", {}) | change.get("spec", {})})
+        self.answer(200, self.api.objects[collection][key])
+
+    def read_body(self):
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def key_of(self, path):
+        """The collection in all namespaces, and the object's "namespace/name"."""
         collection, _, name = path.rpartition("/")
         prefix, _, rest = collection.partition("/namespaces/")
         namespace, _, resource = rest.partition("/")
-        if resource:
-            collection = f"{prefix}/{resource}"
-        found = self.api.objects.get(collection, {}).get(f"{namespace}/{name}")
+        return (f"{prefix}/{resource}" if resource else collection), f"{namespace}/{name}"
+
+    def one(self, path):
+        collection, key = self.key_of(path)
+        name = key.partition("/")[2]
+        found = self.api.objects.get(collection, {}).get(key)
         self.answer(200 if found else 404, found or {"kind": "Status", "message": f"{name} not found", "code": 404})
 
     def follow(self, collection, since):

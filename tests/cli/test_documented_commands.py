@@ -35,7 +35,7 @@ def test_a_documented_command_works_as_written(arguments, run_process, tmp_path)
     assert ended.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/detection.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/detection.md", "docs/policy.md"])
 def test_a_policy_in_the_documentation_is_valid(run, page):
     (policy,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 

@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -33,6 +34,7 @@ metadata: {name: cfg, namespace: shop}
 data:
   connection: "redis://:CANARY-config@basket-data:6379/0"
 """
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 POLICY = """
 apiVersion: sidecar-policy.dev/v1alpha1
 kind: InjectionPolicy
@@ -209,6 +211,26 @@ def wait_for(condition, seconds=5.0):
         time.sleep(0.02)
 
 
+def test_sigusr1_switches_the_log_to_debug_and_back(serve):
+    server = serve("--log-level", "info")
+    server.listening()
+    (documented,) = re.findall(r'exec POD -- python3 -c "(.+)"', OPERATIONS.read_text())
+    as_documented = documented.replace("kill(1,", f"kill({server.process.pid},")
+    subprocess.run([sys.executable, "-c", as_documented], check=True)
+    ignored = review(operation="UPDATE")
+
+    wait_for(lambda: server.events("log level"))
+    server.post(ignored)
+    wait_for(lambda: server.events("admission"))
+    server.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: len(server.events("log level")) == 2)
+    server.post(ignored)
+
+    assert [line["to"] for line in server.events("log level")] == ["debug", "info"]
+    assert server.end() == 0
+    assert len(server.events("admission")) == 1
+
+
 def test_ctrl_c_is_130(serve):
     server = serve()
     server.listening()
@@ -326,10 +348,10 @@ def test_a_kubeconfig_that_is_not_there_is_told(tmp_path):
     assert "no kubeconfig that can be used: No such file or directory" in done.stderr
 
 
-def test_serving_manifests_does_not_load_the_kubernetes_package():
+def test_serving_manifests_loads_no_package_that_it_does_not_use():
     script = (
         "import sys; from webhook.server import serve; from webhook.cli import serve; "
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'kubernetes', 'aiohttp'}))"
+        "print(sorted({'kubernetes', 'aiohttp', 'opentelemetry.sdk', 'opentelemetry.exporter'} & set(sys.modules)))"
     )
 
     assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=30) == "[]\n"

@@ -132,7 +132,31 @@ def test_without_reading_secrets_the_rights_are_those_of_the_shipped_manifest(he
 
     reading, patching = (shipped["ClusterRole", f"sidecar-policy{what}"] for what in ("", "-ca-bundle"))
     assert only("ClusterRole", documents)["rules"] == [*reading, *patching]
-    assert only("Role", documents)["rules"] == shipped["Role", "sidecar-policy-certificates"]
+    roles = {one["metadata"]["name"]: one["rules"] for one in documents if one["kind"] == "Role"}
+    assert roles == {
+        "sidecar-policy": shipped["Role", "sidecar-policy-certificates"],
+        "sidecar-policy-drift": shipped["Role", "sidecar-policy-drift"],
+    }
+
+
+def test_without_looking_for_drift_no_pods_are_read(helm):
+    documents = helm.render(values={"drift": {"enabled": False}})
+
+    assert [one for one in only("ClusterRole", documents)["rules"] if "pods" in one["resources"]] == []
+    assert [one["metadata"]["name"] for one in documents if one["kind"] == "Role"] == ["sidecar-policy"]
+    assert "--drift=0" in only("Deployment", documents)["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_alerts_are_those_of_the_file_narrowed_to_the_release(helm):
+    shipped = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    rendered = only("PrometheusRule", helm.render("--values", CHART / "ci" / "observed-values.yaml"))["spec"]
+    text = yaml.safe_dump(rendered, width=10_000)
+
+    selectors = re.findall(r"sidecar_policy_\w+\{([^}]*)", text)
+    assert len(selectors) == len(re.findall(r"sidecar_policy_\w+", yaml.safe_dump(shipped)))
+    ours = 'namespace="default",service="sidecar-policy-metrics",'
+    assert all(one.startswith(ours) for one in selectors)
+    assert yaml.safe_load(text.replace(ours, "")) == shipped
 
 
 @pytest.mark.parametrize(
@@ -175,4 +199,5 @@ def test_the_dashboard_is_json(helm):
     maps = helm.render("--values", CHART / "ci" / "observed-values.yaml")
     (dashboard,) = (one for one in maps if one["metadata"]["name"] == "sidecar-policy-dashboard")
 
-    assert len(json.loads(dashboard["data"]["sidecar-policy.json"])["panels"]) == 10
+    shipped = json.loads((CHART / "files" / "dashboard.json").read_text())
+    assert json.loads(dashboard["data"]["sidecar-policy.json"]) == shipped

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from webhook.server.logs import capture_standard_logging, describe, make_logger
+from webhook.server.logs import Threshold, capture_standard_logging, describe, make_logger
 from webhook.server.settings import LogFormat, LogLevel
 
 
@@ -24,6 +24,30 @@ def test_lines_below_the_level_are_not_written():
     log.warning("loud")
 
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "levels"),
+    [("info", ["debug", "info", "debug"]), ("error", ["debug", "error"]), ("debug", ["info", "debug"])],
+)
+def test_the_level_changes_to_debug_and_back_while_the_process_runs(configured, levels):
+    threshold = Threshold(LogLevel(configured))
+
+    assert [threshold.toggle().value for _ in levels] == levels
+
+
+def test_a_logger_follows_its_threshold():
+    stream = io.StringIO()
+    threshold = Threshold(LogLevel.WARNING)
+    log = make_logger(stream, LogFormat.JSON, threshold).bind(part="a")
+    log.info("quiet")
+    log.warning("loud")
+    threshold.toggle()
+    log.debug("detail")
+    threshold.toggle()
+    log.debug("quiet again")
+
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud", "detail"]
 
 
 def test_the_console_format_is_for_people():
@@ -49,7 +73,7 @@ def test_an_exception_is_described_by_class_and_place_but_not_by_its_text():
 
 @pytest.fixture
 def captured():
-    names = ("uvicorn.error", "asyncio", "watchfiles")
+    names = ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     stream = io.StringIO()

@@ -24,9 +24,20 @@ from webhook.cli.managed import (
     TrustWait,
     WebhookConfiguration,
     managed,
+    place,
     pod_namespace,
 )
 from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
+
+
+def _traces(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{url!r} is no URL of an OTLP collector, as http://collector:4318/v1/traces")
+    try:
+        import webhook.server.tracing  # noqa: F401 - only whether it can be had
+    except ImportError as error:
+        raise typer.BadParameter(f"{error.name} is missing: pip install 'sidecar-policy[otel]'") from None
+    return url
 
 
 def serve(  # noqa: PLR0913 - one parameter for each option
@@ -87,6 +98,38 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--drain", parser=duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
         ),
     ] = 5.0,
+    drift: Annotated[
+        float,
+        typer.Option(
+            "--drift",
+            parser=duration,
+            metavar="TIME",
+            show_default="10m",
+            help="How often to look for pods that contradict today's decisions; 0 for never.",
+        ),
+    ] = 600.0,
+    drift_lease: Annotated[
+        str | None,
+        typer.Option(
+            "--drift-lease",
+            parser=place,
+            metavar="NAMESPACE/NAME",
+            help="The Lease that says which replica looks. Default in a pod: sidecar-policy-drift in its namespace; "
+            "elsewhere each does.",
+            show_default=False,
+        ),
+    ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            "--traces",
+            parser=_traces,
+            metavar="URL",
+            help="Send a span for each review to this OTLP collector, as http://collector:4318/v1/traces. Needs the "
+            "extra: pip install 'sidecar-policy[otel]'.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option("--log-format", help="[default: console at a terminal, else json]", show_default=False),
@@ -100,6 +143,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
     Logs go to standard error. The line with the event "listening" tells both ports and, for an own certificate, the
     ca.crt. On SIGTERM /readyz says no, the drain time passes, requests in flight finish, and the server leaves with 0.
+    SIGUSR1 switches the log to debug, and back.
 
     Exit codes: 0 stopped by SIGTERM; 1 the policy has problems; 2 wrong usage; 3 a file cannot be read or a port is
     taken; 130 interrupted.
@@ -139,10 +183,22 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         on_error=on_error,
         strict=strict,
         drain=drain,
+        traces=traces,
+        drift=drift,
+        drift_lease=_lease(drift_lease),
     )
     if log_format is None:
         log_format = LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON
     _serve(settings, log_format, log_level)
+
+
+def _lease(written: str | None) -> tuple[str, str] | None:
+    here = pod_namespace()
+    written = written or (here and f"{here}/sidecar-policy-drift")
+    if not written:
+        return None
+    namespace, _, name = written.partition("/")
+    return namespace, name
 
 
 def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> None:
@@ -150,15 +206,16 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.cluster.errors import NoClusterError
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
-    from webhook.server.logs import capture_standard_logging, make_logger
+    from webhook.server.logs import Threshold, capture_standard_logging, make_logger
     from webhook.server.pairs import UnservableError
     from webhook.server.ports import PortError
     from webhook.server.serve import serve as run
 
-    log = make_logger(sys.stderr, log_format, log_level)
+    threshold = Threshold(log_level)
+    log = make_logger(sys.stderr, log_format, threshold)
     capture_standard_logging(log)
     try:
-        received = run(settings, log)
+        received = run(settings, log, threshold)
     except PolicyError as error:
         raise _fail(ExitCode.NEGATIVE, *map(str, error.problems)) from None
     except ManifestError as error:

@@ -25,13 +25,13 @@ A dry run is decided and answered as any other request, and marked in the log an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from time import perf_counter
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webhook.core.review import UnreadableReviewError
 from webhook.server.admission import Decider, Judge, admit, mutate, validate
@@ -51,7 +51,7 @@ class WebhookApp(FastAPI):
     models. Everything else is FastAPI's.
     """
 
-    def __init__(self, webhooks: Mapping[str, Webhook]) -> None:
+    def __init__(self, webhooks: Mapping[str, ASGIApp]) -> None:
         super().__init__(
             routes=[Route(path, webhook, methods=["POST"]) for path, webhook in webhooks.items()],
             openapi_url=None,
@@ -98,19 +98,25 @@ class Webhook:
             self._observer.admission(admission, perf_counter() - started)
 
 
-def create_app(decider: Decider, observer: Observer, limits: Limits) -> WebhookApp:
+def create_app(
+    decider: Decider, observer: Observer, limits: Limits, around: Callable[[str, ASGIApp], ASGIApp] | None = None
+) -> WebhookApp:
     """Make the application.
 
     Args:
         decider: All that a decision needs besides the request.
         observer: Is told of every request.
         limits: What one request may cost.
+        around: Makes of a path and its webhook what is served there; None serves the webhook itself.
 
     Returns:
         An ASGI application.
     """
     judges = {MUTATE: mutate, VALIDATE: validate}
-    return WebhookApp({path: Webhook(path[1:], judge, decider, observer, limits) for path, judge in judges.items()})
+    webhooks: dict[str, ASGIApp] = {
+        path: Webhook(path[1:], judge, decider, observer, limits) for path, judge in judges.items()
+    }
+    return WebhookApp(webhooks if around is None else {path: around(path, one) for path, one in webhooks.items()})
 
 
 async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:

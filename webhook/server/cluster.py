@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,15 +10,21 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
+from webhook.cluster.event_series import EventOutcome
 from webhook.cluster.events import Events
+from webhook.cluster.lease import Lease
 from webhook.cluster.order import WebhookOrder
 from webhook.inventory.live import LiveInventory
+from webhook.server.admission import Policies
+from webhook.server.drift import DriftWatch
 from webhook.server.metrics import Metrics
 from webhook.server.readiness import Check, Health
 from webhook.server.service import Watch
 
 # A watch that is opened again after it ended in order is behind for some hundredths of a second.
 _WORTH_SAYING = 5.0
+# A replica that died without a word is followed by another within this and a minute.
+_LEASE_SECONDS = 180
 
 
 class LiveCluster:
@@ -46,6 +53,9 @@ class LiveCluster:
         self.client = client
         self.inventory = LiveInventory(client, read_secrets=read_secrets, log=log, on_look_up=_counting(metrics))
         self._order = WebhookOrder(client, log, metrics.order_violations.inc)
+        metrics.order_problems.set_function(lambda: len(self._order.problems))
+        for outcome in EventOutcome:
+            metrics.events.labels(outcome.value)
         self.events = Events(
             client,
             instance=socket.gethostname(),
@@ -56,7 +66,7 @@ class LiveCluster:
         for kind, reflector in self.inventory.reflectors.items():
             metrics.objects.labels(kind).set_function(partial(len, reflector))
             metrics.staleness.labels(kind).set_function(partial(_staleness, self.inventory, kind))
-        self.watches: Mapping[str, Watch] = {
+        self.watches: dict[str, Watch] = {
             "inventory": self.inventory.watch,
             "webhook order": self._order.watch,
             "events": self.events.run,
@@ -66,6 +76,42 @@ class LiveCluster:
             "webhook-order": partial(order_health, self._order),
         }
         self.close = client.close
+
+    def look_for_drift(
+        self,
+        policies: Policies,
+        *,
+        every: float,
+        lease: tuple[str, str] | None,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+    ) -> DriftWatch:
+        """Add a watch for drift.
+
+        Args:
+            policies: Gives the policy in force.
+            every: Seconds between two checks.
+            lease: Namespace and name of the Lease that says which replica checks; None if each is to.
+            metrics: Where drift is shown.
+            log: Is told of each check.
+        """
+        held = None
+        if lease is not None:
+            # Processes may share a host's name: those of pods on the host's network do.
+            identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+            held = Lease(self.client, *lease, identity=identity, seconds=_LEASE_SECONDS)
+        drift = DriftWatch(
+            self.client,
+            every=every,
+            lease=held,
+            policies=policies,
+            surroundings=self.inventory,
+            synced=lambda: self.inventory.synced,
+            metrics=metrics,
+            log=log,
+        )
+        self.watches["drift"] = drift.watch
+        return drift
 
     def _uid(self, namespace: str, kind: str, name: str) -> str | None:
         template = self.inventory.template(kind, namespace, name)

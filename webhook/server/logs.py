@@ -12,35 +12,65 @@ from typing import Any, TextIO
 
 import msgspec
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger
 
 from webhook.server.settings import LogFormat, LogLevel
 
 _PLACES = 8
+# structlog's methods by which lines are written.
+_SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
-def make_logger(stream: TextIO, log_format: LogFormat, level: LogLevel = LogLevel.INFO) -> FilteringBoundLogger:
+class Threshold:
+    """From which severity on lines are written. It may change while the process runs.
+
+    Attributes:
+        level: The level just now.
+    """
+
+    def __init__(self, level: LogLevel) -> None:
+        self.level = level
+        self._configured = level
+
+    def toggle(self) -> LogLevel:
+        """Go to debug, or back to what was configured; where that is debug, between debug and info."""
+        usual = LogLevel.INFO if self._configured is LogLevel.DEBUG else self._configured
+        self.level = usual if self.level is LogLevel.DEBUG else LogLevel.DEBUG
+        return self.level
+
+    def __call__(self, _: Any, method: str, fields: EventDict) -> EventDict:  # noqa: ANN401 - as structlog has it
+        """Drop a line that is below the level."""
+        if _SEVERITY[method] < _SEVERITY[self.level]:
+            raise structlog.DropEvent
+        return fields
+
+
+def make_logger(
+    stream: TextIO, log_format: LogFormat, level: LogLevel | Threshold = LogLevel.INFO
+) -> FilteringBoundLogger:
     """A logger that writes to `stream` and to nothing else.
 
     Args:
         stream: Where lines go; each is flushed.
         log_format: How they look.
-        level: From which severity on.
+        level: From which severity on; a Threshold where that may change.
 
     Returns:
         A logger whose methods take an event's name and its fields.
     """
+    lowest = LogLevel.DEBUG if isinstance(level, Threshold) else level
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     if log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(stream),
         processors=[
+            *([level] if isinstance(level, Threshold) else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level.value),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest.value),
         cache_logger_on_first_use=True,
     )
     return logger
@@ -57,11 +87,11 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def capture_standard_logging(logger: FilteringBoundLogger) -> None:
-    """Send what uvicorn and asyncio have to say, from warnings on, through `logger`.
+    """Send what libraries have to say, from warnings on, through `logger`.
 
     This changes the process's logging configuration, so only the process's entry point calls it.
     """
-    for name in ("uvicorn.error", "asyncio", "watchfiles"):
+    for name in ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry"):
         standard = logging.getLogger(name)
         standard.handlers = [_Forward(logger)]
         standard.setLevel(logging.WARNING)

@@ -1,4 +1,8 @@
-"""The server's metrics. Every label has few values: codes, catalog kinds, rules of the policy; never a pod's words."""
+"""The server's metrics. Every label has few values: codes, catalog kinds, rules of the policy; never a pod's words.
+
+What may be alerted on is there, as 0, before it first happens: a counter that appears with its first count has not
+increased, as Prometheus sees it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,22 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from webhook.core.conformance import Contradiction
+from webhook.policy.source import ReloadOutcome
+from webhook.server.outcome import Outcome
+
 # Around what an admission takes (tenths of a millisecond) up to the API server's default timeout of 10 s.
-_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+# The outcomes that only one of the webhooks has.
+_CALLED = {
+    Outcome.PATCHED: ("mutate",),
+    Outcome.UNCHANGED: ("mutate",),
+    Outcome.CONFORMS: ("validate",),
+    Outcome.CONTRADICTS: ("validate",),
+    Outcome.DENIED: ("validate",),
+}
 
 
 class Metrics:
@@ -22,12 +40,18 @@ class Metrics:
         detections: Backends found, each kind once for a pod.
         contradictions: Pods found not to be as decided, by how.
         order_violations: Wrong orders of webhooks found.
+        order_problems: How many of them there are just now.
         look_ups: Direct reads for one pod, by what became of them.
         objects: Objects of the cluster that are known.
         staleness: Seconds since the API server was last heard of.
         policy_loads: Policies read, by what became of them.
         policy_loaded: When the policy in force was loaded, seconds since the epoch.
         policy: The name and generation of the policy in force, as labels.
+        policy_rejected: Whether a newer policy is there and broken.
+        drifted: Pods that contradict today's decision, by their namespace and how.
+        drift_pods: Pods that the last check looked at.
+        drift_checked: When this replica last finished a check, seconds since the epoch.
+        drift_checks: Checks by what became of them.
         certificate_reloads: Attempts to take over a changed certificate.
         certificate_expiry: When the serving certificate expires, seconds since the epoch.
         certificate_issued: When it was issued: the last rotation.
@@ -78,6 +102,11 @@ class Metrics:
             "Times that this webhook was found to be called after Istio's injector.",
             registry=registry,
         )
+        self.order_problems = Gauge(
+            "sidecar_policy_webhook_order_problems",
+            "How many of this webhook's configurations are called after Istio's injector.",
+            registry=registry,
+        )
         self.look_ups = Counter(
             "sidecar_policy_inventory_lookups",
             "Objects read directly for one pod, since no watch had delivered them yet.",
@@ -111,6 +140,33 @@ class Metrics:
             "sidecar_policy_policy_info",
             "The policy in force; always 1.",
             ("policy", "generation"),
+            registry=registry,
+        )
+        self.policy_rejected = Gauge(
+            "sidecar_policy_policy_edit_rejected",
+            "1 while a newer policy is broken and the one before it stays in force.",
+            registry=registry,
+        )
+        self.drifted = Gauge(
+            "sidecar_policy_drifted_pods",
+            "Pods whose sidecar is not as decided today, by their namespace; told by the replica that checks.",
+            ("pod_namespace", "reason"),
+            registry=registry,
+        )
+        self.drift_pods = Gauge(
+            "sidecar_policy_drift_checked_pods",
+            "Pods that the last check for drift looked at; 0 on replicas that do not check.",
+            registry=registry,
+        )
+        self.drift_checked = Gauge(
+            "sidecar_policy_drift_last_check_timestamp_seconds",
+            "When this replica last finished a check for drift; 0 if it did not.",
+            registry=registry,
+        )
+        self.drift_checks = Counter(
+            "sidecar_policy_drift_checks",
+            "Checks for drift by what became of them.",
+            ("outcome",),
             registry=registry,
         )
         self.certificate_reloads = Counter(
@@ -158,3 +214,17 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+        self._start_at_zero()
+
+    def _start_at_zero(self) -> None:
+        for outcome in Outcome:
+            for webhook in _CALLED.get(outcome, ("mutate", "validate")):
+                self.requests.labels(webhook, outcome.value, "false")
+        for contradiction in Contradiction:
+            self.contradictions.labels(contradiction.code)
+        for load in ReloadOutcome:
+            self.policy_loads.labels(load.value)
+        for reload in ("replaced", "kept"):
+            self.certificate_reloads.labels(reload)
+        for where in ("secret", "configuration"):
+            self.certificate_failures.labels(where)

@@ -28,6 +28,7 @@ class PolicyTelling:
     def __call__(self, outcome: ReloadOutcome, status: PolicyStatus) -> None:
         """Tell of one change; "unchanged" means that a fault is gone and the content in force is the file's again."""
         self._metrics.policy_loads.labels(outcome.value).inc()
+        self._metrics.policy_rejected.set(outcome is ReloadOutcome.REJECTED)
         known = {"policy": status.name, "generation": status.generation, "source": status.source}
         if outcome is ReloadOutcome.REJECTED:
             self._log.error("policy rejected", problems=[str(problem) for problem in status.problems or ()], **known)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -20,6 +21,7 @@ from webhook.server.admission import Decider
 from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.http import make_server
+from webhook.server.logs import Threshold
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
 from webhook.server.pairs import PairFiles
@@ -36,12 +38,13 @@ if TYPE_CHECKING:
     from webhook.server.managed import SelfManaged
 
 
-def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short.
+def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
 
     Args:
         settings: What to serve.
         log: Is told of everything.
+        threshold: What the log leaves out.
 
     Returns:
         The first signal, once all is closed.
@@ -58,6 +61,7 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
     with ExitStack() as cleanup:
         service, authority = compose(settings, log, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().add_signal_handler(signal.SIGUSR1, _toggle, threshold, log)
             return runner.run(_until_signal(service, settings.host, authority))
 
 
@@ -91,8 +95,17 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         on_error=settings.on_error,
         strict=settings.strict,
     )
-    observer = Observer(metrics, log, None if live is None else live.events)
-    app = create_app(decider, observer, settings.limits)
+    events = None if live is None else live.events
+    closing = [] if live is None else [live.close]
+    if settings.traces is None:
+        app = create_app(decider, Observer(metrics, log, events), settings.limits)
+    else:
+        # An extra, of no use to most.
+        from webhook.server.tracing import TracedObserver, Tracing  # noqa: PLC0415
+
+        tracing = Tracing(settings.traces)
+        closing.append(tracing.close)
+        app = create_app(decider, TracedObserver(metrics, log, events), settings.limits, tracing.around)
     watches: dict[str, Watch] = {
         "policy": policies.watch,
         "certificate": certificate.watch,
@@ -101,11 +114,17 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
     if managed is not None:
         checks["ca-bundle"] = managed.check
+    told: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
     if live is not None:
+        if settings.drift:
+            drift = live.look_for_drift(
+                policies, every=settings.drift, lease=settings.drift_lease, metrics=metrics, log=log
+            )
+            told.append(drift.document)
         checks |= live.checks
         watches |= live.watches
     readiness = Readiness(checks)
-    status_app = create_status_app(readiness, metrics.registry, partial(policy_document, policies))
+    status_app = create_status_app(readiness, metrics.registry, *told)
     webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
     status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     service = Service(
@@ -115,7 +134,7 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         watches=watches,
         drain=settings.drain,
         log=log,
-        closing=() if live is None else (live.close,),
+        closing=closing,
     )
     return service, authority
 
@@ -147,6 +166,11 @@ def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: Filte
     from webhook.server.managed import SelfManaged  # noqa: PLC0415 - needs the client too
 
     return None if settings.managed is None else SelfManaged(live.client, settings.managed, metrics=metrics, log=log)
+
+
+def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
+    # Said at a severity that is seen on both sides of the change.
+    log.error("log level", to=threshold.toggle().value)
 
 
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:

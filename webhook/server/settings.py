@@ -78,6 +78,9 @@ class Settings:
         secrets: Read Secrets also when the policy does not ask for it.
         on_error: What to answer when deciding fails.
         strict: Refuse pods that /validate finds not to be as decided.
+        traces: Where an OTLP collector takes spans over HTTP; none means that there are no spans.
+        drift: Seconds between two checks for pods that contradict today's decisions; 0 for none.
+        drift_lease: Namespace and name of the Lease that says which replica checks; none means each.
         drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
         limits: What one client may cost.
     """
@@ -97,5 +100,8 @@ class Settings:
     secrets: bool = False
     on_error: OnError = OnError.ALLOW
     strict: bool = False
+    traces: str | None = None
+    drift: float = 600.0
+    drift_lease: tuple[str, str] | None = None
     drain: float = 5.0
     limits: Limits = field(default_factory=Limits)

@@ -1,4 +1,4 @@
-"""The application behind the plain port: probes, metrics, and the policy in force. It changes nothing."""
+"""The application behind the plain port: probes, metrics, the policy in force, and drift. It changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _JSON = "application/json"
 
 
 def create_status_app(
-    readiness: Readiness, registry: CollectorRegistry, policy: Callable[[], Mapping[str, Any]]
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    policy: Callable[[], Mapping[str, Any]],
+    drift: Callable[[], Mapping[str, Any]] = lambda: {"enabled": False},
 ) -> FastAPI:
     """Make the application.
 
@@ -24,10 +27,11 @@ def create_status_app(
         readiness: What /readyz and /healthz say.
         registry: What /metrics shows.
         policy: Gives what /policy shows, as plain data.
+        drift: Gives what /drift shows.
 
     Returns:
-        An ASGI application with GET /livez, /readyz, /healthz, /metrics and /policy. The probes answer 200 or 503,
-        as text, or as JSON to whoever accepts application/json; `?verbose` lists every check.
+        An ASGI application with GET /livez, /readyz, /healthz, /metrics, /policy and /drift. The probes answer 200 or
+        503, as text, or as JSON to whoever accepts application/json; `?verbose` lists every check.
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
 
@@ -49,11 +53,15 @@ def create_status_app(
     async def policy_in_force(_: Request) -> Response:
         return _json(policy())
 
+    async def drifted(_: Request) -> Response:
+        return _json(drift())
+
     app.add_route("/livez", livez, methods=["GET"])
     app.add_route("/readyz", readyz, methods=["GET"])
     app.add_route("/healthz", readyz, methods=["GET"])
     app.add_route("/metrics", metrics, methods=["GET"])
     app.add_route("/policy", policy_in_force, methods=["GET"])
+    app.add_route("/drift", drifted, methods=["GET"])
     return app
 
 

@@ -13,6 +13,12 @@
 - --strict
 {{- end }}
 {{- end }}
+{{- if .Values.drift.enabled }}
+- --drift={{ .Values.drift.interval }}
+- --drift-lease={{ .Release.Namespace }}/{{ include "sidecar-policy.fullname" . }}-drift
+{{- else }}
+- --drift=0
+{{- end }}
 {{- if eq .Values.tls.mode "self-managed" }}
 - --cert-secret={{ .Release.Namespace }}/{{ include "sidecar-policy.secret" . }}
 - --service={{ .Release.Namespace }}/{{ include "sidecar-policy.fullname" . }}

@@ -1,0 +1,125 @@
+"""Write docs/policy.md, the reference of the policy file, from the models that read it: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from webhook.detection.catalog import Catalog
+from webhook.policy.schema import json_schema
+
+PAGE = Path(__file__).with_name("policy.md")
+# In the order in which a reader meets them, with what they are called where they stand in the file.
+SECTIONS = {
+    "Metadata": "metadata",
+    "Spec": "spec",
+    "Rule": "spec.rules[]",
+    "Criteria": "match and except",
+    "SelectorModel": "Selectors",
+    "RequirementModel": "matchExpressions[]",
+    "Exempt": "spec.exempt",
+    "Detection": "spec.detection",
+    "BackendModel": "spec.detection.catalog.KIND",
+}
+# What the types are that are plain text in JSON.
+TEXTS = {"Glob": "glob", "NameGlob": "glob", "Owner": "kind or kind/glob", "Kind": "kind of backend", "Cel": "CEL"}
+
+INTRODUCTION = """\
+# The policy file
+
+<!-- Written by `make docs` from the models in webhook/policy. Changes go there. -->
+
+```yaml
+apiVersion: sidecar-policy.dev/v1alpha1
+kind: InjectionPolicy
+metadata: {name: shop}
+spec:
+  mode: enforce
+  exempt: {namespaces: [kube-*, istio-system]}
+  rules:
+  - name: stores-but-not-payments
+    match: {dependencies: [redis, rabbitmq], confidence: certain}
+    except: {namespaces: [payments-*]}
+    action: skip
+  - name: search
+    match: {dependencies: [elasticsearch], labels: {matchLabels: {tier: backend}}}
+    action: bypass
+    hold: true
+    mode: audit
+  default: inherit
+```
+
+Rules are asked in their order, and the first that matches decides. A rule matches a pod when every field of `match`
+holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is asked about pods
+that Istio would not inject whatever we say, about those of exempt namespaces, and (with `explicit: respect`) about
+those that say `sidecar.istio.io/inject` themselves.
+
+Several files, or a directory, make one policy: rules in the order of the files' names. Unknown fields, bad globs and
+expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.
+`sidecar-policy validate` finds them, the server refuses them and goes on with the policy that it has, and
+[policy-schema.json](policy-schema.json) tells editors. Globs know `*`, `?` and `[…]`.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    schema = json_schema(frozenset(Catalog.default().kinds))
+    models = schema["$defs"]
+    parts = [INTRODUCTION]
+    for model, title in SECTIONS.items():
+        parts.append(_section(title, models[model]))
+    kinds = ", ".join(f"`{kind}`" for kind in models["KnownKinds"]["properties"]["serves"]["items"]["enum"])
+    parts.append(f"## Kinds of backend\n\n{kinds}, and those of `spec.detection.catalog`.\n")
+    return "\n".join(parts)
+
+
+def _section(title: str, model: dict[str, Any]) -> str:
+    required = set(model.get("required", ()))
+    rows = ["| Field | Type | Default | Says |", "|---|---|---|---|"]
+    for name, field in model["properties"].items():
+        said = field["description"].replace("|", "\\|")
+        rows.append(f"| `{name}` | {_type(field)} | {_default(field, required=name in required)} | {said} |")
+    return f"## {title}\n\n{model['description']}\n\n" + "\n".join(rows) + "\n"
+
+
+def _default(field: dict[str, Any], *, required: bool) -> str:
+    if required:
+        return "required"
+    value = field.get("default")
+    plain = isinstance(value, str | bool)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`" if plain else ""
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return _referred(field["$ref"].rpartition("/")[2])
+    if "enum" in field:
+        return _choice(field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    choices = field.get("anyOf") or field.get("oneOf")
+    if choices:
+        return " or ".join(_type(choice) for choice in choices)
+    if field["type"] == "array":
+        return f"list of {_type(field['items'])}"
+    if field["type"] == "object":
+        return f"map to {_type(field['additionalProperties'])}"
+    return {"string": "text", "boolean": "`true` or `false`", "integer": "number"}[field["type"]]
+
+
+def _referred(name: str) -> str:
+    if name in TEXTS:
+        return TEXTS[name]
+    if name in SECTIONS:
+        title = SECTIONS[name]
+        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -").replace(" ", "-")
+        return f"[{title}](#{anchor})"
+    return _choice(json_schema(frozenset())["$defs"][name]["enum"])
+
+
+def _choice(values: list[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

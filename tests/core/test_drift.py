@@ -1,0 +1,65 @@
+import pytest
+
+from webhook.core.decision import Action, Decision, Mode, Reason
+from webhook.core.drift import Drift, drift
+from webhook.core.mesh import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG, STATUS
+from webhook.core.patch import DECISION, HOLD
+from webhook.core.pod import ObjectMeta, Pod, PodSpec
+
+
+def pod(*, labels=None, **annotations):
+    return Pod(ObjectMeta(name="basket", labels=labels, annotations=annotations), PodSpec())
+
+
+def decision(action, **how):
+    return Decision(action, how.pop("reason", Reason.RULE), rule="r", **how)
+
+
+SIDECAR = {STATUS: "{}"}
+BYPASSED = {**SIDECAR, EXCLUDE_OUTBOUND_PORTS: "6379", DECISION: "bypass"}
+HELD = {**SIDECAR, PROXY_CONFIG: f"{HOLD}: true"}
+BYPASS = decision(Action.BYPASS, ports=(6379,))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "decided", "expected"),
+    [
+        (SIDECAR, decision(Action.SKIP), Drift.SIDECAR_UNWANTED),
+        ({}, decision(Action.SKIP), None),
+        ({}, decision(Action.INJECT), Drift.SIDECAR_MISSING),
+        (SIDECAR, decision(Action.INJECT), None),
+        ({}, decision(Action.INHERIT), Drift.SIDECAR_MISSING),
+        (SIDECAR, decision(Action.INHERIT), None),
+        ({}, BYPASS, Drift.SIDECAR_MISSING),
+        (SIDECAR, BYPASS, Drift.REMEDY_MISSING),
+        (BYPASSED, BYPASS, None),
+        (BYPASSED, decision(Action.BYPASS, ports=(5672,)), Drift.REMEDY_MISSING),
+        (BYPASSED, decision(Action.INHERIT), Drift.REMEDY_UNWANTED),
+        (BYPASSED, decision(Action.SKIP), Drift.SIDECAR_UNWANTED),
+        (SIDECAR, decision(Action.INHERIT, hold=True), Drift.REMEDY_MISSING),
+        (HELD, decision(Action.INHERIT, hold=True), None),
+    ],
+)
+def test_a_pod_drifts_when_a_restart_would_change_its_sidecar(annotations, decided, expected):
+    running = pod(**annotations)
+
+    assert drift(running, pod(), decided) is expected
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        decision(Action.SKIP, mode=Mode.AUDIT),
+        decision(Action.INHERIT, reason=Reason.EXPLICIT_POD),
+        decision(Action.INHERIT, reason=Reason.NOT_IN_MESH),
+    ],
+)
+@pytest.mark.parametrize("annotations", [{}, SIDECAR])
+def test_where_nothing_is_carried_out_nothing_drifts(decided, annotations):
+    assert drift(pod(**annotations), pod(), decided) is None
+
+
+def test_an_author_who_wants_no_sidecar_misses_none():
+    running = pod(labels={INJECT: "false"})
+
+    assert drift(running, running, decision(Action.INHERIT)) is None

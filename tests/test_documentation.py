@@ -1,0 +1,88 @@
+"""What the pages say beside their commands, held against what there is."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from webhook.core.conformance import Contradiction
+from webhook.core.drift import Drift
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+ALERTS = yaml.safe_load((ROOT / "charts/sidecar-policy/files/alerts.yaml").read_text())["groups"][0]["rules"]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_the_policy_is_what_make_docs_writes():
+    assert reference().page() == (ROOT / "docs/policy.md").read_text()
+
+
+def test_the_reference_has_every_field_of_the_policy():
+    page = (ROOT / "docs/policy.md").read_text()
+    models = json.loads((ROOT / "docs/policy-schema.json").read_text())["$defs"]
+    fields = {name for title, model in models.items() if title != "KnownKinds" for name in model.get("properties", ())}
+
+    assert [name for name in fields if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page):
+    lost = []
+    for target in LINK.findall(page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            lost.append(target)
+
+    assert lost == []
+
+
+def test_every_alert_has_its_runbook_entry():
+    named = {one["annotations"]["runbook"]: one["alert"].lower() for one in ALERTS}
+
+    assert list(named) == [f"docs/operations.md#{anchor}" for anchor in named.values()]
+    assert set(named.values()) <= anchors(ROOT / "docs/operations.md")
+
+
+@pytest.mark.parametrize("code", [one.code for one in (*Drift, *Contradiction)])
+def test_every_code_that_people_meet_is_explained(code):
+    assert f"`{code}`" in (ROOT / "docs/operations.md").read_text()
+
+
+def test_the_picture_is_well_formed():
+    ET.parse(ROOT / "docs/architecture.svg")
+
+
+def test_every_piece_of_configuration_in_the_comparison_is_yaml():
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/comparison.md").read_text(), re.MULTILINE | re.DOTALL)
+
+    assert len(blocks) >= 6
+    assert all(list(yaml.safe_load_all(block)) for block in blocks)
+
+
+def test_the_rights_in_the_security_model_are_all_that_are_shipped():
+    documents = yaml.safe_load_all((ROOT / "webhook/cluster/rbac.yaml").read_text())
+    resources = {name for one in documents for rule in one.get("rules", ()) for name in rule["resources"]}
+    page = (ROOT / "docs/security.md").read_text().lower()
+    called = {"validatingwebhookconfigurations": "webhook configurations"}
+
+    assert [name for name in resources if called.get(name, name.removesuffix("s")) not in page] == []
