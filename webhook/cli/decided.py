@@ -14,7 +14,8 @@ from webhook.cli.exits import ExitCode
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.core.decision import Decision
     from webhook.detection.whynot import WhyNot
-    from webhook.inventory.manifests import Manifests, Workload
+    from webhook.inventory.manifests import Manifests
+    from webhook.inventory.workloads import Workload
     from webhook.policy.load import CompiledPolicy
     from webhook.problem import Problem
 

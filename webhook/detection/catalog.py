@@ -32,6 +32,7 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     dials: tuple[str, ...] | None = None
     http: bool = False
     server_only: bool = False
+    server_first: bool = False
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +137,10 @@ class Catalog:
     def speaks_http(self, kind: str) -> bool:
         """Whether an http:// URL may lead to this kind."""
         return self.backends[kind].http
+
+    def server_speaks_first(self, kind: str) -> bool:
+        """Whether clients of the kind wait for the server's greeting before they say anything."""
+        return self.backends[kind].server_first
 
     def uses_port(self, kind: str, port: int) -> bool:
         """Whether the port is one of the kind's own, well-known or not."""

@@ -126,6 +126,9 @@ class BackendModel(Model):
     server_only: Annotated[
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
     ] = None
+    server_first: Annotated[
+        StrictBool | None, Field(description="true: clients wait for the server's greeting before they say anything.")
+    ] = None
     replace: Annotated[StrictBool, Field(description="true: forget what is known of this kind. false: add to it.")] = (
         False
     )
