@@ -12,6 +12,8 @@ from predictions import Method, Prediction, clients, findings, servers
 from score import Counts, Pair, Score, Truth, client_pairs, grouped, server_pairs
 
 from webhook.core.decision import Confidence
+from webhook.detection.catalog import Catalog
+from webhook.detection.whynot import why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,22 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "trail": pair.prediction[pair.kind].trail if pair.predicted else None,
         "seenIn": pair.evidence.value if pair.evidence else None,
         "note": pair.case.label.note or None,
+        "whyNot": _why_not(pair) if pair.missed else [],
     }
+
+
+def _why_not(pair: Pair) -> list[str]:
+    """What detection looked at for a client that it missed, as sentences."""
+    workload, catalog = pair.case.workload, Catalog.default()
+    if pair.kind not in catalog.kinds:
+        return [f"the catalog has no {pair.kind}"]
+    answer = why_not(workload.pod, workload.namespace, pair.case.manifests, catalog, pair.kind)
+    read = ", ".join(f"{number} {place}" for place, number in answer.looked_at.items())
+    return [
+        *(f"{reason.where}: {reason.why}" for reason in answer.reasons),
+        *answer.unknown,
+        f"looked at {read}",
+    ]
 
 
 def _rounded(share: float | None) -> float | None:
@@ -205,6 +222,7 @@ def _listed(title: str, pairs: Sequence[Pair]) -> Iterator[str]:
         yield f"    {told['trail'] or 'to be seen in ' + str(told['seenIn'])}"
         if told["note"]:
             yield f"    note: {told['note']}"
+        yield from (f"    {sentence}" for sentence in told["whyNot"])
     yield ""
 
 

@@ -137,7 +137,7 @@ def test_the_command_prints_a_report_and_fails_below_the_targets(tmp_path, capsy
 
     assert main([str(missed)]) == 1
     shown = capsys.readouterr()
-    assert "Missed: 1\n  missed: Pod/app: redis\n    to be seen in env\n" in shown.out
+    assert "Missed: 1\n  missed: Pod/app: redis\n    to be seen in env\n    looked at 0 Services, 1 env" in shown.out
     assert "below target: missed: clients: recall is 0.0000" in shown.err
     assert main([str(OWN), "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[str(OWN)]["belowTarget"] == []

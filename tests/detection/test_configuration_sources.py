@@ -148,3 +148,18 @@ def test_one_backend_named_twice_is_one_dependency_with_the_surest_evidence(find
     assert [(found.host, found.port, str(found.confidence)) for found in findings.dependencies] == [
         ("cache", 6379, "certain")
     ]
+
+
+def test_a_job_is_a_client_of_a_service_that_happens_to_select_it(find):
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "db"},
+        "spec": {"selector": {"app": "db"}, "ports": [{"port": 3306}]},
+    }
+    env = [{"name": "MYSQL_HOSTNAME", "value": "db"}]
+    owners = [{"kind": "Job", "name": "schema"}]
+
+    assert _kinds(find(objects=[service, _pod(_container(env=env), labels={"app": "db"}, ownerReferences=owners)])) == {
+        "mysql"
+    }

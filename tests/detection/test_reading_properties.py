@@ -173,8 +173,12 @@ def _seconds(read, text):
     ids=["value", "file", "line", "long lines", "long words", "long sections", "script", "argument"],
 )
 def test_reading_a_megabyte_takes_time_linear_in_its_size(read, name):
-    """Four times the input may take four times as long, and twice that for a busy machine."""
+    """Four times the input may take four times as long; what is quadratic takes sixteen times, on any machine."""
     unit = _ADVERSARIES[name]
     small, large = unit * (250_000 // len(unit)), unit * (1_000_000 // len(unit))
 
-    assert _seconds(read, large) < max(0.3, 8 * _seconds(read, small))
+    def linear():
+        return _seconds(read, large) < max(0.3, 10 * _seconds(read, small))
+
+    # A busy machine may slow one measurement down, hardly four in a row.
+    assert any(linear() for _ in range(4))

@@ -115,6 +115,15 @@ def test_what_was_looked_at_is_counted(ask):
 
 
 def test_no_value_is_shown(ask):
-    env = {"REDIS_PASSWORD": CANARY, "REDIS_URL": f"http://u:{CANARY}@cache/{CANARY}", "REDIS_DB": f"{CANARY} x"}
+    env = {
+        "REDIS_PASSWORD": CANARY,
+        "REDIS_URL": f"http://u:{CANARY}@cache/{CANARY}",
+        "REDIS_DB": f"{CANARY} x",
+        "REDIS_AUTH": CANARY,
+    }
+    files = {"app.conf": f"first = 1\nredis.auth = {CANARY}\nredis.secret = {CANARY}\n"}
 
-    assert CANARY not in repr(ask("redis", {"env": env}))
+    answer = ask("redis", {"env": env, "files": files})
+
+    assert answer.reasons
+    assert CANARY.lower() not in repr(answer).lower()

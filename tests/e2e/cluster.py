@@ -18,9 +18,8 @@ The control plane is up: etcd, kube-apiserver, kube-controller-manager, and Isti
 stay Pending; they go through admission, and that is what there is to see. In another terminal:
 
   export KUBECONFIG={kubeconfig} PATH={tools}:$PATH
-  kubectl create namespace shop && kubectl label namespace shop istio-injection=enabled
-  kubectl -n shop apply -f examples/eshop/infrastructure.yaml -f examples/eshop/basket.yaml
-  kubectl -n shop get pods -o custom-columns='POD:.metadata.name,INIT:.spec.initContainers[*].name'
+  kubectl apply -f examples/eshop
+  kubectl -n eshop get pods -o custom-columns='POD:.metadata.name,INIT:.spec.initContainers[*].name'
   .venv/bin/sidecar-policy serve --kubeconfig $KUBECONFIG --host 127.0.0.1
 
 Logs: {logs}

@@ -35,6 +35,14 @@ class Facts:
     document: Callable[[], dict[str, Any]]
 
 
+def is_batch(pod: Pod) -> bool:
+    """Whether the pod is there to do something once: a Job's, or a CronJob's."""
+    return any(owner.kind in _BATCH for owner in pod.metadata.owner_references or ())
+
+
+_BATCH = frozenset({"Job", "CronJob"})
+
+
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
     """The owners as people think of them, nearest first.
 

@@ -128,7 +128,7 @@ class Catalog:
     def may_dial(self, server: str | None, kind: str) -> bool:
         """Whether a container that runs a server of one kind (or of none) may be a client of another."""
         dials = None if server is None else self.backends[server].dials
-        return dials is None or kind in dials
+        return dials is None or kind in dials or kind == server
 
     def is_server_only(self, kind: str) -> bool:
         """Whether only servers of the kind are reported, not clients."""

@@ -98,12 +98,12 @@ def _scalar(node: str | float) -> str:
     return str(node).lower() if isinstance(node, bool) else str(node)
 
 
-_COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s|<!--|REM\s|\{\{[-\s]*/\*)")
+_COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s(?!\s{0,80}=)|<!--|REM\s|\{\{[-\s]*/\*)")
 _TRAILING_COMMENT = re.compile(r"\s+(?:#|//)\s.*$")
 _SECTION = re.compile(r"\s*\[+\s*(?P<name>[^\[\]=]{1,200}?)\s*\]+\s*$")
 _KEY = re.compile(
     r"""\s*(?:-\s+)?(?:export\s+|set\s+|const\s+|let\s+|var\s+|define\(\s*|ENV\s+)?
-    (?P<key>"[^"\n]{1,200}"|'[^'\n]{1,200}'|[A-Za-z_$][\w.$-]{0,200}(?:::[\w.]{1,100}){0,9}(?:\[['"\w.-]{1,200}\])*|\d{1,4})
+    (?P<key>"[^"\n]{1,200}"|'[^'\n]{1,200}'|[A-Za-z_$][\w.$-]{0,200}(?:::[\w.]{1,100}){0,9}(?:\[['"\w.-]{1,200}\])*|\d{1,4}|\*)
     \s*(?P<sign>=>|:=|=|:(?!//)|,(?=\s*['"])|\s(?=['"])|(?=\{\s*$))\s*(?P<rest>.*)$""",
     re.VERBOSE,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from webhook.core.facts import is_batch
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
@@ -42,6 +43,8 @@ class Places:
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings) -> None:
         self._pod = pod
+        # A Job's pods serve nothing, even where a Service's selector happens to match them.
+        self._serves = not is_batch(pod)
         self._namespace = namespace
         self._surroundings = surroundings
 
@@ -53,10 +56,14 @@ class Places:
         if not _HOST.fullmatch(host) or host in _NOT_HOSTS or _LOCAL.fullmatch(host):
             return None
         service = self._service(host)
-        if service is not None and service.namespace == self._namespace and service.selects(self._pod.labels):
+        if service is not None and self._is_own(service):
             return None
         number = int(port) if port.isdigit() and 0 < int(port) < 65536 else None
         return Place(host, number, service)
+
+    def _is_own(self, service: Service) -> bool:
+        """Whether the pod itself stands behind the Service."""
+        return self._serves and service.namespace == self._namespace and service.selects(self._pod.labels)
 
     def _service(self, host: str) -> Service | None:
         """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""

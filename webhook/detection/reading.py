@@ -93,17 +93,17 @@ class Reading:
             kind = self._catalog.of_scheme(mention.scheme)
             if kind is None:
                 return self._over_other(entry, mention, place)
-            behind = self._behind(place) if mention.form is Form.ADO else None
+            behind = self._behind(place, entry) if mention.form is Form.ADO else None
             return behind or (kind, Confidence.CERTAIN, place)
         if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
             return None
-        return self._behind(place) or self._by_port(entry, place) or self._by_words(entry, mention, place)
+        return self._behind(place, entry) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
     def _over_other(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         """A scheme of a library's own (ecto://, doctrine://) says nothing, but the place may."""
         if mention.scheme in _NO_PLACES:
             return None
-        return self._behind(place) or self._by_port(entry, place)
+        return self._behind(place, entry) or self._by_port(entry, place)
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
@@ -119,7 +119,7 @@ class Reading:
         """Whether the key is that of a place: by its last word, or because it is nothing but a backend's name."""
         return self._settings.role(entry) is Role.LOCATION or self._settings.is_name_alone(entry)
 
-    def _behind(self, place: Place) -> tuple[str, Confidence, Place] | None:
+    def _behind(self, place: Place, entry: Entry) -> tuple[str, Confidence, Place] | None:
         """By the Service's image, then by its ports."""
         service = place.service
         if service is None:
@@ -134,7 +134,7 @@ class Reading:
                 return kind_of_port, Confidence.CERTAIN, place
             own = len(kinds) == 1 and not self._is_beside(service, place.port)
             return (kinds[0], Confidence.PROBABLE, place) if own else self._by_port_name(service, place)
-        return self._only_kind(service, kinds, place) or self._by_port_name(service, place)
+        return self._only_kind(service, kinds, place, entry) or self._by_port_name(service, place)
 
     def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
         """By what the Service calls the port, when neither its image nor its number says anything."""
@@ -151,7 +151,9 @@ class Reading:
         kind, number = named.popitem()
         return kind, Confidence.PROBABLE, Place(place.host, number, service)
 
-    def _only_kind(self, service: Service, kinds: list[str], place: Place) -> tuple[str, Confidence, Place] | None:
+    def _only_kind(
+        self, service: Service, kinds: list[str], place: Place, entry: Entry
+    ) -> tuple[str, Confidence, Place] | None:
         numbers = [port.number for port in service.ports]
         for kind in kinds:
             port = next((number for number in numbers if self._catalog.uses_port(kind, number)), None)
@@ -163,6 +165,10 @@ class Reading:
         if len(by_port) != 1:
             return None
         kind, port = next(iter(by_port.items()))
+        # A server of something else may speak a backend's protocol on one port of several.
+        others = [number for number in numbers if number != port and not self._is_http(number)]
+        if others and not kinds and kind not in self._hints(entry, place):
+            return None
         sure = Confidence.CERTAIN if len(numbers) == 1 else Confidence.PROBABLE
         return kind, sure, Place(place.host, port, service)
 
@@ -170,14 +176,19 @@ class Reading:
         kind = self._catalog.of_port(place.port)
         if kind is None:
             return None
-        hints = {self._settings.provider(entry), self._settings.hint(entry), named_in(place.host, self._catalog)}
-        return kind, Confidence.CERTAIN if kind in hints else Confidence.PROBABLE, place
+        return kind, Confidence.CERTAIN if kind in self._hints(entry, place) else Confidence.PROBABLE, place
+
+    def _hints(self, entry: Entry, place: Place) -> set[str | None]:
+        """The kinds that the words around a place name."""
+        return {self._settings.provider(entry), self._settings.hint(entry), named_in(place.host, self._catalog)}
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         kind = self._settings.provider(entry) or self._settings.hint(entry)
         if kind is None and not self._settings.is_about_nothing(entry):
             kind = named_in(place.host, self._catalog)
         if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
+            return None
+        if self._chooses(entry, mention, place):
             return None
         if self._is_weak(entry, kind, place) and not self._may_be(kind, place):
             return None
@@ -191,6 +202,17 @@ class Reading:
             if numbers <= _HTTP_PORTS or all(self._catalog.is_console(number) for number in numbers):
                 return None
         return kind, Confidence.PROBABLE, place
+
+    def _chooses(self, entry: Entry, mention: Mention, place: Place) -> bool:
+        """Whether a word is a way to do something rather than a place: RABBIT_CONNECTION=direct."""
+        return (
+            mention.form is Form.BARE
+            and place.service is None
+            and place.port is None
+            and "." not in place.host
+            and self._settings.may_choose(entry)
+            and named_in(place.host, self._catalog) is None
+        )
 
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
         """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""

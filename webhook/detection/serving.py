@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from webhook.core.facts import owners_of
+from webhook.core.facts import is_batch
 from webhook.core.mesh import is_istio_container
 from webhook.core.pod import Container, Pod
 from webhook.core.surroundings import ServicePort, Surroundings
@@ -13,7 +13,6 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.commands import SHELLS, programs
 from webhook.detection.words import words
 
-_BATCH = frozenset({"Job", "CronJob"})
 _ASIDE_PORTS = frozenset({"metrics", "exporter", "http", "https", "web", "ui"})
 # A container that only waits to be entered runs no server, whatever its image could run.
 _IDLE = frozenset({"sleep", "tail", "cat", "pause"})
@@ -42,7 +41,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     well-known port that the pod exposes, when a Service that selects the pod has it too or the port's name agrees.
     An image that can run several servers, of which the ports show another one, is no evidence.
     """
-    if any(owner.kind in _BATCH for owner in owners_of(pod)):
+    if is_batch(pod):
         return Served()
     containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
     by_port = set(_behind_services(pod, containers, namespace, surroundings, catalog))
@@ -56,7 +55,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         container.name: kind
         for container in containers
         if (kind := _run_by(container, catalog)) in found
-        and kind not in relayed
+        and (kind not in relayed or catalog.relays(container.image or "") == kind)
         and (not container.command or _starts(container, catalog))
     }
     return Served(tuple(sorted(found)), frozenset(relayed), surely)

@@ -59,6 +59,10 @@ class Settings:
         """What kind of value the entry's key announces."""
         return vocabulary.role(entry.tokens)
 
+    def may_choose(self, entry: Entry) -> bool:
+        """Whether the key may also be that of a choice: what a "connection" or a "broker" is, is not only where."""
+        return vocabulary.may_be_provider(entry.tokens)
+
     def is_about_nothing(self, entry: Entry) -> bool:
         """Whether the key says no more than that its value is a place (HOST, server)."""
         return not vocabulary.subject(entry.tokens)

@@ -185,5 +185,7 @@ class _Doubts:
         if place.port is not None and self._catalog.is_console(place.port):
             return f"port {place.port} is a console's or an exporter's"
         if self._settings.role(entry) is not Role.LOCATION:
-            return f"it names {place}, but its key is not that of a place"
+            # What stands here may be anything, a password too; only a Service's name is known to be none.
+            named = f"it names {place}, but " if place.service is not None else ""
+            return f"{named}its key is not that of a place"
         return f"neither the port nor a Service of {place} says that it is {self._kind}"
