@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from webhook import __version__
 from webhook.cli.certs import issue
+from webhook.cli.diagnose import diagnose
 from webhook.cli.exits import ExitCode
 from webhook.cli.explain import explain
 from webhook.cli.inject import inject
@@ -76,7 +77,7 @@ def _options(
     del version  # its callback has acted by now
 
 
-for _command in (serve, explain, inject, validate, test):
+for _command in (serve, explain, diagnose, inject, validate, test):
     app.command()(_command)
 _certs.command()(issue)
 app.add_typer(_certs, name="certs")

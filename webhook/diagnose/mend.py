@@ -52,10 +52,18 @@ def rename_webhook_configuration(name: str, first: str) -> Mend:
     """Give a MutatingWebhookConfiguration another name, which means to create it again."""
     kind = "mutatingwebhookconfiguration"
     # What the API server owns is left out of the copy. The webhooks in it have names at the same depth.
-    edit = f"s/^  name: {re.escape(name)}$/  name: {first}/; /^  resourceVersion:/d; /^  uid:/d; /^  creationTimestamp:/d"
+    edit = (
+        f"s/^  name: {re.escape(name)}$/  name: {first}/; /^  resourceVersion:/d; /^  uid:/d; /^  creationTimestamp:/d"
+    )
     copy = f"{_command('kubectl', 'get', kind, name, '-o', 'yaml')} | {_command('sed', edit)} | kubectl create -f -"
     note = "where a chart or GitOps installed it, change the name there, or it comes back"
     return Mend(f"{copy} && {_command('kubectl', 'delete', kind, name)}", None, note)
+
+
+def delete_webhook_configuration(name: str, other: str) -> Mend:
+    """Leave one of two injectors."""
+    note = f"or {other}, whichever is not meant; of a whole revision: istioctl uninstall --revision"
+    return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 
 
 def _kubectl_patch(resource: str, namespace: str, name: str, patch: Mapping[str, Any]) -> str:
