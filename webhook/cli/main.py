@@ -17,6 +17,7 @@ from webhook.cli.diagnose import diagnose
 from webhook.cli.exits import ExitCode
 from webhook.cli.explain import explain
 from webhook.cli.inject import inject
+from webhook.cli.plan import PlanCommand, plan
 from webhook.cli.serve import serve
 from webhook.cli.test import test
 from webhook.cli.validate import validate
@@ -79,6 +80,7 @@ def _options(
 
 for _command in (serve, explain, diagnose, inject, validate, test):
     app.command()(_command)
+app.command(cls=PlanCommand)(plan)
 _certs.command()(issue)
 app.add_typer(_certs, name="certs")
 
