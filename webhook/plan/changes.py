@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from webhook.core.decision import Decision
+from webhook.core.decision import Action, Decision
 from webhook.core.pod import Pod
 from webhook.core.sidecar import gets_sidecar
 
@@ -47,4 +47,6 @@ def changes(compared: Iterable[Change]) -> list[Change]:
 
 
 def _done(decision: Decision) -> tuple[object, ...]:
+    if decision.action is Action.INHERIT and not decision.hold:
+        return (Action.INHERIT,)  # in audit mode, too, nothing is done
     return decision.action, decision.mode, decision.ports, decision.hold
