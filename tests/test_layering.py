@@ -62,10 +62,16 @@ FORBIDDEN = {
         "webhook.cluster",
         "webhook.server",
         "webhook.cli",
-        "webhook.plan",
         "certs",
     ),
-    "webhook/plan/": ("webhook.inventory", "webhook.cluster", "webhook.server", "webhook.cli", "certs"),
+    "webhook/plan/": (
+        "webhook.diagnose",
+        "webhook.inventory",
+        "webhook.cluster",
+        "webhook.server",
+        "webhook.cli",
+        "certs",
+    ),
     "webhook/server/": ("webhook.cli",),
     "certs/": ("webhook",),
 }

@@ -262,6 +262,26 @@ def test_two_labels_that_say_who_injects_are_one_too_many(run):
     assert found["mend"]["command"] == "kubectl label namespace shop istio-injection-"
 
 
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---"""
+
+
+def test_a_pod_without_a_sidecar_is_refused_by_what_demands_mutual_tls(diagnosed):
+    caller = workload("web", "shop/web", ", env: [{name: API_URL, value: 'http://api'}]")
+    alone = caller.replace("labels: {app: web}", 'labels: {app: web, sidecar.istio.io/inject: "false"}')
+    server = service("api", 80) + workload("api", "shop/api")
+    (found,), code = diagnosed(STRICT, server, alone)
+
+    assert (found["code"], found["object"]["name"], code) == ("strict-refuses", "web", 1)
+    assert found["evidence"] == ["env API_URL → Service api"]
+    assert diagnosed(STRICT, server, caller) == ([], 0)
+    assert diagnosed(server, alone) == ([], 0)
+
+
 def test_namespaces_that_the_policy_exempts_are_left_alone(diagnosed):
     findings, _ = diagnosed(service("cache", 6379, ", name: http").replace("shop", "kube-system"))
 
@@ -290,6 +310,15 @@ def test_in_a_pipe_the_output_is_plain_and_ends_in_a_count(run):
     assert lines[0].startswith("error http-declared shop Service/cache:6379: ")
     assert lines[-1] == "found: 1 error"
     assert "\x1b" not in ended.stdout
+
+
+def test_the_commands_alone_are_each_printed_once(run):
+    text = NAMESPACE + service("cache", 6379, ", name: http") + REDIS + CLIENT
+    ended = run("diagnose", "-o", "commands", "-f", "-", stdin=text)
+
+    (command,) = ended.stdout.splitlines()
+    assert shlex.split(command)[:6] == ["kubectl", "-n", "shop", "patch", "service", "cache"]
+    assert ended.returncode == 1
 
 
 def test_nothing_found_is_said(run):

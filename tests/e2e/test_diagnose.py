@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from ads import listeners, outbound
 from api import eventually
-from product import COMMAND
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "eshop"
 PARSED, PASSED_ON = "http_connection_manager", "tcp_proxy"
@@ -28,31 +25,11 @@ def eshop(mesh_namespace):
 
 
 @pytest.fixture(scope="module")
-def run(istio):
-    """Run a command as the control plane's administrator, and return how it ended."""
-
-    def run(*command, shell=False):
-        tools = f"{istio.tools}:{COMMAND.parent}:{os.environ['PATH']}"
-        environment = os.environ | {"KUBECONFIG": str(istio.kubeconfig), "PATH": tools}
-        return subprocess.run(
-            command[0] if shell else [str(word) for word in command],
-            shell=shell,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=environment,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def diagnose(run, eshop):
     """The findings about eShop, live."""
 
     def diagnose():
-        ended = run("sidecar-policy", "diagnose", "--live", "-n", eshop.name, "-o", "json")
+        ended = run(f"sidecar-policy diagnose --live -n {eshop.name} -o json")
         assert ended.returncode in {0, 1}, ended.stderr
         return json.loads(ended.stdout)
 
@@ -101,7 +78,7 @@ def test_istiod_has_a_sidecar_parse_each_of_them_as_http(before):
 
 
 def test_istioctl_finds_nothing_wrong_with_them(run, eshop):
-    ended = run("istioctl", "analyze", "-n", eshop.name)
+    ended = run(f"istioctl analyze -n {eshop.name}")
 
     assert not [word for word in ("rabbitmq", "sql-data", "basket-data") if word in ended.stdout + ended.stderr]
 
@@ -110,13 +87,9 @@ def test_istioctl_finds_nothing_wrong_with_them(run, eshop):
 def mended(before, run, diagnose):
     """The same with the first half mended by diagnose's commands, the other by its patches as YAML."""
     for number, (one, _) in enumerate(before):
-        if number % 2:
-            place = one["object"]
-            ended = run(
-                "kubectl", "-n", place["namespace"], "patch", "service", place["name"], "-p", one["mend"]["patch"]
-            )
-        else:
-            ended = run(one["mend"]["command"], shell=True)
+        place, mend = one["object"], one["mend"]
+        by_patch = f"kubectl -n {place['namespace']} patch service {place['name']} --patch-file /dev/stdin"
+        ended = run(by_patch, stdin=mend["patch"]) if number % 2 else run(mend["command"])
         assert ended.returncode == 0, ended.stderr
     return diagnose()
 

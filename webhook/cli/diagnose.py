@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -19,8 +20,16 @@ from webhook.cli.decided import (
     read_inventory,
 )
 from webhook.cli.exits import ExitCode
-from webhook.cli.format import Format
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    COMMANDS = "commands"
 
 
 def diagnose(  # noqa: PLR0913 - one parameter for each option
@@ -41,7 +50,9 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
             help="Whether Istio renders native sidecars, where neither a pod's annotation nor a running pod shows it.",
         ),
     ] = True,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="How to print; commands: only those that mend.")
+    ] = Format.TABLE,
 ) -> None:
     """Find what breaks behind a sidecar, in manifests or a live cluster, and say how to mend it.
 
@@ -69,6 +80,8 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
         typer.echo(render_findings.as_json(findings))
     elif output is Format.YAML:
         typer.echo(render_findings.as_yaml(findings), nl=False)
+    elif output is Format.COMMANDS:
+        render_findings.show_commands(findings)
     else:
         render_findings.show(findings)
     conclude(inventory)

@@ -13,6 +13,7 @@ from webhook.core.pod import Pod
 from webhook.core.sidecar import is_native, proxy_of
 from webhook.diagnose.injectors import KIND
 from webhook.diagnose.picture import Member, Picture, Sidecars
+from webhook.plan.istio import IstioConfiguration
 
 if TYPE_CHECKING:
     from webhook.cli.decided import Decided, Inventory, Question
@@ -47,6 +48,7 @@ def picture_of(
         catalog=policy.catalog,
         least=policy.min_confidence,
         webhooks=[document for document in inventory.documents if document.get("kind") == KIND],
+        istio=IstioConfiguration.of(inventory.documents),
         sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
         namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and asked in {None, name}],
     )

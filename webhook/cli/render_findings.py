@@ -66,6 +66,13 @@ def show(findings: Sequence[Finding]) -> None:
         print(_summary(findings))
 
 
+def show_commands(findings: Sequence[Finding]) -> None:
+    """Print the commands that mend errors and warnings, each once; for a shell, after somebody has read them."""
+    wrong = (one for one in findings if one.severity is not Severity.INFO)
+    for command in dict.fromkeys(one.mend.command for one in wrong if one.mend.command is not None):
+        print(command)
+
+
 def _lines(finding: Finding) -> Iterator[str]:
     """One finding: a line that says it, and below it why, and how to mend it."""
     said = f"{finding.severity} {finding.code.code} {finding.subject}: {finding.message}"

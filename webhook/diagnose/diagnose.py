@@ -10,6 +10,7 @@ from webhook.diagnose.picture import Picture
 from webhook.diagnose.ports import Place, Ports
 from webhook.diagnose.sidecars import plain_sidecars
 from webhook.diagnose.skipped import skipped_for_a_service
+from webhook.diagnose.strict import strict_refuses
 
 _ORDER = tuple(Severity)
 
@@ -34,4 +35,5 @@ def _all(picture: Picture) -> Iterator[Finding]:
     yield from ports
     yield from injectors(picture)
     yield from plain_sidecars(picture)
+    yield from strict_refuses(picture)
     yield from skipped_for_a_service(picture, wrong)

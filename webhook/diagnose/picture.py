@@ -12,6 +12,7 @@ from webhook.core.sidecar import gets_sidecar
 from webhook.core.surroundings import Service, ServicePort, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.places import Places
+from webhook.plan.istio import IstioConfiguration
 
 NATIVE = "sidecar.istio.io/nativeSidecar"
 
@@ -75,6 +76,7 @@ class Picture:
         catalog: The backends to know.
         least: How sure a dependency must be to count.
         webhooks: The MutatingWebhookConfigurations, as plain values.
+        istio: Istio's own configuration.
         sidecars: How Istio renders its sidecar.
         namespaces: Where to look.
     """
@@ -84,6 +86,7 @@ class Picture:
     catalog: Catalog
     least: Confidence = Confidence.PROBABLE
     webhooks: Sequence[Mapping[str, Any]] = ()
+    istio: IstioConfiguration = field(default_factory=IstioConfiguration)
     sidecars: Sidecars = Sidecars()
     namespaces: Sequence[str] = ()
 

@@ -79,6 +79,10 @@ class Consequences:
         yield from self._as_client(party)
         yield from self._as_server(party)
 
+    def refusals(self, party: Party) -> Iterator[Warned]:
+        """The servers that would refuse the workload's plain text."""
+        return (one for one in self._as_client(party) if one.consequence is Consequence.STRICT_REFUSES)
+
     def _as_client(self, party: Party) -> Iterator[Warned]:
         for (namespace, name), trail in party.calls.items():
             service = self._surroundings.service(namespace, name)
