@@ -138,6 +138,29 @@ def issue_serving(
     return KeyPair(_pem(builder.sign(issuer_key, hashes.SHA256())), _key_pem(key))
 
 
+def check_pair(pair: KeyPair, *, authority: bool) -> None:
+    """Make sure that a pair can be used for what it is kept for.
+
+    Args:
+        pair: Read from somewhere.
+        authority: Whether it is to sign certificates.
+
+    Raises:
+        CertificateError: It cannot.
+    """
+    if authority:
+        certificate, _ = _load(pair)
+        if not _is_authority(certificate):
+            raise CertificateError("the certificate is no authority's")
+        return
+    try:
+        leaf = x509.load_pem_x509_certificates(pair.certificate)[0]
+    except ValueError as error:
+        raise CertificateError("the certificate cannot be read as PEM") from error
+    if not _belongs(leaf, pair.key):
+        raise CertificateError("the key is not the certificate's")
+
+
 def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> Verification:
     """Whether a TLS client that trusts `authority` would accept the server under `name`.
 

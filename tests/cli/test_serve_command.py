@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from webhook.cli.serve import _duration
+from webhook.cli.durations import duration
 
 MANIFESTS = """
 apiVersion: v1
@@ -294,6 +294,8 @@ def test_a_certificate_that_cannot_be_served_is_told(serve, files):
         (("--drain", "soon"), "no duration"),
         (("--dns", "no name"), "not a DNS name"),
         (("--on-error", "explode"), "explode"),
+        (("--cert-secret", "certs"), "is no NAMESPACE/NAME"),
+        (("--cert-secret", "mesh/certs"), "is kept in a cluster"),
         (("--kubeconfig", "config"), "leave out --kubeconfig"),
         (("--context", "other"), "leave out --kubeconfig"),
     ],
@@ -333,12 +335,15 @@ def test_serving_manifests_does_not_load_the_kubernetes_package():
     assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=30) == "[]\n"
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("5s", 5), ("0", 0), ("500ms", 0.5), ("1m", 60), ("1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("5s", 5), ("0", 0), ("500ms", 0.5), ("1m", 60), ("1.5", 1.5), ("12h", 43200), ("90d", 7776000)],
+)
 def test_durations_are_written_as_in_kubernetes(written, seconds):
-    assert _duration(written) == seconds
+    assert duration(written) == seconds
 
 
 @pytest.mark.parametrize("written", ["-1s", "5 parsecs", "", "s"])
 def test_what_is_no_duration_is_refused(written):
     with pytest.raises(typer.BadParameter, match="no duration"):
-        _duration(written)
+        duration(written)

@@ -1,7 +1,8 @@
 """A real control plane on loopback: etcd, kube-apiserver and kube-controller-manager.
 
 There is no node and no scheduler: pods are created by the real controllers, go through real admission, and stay
-Pending. That is all there is to see of an admission webhook.
+Pending. That is all there is to see of an admission webhook. Where a node is to join, the API server also listens on
+an address that pods reach.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pki import Authority, kubeconfig, service_account_keys
 from processes import Program, Programs, free_ports
 
 ADMIN = "e2e-admin"
+SERVICE_ADDRESS = "10.96.0.1"
+"""The first address of the range of Services, which the Service `kubernetes` gets."""
 SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -43,6 +46,7 @@ class ControlPlane:
         programs: What runs; what is started among them ends with the control plane.
         directory: Holds all of its files; the logs are in `programs.logs`.
         tools: The directory of the binaries.
+        address: Where pods and nodes reach the API server; None for loopback alone.
     """
 
     api: Api
@@ -52,6 +56,7 @@ class ControlPlane:
     programs: Programs
     directory: Path
     tools: Path
+    address: str | None = None
 
     @property
     def audit_log(self) -> Path:
@@ -83,13 +88,14 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(tools: Path) -> Iterator[ControlPlane]:
+def control_plane(tools: Path, *, address: str | None = None) -> Iterator[ControlPlane]:
     """Start a control plane in a directory of its own, and kill all of it in the end.
 
     The directory is left to whoever wants to read its logs.
 
     Args:
         tools: The directory of the binaries.
+        address: Of this machine, for pods and nodes to reach the API server; None for loopback alone.
 
     Raises:
         ProgramError: A part of it does not come up.
@@ -114,6 +120,7 @@ def control_plane(tools: Path) -> Iterator[ControlPlane]:
             programs=programs,
             directory=directory,
             tools=tools,
+            address=address,
         )
         keys = service_account_keys(directory)
         _start_etcd(plane, etcd_port, peer_port)
@@ -138,7 +145,8 @@ def _start_etcd(plane: ControlPlane, port: int, peer_port: int) -> None:
 
 
 def _start_api_server(plane: ControlPlane, etcd_port: int, keys: tuple[Path, Path]) -> None:
-    certificate, key = plane.authority.server("kube-apiserver", "kubernetes.default.svc")
+    reached = () if plane.address is None else (plane.address, SERVICE_ADDRESS)
+    certificate, key = plane.authority.server("kube-apiserver", "kubernetes.default.svc", addresses=reached)
     audit_policy = plane.directory / "audit-policy.yaml"
     audit_policy.write_text(yaml.safe_dump(AUDIT_POLICY))
     flags = {
@@ -161,10 +169,26 @@ def _start_api_server(plane: ControlPlane, etcd_port: int, keys: tuple[Path, Pat
         "audit-log-path": plane.audit_log,
         "audit-log-mode": "blocking",  # a test reads it right after its request
     }
+    if plane.address is not None:
+        flags |= _reachable(plane, plane.address)
     command = [plane.tools / "kube-apiserver", *_flags(flags)]
     # etcd may still be starting: the API server asks until it is there.
     server = plane.programs.start("kube-apiserver", command)
     server.wait_until(plane.api.ready, seconds=60, what="ready")
+
+
+def _reachable(plane: ControlPlane, address: str) -> dict[str, object]:
+    """Flags for an API server that pods reach by the Service `kubernetes`, and that reaches kubelets."""
+    certificate, key = plane.authority.client("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")
+    return {
+        "bind-address": "0.0.0.0",
+        "advertise-address": address,
+        "endpoint-reconciler-type": "lease",
+        "authorization-mode": "Node,RBAC",
+        "kubelet-client-certificate": certificate,
+        "kubelet-client-key": key,
+        "kubelet-preferred-address-types": "InternalIP",  # no DNS knows the names of nodes
+    }
 
 
 def _start_controller_manager(plane: ControlPlane, signing_key: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,11 +39,11 @@ class Authority:
         self.certificate = directory / "ca.crt"
         self.certificate.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def server(self, name: str, *dns_names: str) -> tuple[Path, Path]:
-        """The files of a serving certificate for loopback and these names, and of its key."""
+    def server(self, name: str, *dns_names: str, addresses: Sequence[str] = ()) -> tuple[Path, Path]:
+        """The files of a serving certificate for loopback, these names and these addresses, and of its key."""
         names = [x509.DNSName(dns) for dns in ("localhost", *dns_names)]
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return self._issue(name, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, [*names, loopback])
+        hosts = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)]
+        return self._issue(name, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, [*names, *hosts])
 
     def client(self, name: str, user: str, *groups: str) -> tuple[Path, Path]:
         """The files of a client certificate for a user in these groups, and of its key."""

@@ -29,6 +29,7 @@ from webhook.server.http import make_server
 from webhook.server.logs import make_logger
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
+from webhook.server.pairs import PairFiles
 from webhook.server.ports import listen
 from webhook.server.readiness import Health, Readiness
 from webhook.server.service import Listener, Service
@@ -181,7 +182,9 @@ def build(
     metrics = Metrics(CollectorRegistry())
     lines = io.StringIO()
     log = make_logger(lines, LogFormat.JSON, LogLevel.DEBUG)
-    certificate = ServingCertificate(directory / files.CERTIFICATE, directory / files.KEY, metrics=metrics, log=log)
+    certificate = ServingCertificate(
+        PairFiles(directory / files.CERTIFICATE, directory / files.KEY), metrics=metrics, log=log
+    )
     decider = Decider(
         policies=parts.get("policies") or SimpleNamespace(current=SkipBasket(), recent=(SkipBasket(),)),
         surroundings=parts.get("surroundings") or MeshEverywhere(),

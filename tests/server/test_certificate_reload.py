@@ -15,8 +15,9 @@ from certs import files
 from certs.issue import issue_authority, issue_serving
 from webhook.server.logs import make_logger
 from webhook.server.metrics import Metrics
+from webhook.server.pairs import PairFiles, UnservableError
 from webhook.server.settings import LogFormat
-from webhook.server.tls import CertificateFilesError, ServingCertificate
+from webhook.server.tls import ServingCertificate
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -44,8 +45,7 @@ def load(tmp_path):
         log = io.StringIO()
         metrics = Metrics(CollectorRegistry())
         certificate = ServingCertificate(
-            tmp_path / "tls.crt",
-            tmp_path / "tls.key",
+            PairFiles(tmp_path / "tls.crt", tmp_path / "tls.key"),
             metrics=metrics,
             log=make_logger(log, LogFormat.JSON),
             clock=lambda: now,
@@ -208,12 +208,12 @@ def test_a_file_that_is_gone_does_not_make_the_server_unready(tmp_path, pair, lo
     assert handshake(certificate) == expected
 
 
-def test_a_certificate_on_disk_that_is_not_served_yet_is_not_ready(pair, load):
+def test_a_certificate_on_disk_that_is_not_served_yet_is_not_ready(tmp_path, pair, load):
     pair()
     certificate, _, _ = load()
     pair()
 
-    assert certificate.check() == (False, "the certificate on disk is not served yet")
+    assert certificate.check() == (False, f"{tmp_path}/tls.crt is not served yet")
 
     certificate.reload()
 
@@ -238,7 +238,7 @@ def test_a_first_pair_that_is_garbage_is_refused_with_its_files(tmp_path, pair, 
     pair()
     (tmp_path / name).write_text("garbage")
 
-    with pytest.raises(CertificateFilesError, match=r"tls\.crt and .*tls\.key are no certificate and unencrypted key"):
+    with pytest.raises(UnservableError, match=r"tls\.crt and .*tls\.key are no certificate and unencrypted key"):
         load()
 
 
@@ -248,12 +248,12 @@ def test_a_first_pair_that_does_not_fit_is_refused(tmp_path, pair, load):
     pair()
     (tmp_path / "tls.crt").write_bytes(certificate)
 
-    with pytest.raises(CertificateFilesError, match=r"tls\.key is not the key of .*tls\.crt"):
+    with pytest.raises(UnservableError, match=r"tls\.key is not the key of .*tls\.crt"):
         load()
 
 
 def test_a_missing_file_is_named(tmp_path, load):
-    with pytest.raises(CertificateFilesError, match=r"tls\.crt: No such file"):
+    with pytest.raises(UnservableError, match=r"tls\.crt: No such file"):
         load()
 
 
@@ -268,7 +268,7 @@ def test_an_encrypted_key_is_refused_without_asking_for_a_password(tmp_path, pai
         )
     )
 
-    with pytest.raises(CertificateFilesError, match="unencrypted key"):
+    with pytest.raises(UnservableError, match="unencrypted key"):
         load()
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from webhook import __version__
 from webhook.cli.certs import issue
+from webhook.cli.cluster_certs import bootstrap, inspect, rotate
 from webhook.cli.diagnose import diagnose
 from webhook.cli.exits import ExitCode
 from webhook.cli.explain import explain
@@ -81,7 +82,8 @@ def _options(
 for _command in (serve, explain, diagnose, inject, validate, test):
     app.command()(_command)
 app.command(cls=PlanCommand)(plan)
-_certs.command()(issue)
+for _about_certificates in (issue, bootstrap, inspect, rotate):
+    _certs.command()(_about_certificates)
 app.add_typer(_certs, name="certs")
 
 

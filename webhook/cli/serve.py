@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from pathlib import Path
@@ -10,19 +9,24 @@ from typing import Annotated
 
 import typer
 
+from webhook.cli.durations import duration
 from webhook.cli.exits import ExitCode
+from webhook.cli.managed import (
+    AUTHORITY_LIFETIME,
+    CERT_LIFETIME,
+    SERVE_WAIT,
+    TRUST_WAIT,
+    AuthorityLifetime,
+    CertLifetime,
+    CertSecret,
+    ServeWait,
+    Service,
+    TrustWait,
+    WebhookConfiguration,
+    managed,
+    pod_namespace,
+)
 from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
-
-_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
-
-
-def _duration(written: str | float) -> float:
-    """Seconds from "5s", "500ms", "1m" or a bare number of seconds."""
-    found = _DURATION.fullmatch(str(written).strip())
-    if found is None:
-        raise typer.BadParameter(f"{written!r} is no duration: write 5s, 500ms or 1m")
-    return float(found["number"]) * _SECONDS[found["unit"]]
 
 
 def serve(  # noqa: PLR0913 - one parameter for each option
@@ -61,6 +65,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         list[str] | None,
         typer.Option("--dns", help="A name that an own certificate is for, besides localhost. Repeatable."),
     ] = None,
+    cert_secret: CertSecret = None,
+    service: Service = None,
+    webhook_configuration: WebhookConfiguration = None,
+    cert_lifetime: CertLifetime = CERT_LIFETIME,
+    authority_lifetime: AuthorityLifetime = AUTHORITY_LIFETIME,
+    trust_wait: TrustWait = TRUST_WAIT,
+    serve_wait: ServeWait = SERVE_WAIT,
     secrets: Annotated[
         bool, typer.Option("--secrets", help="Read Secrets even if the policy does not say so.")
     ] = False,
@@ -73,7 +84,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     drain: Annotated[
         float,
         typer.Option(
-            "--drain", parser=_duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
+            "--drain", parser=duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
         ),
     ] = 5.0,
     log_format: Annotated[
@@ -99,6 +110,18 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("--manifests stands for the cluster: leave out --kubeconfig and --context")
     if context and not kubeconfig:
         raise typer.BadParameter("--context names a context of --kubeconfig")
+    certificates = None
+    if cert_secret and (cert or cert_dir or manifests):
+        raise typer.BadParameter("--cert-secret is kept in a cluster: leave out --cert, --cert-dir and --manifests")
+    if cert_secret or not (cert or cert_dir or manifests or kubeconfig or pod_namespace() is None):
+        certificates = managed(
+            cert_secret,
+            service,
+            webhook_configuration,
+            names=dns or (),
+            lifetimes=(cert_lifetime, authority_lifetime),
+            waits=(trust_wait, serve_wait),
+        )
     settings = Settings(
         manifests=tuple(manifests or ()),
         kubeconfig=kubeconfig,
@@ -109,6 +132,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         health_port=health_port,
         certificate=cert,
         key=key,
+        managed=certificates,
         cert_dir=cert_dir,
         names=tuple(dns or ()),
         secrets=secrets,
@@ -127,9 +151,9 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
     from webhook.server.logs import capture_standard_logging, make_logger
+    from webhook.server.pairs import UnservableError
     from webhook.server.ports import PortError
     from webhook.server.serve import serve as run
-    from webhook.server.tls import CertificateFilesError
 
     log = make_logger(sys.stderr, log_format, log_level)
     capture_standard_logging(log)
@@ -141,7 +165,10 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
         raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:
         raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
-    except (PortError, CertificateFilesError, NoClusterError) as error:
+    except NoClusterError as error:
+        hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
+        raise _fail(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
+    except (PortError, UnservableError) as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None

@@ -7,7 +7,7 @@ credential plugins, and the service account of a pod, whose token changes while 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _CONNECT_SECONDS = 10.0
 # An API server sends a bookmark each minute, so a watch that is silent for longer is dead (KEP-956).
 _SILENCE_SECONDS = 90.0
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 
 
 class _Status(msgspec.Struct):
@@ -75,6 +76,14 @@ class Client:
         """
         return await self._send("PATCH", path, document=document, content_type=MERGE_PATCH, seconds=seconds)
 
+    async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, seconds: float = 10.0) -> bytes:
+        """Change an object by operations (JSON Patch, RFC 6902).
+
+        Raises:
+            ClusterError: It was not changed; status 409 when an operation sets another resource version than it has.
+        """
+        return await self._send("PATCH", path, document=operations, content_type=JSON_PATCH, seconds=seconds)
+
     @asynccontextmanager
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a watch, which goes on until the server ends it.
@@ -104,7 +113,7 @@ class Client:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        document: Mapping[str, Any] | None = None,
+        document: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
         seconds: float,
     ) -> bytes:
@@ -119,7 +128,7 @@ class Client:
         path: str,
         query: Mapping[str, str],
         limits: aiohttp.ClientTimeout,
-        document: Mapping[str, Any] | None = None,
+        document: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
@@ -176,9 +185,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
 def _unusable(kubeconfig: Path | None, error: Exception) -> str:
     why = (error.strerror if isinstance(error, OSError) else "") or str(error).strip().partition("\n")[0].rstrip(".")
     if kubeconfig is None:
-        return (
-            f"this is no pod of a cluster ({why}): give --kubeconfig FILE, or --manifests DIR to do without a cluster"
-        )
+        return f"this is no pod of a cluster ({why}): give --kubeconfig FILE"
     return f"{kubeconfig} is no kubeconfig that can be used: {why}"
 
 

@@ -24,6 +24,7 @@ class LiveCluster:
     """What the server knows of the cluster that it runs for.
 
     Attributes:
+        client: Reaches the cluster.
         inventory: The surroundings of pods.
         events: Tells decisions as Events on the pods' owners.
         watches: What has to run, by name.
@@ -42,6 +43,7 @@ class LiveCluster:
             metrics: Where objects, staleness, direct reads and wrong orders are counted.
             log: Is told of what happens to the watches.
         """
+        self.client = client
         self.inventory = LiveInventory(client, read_secrets=read_secrets, log=log, on_look_up=_counting(metrics))
         self._order = WebhookOrder(client, log, metrics.order_violations.inc)
         self.events = Events(

@@ -30,6 +30,10 @@ class Metrics:
         policy: The name and generation of the policy in force, as labels.
         certificate_reloads: Attempts to take over a changed certificate.
         certificate_expiry: When the serving certificate expires, seconds since the epoch.
+        certificate_issued: When it was issued: the last rotation.
+        authority_expiry: When the authority that signs serving certificates expires.
+        certificate_steps: Steps taken by this replica to bring certificates into service, and to rotate them.
+        certificate_failures: What went wrong with that, by where.
         lag: How late the event loop wakes up.
         events: What was to be told as Kubernetes Events, by what became of it.
     """
@@ -111,13 +115,35 @@ class Metrics:
         )
         self.certificate_reloads = Counter(
             "sidecar_policy_certificate_reloads",
-            "Changes of the certificate files by what became of them.",
+            "Changes of the serving certificate by what became of them.",
             ("outcome",),
             registry=registry,
         )
         self.certificate_expiry = Gauge(
             "sidecar_policy_certificate_expiry_timestamp_seconds",
             "When the serving certificate expires.",
+            registry=registry,
+        )
+        self.certificate_issued = Gauge(
+            "sidecar_policy_certificate_last_rotation_timestamp_seconds",
+            "When the serving certificate was issued.",
+            registry=registry,
+        )
+        self.authority_expiry = Gauge(
+            "sidecar_policy_certificate_authority_expiry_timestamp_seconds",
+            "When the authority that signs serving certificates expires; 0 while certificates are not self-managed.",
+            registry=registry,
+        )
+        self.certificate_steps = Counter(
+            "sidecar_policy_certificate_steps",
+            "Steps that this replica took to bring certificates into service and to rotate them.",
+            ("step",),
+            registry=registry,
+        )
+        self.certificate_failures = Counter(
+            "sidecar_policy_certificate_failures",
+            "What went wrong with self-managed certificates, by where: the Secret or a webhook configuration.",
+            ("where",),
             registry=registry,
         )
         self.lag = Histogram(

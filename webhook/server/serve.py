@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +13,16 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from certs import files
-from certs.issue import issue_authority, issue_serving, verify
 from webhook.core.surroundings import Surroundings
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission import Decider
 from webhook.server.app import create_app
+from webhook.server.certificate import certificate_files
 from webhook.server.http import make_server
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
+from webhook.server.pairs import PairFiles
 from webhook.server.policy_status import PolicyTelling, policy_document, policy_health
 from webhook.server.ports import listen
 from webhook.server.readiness import Check, Readiness
@@ -35,9 +33,7 @@ from webhook.server.tls import ServingCertificate
 
 if TYPE_CHECKING:
     from webhook.server.cluster import LiveCluster
-
-_ADDRESSES = ("127.0.0.1", "::1")
-_WORTH_KEEPING = timedelta(days=30)
+    from webhook.server.managed import SelfManaged
 
 
 def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
@@ -54,7 +50,7 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> signal.Signals:
         PolicyError: The policy cannot be used.
         ManifestError: The manifests cannot be read.
         NoClusterError: Without manifests: it is not known how to reach a cluster.
-        CertificateFilesError: The given certificate cannot be served.
+        UnservableError: The given certificate cannot be served.
         CertificateError: None can be issued for the given names.
         PortError: A port is taken.
         OSError: The directory for an issued certificate cannot be written.
@@ -81,8 +77,13 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     policies = PolicySource(settings.policy, on_outcome=telling)
     telling.start(policies)
     live = None if settings.manifests else _live(settings, policies, metrics, log)
-    certificate_file, key_file, authority = _certificate_files(settings, cleanup)
-    certificate = ServingCertificate(certificate_file, key_file, metrics=metrics, log=log)
+    managed = None if live is None else _managed(settings, live, metrics, log)
+    authority: Path | None = None
+    if managed is None:
+        certificate_file, key_file, authority = certificate_files(settings, cleanup)
+        certificate = ServingCertificate(PairFiles(certificate_file, key_file), metrics=metrics, log=log)
+    else:
+        certificate = ServingCertificate(managed, metrics=metrics, log=log)
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
@@ -98,6 +99,8 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         "loop lag": partial(watch_loop_lag, metrics),
     }
     checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
+    if managed is not None:
+        checks["ca-bundle"] = managed.check
     if live is not None:
         checks |= live.checks
         watches |= live.watches
@@ -140,6 +143,12 @@ def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: Fil
     )
 
 
+def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: FilteringBoundLogger) -> SelfManaged | None:
+    from webhook.server.managed import SelfManaged  # noqa: PLC0415 - needs the client too
+
+    return None if settings.managed is None else SelfManaged(live.client, settings.managed, metrics=metrics, log=log)
+
+
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
     stop, hurry = asyncio.Event(), asyncio.Event()
     received: list[signal.Signals] = []
@@ -153,32 +162,3 @@ async def _until_signal(service: Service, host: str, authority: Path | None) -> 
         loop.add_signal_handler(which, on_signal, which)
     await service.run(stop, hurry, host=host, ca=None if authority is None else str(authority))
     return received[0]
-
-
-def _certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
-    """The certificate, its key, and its authority when it is an own one.
-
-    An own certificate in a directory that stays is used again while it is good for a month more, so that clients need
-    not learn a new authority at each start.
-    """
-    if settings.certificate is not None and settings.key is not None:
-        return settings.certificate, settings.key, None
-    directory = settings.cert_dir
-    if directory is None:
-        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-policy-")))
-    directory = directory.absolute()
-    names = list(dict.fromkeys(("localhost", *settings.names)))
-    now = datetime.now(UTC)
-    if not _good(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
-        authority = issue_authority(now=now)
-        files.write(directory, authority.certificate, issue_serving(authority, names, _ADDRESSES, now=now))
-    return directory / files.CERTIFICATE, directory / files.KEY, directory / files.AUTHORITY
-
-
-def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
-    try:
-        pair = files.read(directory / files.CERTIFICATE, directory / files.KEY)
-        authority = (directory / files.AUTHORITY).read_bytes()
-    except OSError:
-        return False
-    return all(verify(pair, authority, name, now=then).ok for name in names)

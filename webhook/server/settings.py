@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line reads this module before it knows whether it needs a cluster
+    from webhook.server.managed import ManagedCertificates
 
 
 class OnError(StrEnum):
@@ -68,6 +72,7 @@ class Settings:
         health_port: The plain port; 0 takes a free one.
         certificate: The serving certificate in PEM. Without it an own one is issued.
         key: Its key.
+        managed: The certificate that all replicas share, in a Secret; needs a live cluster.
         cert_dir: Where an issued certificate goes; none means a directory that is removed at the end.
         names: DNS names that an issued certificate is for, besides localhost.
         secrets: Read Secrets also when the policy does not ask for it.
@@ -86,6 +91,7 @@ class Settings:
     health_port: int = 8080
     certificate: Path | None = None
     key: Path | None = None
+    managed: ManagedCertificates | None = None
     cert_dir: Path | None = None
     names: tuple[str, ...] = ()
     secrets: bool = False

@@ -1,0 +1,36 @@
+# A base with Python >= 3.11, and with venv and pip for the first stage. Both stages have to use the same.
+ARG BASE_IMAGE=docker.io/library/python:3.13.5-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+WORKDIR /src
+COPY requirements/build.txt requirements/runtime.txt requirements/
+# pip stays outside of what is copied into the image; there it would only be something to attack.
+RUN python3 -m venv /pip \
+ && /pip/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
+ && python3 -m venv --without-pip /opt/sidecar-policy \
+ && /pip/bin/pip --python /opt/sidecar-policy/bin/python install --no-cache-dir --no-compile --only-binary :all: \
+      --require-hashes --requirement requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY webhook webhook
+COPY certs certs
+RUN /pip/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheel . \
+ && /pip/bin/pip --python /opt/sidecar-policy/bin/python install --no-cache-dir --no-compile --no-index --no-deps /wheel/*.whl
+# The root file system may be read-only, so bytecode is made here; but not of the thousand models that are never imported.
+RUN /opt/sidecar-policy/bin/python -m compileall -q -x '/kubernetes/(aio/)?client/(api|models)/' /opt/sidecar-policy/lib
+
+FROM ${BASE_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=""
+LABEL org.opencontainers.image.title="sidecar-policy" \
+      org.opencontainers.image.description="Decides, for every pod, whether and how Istio's sidecar goes in" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/sidecar-policy /opt/sidecar-policy
+ENV PATH=/opt/sidecar-policy/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 8443 8080
+ENTRYPOINT ["sidecar-policy"]
+CMD ["serve"]

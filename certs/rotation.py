@@ -1,0 +1,263 @@
+"""Which certificates there are, and the one step that comes next. Pure: no clock, no I/O; only keys are random.
+
+Clients must trust an authority before any server shows a certificate that it signed, and go on trusting the old one
+until no server shows its certificates any more. So an authority is replaced in steps, each written down before the
+next is taken, by whichever replica comes first:
+
+| there is                                      | step     | before the next                                      |
+|-----------------------------------------------|----------|------------------------------------------------------|
+| nothing                                       | start    | the bundle is in the webhook configurations          |
+| a certificate past 2/3 of its life, new names | renew    |                                                      |
+| an authority past 2/3 of its life             | announce | the bundle with both is in the configurations        |
+| a bundle that has been read back              | confirm  | `trust_wait`: every API server uses it               |
+| an announced authority, trusted for long      | switch   | `serve_wait`: every replica serves the new one       |
+| an old authority that nobody needs            | drop     |                                                      |
+| damage                                        | mend     | as after start or switch                             |
+
+A state that was written is complete in itself: after a crash anybody goes on from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from certs.issue import CLOCK_SKEW, KeyPair, issue_authority, issue_serving, verify
+from certs.reading import facts, merge, split
+from certs.state import Action, Force, Schedule, State, Step
+
+RESTART_WAIT: Final = timedelta(seconds=5)
+"""Instead of `trust_wait` when there is no certificate to serve: longer than an API server takes to hear of a change,
+and not so long that a replica without a certificate is missed."""
+
+
+def plan(
+    state: State | None,
+    *,
+    names: Sequence[str],
+    now: datetime,
+    trusted: bool,
+    schedule: Schedule,
+    force: Force | None = None,
+) -> Step:
+    """Say what comes next.
+
+    Args:
+        state: What is kept; None when nothing is.
+        names: The DNS names that clients call the server by; at least one.
+        now: The time, with its time zone. Times written by other replicas' clocks are compared with it.
+        trusted: Whether every webhook configuration of ours holds exactly `state.bundle`.
+        schedule: How long things last.
+        force: What is to be replaced although it is not due; left alone while an authority is being replaced.
+
+    Returns:
+        The step.
+    """
+    if state is None:
+        return Step(Action.START, "there are no certificates yet")
+    damage = (*state.damage, *_from_the_future(state, now))
+    if damage:
+        return Step(Action.MEND, "; ".join(damage))
+    situation = _Situation(state, tuple(names), now, trusted, schedule, force)
+    return (
+        situation.reissue()
+        or situation.announce()
+        or situation.switch()
+        or situation.renew()
+        or situation.drop()
+        or situation.rest()
+    )
+
+
+def take(
+    step: Step,
+    state: State | None,
+    *,
+    names: Sequence[str],
+    now: datetime,
+    schedule: Schedule,
+    found: Sequence[bytes] = (),
+) -> State:
+    """Take the step that `plan` said.
+
+    Args:
+        step: The step.
+        state: What it was planned for.
+        names: The DNS names that clients call the server by.
+        now: The time, with its time zone.
+        schedule: How long things last.
+        found: The certificates that webhook configurations of ours hold. They stay trusted when the state was lost,
+            for replicas may still serve what these signed.
+
+    Returns:
+        The state to be kept instead.
+
+    Raises:
+        CertificateError: A name is none.
+    """
+    kept = state or State()
+    action = step.action
+    if action in {Action.START, Action.ANNOUNCE}:
+        incoming = issue_authority(now=now, lifetime=schedule.authority_lifetime)
+        outgoing = merge(kept.outgoing, found) if action is Action.START else kept.outgoing
+        return replace(kept, incoming=incoming, outgoing=outgoing, trusted_since=None)
+    if action is Action.MEND:
+        return _mended(kept, now, schedule, found)
+    if action is Action.CONFIRM:
+        return replace(kept, trusted_since=now)
+    if action is Action.DOUBT:
+        return replace(kept, trusted_since=None)
+    if action is Action.RENEW and kept.signing is not None:
+        return replace(kept, serving=_issue(kept.signing, _names(kept, names), now, schedule))
+    if action is Action.SWITCH and kept.incoming is not None:
+        before = () if kept.signing is None else split(kept.signing.certificate)
+        return State(
+            signing=kept.incoming,
+            serving=_issue(kept.incoming, names, now, schedule),
+            outgoing=merge(kept.outgoing, before),
+            served_since=now,
+        )
+    return replace(kept, outgoing=(), served_since=None) if action is Action.DROP else kept
+
+
+@dataclass(frozen=True)
+class _Situation:
+    """A state without damage, and all that its next step depends on. Each method is one row of the table."""
+
+    state: State
+    names: tuple[str, ...]
+    now: datetime
+    trusted: bool
+    schedule: Schedule
+    force: Force | None
+
+    @cached_property
+    def can_sign(self) -> bool:
+        signing = self.state.signing
+        if signing is None:
+            return False
+        authority = facts(signing.certificate)
+        return authority.not_before <= self.now < authority.not_after
+
+    @cached_property
+    def servable(self) -> bool:
+        return self.state.servable(self.names, self.now)
+
+    def reissue(self) -> Step | None:
+        if self.servable or not self.can_sign:
+            return None
+        return Step(Action.RENEW, self._unservable())
+
+    def announce(self) -> Step | None:
+        state = self.state
+        if state.incoming is not None:
+            gone = self.now >= facts(state.incoming.certificate).not_after
+            return Step(Action.ANNOUNCE, "the announced authority has expired") if gone else None
+        if state.signing is None or not self.can_sign:
+            return Step(Action.ANNOUNCE, "there is no authority that could sign")
+        if state.outgoing:
+            return None
+        if self.force is Force.AUTHORITY:
+            return Step(Action.ANNOUNCE, "it was asked for")
+        if self.now >= facts(state.signing.certificate).renewal:
+            return Step(Action.ANNOUNCE, "two thirds of the authority's life are over")
+        return None
+
+    def switch(self) -> Step | None:
+        state = self.state
+        if state.incoming is None:
+            return None
+        if not self.trusted:
+            return Step(Action.DOUBT, "the bundle is gone from a configuration") if state.trusted_since else None
+        if not (self.servable or state.signing or state.outgoing):
+            return Step(Action.SWITCH, "the first authority is trusted")
+        if state.trusted_since is None:
+            return Step(Action.CONFIRM, "the webhook configurations hold the bundle")
+        return Step(Action.SWITCH, "the announced authority is trusted") if self.now >= self._trust_ends() else None
+
+    def renew(self) -> Step | None:
+        state = self.state
+        if state.serving is None or state.signing is None or not self.can_sign:
+            return None
+        if self.force is Force.SERVING:
+            return Step(Action.RENEW, "it was asked for")
+        serving = facts(state.serving.certificate)
+        # Near its authority's end a new certificate would live no longer than the one there is.
+        until = min(self.now + self.schedule.serving_lifetime, facts(state.signing.certificate).not_after)
+        if self.now >= serving.renewal and until.replace(microsecond=0) > serving.not_after:
+            return Step(Action.RENEW, "two thirds of the certificate's life are over")
+        return None
+
+    def drop(self) -> Step | None:
+        if self.state.incoming is not None or not self.state.outgoing:
+            return None
+        if self.now >= self._serve_ends():
+            return Step(Action.DROP, "every replica serves a certificate of the new authority")
+        if all(self.now >= facts(one).not_after for one in self.state.outgoing):
+            return Step(Action.DROP, "the old authority has expired")
+        return None
+
+    def rest(self) -> Step:
+        state = self.state
+        if state.incoming is not None and not self.trusted:
+            return Step(Action.NONE, "the webhook configurations do not hold the bundle yet")
+        if state.incoming is not None:
+            return Step(Action.NONE, "API servers take up the bundle", self._trust_ends())
+        if state.outgoing:
+            return Step(Action.NONE, "replicas take up the new certificate", self._serve_ends())
+        ends = [facts(pair.certificate).renewal for pair in (state.serving, state.signing) if pair is not None]
+        return Step(Action.NONE, "nothing is due", min(ends))
+
+    def _trust_ends(self) -> datetime:
+        wait = self.schedule.trust_wait
+        return (self.state.trusted_since or self.now) + (wait if self.servable else min(wait, RESTART_WAIT))
+
+    def _serve_ends(self) -> datetime:
+        return (self.state.served_since or self.now) + self.schedule.serve_wait
+
+    def _unservable(self) -> str:
+        serving = self.state.serving
+        if serving is None:
+            return "there is no serving certificate"
+        for name in self.names:
+            found = verify(serving, self.state.bundle, name, now=self.now)
+            if not found.ok:
+                return f"the serving certificate is no good: {found.reason}"
+        return "the serving certificate is no good"
+
+
+def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:
+    own = {pair.certificate for pair in (state.signing, state.incoming) if pair is not None}
+    outgoing = tuple(one for one in merge(state.outgoing, found) if one not in own)
+    # A wrong clock takes no confirmation back: the clocks of two replicas would confirm and mend without end.
+    confirmed = min(state.trusted_since, now) if state.trusted_since and not state.damage else None
+    incoming = state.incoming
+    if incoming is None and state.signing is None:
+        incoming = issue_authority(now=now, lifetime=schedule.authority_lifetime)
+    served_since = now if outgoing else None
+    return replace(
+        state, incoming=incoming, outgoing=outgoing, trusted_since=confirmed, served_since=served_since, damage=()
+    )
+
+
+def _from_the_future(state: State, now: datetime) -> list[str]:
+    """A step time that a wrong clock wrote would be waited for without end."""
+    times = (state.trusted_since, state.served_since)
+    return ["the time of the last step is in the future" for time in times if time and time > now + CLOCK_SKEW]
+
+
+def _names(state: State, names: Sequence[str]) -> tuple[str, ...]:
+    """The wanted names, and when some of them are new, also those that the certificate has already.
+
+    During an upgrade that changes them, replicas of both kinds want their own: with either's names alone they would
+    renew each other's certificates without end.
+    """
+    had = () if state.serving is None else facts(state.serving.certificate).dns_names
+    return tuple(names) if set(names) <= set(had) else tuple(dict.fromkeys((*names, *had)))
+
+
+def _issue(authority: KeyPair, names: Sequence[str], now: datetime, schedule: Schedule) -> KeyPair:
+    return issue_serving(authority, names, now=now, lifetime=schedule.serving_lifetime)

@@ -1,0 +1,178 @@
+"""The chart as text: what it renders to is what the API server takes, and what its pages say is what it does."""
+
+import json
+import re
+
+import helm as helm_
+import pytest
+import yaml
+from helm import CASES, CHART, HelmError, only
+from product import RBAC
+from prometheus_client import CollectorRegistry
+
+from webhook.policy.files import Source
+from webhook.policy.load import build, default_policy
+from webhook.server.metrics import Metrics
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+FOREIGN = {
+    "cert-manager.io/v1": {"Issuer": "issuers", "Certificate": "certificates"},
+    "monitoring.coreos.com/v1": {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"},
+}
+"""The kinds of others that the chart can make."""
+
+
+@pytest.fixture(scope="module")
+def helm(plane):
+    return helm_.Helm(plane)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def foreign_kinds(plane, helm):
+    """Stand in for the definitions of other projects: their names are theirs, their fields are not checked."""
+    for api_version, kinds in FOREIGN.items():
+        group, _, version = api_version.partition("/")
+        for kind, plural in kinds.items():
+            schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+            plane.api.apply(
+                {
+                    "apiVersion": "apiextensions.k8s.io/v1",
+                    "kind": "CustomResourceDefinition",
+                    "metadata": {"name": f"{plural}.{group}"},
+                    "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [served]},
+                }
+            )
+            helm.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}")
+
+
+def paths(values, schema, prefix=""):
+    """The dotted names of all values that the schema does not take apart any further."""
+    for name, value in values.items():
+        known = schema["properties"][name]
+        if value and "properties" in known:
+            yield from paths(value, known, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, known
+
+
+def test_lint_finds_nothing(helm):
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.removesuffix("-values.yaml"))
+def test_the_api_server_takes_what_is_rendered(helm, case):
+    documents = helm.render("--values", case)
+
+    applied = helm.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(documents)
+    )
+
+    assert applied.count("created (server dry run)") == len(documents)
+
+
+def test_every_value_is_in_the_schema_with_what_it_means():
+    assert [path for path, _, known in paths(VALUES, SCHEMA) if not known.get("description")] == []
+
+
+def test_the_schema_knows_no_value_that_there_is_not():
+    def unset(schema, values, prefix=""):
+        for name, one in schema["properties"].items():
+            if name not in values:
+                yield prefix + name
+            elif values[name] and "properties" in one:
+                yield from unset(one, values[name], f"{prefix}{name}.")
+
+    assert list(unset(SCHEMA, VALUES)) == ["global"]
+
+
+def test_the_table_of_values_has_each_with_its_default():
+    table = (CHART / "README.md").read_text().partition("## Values")[2]
+    rows = re.findall(r"^\| `(\S+)` \| (.+?) \| ", table, re.MULTILINE)
+    in_words = {"policy.spec", "resources"}
+
+    assert [path for path, _ in rows] == [path for path, _, _ in paths(VALUES, SCHEMA)]
+    for (path, said), (_, default, _) in zip(rows, paths(VALUES, SCHEMA), strict=True):
+        assert path in in_words or said == f"`{json.dumps(default)}`", path
+
+
+def test_the_schema_of_the_policy_is_the_published_one():
+    published = json.loads((CHART.parents[1] / "docs" / "policy-schema.json").read_text())["$defs"]
+
+    assert SCHEMA["$defs"] == {name: one for name, one in published.items() if name != "Metadata"}
+
+
+def test_the_policy_by_default_is_the_packaged_one(helm):
+    text = only("ConfigMap", helm.render())["data"]["policy.yaml"]
+
+    assert build([Source("policy.yaml", text.encode())]).document == default_policy().document
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"replica": 3}, "replica"),
+        ({"webhooks": {"failurePolicy": "ignore"}}, "failurePolicy"),
+        ({"webhooks": {"name": "sidecar-policy"}}, "does not sort before istio-"),
+        ({"policy": {"spec": {"rules": [{"name": "x", "action": "drop"}]}}}, "action"),
+        ({"policy": {"spec": {"exemptions": {}}}}, "exemptions"),
+        ({"tls": {"mode": "provided"}}, "needs the name of your Secret"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(helm, values, said):
+    with pytest.raises(HelmError, match=said):
+        helm.render(values=values)
+
+
+def test_without_reading_secrets_the_rights_are_those_of_the_shipped_manifest(helm):
+    shipped = {(one["kind"], one["metadata"]["name"]): one.get("rules") for one in yaml.safe_load_all(RBAC.read_text())}
+    documents = helm.render()
+
+    reading, patching = (shipped["ClusterRole", f"sidecar-policy{what}"] for what in ("", "-ca-bundle"))
+    assert only("ClusterRole", documents)["rules"] == [*reading, *patching]
+    assert only("Role", documents)["rules"] == shipped["Role", "sidecar-policy-certificates"]
+
+
+@pytest.mark.parametrize(
+    "values", [{"rbac": {"secrets": True}}, {"policy": {"spec": {"detection": {"secrets": True}}}}]
+)
+def test_secrets_may_be_read_where_the_policy_wants_it(helm, values):
+    rules = only("ClusterRole", helm.render(values=values))["rules"]
+
+    assert {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]} in rules
+
+
+def test_pods_fit_into_a_namespace_that_enforces_restricted(plane, helm):
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chart-restricted", "labels": labels}}
+    plane.api.apply(namespace)
+    documents = helm.render(namespace="chart-restricted")
+    helm.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(only("ServiceAccount", documents)))
+    template = only("Deployment", documents)["spec"]["template"]
+    served = {"apiVersion": "v1", "kind": "Pod"} | template
+    served["metadata"] = template["metadata"] | {"name": "served", "namespace": "chart-restricted"}
+
+    for pod in (served, only("Pod", documents)):
+        plane.api.create(pod, dry_run=True)
+
+        assert plane.api.warnings == ()
+
+
+def test_every_metric_in_alerts_and_dashboard_is_one_of_the_servers(helm):
+    registry = Metrics(CollectorRegistry()).registry
+    known = {one.name + end for one in registry.collect() for end in ("", "_total", "_bucket")}
+    documents = helm.render("--values", CHART / "ci" / "observed-values.yaml")
+
+    used = set(re.findall(r"sidecar_policy_\w+", yaml.safe_dump_all(documents)))
+
+    assert len(used) >= 8
+    assert used - known == set()
+
+
+def test_the_dashboard_is_json(helm):
+    maps = helm.render("--values", CHART / "ci" / "observed-values.yaml")
+    (dashboard,) = (one for one in maps if one["metadata"]["name"] == "sidecar-policy-dashboard")
+
+    assert len(json.loads(dashboard["data"]["sidecar-policy.json"])["panels"]) == 10

@@ -1,0 +1,83 @@
+"""What `certs inspect` shows, as plain data and as text. No key is in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from certs.keeper import Look
+from certs.reading import facts
+
+
+def report(look: Look, secret: str, *, healthy: bool) -> dict[str, Any]:
+    """Everything about the certificates, as JSON has it.
+
+    Args:
+        look: What was found.
+        secret: "namespace/name".
+        healthy: Whether they are in service, trusted, and nothing is wrong.
+    """
+    state = look.state
+    authorities = []
+    if state is not None:
+        roles = [("trusted still", one) for one in state.outgoing]
+        roles += [("signing", state.signing.certificate)] if state.signing is not None else []
+        roles += [("announced", state.incoming.certificate)] if state.incoming is not None else []
+        authorities = [{"role": role, **_described(certificate)} for role, certificate in roles]
+    return {
+        "secret": secret,
+        "healthy": healthy,
+        "problems": list(look.problems),
+        "serving": None if state is None or state.serving is None else _described(state.serving.certificate),
+        "authorities": authorities,
+        "trustedSince": _time(state.trusted_since if state is not None else None),
+        "servedSince": _time(state.served_since if state is not None else None),
+        "configurations": [
+            {
+                "name": one.name,
+                "entries": len(one.bundles),
+                "trusts": state is not None and not one.problem and all(held == state.bundle for held in one.bundles),
+            }
+            for one in look.configurations
+        ],
+        "next": {"step": look.step.action.value, "reason": look.step.reason, "due": _time(look.step.due)},
+    }
+
+
+def text(document: dict[str, Any]) -> str:
+    """The same for people and for grep: one fact in each line."""
+    lines = [f"secret         {document['secret']}"]
+    serving = document["serving"]
+    lines.append("serving        none" if serving is None else f"serving        {_line(serving)}")
+    if serving is not None:
+        lines.append(f"names          {', '.join(serving['dnsNames'])}")
+    lines += [f"authority      {_line(one)}, {one['role']}" for one in document["authorities"]]
+    lines += [
+        f"configuration  {one['name']}: {'trusts it' if one['trusts'] else 'does not trust it'}"
+        for one in document["configurations"]
+    ]
+    following = document["next"]
+    due = f", at {following['due']}" if following["due"] else ""
+    lines.append(f"next           {following['step']}: {following['reason']}{due}")
+    lines += [f"problem        {one}" for one in document["problems"]]
+    return "\n".join(lines)
+
+
+def _line(one: dict[str, Any]) -> str:
+    return f"{one['fingerprint'][:16]} until {one['notAfter']}"
+
+
+def _described(certificate: bytes) -> dict[str, Any]:
+    read = facts(certificate)
+    return {
+        "fingerprint": read.fingerprint,
+        "subject": read.subject,
+        "dnsNames": list(read.dns_names),
+        "notBefore": _time(read.not_before),
+        "notAfter": _time(read.not_after),
+        "renewal": _time(read.renewal),
+    }
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,172 @@
+"""The options that say which certificates are managed, the same for the server and for `certs`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from webhook.cli.durations import duration
+
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.server.managed import ManagedCertificates
+
+NAMESPACE: Final = "sidecar-policy"
+SECRET: Final = "sidecar-policy-certificates"  # noqa: S105 - a name
+SERVICE: Final = "sidecar-policy"
+CONFIGURATION: Final = "0-sidecar-policy"
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def place(written: str) -> str:
+    """Check "NAMESPACE/NAME"."""
+    parts = str(written).split("/")
+    if len(parts) != 2 or not all(_NAME.fullmatch(part) for part in parts):
+        raise typer.BadParameter(f"{written!r} is no NAMESPACE/NAME, as in {NAMESPACE}/{SECRET}")
+    return str(written)
+
+
+def configuration(written: str) -> str:
+    """Check the name of a webhook configuration."""
+    if not _NAME.fullmatch(str(written)):
+        raise typer.BadParameter(f"{written!r} is no name of a webhook configuration, as {CONFIGURATION}")
+    return str(written)
+
+
+CertSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--cert-secret",
+        parser=place,
+        metavar="NAMESPACE/NAME",
+        help="The Secret in which all replicas keep the certificate that they issue, install and rotate themselves. "
+        f"Default in a pod, without --cert and --cert-dir: {SECRET} in the pod's namespace.",
+        show_default=False,
+    ),
+]
+Service = Annotated[
+    str | None,
+    typer.Option(
+        "--service",
+        parser=place,
+        metavar="NAMESPACE/NAME",
+        help=f"The Service that the API server calls. Default: {SERVICE} in the Secret's namespace.",
+        show_default=False,
+    ),
+]
+WebhookConfiguration = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook-configuration",
+        parser=configuration,
+        metavar="NAME",
+        help="A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, or both, whose caBundle is kept. "
+        f"Repeatable. Default: {CONFIGURATION}.",
+        show_default=False,
+    ),
+]
+CertLifetime = Annotated[
+    float,
+    typer.Option(
+        "--cert-lifetime",
+        parser=duration,
+        metavar="TIME",
+        show_default="365d",
+        help="How long a certificate is valid; renewed at 2/3.",
+    ),
+]
+AuthorityLifetime = Annotated[
+    float,
+    typer.Option(
+        "--authority-lifetime",
+        parser=duration,
+        metavar="TIME",
+        show_default="3650d",
+        help="The same of its authority; replaced at 2/3.",
+    ),
+]
+TrustWait = Annotated[
+    float,
+    typer.Option(
+        "--trust-wait",
+        parser=duration,
+        metavar="TIME",
+        show_default="5m",
+        help="How long a new authority is in the caBundle before it signs: until every API server has taken note.",
+    ),
+]
+ServeWait = Annotated[
+    float,
+    typer.Option(
+        "--serve-wait",
+        parser=duration,
+        metavar="TIME",
+        show_default="10m",
+        help="How long the old one stays there afterwards: until every replica serves the new certificate.",
+    ),
+]
+
+YEAR: Final = 365 * 86400.0
+CERT_LIFETIME: Final = YEAR
+AUTHORITY_LIFETIME: Final = 10 * YEAR
+TRUST_WAIT: Final = 300.0
+SERVE_WAIT: Final = 600.0
+
+
+def pod_namespace() -> str | None:
+    """The namespace of the pod that we run in, or None when we run in none."""
+    try:
+        return _POD_NAMESPACE.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def managed(
+    secret: str | None,
+    service: str | None,
+    configurations: Sequence[str] | None,
+    *,
+    names: Sequence[str] = (),
+    lifetimes: tuple[float, float] = (CERT_LIFETIME, AUTHORITY_LIFETIME),
+    waits: tuple[float, float] = (TRUST_WAIT, SERVE_WAIT),
+) -> ManagedCertificates:
+    """What the options say, with the defaults for what they do not.
+
+    Args:
+        secret: "NAMESPACE/NAME"; by default in the pod's namespace, or outside of pods in that of the chart.
+        service: "NAMESPACE/NAME".
+        configurations: Names.
+        names: More DNS names for the certificate.
+        lifetimes: Of certificate and authority, in seconds.
+        waits: Before and after an authority begins to sign, in seconds.
+
+    Raises:
+        typer.BadParameter: The times do not go together.
+    """
+    from certs.state import Schedule
+    from webhook.server.managed import ManagedCertificates
+
+    secret = secret or f"{pod_namespace() or NAMESPACE}/{SECRET}"
+    namespace, _, name = secret.partition("/")
+    service_namespace, _, service_name = (service or f"{namespace}/{SERVICE}").partition("/")
+    serving, authority = (timedelta(seconds=seconds) for seconds in lifetimes)
+    trust, serve = (timedelta(seconds=seconds) for seconds in waits)
+    try:
+        schedule = Schedule(serving, authority, trust, serve)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{error}; see --cert-lifetime, --authority-lifetime, --trust-wait and --serve-wait"
+        ) from None
+    return ManagedCertificates(
+        secret=(namespace, name),
+        service=(service_namespace, service_name),
+        configurations=tuple(configurations or (CONFIGURATION,)),
+        names=tuple(names),
+        schedule=schedule,
+    )
