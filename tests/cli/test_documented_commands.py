@@ -25,7 +25,7 @@ def documented():
             continue
         for block in BLOCK.findall(page.read_text()):
             for arguments in COMMAND.findall(block):
-                # A server does not end by itself; its own tests start and stop it. A live cluster is there in tests/e2e.
+                # A server does not end by itself; its own tests start and stop it. tests/e2e has a live cluster.
                 if not arguments.startswith("serve") and "--live" not in arguments:
                     yield pytest.param(arguments, id=f"{page.relative_to(ROOT)}: {arguments}")
 
