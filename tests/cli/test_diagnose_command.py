@@ -116,6 +116,27 @@ def test_of_several_containers_the_one_with_the_port_counts(diagnosed):
     assert findings == []
 
 
+def test_of_two_ports_with_one_number_the_wrong_one_is_mended(diagnosed):
+    both = ", name: dns, protocol: UDP}, {port: 6379, name: http"
+    (found,), _ = diagnosed(service("cache", 6379, both), REDIS)
+
+    *kubectl, patch = shlex.split(found["mend"]["command"])
+    assert kubectl[-2:] == ["--type=json", "-p"]
+    assert [one["path"] for one in json.loads(patch)] == ["/spec/ports/1/port", "/spec/ports/1/appProtocol"]
+
+
+def test_a_sidecar_that_is_written_out_is_looked_at_itself(diagnosed):
+    job = workload("tidy", "shop/tidy", kind="Job", api="batch/v1")
+    injected = job.replace(
+        "labels: {app: tidy}}\n", "labels: {app: tidy}, annotations: {sidecar.istio.io/status: x}}\n"
+    )
+    plain = injected.replace("containers: [", "containers: [{name: istio-proxy, image: proxyv2}, ")
+    native = injected.replace("spec: {containers", "spec: {initContainers: [{name: istio-proxy}], containers")
+
+    assert codes(diagnosed(plain)[0]) == [("job-never-finishes", "error", "tidy")]
+    assert diagnosed(native) == ([], 0)
+
+
 def test_a_port_number_alone_is_a_warning(diagnosed):
     findings, code = diagnosed(service("queue", 5672, ", name: http"))
 

@@ -7,7 +7,8 @@ from webhook.core.decision import Action, Decision, Reason
 from webhook.core.patch import binds
 from webhook.core.pod import Container, Pod
 
-_PROXY = "istio-proxy"
+PROXY = "istio-proxy"
+"""What Istio calls the sidecar's container."""
 _ISTIO_DECIDES = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
 
 
@@ -32,9 +33,9 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
 
 def proxy_of(pod: Pod) -> Container | None:
     """The sidecar of a pod that runs, or None."""
-    return next((container for container in pod.containers() if container.name == _PROXY), None)
+    return next((container for container in pod.containers() if container.name == PROXY), None)
 
 
 def is_native(pod: Pod) -> bool:
     """Whether a running pod's sidecar is a native one: an init container that goes on running."""
-    return any(container.name == _PROXY for container in pod.spec.init_containers or ())
+    return any(container.name == PROXY for container in pod.spec.init_containers or ())

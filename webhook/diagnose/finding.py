@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
@@ -72,13 +72,13 @@ class Mend:
 
     Attributes:
         command: One line for a shell; None where no command can do it.
-        patch: What the command changes, as the fragment of the object's YAML that it stands in; None where the
-            command does something else than patch one object.
+        patch: What the command changes, as the fragment of the object's YAML that it stands in, or as the operations
+            of a JSON Patch; None where the command does something else than patch one object.
         note: What else there is to know, or another way.
     """
 
     command: str | None = None
-    patch: Mapping[str, Any] | None = None
+    patch: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     note: str = ""
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from webhook.core.surroundings import Service, ServicePort
 from webhook.diagnose.finding import Mend
 
 # Of a Job and a Pod the template cannot be changed: they have to be created anew.
@@ -25,10 +26,19 @@ _FIXED = {
 }
 
 
-def patch_service_port(namespace: str, name: str, number: int, protocol: str) -> tuple[str, dict[str, Any]]:
-    """Declare a Service's port: the command, and its patch. Ports are merged by their number."""
-    patch = {"spec": {"ports": [{"port": number, "appProtocol": protocol}]}}
-    return _kubectl_patch("service", namespace, name, patch), patch
+def patch_service_port(service: Service, port: ServicePort, protocol: str, note: str) -> Mend:
+    """Declare a Service's port."""
+    place = service.namespace, service.name
+    if sum(other.number == port.number for other in service.ports) == 1:
+        patch = {"spec": {"ports": [{"port": port.number, "appProtocol": protocol}]}}
+        return Mend(_kubectl_patch("service", *place, patch), patch, note)
+    # Ports are merged by their number alone, which TCP and UDP may share: then by their place, if it is still the same.
+    at = f"/spec/ports/{service.ports.index(port)}"
+    operations: list[dict[str, Any]] = [
+        {"op": "test", "path": f"{at}/port", "value": port.number},
+        {"op": "add", "path": f"{at}/appProtocol", "value": protocol},
+    ]
+    return Mend(_kubectl_patch("service", *place, operations, "--type=json"), operations, note)
 
 
 def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Mend:
@@ -66,9 +76,9 @@ def delete_webhook_configuration(name: str, other: str) -> Mend:
     return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 
 
-def _kubectl_patch(resource: str, namespace: str, name: str, patch: Mapping[str, Any]) -> str:
+def _kubectl_patch(resource: str, namespace: str, name: str, patch: object, *options: str) -> str:
     text = json.dumps(patch, separators=(",", ":"), ensure_ascii=False)
-    return _command("kubectl", "-n", namespace, "patch", resource, name, "-p", text)
+    return _command("kubectl", "-n", namespace, "patch", resource, name, *options, "-p", text)
 
 
 def _command(*words: str) -> str:

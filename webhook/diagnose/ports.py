@@ -9,7 +9,7 @@ from webhook.core.decision import Confidence
 from webhook.core.mesh import is_istio_container
 from webhook.core.protocols import Protocol, Selection, select
 from webhook.core.surroundings import Service, ServicePort
-from webhook.diagnose.finding import Code, Finding, Mend, Severity, Subject
+from webhook.diagnose.finding import Code, Finding, Severity, Subject
 from webhook.diagnose.mend import patch_service_port
 from webhook.diagnose.picture import Picture
 
@@ -66,13 +66,13 @@ class Ports:
             return None
         code, consequence = judged
         severity = code.severity if spoken.certain else Severity.WARNING
-        command, patch = patch_service_port(service.namespace, service.name, port.number, Protocol.TCP.value)
+        note = f"or call the port tcp-{spoken.kind} and give it no appProtocol"
         return Finding(
             code=code,
             subject=Subject("Service", service.namespace, service.name, port.number),
             message=f"port {port.number} speaks {spoken.kind}, and Istio {consequence}",
             evidence=(f"{_declared(selection)}: {selection.because}", *spoken.evidence),
-            mend=Mend(command, patch, f"or call the port tcp-{spoken.kind} and give it no appProtocol"),
+            mend=patch_service_port(service, port, Protocol.TCP.value, note),
             severity=severity,
         )
 

@@ -46,8 +46,13 @@ def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
 
 def _is_held(member: Member) -> bool:
     config = mesh.proxy_config(member.pod.annotations)
-    # What says something about hold, or cannot be read, is the author's affair.
-    return config is None or HOLD in config or (member.decision.hold and binds(member.decision))
+    # What says something about hold, or cannot be read, is the author's affair; and what is injected is done.
+    return (
+        mesh.STATUS in member.pod.annotations
+        or config is None
+        or HOLD in config
+        or (member.decision.hold and binds(member.decision))
+    )
 
 
 def _hold_missing(member: Member, known_by: str, talks: tuple[str, ...]) -> Finding:
