@@ -80,6 +80,8 @@ def test_a_backend_declared_rightly_or_sniffed_is_no_finding(diagnosed, declared
     [
         ("rabbitmq:3-management", 15672, ", name: http", []),
         ("elasticsearch:8", 9200, ", name: http", []),
+        ("neo4j:5", 7474, ", name: http", []),
+        ("neo4j:5", 7687, ", name: http", ["http-declared"]),
         ("shop/api", 8080, ", name: http", []),
         ("nginx", 80, ", name: http", []),
         ("rabbitmq:3", 5672, ", name: grpc-amqp", ["http-declared"]),

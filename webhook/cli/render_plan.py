@@ -160,10 +160,10 @@ def _table(changes: Sequence[Change]) -> Table:
     table.add_column("Now → then", overflow="fold", max_width=30)
     table.add_column("Because", overflow="fold")
     for one in changes:
-        step = Text(printable(f"{verb(one.before)} ({why(one.before)})\n→ "))
+        step = Text(printable(f"{verb(one.before)} ({why(one.before)})")).append("\n→ ")
         step.append(printable(f"{verb(one.after)} ({why(one.after)})"), style=STYLES[one.after.action])
-        place = Text(printable(one.name), style="bold").append(printable(f"\n{one.kind} in {one.namespace}"), "dim")
-        table.add_row(place, step, Text(printable("\n".join(_evidence(one))), style="dim"))
+        place = Text(printable(one.name)).append("\n").append(printable(f"{one.kind} in {one.namespace}"), "dim")
+        table.add_row(place, step, Text("\n".join(map(printable, _evidence(one))), style="dim"))
     return table
 
 

@@ -61,7 +61,7 @@ class Ports:
         if spoken is None:
             return None
         selection = select(port)
-        judged = self._wrong(spoken.kind, selection)
+        judged = self._wrong(spoken.kind, self._numbers(service, port), selection)
         if judged is None:
             return None
         code, consequence = judged
@@ -76,7 +76,7 @@ class Ports:
             severity=severity,
         )
 
-    def _wrong(self, kind: str, selection: Selection) -> tuple[Code, str] | None:
+    def _wrong(self, kind: str, numbers: tuple[int, ...], selection: Selection) -> tuple[Code, str] | None:
         """What is wrong with a declaration in front of such a backend, and what Istio does because of it."""
         protocol = selection.protocol
         if protocol is None:
@@ -84,7 +84,8 @@ class Ports:
                 return Code.SERVER_FIRST, "waits for the client's first bytes while the client waits for the server's"
             return None
         if protocol.is_http:
-            return None if self._catalog.speaks_http(kind) else (Code.HTTP_DECLARED, f"parses it as {protocol}")
+            rightly = any(self._catalog.answers_http(kind, number) for number in numbers)
+            return None if rightly else (Code.HTTP_DECLARED, f"parses it as {protocol}")
         if protocol is Protocol.UDP:
             return Code.UDP_DECLARED, "takes no TCP connection to a port declared as udp: it goes past the mesh"
         if protocol in _DATABASES.values() and protocol is not _DATABASES.get(kind):

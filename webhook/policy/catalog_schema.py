@@ -123,6 +123,9 @@ class BackendModel(Model):
     http: Annotated[
         StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
     ] = None
+    http_ports: Annotated[
+        Ports | None, Field(description="Those of its ports that speak HTTP though the others do not.")
+    ] = None
     server_only: Annotated[
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
     ] = None
