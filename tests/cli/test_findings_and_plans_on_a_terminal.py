@@ -21,18 +21,16 @@ spec: {selector: {app: store}, ports: [{name: http, port: 6379}]}
         "{apiVersion: sidecar-policy.dev/v1alpha1, kind: InjectionPolicy, metadata: {name: none}, spec: {rules: []}}"
     )
 
-    def on_terminal(*command):
-        table = StringIO()
+    table = StringIO()
+    for module in (render_findings, render_plan):
         terminal = partial(Console, file=table, force_terminal=True, color_system=None, width=80)
-        for module in (render_findings, render_plan):
-            monkeypatch.setattr(module, "Console", terminal)
-        return table.getvalue, run(*command, "-f", "shop.yaml").stdout
+        monkeypatch.setattr(module, "Console", terminal)
 
-    def shown(*command):
-        table, rest = on_terminal(*command)
-        return table(), rest
+    def on_terminal(*command):
+        rest = run(*command, "-f", "shop.yaml").stdout
+        return table.getvalue(), rest
 
-    return shown
+    return on_terminal
 
 
 def test_diagnose_has_a_table_and_below_it_commands_that_can_be_copied_whole(on_terminal):
