@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*ROOT.glob("webhook/**/*.py"), *ROOT.glob("certs/**/*.py")])
-PURE = ("webhook/core/", "webhook/detection/")
+PURE = ("webhook/core/", "webhook/detection/", "webhook/diagnose/", "webhook/plan/")
 # I/O, clocks, the environment, logging, servers: none of it where decisions are made.
 IMPURE = {
     "asyncio",
@@ -57,6 +57,21 @@ FORBIDDEN = {
     "webhook/policy/": ("webhook.cluster", "webhook.server", "webhook.cli", "certs"),
     "webhook/inventory/": ("webhook.policy", "webhook.server", "webhook.cli", "certs"),
     "webhook/cluster/": ("webhook.policy", "webhook.inventory", "webhook.server", "webhook.cli", "certs"),
+    "webhook/diagnose/": (
+        "webhook.inventory",
+        "webhook.cluster",
+        "webhook.server",
+        "webhook.cli",
+        "certs",
+    ),
+    "webhook/plan/": (
+        "webhook.diagnose",
+        "webhook.inventory",
+        "webhook.cluster",
+        "webhook.server",
+        "webhook.cli",
+        "certs",
+    ),
     "webhook/server/": ("webhook.cli",),
     "certs/": ("webhook",),
 }

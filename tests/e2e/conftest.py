@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
+import subprocess
 from dataclasses import dataclass
 
 import controlplane
@@ -13,7 +15,7 @@ import pytest
 import toolbox
 from admission_audit import admission
 from api import eventually
-from product import PolicyServer, unregister
+from product import COMMAND, PolicyServer, unregister
 
 _KEPT = pytest.StashKey()
 
@@ -106,6 +108,27 @@ def make_namespace(istio):
 def mesh_namespace(make_namespace):
     """A namespace that asks Istio for sidecars, for the scenarios of one module."""
     return make_namespace({"istio-injection": "enabled"})
+
+
+@pytest.fixture(scope="session")
+def run(istio):
+    """Run a command line as the control plane's administrator, with its tools and ours on the PATH."""
+
+    def run(command, *, stdin=None, cwd=None):
+        tools = f"{istio.tools}:{COMMAND.parent}:{os.environ['PATH']}"
+        environment = os.environ | {"KUBECONFIG": str(istio.kubeconfig), "PATH": tools}
+        return subprocess.run(
+            ["bash", "-c", command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            env=environment,
+            cwd=cwd,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,27 @@
-"""From the options that `explain` and `inject` share to a decision for every workload in the manifests."""
+"""From the options that commands share to a decision for every workload in manifests or a live cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from webhook.cli.exits import ExitCode
+from webhook.cli.live import Cluster, read_live
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.core.decision import Decision
     from webhook.detection.whynot import WhyNot
-    from webhook.inventory.manifests import Manifests, Workload
+    from webhook.inventory.manifests import Manifests
+    from webhook.inventory.snapshot import Snapshot
+    from webhook.inventory.workloads import Workload
     from webhook.policy.load import CompiledPolicy
     from webhook.problem import Problem
+
+    Inventory = Manifests | Snapshot
 
 Files = Annotated[
     list[str] | None,
@@ -56,12 +61,16 @@ class Question:
         policy: The policy file, or None for the default policy.
         secrets: Whether Secrets may be read.
         namespace_labels: Labels of the namespaces without a Namespace object; None for the default.
+        cluster: The live cluster instead of files, or None.
+        whole: Whether Istio's own configuration in the cluster matters, too.
     """
 
     files: Sequence[str]
     policy: Path | None
     secrets: bool
     namespace_labels: Mapping[str, str] | None
+    cluster: Cluster | None = None
+    whole: bool = False
 
     @classmethod
     def of(
@@ -72,17 +81,21 @@ class Question:
         *,
         secrets: bool,
         namespace_labels: Iterable[str] | None,
+        cluster: Cluster | None = None,
+        whole: bool = False,
     ) -> Question:
         """Put the values of the command line together.
 
         Raises:
-            typer.BadParameter: No file is named, or a label has no "=".
+            typer.BadParameter: No file is named, or besides a cluster, or a label has no "=".
         """
         files = [*(options or ()), *(arguments or ())]
-        if not files:
+        if cluster is not None and (files or namespace_labels):
+            raise typer.BadParameter("the cluster is read instead of files: leave those out", param_hint="--live")
+        if not files and cluster is None:
             raise typer.BadParameter("name at least one file, as in: -f deploy/", param_hint="-f")
         labels = dict(map(_label, namespace_labels or ()))
-        return cls(files, policy, secrets, labels or None)
+        return cls(files, policy, secrets, labels or None, cluster, whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +106,35 @@ class Decided:
     decision: Decision
 
 
-def decide_all(question: Question) -> tuple[Manifests, list[Decided]]:
-    """Read the manifests and the policy, and decide about every workload.
+def decide_all(question: Question) -> tuple[Inventory, list[Decided]]:
+    """Read the manifests or the cluster, and the policy, and decide about every workload.
 
     What the user should know about the input goes to standard error.
 
     Raises:
         typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
     """
-    from webhook.core.engine import decide
-
     policy = load_policy(question.policy)
-    manifests = _read(question, secrets=question.secrets or policy.read_secrets)
+    inventory = read_inventory(question, secrets=question.secrets or policy.read_secrets)
+    return inventory, decide_by(policy, inventory)
+
+
+def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
+    """What a policy decides about every workload."""
+    from webhook.core.engine import decide
 
     def decided(workload: Workload) -> Decided:
         decision = decide(
             workload.pod,
             workload.namespace,
             document=lambda: workload.document,
-            surroundings=manifests,
+            surroundings=inventory,
             policy=policy,
             investigate=True,
         )
         return Decided(workload, decision)
 
-    return manifests, [decided(workload) for workload in manifests.workloads]
+    return [decided(workload) for workload in inventory.workloads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,7 @@ class Answered:
     why_not: WhyNot
 
 
-def why_not_all(question: Question, kind: str) -> tuple[Manifests, list[Answered]]:
+def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered]]:
     """Ask of every workload why it is not found to be a client of a kind.
 
     Raises:
@@ -150,7 +167,7 @@ def why_not_all(question: Question, kind: str) -> tuple[Manifests, list[Answered
     if kind not in catalog.kinds:
         hint = did_you_mean(kind, catalog.kinds) or f"there are: {', '.join(sorted(catalog.kinds))}"
         raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
-    manifests = _read(question, secrets=question.secrets or policy.read_secrets)
+    manifests = read_inventory(question, secrets=question.secrets or policy.read_secrets)
     return manifests, [
         Answered(workload, kind, why_not(workload.pod, workload.namespace, manifests, catalog, kind))
         for workload in manifests.workloads
@@ -174,17 +191,29 @@ def load_policy(path: Path | None) -> CompiledPolicy:
     return policy
 
 
-def conclude(manifests: Manifests) -> None:
+def conclude(inventory: Inventory) -> None:
     """End the command, after its output.
 
     Raises:
         typer.Exit: With `ExitCode.UNREADABLE`, when some objects could not be understood and were left out.
     """
-    if manifests.problems:
+    if inventory.problems:
         raise typer.Exit(ExitCode.UNREADABLE)
 
 
-def _read(question: Question, *, secrets: bool) -> Manifests:
+def read_inventory(question: Question, *, secrets: bool) -> Inventory:
+    """Read what is asked about; what the user should know about it goes to standard error.
+
+    Raises:
+        typer.Exit: With `ExitCode.UNREADABLE`, when it could not be read.
+    """
+    if question.cluster is not None:
+        return _told(read_live(question.cluster, secrets=secrets, whole=question.whole), "in the cluster")
+    return read_files(question, secrets=secrets)
+
+
+def read_files(question: Question, *, secrets: bool) -> Manifests:
+    """Read the manifests that are asked about; otherwise as `read_inventory`."""
     from webhook.inventory.manifests import ManifestError, read
 
     try:
@@ -197,12 +226,19 @@ def _read(question: Question, *, secrets: bool) -> Manifests:
     except ManifestError as error:
         _tell(error.problems)
         raise typer.Exit(ExitCode.UNREADABLE) from None
-    _tell(manifests.problems)
-    for note in manifests.notes:
+    return _told(manifests, "among the manifests")
+
+
+Read = TypeVar("Read", "Manifests", "Snapshot")
+
+
+def _told(inventory: Read, where: str) -> Read:
+    _tell(inventory.problems)
+    for note in inventory.notes:
         typer.echo(f"note: {note}", err=True)
-    if not manifests.workloads:
-        typer.echo("note: no workload among the manifests", err=True)
-    return manifests
+    if not inventory.workloads:
+        typer.echo(f"note: no workload {where}", err=True)
+    return inventory
 
 
 def _tell(problems: Iterable[Problem]) -> None:

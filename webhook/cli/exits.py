@@ -20,3 +20,12 @@ class ExitCode(IntEnum):
     """Ctrl-C."""
     CLOSED_PIPE = 141
     """Nobody reads the output any more, as in `… | head`."""
+
+
+class PlanExitCode(IntEnum):
+    """What `plan` says besides: 2 means a difference, as with `terraform plan -detailed-exitcode`; usage gives way."""
+
+    WRONG_USAGE = 1
+    """An option or argument is wrong."""
+    CHANGES = 2
+    """Something would change."""

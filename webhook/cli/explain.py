@@ -1,8 +1,7 @@
-"""`explain`: the decision for every workload in manifests, and what led to it."""
+"""`explain`: the decision for every workload in manifests or a live cluster, and what led to it."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -18,20 +17,18 @@ from webhook.cli.decided import (
     decide_all,
     why_not_all,
 )
+from webhook.cli.format import Format
+from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
 
 
-class Format(StrEnum):
-    """How decisions are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-def explain(
+def explain(  # noqa: PLR0913 - one parameter for each option
     *,
     files: Files = None,
     filename: Filenames = None,
+    live: LiveFlag = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
     policy: PolicyFile = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
@@ -45,12 +42,13 @@ def explain(
     ] = None,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
 ) -> None:
-    """Show the decision for every workload in manifests, and the evidence for it.
+    """Show the decision for every workload in manifests or a live cluster, and the evidence for it.
 
     On a terminal the table is laid out for people; in a pipe it is one line for each workload, with columns that
     start at the same place.
     """
-    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
+    cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
+    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster)
     if why_not is not None:
         _explain_why_not(question, why_not, output)
         return

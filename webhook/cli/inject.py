@@ -19,7 +19,9 @@ from webhook.cli.decided import (
     Question,
     Secrets,
     conclude,
-    decide_all,
+    decide_by,
+    load_policy,
+    read_files,
 )
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ def inject(
     from webhook.cli.kubernetes_yaml import dump
 
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
-    manifests, decided = decide_all(question)
-    documents = list(_injected(manifests.objects, decided))
+    policy_in_force = load_policy(question.policy)
+    manifests = read_files(question, secrets=question.secrets or policy_in_force.read_secrets)
+    documents = list(_injected(manifests.objects, decide_by(policy_in_force, manifests)))
     if output is Format.JSON:
         typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2, ensure_ascii=False))
     else:

@@ -14,9 +14,11 @@ from typer.core import TyperGroup
 from webhook import __version__
 from webhook.cli.certs import issue
 from webhook.cli.cluster_certs import bootstrap, inspect, rotate
+from webhook.cli.diagnose import diagnose
 from webhook.cli.exits import ExitCode
 from webhook.cli.explain import explain
 from webhook.cli.inject import inject
+from webhook.cli.plan import PlanCommand, plan
 from webhook.cli.serve import serve
 from webhook.cli.test import test
 from webhook.cli.validate import validate
@@ -77,8 +79,9 @@ def _options(
     del version  # its callback has acted by now
 
 
-for _command in (serve, explain, inject, validate, test):
+for _command in (serve, explain, diagnose, inject, validate, test):
     app.command()(_command)
+app.command(cls=PlanCommand)(plan)
 for _about_certificates in (issue, bootstrap, inspect, rotate):
     _certs.command()(_about_certificates)
 app.add_typer(_certs, name="certs")

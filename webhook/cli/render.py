@@ -124,7 +124,7 @@ def _cell(lines: Iterable[tuple[str, str]]) -> Text:
 
 def _details(decision: Decision) -> Iterator[tuple[str, str]]:
     """The lines below the action, with their styles."""
-    yield _why(decision), "dim"
+    yield why(decision), "dim"
     if decision.ports:
         yield "ports " + ", ".join(map(str, decision.ports)), ""
     if decision.hold:
@@ -169,7 +169,7 @@ def _row(one: Decided) -> tuple[str, ...]:
         one.workload.namespace,
         f"{one.workload.kind}/{one.workload.name}",
         verb(decision),
-        _why(decision).replace(" ", "-"),
+        why(decision).replace(" ", "-"),
         ",".join(map(_word, findings.dependencies)),
         ",".join(findings.serves),
         "; ".join(remarks),
@@ -181,6 +181,6 @@ def _word(dependency: Dependency) -> str:
     return f"{dependency.kind}({dependency.confidence.value})"
 
 
-def _why(decision: Decision) -> str:
+def why(decision: Decision) -> str:
     """The rule that decided, or in brackets the code of the reason why none did."""
     return decision.rule or f"({decision.reason.code})"

@@ -1,14 +1,12 @@
 """Whether the API server calls this webhook before Istio's injector.
 
-It calls MutatingWebhookConfigurations in the order of their names. Called after Istio's injector, this webhook puts its
-label on a pod that has its sidecar already. Source: kubernetes/kubernetes, mutatingwebhook configuration manager, which
-sorts by name; Istio's are named istio-sidecar-injector[-REVISION] and istio-revision-tag-TAG.
+What is right and wrong is `webhook.core.webhook_order`'s affair; here the configurations are followed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -17,13 +15,11 @@ from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
+from webhook.core.webhook_order import order_problems
 
 CONFIGURATIONS: Final = Resource(
     "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 )
-OURS: Final = ".sidecar-policy.dev"
-"""How the names of this project's webhooks end, within their configuration."""
-ISTIOS: Final = ".sidecar-injector.istio.io"
 
 
 class _Webhook(Struct):
@@ -75,25 +71,6 @@ class WebhookOrder:
                 self._on_violation()
         if before and not self.problems:
             self._log.info("webhook order", problem=None)
-
-
-def order_problems(configurations: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What is wrong with the order of MutatingWebhookConfigurations.
-
-    Args:
-        configurations: For each configuration's name the names of its webhooks.
-
-    Returns:
-        One sentence for each of ours that is called after one of Istio's.
-    """
-    ours = sorted(name for name, webhooks in configurations.items() if any(one.endswith(OURS) for one in webhooks))
-    istios = sorted(name for name, webhooks in configurations.items() if any(one.endswith(ISTIOS) for one in webhooks))
-    return tuple(
-        f"MutatingWebhookConfiguration {name} is called after {istios[0]}, so its decisions come too late: "
-        "give it a name that sorts first, as 0-sidecar-policy"
-        for name in ours
-        if istios and name > istios[0]
-    )
 
 
 def _webhooks(configuration: Raw) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class ServicePort:
     name: str | None = None
     target: int | str | None = None
     app_protocol: str | None = None
+    transport: str = "TCP"
 
 
 @dataclass(frozen=True, slots=True)

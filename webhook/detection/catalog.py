@@ -31,7 +31,9 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     clients: tuple[str, ...] = ()
     dials: tuple[str, ...] | None = None
     http: bool = False
+    http_ports: tuple[int, ...] = ()
     server_only: bool = False
+    server_first: bool = False
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +138,14 @@ class Catalog:
     def speaks_http(self, kind: str) -> bool:
         """Whether an http:// URL may lead to this kind."""
         return self.backends[kind].http
+
+    def answers_http(self, kind: str, port: int) -> bool:
+        """Whether the kind speaks HTTP at this port of its own."""
+        return self.speaks_http(kind) or port in self.backends[kind].http_ports
+
+    def server_speaks_first(self, kind: str) -> bool:
+        """Whether clients of the kind wait for the server's greeting before they say anything."""
+        return self.backends[kind].server_first
 
     def uses_port(self, kind: str, port: int) -> bool:
         """Whether the port is one of the kind's own, well-known or not."""

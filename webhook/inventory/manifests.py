@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +13,10 @@ import msgspec
 import yaml
 
 from webhook.core.mesh import NAMESPACE_INJECTION
-from webhook.core.pod import Pod
-from webhook.inventory.objects import (
-    POD_PATHS,
-    DataObject,
-    Metadata,
-    NamespaceObject,
-    ServiceObject,
-    contents_of,
-    images_of,
-    labels_of,
-    service_of,
-)
+from webhook.inventory.objects import POD_PATHS, images_of
 from webhook.inventory.store import PodTemplate, Store
+from webhook.inventory.take import take
+from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.inventory.yamlfile import Document, documents
 from webhook.problem import Problem
 
@@ -61,27 +51,6 @@ class ManifestObject:
     pod_path: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """An object that makes pods, with the pod that it would make.
-
-    Attributes:
-        kind: "Deployment", "CronJob", "Pod", …
-        namespace: Its namespace; "default" when the manifest names none.
-        name: Its name.
-        pod: The pod as decoded, its owner filled in.
-        document: The pod as plain Python values.
-        source: Where the object stands, as "file:line".
-    """
-
-    kind: str
-    namespace: str
-    name: str
-    pod: Pod
-    document: dict[str, Any]
-    source: str
-
-
 class Manifests(Store):
     """A set of manifests as the surroundings of its own workloads.
 
@@ -90,6 +59,9 @@ class Manifests(Store):
         workloads: Those that make pods.
         problems: Objects that could not be understood and were left out.
     """
+
+    running: Sequence[RunningPod] = ()
+    """Manifests say what is to run, not what does."""
 
     def __init__(
         self,
@@ -110,27 +82,15 @@ class Manifests(Store):
             self.put_template(workload.kind, workload.namespace, workload.name, template)
         for item in self.objects:
             try:
-                self._take(item, secrets=secrets)
+                take(self, item.document, secrets=secrets)
             except msgspec.ValidationError as error:
                 file, _, line = item.source.rpartition(":")
                 self.problems.append(_wrong_type(file, int(line), _field(error), error))
 
-    def _take(self, item: ManifestObject, *, secrets: bool) -> None:
-        match item.document.get("kind"):
-            case "Namespace":
-                found = msgspec.convert(item.document, NamespaceObject)
-                self.put_namespace(found.metadata.name, labels_of(found))
-            case "Service":
-                service = msgspec.convert(item.document, ServiceObject)
-                self.put_service(service_of(service, _namespace(service.metadata)))
-            case "ConfigMap":
-                read = msgspec.convert(item.document, DataObject)
-                contents = contents_of(read, secret=False)
-                self.put_config_map(_namespace(read.metadata), read.metadata.name, contents)
-            case "Secret" if secrets:
-                read = msgspec.convert(item.document, DataObject)
-                contents = contents_of(read, secret=True)
-                self.put_secret(_namespace(read.metadata), read.metadata.name, contents)
+    @property
+    def documents(self) -> Sequence[dict[str, Any]]:
+        """Every object, for who reads what no decision asks for."""
+        return [item.document for item in self.objects]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -178,7 +138,8 @@ def read(
             for item, path in _objects(file, document, errors):
                 objects.append(item)
                 try:
-                    workloads += _workload(item)
+                    if item.pod_path is not None:
+                        workloads.append(workload_of(item.document, item.pod_path, item.source))
                 except msgspec.ValidationError as error:
                     field = ".".join(part for part in (path, *(item.pod_path or ()), _field(error)) if part)
                     problems.append(_wrong_type(file, document.line_of(field), field, error))
@@ -243,35 +204,6 @@ def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[t
 
 def _object(document: dict[str, Any], source: str) -> ManifestObject:
     return ManifestObject(document, source, POD_PATHS.get(document.get("kind", "")))
-
-
-def _workload(item: ManifestObject) -> Iterator[Workload]:
-    if item.pod_path is None:
-        return
-    kind = item.document["kind"]
-    metadata = msgspec.convert(item.document.get("metadata") or {}, Metadata)
-    namespace = _namespace(metadata)
-    template: Any = item.document
-    for key in item.pod_path:
-        template = template.get(key) if isinstance(template, dict) else None
-    document = copy.deepcopy(template) if isinstance(template, dict) else {}
-    document |= {"apiVersion": "v1", "kind": "Pod", "metadata": dict(document.get("metadata") or {})}
-    document.setdefault("spec", {})
-    document["metadata"]["namespace"] = namespace
-    if kind != "Pod":
-        document["metadata"] |= {"generateName": f"{metadata.name}-", "ownerReferences": _owners(kind, metadata.name)}
-    pod = msgspec.convert(document, Pod)
-    yield Workload(kind, namespace, metadata.name, pod, document, item.source)
-
-
-def _namespace(metadata: Metadata) -> str:
-    return metadata.namespace or "default"
-
-
-def _owners(kind: str, name: str) -> list[dict[str, str]]:
-    """The owners that the pod will have; for a CronJob the Job in between goes by the CronJob's name."""
-    kinds = ["Job", "CronJob"] if kind == "CronJob" else [kind]
-    return [{"kind": owner, "name": name} for owner in kinds]
 
 
 def _field(error: msgspec.ValidationError) -> str:

@@ -45,6 +45,7 @@ class ServicePortObject(Struct, frozen=True, rename="camel"):
     name: str | None = None
     target_port: int | str | None = None
     app_protocol: str | None = None
+    protocol: str | None = None
 
 
 class ServiceSpec(Struct, frozen=True, rename="camel"):
@@ -107,7 +108,8 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
         namespace=namespace,
         name=read.metadata.name,
         ports=tuple(
-            ServicePort(port.port, port.name, port.target_port, port.app_protocol) for port in read.spec.ports or ()
+            ServicePort(port.port, port.name, port.target_port, port.app_protocol, port.protocol or "TCP")
+            for port in read.spec.ports or ()
         ),
         selector=read.spec.selector,
         external_name=read.spec.external_name,

@@ -138,6 +138,11 @@ class Store:
         place = self._namespaces.get(namespace)
         return None if place is None else place.templates.get((kind, name))
 
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The names of all namespaces that something is known of, sorted."""
+        return tuple(sorted(self._namespaces))
+
     def knows(self, namespace: str) -> bool:
         """Whether the Namespace itself has been read."""
         place = self._namespaces.get(namespace)

@@ -123,8 +123,14 @@ class BackendModel(Model):
     http: Annotated[
         StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
     ] = None
+    http_ports: Annotated[
+        Ports | None, Field(description="Those of its ports that speak HTTP though the others do not.")
+    ] = None
     server_only: Annotated[
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
+    ] = None
+    server_first: Annotated[
+        StrictBool | None, Field(description="true: clients wait for the server's greeting before they say anything.")
     ] = None
     replace: Annotated[StrictBool, Field(description="true: forget what is known of this kind. false: add to it.")] = (
         False

@@ -1,0 +1,97 @@
+"""Reading a live cluster once, with the rights of whoever calls the command."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli.exits import ExitCode
+
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.inventory.snapshot import Snapshot
+
+LiveFlag = Annotated[bool, typer.Option("--live", help="Read a live cluster, with your own rights, instead of files.")]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="With --live: how to reach it. [default: as kubectl; in a pod without a kubeconfig, its own cluster]",
+        show_default=False,
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="With --live: the context in the kubeconfig. [default: its current one]"),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="With --live: the namespace to look at. [default: all of them]"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that is asked about.
+
+    Attributes:
+        kubeconfig: The file, or None for the one that kubectl would take.
+        context: The context in it.
+        namespace: The namespace whose workloads are wanted.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+    @classmethod
+    def of(cls, *, live: bool, kubeconfig: Path | None, context: str | None, namespace: str | None) -> Cluster | None:
+        """Put the options together; None when files are asked about.
+
+        Raises:
+            typer.BadParameter: One of them stands without --live.
+        """
+        if live:
+            return cls(kubeconfig, context, namespace)
+        given = {"--kubeconfig": kubeconfig, "--context": context, "--namespace": namespace}
+        for option, value in given.items():
+            if value is not None:
+                raise typer.BadParameter("belongs to --live", param_hint=option)
+        return None
+
+
+def read_live(cluster: Cluster, *, secrets: bool, whole: bool) -> Snapshot:
+    """Read the cluster.
+
+    Args:
+        cluster: Which.
+        secrets: Read the values of Secrets too.
+        whole: Read Istio's configuration too.
+
+    Raises:
+        typer.Exit: With `ExitCode.UNREADABLE`, after saying why it could not be read.
+    """
+    import asyncio
+
+    from webhook.cluster.client import connect
+    from webhook.cluster.errors import ClusterError, NoClusterError
+    from webhook.inventory.snapshot import read
+
+    try:
+        client = connect(cluster.kubeconfig or _as_kubectl(), cluster.context)
+        return asyncio.run(read(client, namespace=cluster.namespace, secrets=secrets, whole=whole))
+    except (NoClusterError, ClusterError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(ExitCode.UNREADABLE) from None
+
+
+def _as_kubectl() -> Path | None:
+    """The kubeconfig that kubectl would take; of several in KUBECONFIG the first that is there."""
+    listed = os.environ.get("KUBECONFIG", "")
+    named = [Path(part).expanduser() for part in listed.split(os.pathsep) if part]
+    usual = named or [Path.home() / ".kube" / "config"]
+    return next((path for path in usual if path.exists()), named[0] if named else None)

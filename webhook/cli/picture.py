@@ -1,0 +1,86 @@
+"""From what was read, and what was decided about it, to the picture that a diagnosis looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import yaml
+
+from webhook.core.facts import owners_of
+from webhook.core.pod import Pod
+from webhook.core.sidecar import is_native, proxy_of
+from webhook.diagnose.injectors import KIND
+from webhook.diagnose.picture import Member, Picture, Sidecars
+from webhook.plan.istio import IstioConfiguration
+
+if TYPE_CHECKING:
+    from webhook.cli.decided import Decided, Inventory, Question
+    from webhook.inventory.workloads import RunningPod
+    from webhook.policy.load import CompiledPolicy
+
+
+def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
+    """The workloads as diagnoses and plans see them."""
+    return tuple(
+        Member(one.workload.kind, one.workload.namespace, one.workload.name, one.workload.pod, one.decision)
+        for one in decided
+    )
+
+
+def picture_of(
+    question: Question, inventory: Inventory, policy: CompiledPolicy, decided: Sequence[Decided], *, native: bool
+) -> Picture:
+    """The picture.
+
+    Args:
+        question: What is asked about.
+        inventory: What was read.
+        policy: What decided; namespaces that it exempts are not looked at.
+        decided: Its decisions.
+        native: Whether Istio renders native sidecars where nothing that runs shows it.
+    """
+    asked = question.cluster.namespace if question.cluster is not None else None
+    return Picture(
+        members=members(decided),
+        surroundings=inventory,
+        catalog=policy.catalog,
+        least=policy.min_confidence,
+        webhooks=[document for document in inventory.documents if document.get("kind") == KIND],
+        istio=IstioConfiguration.of(inventory.documents),
+        sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
+        namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and asked in {None, name}],
+    )
+
+
+def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:
+    seen: dict[str, bool] = {}
+    outlived: dict[tuple[str, str, str], str] = {}
+    for one in running:
+        pod = msgspec.convert(one.document(), Pod)
+        if proxy_of(pod) is None:
+            continue
+        seen[one.namespace] = seen.get(one.namespace, True) and is_native(pod)
+        if one.outlived:
+            outlived |= {(one.namespace, owner.kind, owner.name): one.name for owner in owners_of(pod)}
+    return Sidecars(native=native, seen=seen, held=held, outlived=outlived)
+
+
+def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
+    """Whether the mesh's own configuration, in ConfigMap istio, holds applications; nothing else of it is looked at."""
+    for document in documents:
+        metadata = document.get("metadata") or {}
+        if (document.get("kind"), metadata.get("name"), metadata.get("namespace")) != (
+            "ConfigMap",
+            "istio",
+            "istio-system",
+        ):
+            continue
+        try:
+            mesh = yaml.safe_load((document.get("data") or {}).get("mesh") or "{}")
+        except (yaml.YAMLError, ValueError, RecursionError):
+            continue
+        defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
+        return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True
+    return False

@@ -1,0 +1,41 @@
+"""Whether a pod is to get Istio's sidecar, and whether one that runs has it."""
+
+from __future__ import annotations
+
+from webhook.core import mesh
+from webhook.core.decision import Action, Decision, Reason
+from webhook.core.patch import binds
+from webhook.core.pod import Container, Pod
+
+PROXY = "istio-proxy"
+"""What Istio calls the sidecar's container."""
+_ISTIO_DECIDES = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
+
+
+def gets_sidecar(pod: Pod, decision: Decision) -> bool:
+    """Whether the pod is to have a sidecar.
+
+    Args:
+        pod: The pod as it is created, or a workload's template.
+        decision: What was decided about it.
+
+    Returns:
+        What comes of the decision together with Istio's own rule: an audited or inherited decision changes nothing.
+    """
+    if decision.reason is Reason.ALREADY_INJECTED:
+        return True
+    if decision.reason not in _ISTIO_DECIDES:
+        return False
+    if binds(decision) and decision.action in {Action.SKIP, Action.INJECT}:
+        return decision.action is Action.INJECT
+    return mesh.explicit_choice(pod) is not mesh.Explicit.SKIP
+
+
+def proxy_of(pod: Pod) -> Container | None:
+    """The sidecar of a pod that runs, or None."""
+    return next((container for container in pod.containers() if container.name == PROXY), None)
+
+
+def is_native(pod: Pod) -> bool:
+    """Whether a running pod's sidecar is a native one: an init container that goes on running."""
+    return any(container.name == PROXY for container in pod.spec.init_containers or ())

@@ -1,0 +1,38 @@
+"""Whether the API server calls this project's webhook before Istio's injector.
+
+It calls MutatingWebhookConfigurations in the order of their names. Called after Istio's injector, this webhook puts its
+label on a pod that has its sidecar already. Source: kubernetes/kubernetes, mutatingwebhook configuration manager, which
+sorts by name; Istio's are named istio-sidecar-injector[-REVISION] and istio-revision-tag-TAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+OURS: Final = ".sidecar-policy.dev"
+"""How the names of this project's webhooks end, within their configuration."""
+ISTIOS: Final = ".sidecar-injector.istio.io"
+
+
+def called_too_late(configurations: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """The configurations of ours that are called after one of Istio's.
+
+    Args:
+        configurations: For each configuration's name the names of its webhooks.
+
+    Returns:
+        Pairs of ours and the first of Istio's.
+    """
+    ours = sorted(name for name, webhooks in configurations.items() if any(one.endswith(OURS) for one in webhooks))
+    istios = sorted(name for name, webhooks in configurations.items() if any(one.endswith(ISTIOS) for one in webhooks))
+    return tuple((name, istios[0]) for name in ours if istios and name > istios[0])
+
+
+def order_problems(configurations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What is wrong with the order of MutatingWebhookConfigurations, as sentences; see `called_too_late`."""
+    return tuple(
+        f"MutatingWebhookConfiguration {name} is called after {istios}, so its decisions come too late: "
+        "give it a name that sorts first, as 0-sidecar-policy"
+        for name, istios in called_too_late(configurations)
+    )

@@ -1,0 +1,120 @@
+"""What is wrong with who injects: the order of webhooks, and two injectors for one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from webhook.core import mesh
+from webhook.core.webhook_order import ISTIOS, called_too_late
+from webhook.diagnose.finding import Code, Finding, Subject
+from webhook.diagnose.mend import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
+from webhook.diagnose.picture import Picture
+from webhook.policy.selector import Operator, Requirement, Selector
+
+KIND = "MutatingWebhookConfiguration"
+
+
+class _Expression(Struct, frozen=True):
+    key: str
+    operator: Operator
+    values: list[str] | None = None
+
+
+class LabelSelector(Struct, frozen=True, rename="camel"):
+    """A LabelSelector of the API."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[_Expression] | None = None
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it."""
+        pairs = (Requirement(key, "In", frozenset({value})) for key, value in (self.match_labels or {}).items())
+        said = (Requirement(one.key, one.operator, frozenset(one.values or ())) for one in self.match_expressions or ())
+        return Selector((*pairs, *said)).holds(labels)
+
+
+class _Webhook(Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace_selector: LabelSelector = LabelSelector()
+    object_selector: LabelSelector = LabelSelector()
+
+
+class _Named(Struct, frozen=True):
+    name: str = ""
+
+
+class _Configuration(Struct, frozen=True):
+    metadata: _Named
+    webhooks: list[_Webhook] | None = None
+
+
+def injectors(picture: Picture) -> Iterator[Finding]:
+    """What is wrong with the webhooks of the cluster, and with what namespaces ask of them."""
+    configurations = [msgspec.convert(one, _Configuration) for one in picture.webhooks]
+    yield from _called_too_late(configurations)
+    for namespace in picture.namespaces:
+        labels = picture.surroundings.namespace_labels(namespace) or {}
+        yield from _two_labels(namespace, labels)
+        yield from _two_injectors(namespace, labels, configurations, picture)
+
+
+def _called_too_late(configurations: Sequence[_Configuration]) -> Iterator[Finding]:
+    names = {one.metadata.name: [webhook.name for webhook in one.webhooks or ()] for one in configurations}
+    for ours, istios in called_too_late(names):
+        yield Finding(
+            code=Code.WEBHOOK_ORDER,
+            subject=Subject(KIND, "", ours),
+            message=f"it is called after {istios}, so its decisions come too late: pods have their sidecar already",
+            evidence=("the API server calls them in the order of their names", f"{istios} sorts before {ours}"),
+            mend=rename_webhook_configuration(ours, f"0-{ours}"),
+            severity=Code.WEBHOOK_ORDER.severity,
+        )
+
+
+def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
+    injection, revision = labels.get(mesh.NAMESPACE_INJECTION), labels.get(mesh.REVISION)
+    if injection is None or revision is None:
+        return
+    said = f"{mesh.NAMESPACE_INJECTION}={injection}"
+    outcome = "nobody injects" if injection != "enabled" else "the default revision injects"
+    yield Finding(
+        code=Code.TWO_INJECTION_LABELS,
+        subject=Subject("Namespace", "", namespace),
+        message=f"{said} wins over {mesh.REVISION}={revision}: {outcome}, and the revision is ignored",
+        evidence=(f"label {said}", f"label {mesh.REVISION}={revision}"),
+        mend=unlabel_namespace(
+            namespace, mesh.NAMESPACE_INJECTION, f"or {mesh.REVISION}, whichever is not meant; then restart the pods"
+        ),
+        severity=Code.TWO_INJECTION_LABELS.severity,
+    )
+
+
+def _two_injectors(
+    namespace: str, labels: Mapping[str, str], configurations: Sequence[_Configuration], picture: Picture
+) -> Iterator[Finding]:
+    # What a pod without labels of its own would meet, and what the pods there do.
+    pods: list[tuple[str, Mapping[str, str]]] = [("a pod without labels", {})]
+    pods += [(member.label, member.pod.labels) for member in picture.members if member.namespace == namespace]
+    for who, pod_labels in pods:
+        claiming = {
+            one.metadata.name: webhook.name
+            for one in configurations
+            for webhook in one.webhooks or ()
+            if webhook.name.endswith(ISTIOS)
+            and webhook.namespace_selector.holds(labels)
+            and webhook.object_selector.holds(pod_labels)
+        }
+        if len(claiming) > 1:
+            first, *others = sorted(claiming)
+            yield Finding(
+                code=Code.TWO_INJECTORS,
+                subject=Subject("Namespace", "", namespace),
+                message=f"{first} and {others[-1]} both inject into pods here, one after the other",
+                evidence=tuple(f"{name}: {webhook} selects {who}" for name, webhook in sorted(claiming.items())),
+                mend=delete_webhook_configuration(others[-1], first),
+                severity=Code.TWO_INJECTORS.severity,
+            )
+            return

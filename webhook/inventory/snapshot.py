@@ -1,0 +1,254 @@
+"""A live cluster read once, for commands: its surroundings as everywhere, and its workloads and pods whole.
+
+Every list is read in pages with the rights of whoever asks. Values of ConfigMaps and Secrets are reduced as they come
+in and are not kept; pods are kept as JSON without what the API server and the kubelet added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from webhook.cluster.client import Client
+from webhook.cluster.errors import ClusterError
+from webhook.core.mesh import is_istio_name
+from webhook.inventory.objects import POD_PATHS, images_of
+from webhook.inventory.store import PodTemplate, Store
+from webhook.inventory.take import take
+from webhook.inventory.workloads import RunningPod, Workload, workload_of
+from webhook.problem import Problem
+
+ISTIO_NAMESPACE: Final = "istio-system"
+_SOURCE = "cluster"
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """A kind of object.
+
+    Attributes:
+        group: "/api/v1", or "/apis/" and a group and version.
+        plural: As in the API's paths.
+        fields: A field selector.
+        everywhere: Whether objects of other namespaces matter, too, to who asks about one.
+        optional: Whether there may be none of it, or no right to read it, and the answer is still worth something.
+    """
+
+    kind: str
+    group: str
+    plural: str
+    fields: str = ""
+    everywhere: bool = False
+    optional: bool = False
+
+
+_NAMESPACES = _Resource("Namespace", "/api/v1", "namespaces")
+_SURROUNDINGS = (
+    _Resource("Service", "/api/v1", "services", everywhere=True),
+    _Resource("ConfigMap", "/api/v1", "configmaps"),
+)
+_SECRETS = _Resource(
+    "Secret", "/api/v1", "secrets", "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token", optional=True
+)
+_WORKLOADS = (
+    _Resource("Deployment", "/apis/apps/v1", "deployments"),
+    _Resource("StatefulSet", "/apis/apps/v1", "statefulsets"),
+    _Resource("DaemonSet", "/apis/apps/v1", "daemonsets"),
+    _Resource("ReplicaSet", "/apis/apps/v1", "replicasets"),
+    _Resource("CronJob", "/apis/batch/v1", "cronjobs"),
+    _Resource("Job", "/apis/batch/v1", "jobs"),
+)
+_PODS = _Resource("Pod", "/api/v1", "pods", "status.phase!=Succeeded,status.phase!=Failed")
+_CONFIGURATION = (
+    _Resource(
+        "PeerAuthentication", "/apis/security.istio.io/v1", "peerauthentications", everywhere=True, optional=True
+    ),
+    _Resource("DestinationRule", "/apis/networking.istio.io/v1", "destinationrules", everywhere=True, optional=True),
+    _Resource("VirtualService", "/apis/networking.istio.io/v1", "virtualservices", everywhere=True, optional=True),
+    _Resource(
+        "MutatingWebhookConfiguration",
+        "/apis/admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        optional=True,
+    ),
+)
+_CLUSTER_WIDE = frozenset({"Namespace", "MutatingWebhookConfiguration"})
+
+
+class Snapshot(Store):
+    """The cluster as it was when it was read.
+
+    Attributes:
+        workloads: What makes pods: Deployments and their like, and ReplicaSets, Jobs and Pods that nobody owns.
+        running: The pods that have not ended.
+        documents: Istio's configuration and the MutatingWebhookConfigurations.
+        problems: Objects that could not be understood and were left out.
+        notes: What was left out for want of a right, as sentences.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workloads: list[Workload] = []
+        self.running: list[RunningPod] = []
+        self.documents: list[dict[str, Any]] = []
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+
+class _List(msgspec.Struct):
+    metadata: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
+_LIST = msgspec.json.Decoder(_List)
+
+
+async def read(client: Client, *, namespace: str | None, secrets: bool, whole: bool) -> Snapshot:
+    """Read the cluster.
+
+    Args:
+        client: Reaches it.
+        namespace: The namespace whose workloads are wanted; None for those of all.
+        secrets: Read the values of Secrets too; like all values they are reduced to what they say.
+        whole: Read Istio's configuration too.
+
+    Returns:
+        The snapshot.
+
+    Raises:
+        ClusterError: The API server is not there, or refuses what cannot be done without.
+    """
+    try:
+        return await _Reading(client, namespace).read(secrets=secrets, whole=whole)
+    finally:
+        await client.close()
+
+
+class _Reading:
+    def __init__(self, client: Client, namespace: str | None) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._into = Snapshot()
+
+    async def read(self, *, secrets: bool, whole: bool) -> Snapshot:
+        await self._each(_NAMESPACES, lambda document: take(self._into, document, secrets=False))
+        if self._namespace is not None and not self._into.knows(self._namespace):
+            raise ClusterError(f"there is no namespace {self._namespace}")
+        for resource in (*_SURROUNDINGS, *((_SECRETS,) if secrets else ())):
+            await self._each(resource, lambda document: take(self._into, document, secrets=True))
+        for resource in _WORKLOADS:
+            await self._each(resource, self._workload)
+        await self._each(_PODS, self._pod)
+        if whole:
+            for resource in _CONFIGURATION:
+                await self._each(resource, self._into.documents.append)
+            await self._mesh_configuration()
+        return self._into
+
+    async def _each(self, resource: _Resource, put: Callable[[dict[str, Any]], object]) -> None:
+        """Hand every object of a kind on; what is only half right about an optional kind is told and left out."""
+        try:
+            async for document in self._objects(resource):
+                try:
+                    put(document)
+                except msgspec.ValidationError:
+                    metadata = document["metadata"]
+                    place = f"{metadata.get('namespace', '')}/{metadata['name']}".removeprefix("/")
+                    said = f"{resource.kind} {place} is not understood and left out"
+                    self._into.problems.append(Problem("error", _SOURCE, None, "", said))
+        except ClusterError as error:
+            absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
+            if absent:
+                return
+            if error.status == HTTPStatus.FORBIDDEN and resource.optional:
+                self._into.notes.append(f"no right to list {resource.plural}, so they are left out")
+                return
+            if error.status == HTTPStatus.FORBIDDEN and self._namespace is None:
+                hint = "-n NAMESPACE asks for the rights in one namespace only"
+                raise ClusterError(f"{error}; {hint}", error.status) from None
+            raise
+
+    async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
+        if resource is _NAMESPACES and self._namespace is not None:
+            answer = await self._client.get(f"{resource.group}/{resource.plural}/{self._namespace}")
+            yield _typed(msgspec.json.decode(answer, type=dict), resource)
+            return
+        paths = [f"{resource.group}/{resource.plural}"]
+        if self._namespace is not None and resource.kind not in _CLUSTER_WIDE:
+            here = f"{resource.group}/namespaces/{self._namespace}/{resource.plural}"
+            paths = [*paths, here] if resource.everywhere else [here]
+        for path in paths:
+            try:
+                async for item in self._listed(path, resource.fields):
+                    yield _typed(item, resource)
+            except ClusterError as error:
+                if error.status != HTTPStatus.FORBIDDEN or path == paths[-1]:
+                    raise
+                self._into.notes.append(f"no right to list {resource.plural} of all namespaces: only those here count")
+            else:
+                return
+
+    async def _listed(self, path: str, fields: str) -> AsyncIterator[dict[str, Any]]:
+        """The items of a list, page by page, so that no more than one page of whole objects is held."""
+        query = {"limit": str(_PAGE)} | ({"fieldSelector": fields} if fields else {})
+        while True:
+            try:
+                page = _LIST.decode(await self._client.get(path, query))
+            except msgspec.MsgspecError:
+                raise ClusterError("the API server's answer is not understood") from None
+            for item in page.items:
+                yield item
+            if not (following := page.metadata.get("continue")):
+                return
+            query["continue"] = following
+
+    async def _mesh_configuration(self) -> None:
+        path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps/istio"
+        try:
+            answer = await self._client.get(path)
+        except ClusterError as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                self._into.notes.append(f"no right to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults count")
+            return
+        self._into.documents.append({"kind": "ConfigMap"} | msgspec.json.decode(answer, type=dict))
+
+    def _workload(self, document: dict[str, Any]) -> None:
+        if _is_owned(document):
+            return
+        document.pop("status", None)
+        workload = workload_of(document, POD_PATHS[document["kind"]], _SOURCE)
+        self._into.workloads.append(workload)
+        template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
+        self._into.put_template(workload.kind, workload.namespace, workload.name, template)
+
+    def _pod(self, document: dict[str, Any]) -> None:
+        if document["metadata"].get("deletionTimestamp"):
+            return
+        status = document.pop("status", None) or {}
+        metadata = document["metadata"]
+        text = msgspec.json.encode(document)
+        self._into.running.append(RunningPod(metadata["namespace"], metadata["name"], text, _outlived(status)))
+        self._workload(document)
+
+
+def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
+    """The object with its type, which the items of a list do not say."""
+    item["metadata"].pop("managedFields", None)
+    return {"apiVersion": resource.group.removeprefix("/apis/").removeprefix("/api/"), "kind": resource.kind} | item
+
+
+def _is_owned(document: dict[str, Any]) -> bool:
+    return any(owner.get("controller") for owner in document["metadata"].get("ownerReferences") or ())
+
+
+def _outlived(status: dict[str, Any]) -> bool:
+    """Whether the containers of the application have all ended while Istio's go on."""
+    containers = {one["name"]: one.get("state") or {} for one in status.get("containerStatuses") or ()}
+    ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
+    going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
+    return bool(ended) and all(ended) and going_on

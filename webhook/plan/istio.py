@@ -1,0 +1,215 @@
+"""Istio's own configuration, as far as a pod without a sidecar contradicts it.
+
+Source: istio.io reference, PeerAuthentication, DestinationRule and VirtualService.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook.core.surroundings import Service
+
+ROOT = "istio-system"
+MESH = "mesh"
+
+
+class Meta(Struct, frozen=True):
+    """The metadata of an object."""
+
+    name: str = ""
+    namespace: str = "default"
+
+    def __str__(self) -> str:
+        """As "shop/default"."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Labels(Struct, frozen=True, rename="camel"):
+    """Labels that pods must carry."""
+
+    match_labels: dict[str, str] | None = None
+
+
+class Mtls(Struct, frozen=True):
+    """A mode of mutual TLS: STRICT, PERMISSIVE, DISABLE, UNSET."""
+
+    mode: str | None = None
+
+
+class PeerSpec(Struct, frozen=True, rename="camel"):
+    """What a PeerAuthentication says."""
+
+    selector: Labels | None = None
+    mtls: Mtls | None = None
+    port_level_mtls: dict[str, Mtls] | None = None
+
+
+class PeerAuthentication(Struct, frozen=True):
+    """Whether servers take plain text."""
+
+    metadata: Meta
+    spec: PeerSpec = PeerSpec()
+
+
+class TrafficPolicy(Struct, frozen=True, rename="camel"):
+    """How clients connect."""
+
+    tls: Mtls | None = None
+    port_level_settings: list[TrafficPolicy] | None = None
+
+    @property
+    def is_mutual(self) -> bool:
+        """Whether it makes clients use Istio's own certificates, for any port."""
+        here = self.tls is not None and self.tls.mode == "ISTIO_MUTUAL"
+        return here or any(one.is_mutual for one in self.port_level_settings or ())
+
+
+class Subset(Struct, frozen=True, rename="camel"):
+    """A part of a host's pods."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    traffic_policy: TrafficPolicy | None = None
+
+
+class DestinationSpec(Struct, frozen=True, rename="camel"):
+    """What a DestinationRule says."""
+
+    host: str = ""
+    traffic_policy: TrafficPolicy | None = None
+    subsets: list[Subset] | None = None
+
+
+class DestinationRule(Struct, frozen=True):
+    """How clients with a sidecar connect to a host."""
+
+    metadata: Meta
+    spec: DestinationSpec = DestinationSpec()
+
+    def is_mutual_for(self, labels: Mapping[str, str]) -> bool:
+        """Whether clients must meet a sidecar in pods with these labels."""
+        if self.spec.traffic_policy is not None and self.spec.traffic_policy.is_mutual:
+            return True
+        return any(
+            subset.traffic_policy is not None
+            and subset.traffic_policy.is_mutual
+            and (subset.labels or {}).items() <= labels.items()
+            for subset in self.spec.subsets or ()
+        )
+
+
+class VirtualSpec(Struct, frozen=True):
+    """What a VirtualService says."""
+
+    hosts: list[str] | None = None
+    gateways: list[str] | None = None
+
+
+class VirtualService(Struct, frozen=True):
+    """Routes, which the sidecars of clients follow, and gateways where it names them."""
+
+    metadata: Meta
+    spec: VirtualSpec = VirtualSpec()
+
+    @property
+    def is_for_sidecars(self) -> bool:
+        """Whether the sidecars of clients follow it."""
+        return MESH in (self.spec.gateways or [MESH])
+
+    @property
+    def gateways(self) -> list[str]:
+        """The gateways that follow it too."""
+        return [name for name in self.spec.gateways or () if name != MESH]
+
+
+@dataclass(frozen=True, slots=True)
+class IstioConfiguration:
+    """What there is of it.
+
+    Attributes:
+        peers: PeerAuthentications.
+        destinations: DestinationRules.
+        routes: VirtualServices.
+        unread: Objects that could not be understood, as "Kind namespace/name".
+    """
+
+    peers: Sequence[PeerAuthentication] = ()
+    destinations: Sequence[DestinationRule] = ()
+    routes: Sequence[VirtualService] = ()
+    unread: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, documents: Iterable[Mapping[str, Any]]) -> IstioConfiguration:
+        """Read the objects among others."""
+        read: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+        unread = []
+        for document in documents:
+            kind = document.get("kind", "")
+            if kind not in _KINDS or ".istio.io/" not in str(document.get("apiVersion")):
+                continue
+            try:
+                read[kind].append(msgspec.convert(document, _KINDS[kind]))
+            except msgspec.ValidationError:
+                metadata = document.get("metadata")
+                named = metadata if isinstance(metadata, dict) else {}
+                unread.append(f"{kind} {named.get('namespace', 'default')}/{named.get('name', '')}")
+        return cls(read["PeerAuthentication"], read["DestinationRule"], read["VirtualService"], unread)
+
+    def strict(self, namespace: str, labels: Mapping[str, str], port: int | None = None) -> PeerAuthentication | None:
+        """The PeerAuthentication that demands mutual TLS of pods, or None.
+
+        Args:
+            namespace: The namespace of the pods.
+            labels: Their labels.
+            port: The port of theirs that is called; None for any.
+        """
+        chosen = [peer for peer in self.peers if self._holds(peer, namespace, labels)]
+        for peer in sorted(chosen, key=_width):
+            by_port = (peer.spec.port_level_mtls or {}).get(str(port))
+            mode = (by_port and by_port.mode) or (peer.spec.mtls and peer.spec.mtls.mode) or "UNSET"
+            if mode != "UNSET":
+                return peer if mode == "STRICT" else None
+        return None
+
+    @staticmethod
+    def _holds(peer: PeerAuthentication, namespace: str, labels: Mapping[str, str]) -> bool:
+        selects = peer.spec.selector.match_labels if peer.spec.selector is not None else None
+        if peer.metadata.namespace not in {namespace, ROOT}:
+            return False
+        return (selects or {}).items() <= labels.items()
+
+
+_KINDS = {
+    "PeerAuthentication": PeerAuthentication,
+    "DestinationRule": DestinationRule,
+    "VirtualService": VirtualService,
+}
+
+
+def _width(peer: PeerAuthentication) -> int:
+    """Narrower ones win: for some pods, for a namespace, for the mesh."""
+    if peer.spec.selector is not None and peer.spec.selector.match_labels:
+        return 0
+    return 2 if peer.metadata.namespace == ROOT else 1
+
+
+def names(host: str, written_in: str, service: Service) -> bool:
+    """Whether a host of Istio's configuration names a Service.
+
+    Args:
+        host: As written: short, with its namespace, whole, or with a wildcard.
+        written_in: The namespace of the object that it is written in.
+        service: The Service.
+    """
+    whole = f"{service.name}.{service.namespace}.svc.cluster.local"
+    if host.startswith("*"):
+        return fnmatchcase(whole, host)
+    if "." not in host:
+        return (host, written_in) == (service.name, service.namespace)
+    return host in {whole, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc"}
