@@ -128,12 +128,12 @@ def none(tmp_path):
 def test_plan_names_the_pods_that_run_otherwise_than_they_would_be_created(live, none):
     restarts = json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]
 
-    assert [(one["name"], one["contrast"]) for one in restarts["now"]["pods"]] == [
-        ("web-abc-0", "has-sidecar"),
-        ("web-abc-1", "has-sidecar"),
+    assert [(one["name"], one["reason"]) for one in restarts["now"]["pods"]] == [
+        ("web-abc-0", "sidecar-unwanted"),
+        ("web-abc-1", "sidecar-unwanted"),
     ]
     assert restarts["now"]["commands"] == ["kubectl -n shop rollout restart deployment/web"]
-    assert [(one["name"], one["contrast"]) for one in restarts["then"]["pods"]] == [("web-abc-2", "no-sidecar")]
+    assert [(one["name"], one["reason"]) for one in restarts["then"]["pods"]] == [("web-abc-2", "sidecar-missing")]
 
 
 def test_pods_that_end_are_not_restarted(live, none, cluster):
@@ -148,7 +148,7 @@ def test_a_pod_that_nobody_owns_cannot_be_restarted(live, none, cluster):
     pod(cluster, "alone", injected=True, app="alone", owner=None)
 
     assert (
-        "# pod shop/alone has a sidecar, and is to have none: create it anew" in live("plan", none, codes=(2,)).stdout
+        "# pod shop/alone has a sidecar, and would have none: create it anew" in live("plan", none, codes=(2,)).stdout
     )
 
 
@@ -160,15 +160,15 @@ spec: {rules: [{name: r, match: {dependencies: [redis]}, action: bypass}]}
 """
 
 
-def test_a_sidecar_without_its_exceptions_is_outdated(live, tmp_path):
+def test_a_sidecar_without_its_exceptions_drifts(live, tmp_path):
     (tmp_path / "bypass.yaml").write_text(BYPASS)
 
     then = json.loads(live("plan", "bypass.yaml", "-o", "json", codes=(2,)).stdout)["restarts"]["then"]["pods"]
 
-    assert [one["contrast"] for one in then] == ["without-remedy", "without-remedy", "no-sidecar"]
+    assert [one["reason"] for one in then] == ["remedy-missing", "remedy-missing", "sidecar-missing"]
 
 
-def test_exceptions_that_are_no_longer_decided_are_outdated(live, none, cluster):
+def test_exceptions_that_are_no_longer_decided_drift(live, none, cluster):
     annotations = STATUS | {
         "sidecar-policy.dev/decision": "bypass",
         "traffic.sidecar.istio.io/excludeOutboundPorts": "6379",
@@ -177,7 +177,7 @@ def test_exceptions_that_are_no_longer_decided_are_outdated(live, none, cluster)
 
     then = json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]["then"]["pods"]
 
-    assert (then[0]["name"], then[0]["contrast"]) == ("web-abc-0", "old-remedy")
+    assert (then[0]["name"], then[0]["reason"]) == ("web-abc-0", "remedy-unwanted")
 
 
 def test_istios_configuration_is_read_from_the_cluster(live, none, cluster, tmp_path):

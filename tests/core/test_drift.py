@@ -46,17 +46,21 @@ def test_a_pod_drifts_when_a_restart_would_change_its_sidecar(annotations, decid
     assert drift(running, pod(), decided) is expected
 
 
-@pytest.mark.parametrize(
-    "decided",
-    [
-        decision(Action.SKIP, mode=Mode.AUDIT),
-        decision(Action.INHERIT, reason=Reason.EXPLICIT_POD),
-        decision(Action.INHERIT, reason=Reason.NOT_IN_MESH),
-    ],
-)
+@pytest.mark.parametrize("reason", [Reason.EXEMPT_NAMESPACE, Reason.NOT_IN_MESH, Reason.NAMESPACE_DISABLED])
 @pytest.mark.parametrize("annotations", [{}, SIDECAR])
-def test_where_nothing_is_carried_out_nothing_drifts(decided, annotations):
-    assert drift(pod(**annotations), pod(), decided) is None
+def test_where_nothing_is_decided_nothing_drifts(reason, annotations):
+    assert drift(pod(**annotations), pod(), decision(Action.INHERIT, reason=reason)) is None
+
+
+@pytest.mark.parametrize(("annotations", "expected"), [({}, Drift.SIDECAR_MISSING), (SIDECAR, None)])
+def test_what_is_audited_is_as_istio_has_it(annotations, expected):
+    assert drift(pod(**annotations), pod(), decision(Action.SKIP, mode=Mode.AUDIT)) is expected
+
+
+def test_a_pod_that_asked_for_a_sidecar_and_has_none_drifts():
+    asked = pod(labels={INJECT: "true"})
+
+    assert drift(asked, asked, decision(Action.INHERIT, reason=Reason.EXPLICIT_POD)) is Drift.SIDECAR_MISSING
 
 
 def test_an_author_who_wants_no_sidecar_misses_none():

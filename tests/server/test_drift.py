@@ -122,7 +122,7 @@ def test_drift_is_told_by_workload_with_the_command_that_ends_it(shop, parts):
         ("shop", "Deployment", "basket", 2, "sidecar-unwanted"),
     ]
     assert shown["workloads"][0]["restart"] is None
-    assert shown["workloads"][1]["restart"] == "kubectl --namespace shop rollout restart deployment/basket"
+    assert shown["workloads"][1]["restart"] == "kubectl -n shop rollout restart deployment/basket"
     assert shown["workloads"][1]["rule"] == "stores"
 
 

@@ -27,9 +27,9 @@ from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.cli.decided import Inventory
+    from webhook.core.drift import Drifted
     from webhook.plan.changes import Change
     from webhook.plan.consequences import Warned
-    from webhook.plan.running import Outdated
     from webhook.policy.load import CompiledPolicy
 
 
@@ -96,8 +96,8 @@ def plan(  # noqa: PLR0913 - one parameter for each option
         now=now.version,
         then=then.version,
         changes=_changes(before, after),
-        restarts_now=list(_outdated(inventory, now)),
-        restarts_then=list(_outdated(inventory, then)),
+        restarts_now=list(_drifted(inventory, now)),
+        restarts_then=list(_drifted(inventory, then)),
         consequences=list(_consequences(inventory, then, before, after)),
     )
     if output is Format.JSON:
@@ -125,14 +125,14 @@ def _changes(before: Sequence[Decided], after: Sequence[Decided]) -> list[Change
     return changes(_compared(before, after))
 
 
-def _outdated(inventory: Inventory, policy: CompiledPolicy) -> Iterator[Outdated]:
+def _drifted(inventory: Inventory, policy: CompiledPolicy) -> Iterator[Drifted]:
     import msgspec
 
-    from webhook.plan.running import outdated
+    from webhook.core.drift import drifted
 
     for running in inventory.running:
         try:
-            found = outdated(running.document(), running.namespace, surroundings=inventory, policy=policy)
+            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
         except msgspec.ValidationError:
             typer.echo(f"note: pod {running.namespace}/{running.name} is not understood and left out", err=True)
             continue

@@ -15,9 +15,9 @@ from rich.text import Text
 from webhook.cli.kubernetes_yaml import dump
 from webhook.cli.render import STYLES, printable, verb, why
 from webhook.core.decision import Decision
+from webhook.core.drift import Drifted, restart_command
 from webhook.plan.changes import Change
 from webhook.plan.consequences import Warned
-from webhook.plan.running import Outdated, restart_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Plan:
     now: str
     then: str
     changes: Sequence[Change]
-    restarts_now: Sequence[Outdated]
-    restarts_then: Sequence[Outdated]
+    restarts_now: Sequence[Drifted]
+    restarts_then: Sequence[Drifted]
     consequences: Sequence[Warned]
 
 
@@ -112,24 +112,28 @@ def _evidence(change: Change) -> list[str]:
     return list(dict.fromkeys([*change.after.matched, *change.before.matched, *trails]))
 
 
-def _restarts(outdated: Sequence[Outdated]) -> dict[str, Any]:
+def _restarts(drifted: Sequence[Drifted]) -> dict[str, Any]:
     return {
         "pods": [
             {
                 "namespace": one.namespace,
                 "name": one.name,
                 "owner": None if one.owner is None else f"{one.owner.kind}/{one.owner.name}",
-                "contrast": one.contrast.code,
+                "reason": one.drift.code,
                 "rule": one.decision.rule,
             }
-            for one in outdated
+            for one in drifted
         ],
-        "commands": _commands(outdated),
+        "commands": _commands(drifted),
     }
 
 
-def _commands(outdated: Sequence[Outdated]) -> list[str]:
-    return list(dict.fromkeys(command for one in outdated if (command := restart_command(one)) is not None))
+def _commands(drifted: Sequence[Drifted]) -> list[str]:
+    return list(dict.fromkeys(command for one in drifted if (command := _command(one)) is not None))
+
+
+def _command(one: Drifted) -> str | None:
+    return None if one.owner is None else restart_command(one.namespace, one.owner.kind, one.owner.name)
 
 
 def _lines(changes: Sequence[Change]) -> Iterator[str]:
@@ -185,11 +189,11 @@ def _rest(plan: Plan) -> Iterator[str]:
     yield f"from {plan.now} to {plan.then}: {changed}, {lost} would lose the sidecar, {gained} would gain it"
 
 
-def _restart_lines(outdated: Sequence[Outdated], heading: str) -> Iterator[str]:
-    if not outdated:
+def _restart_lines(drifted: Sequence[Drifted], heading: str) -> Iterator[str]:
+    if not drifted:
         return
-    yield f"# {len(outdated)} {heading}"
-    yield from _commands(outdated)
-    for one in outdated:
-        if restart_command(one) is None:
-            yield f"# pod {one.namespace}/{one.name} {one.contrast.sentence}: create it anew"
+    yield f"# {len(drifted)} {heading}"
+    yield from _commands(drifted)
+    for one in drifted:
+        if _command(one) is None:
+            yield f"# pod {one.namespace}/{one.name} {one.drift.sentence}: create it anew"

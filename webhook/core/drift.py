@@ -6,33 +6,89 @@ a ConfigMap or of a Service, by a label on the namespace, or because nobody answ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+import msgspec
 
 from webhook.core import mesh
-from webhook.core.decision import Action, Decision
+from webhook.core.conformance import as_created
+from webhook.core.decision import Action, Decision, Reason
+from webhook.core.engine import decide
+from webhook.core.facts import owners_of
 from webhook.core.patch import DECISION, binds, remedies
-from webhook.core.pod import Pod
+from webhook.core.pod import OwnerReference, Pod
+from webhook.core.sidecar import gets_sidecar, in_mesh
+from webhook.core.surroundings import Surroundings
+from webhook.core.verdict import Policy
+
+_RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
 class Drift(Enum):
     """How a pod differs from what would be created today: a stable code (metrics, /drift) and the sentence for people.
 
-    | the decision now       | the pod has                                     | drift            |
-    |------------------------|-------------------------------------------------|------------------|
-    | skip                   | a sidecar                                       | sidecar-unwanted |
-    | inject, bypass, inherit | none                                           | sidecar-missing  |
-    | bypass, hold           | a sidecar without what the decision adds to it  | remedy-missing   |
-    | inject, inherit        | a sidecar that bypasses what a decision said    | remedy-unwanted  |
+    | it would be created              | the pod has                                         | drift            |
+    |----------------------------------|-----------------------------------------------------|------------------|
+    | without a sidecar                | a sidecar                                           | sidecar-unwanted |
+    | with one                         | none                                                | sidecar-missing  |
+    | with ports left alone, or held   | a sidecar without that                              | remedy-missing   |
+    | without ports left alone         | a sidecar that leaves alone what a decision said    | remedy-unwanted  |
     """
 
-    SIDECAR_UNWANTED = ("sidecar-unwanted", "it has a sidecar, and would have none")
-    SIDECAR_MISSING = ("sidecar-missing", "it has no sidecar, and would have one")
-    REMEDY_MISSING = ("remedy-missing", "its sidecar lacks the ports to leave alone, or the application to hold")
-    REMEDY_UNWANTED = ("remedy-unwanted", "its sidecar leaves ports alone that it would not leave alone")
+    SIDECAR_UNWANTED = ("sidecar-unwanted", "has a sidecar, and would have none")
+    SIDECAR_MISSING = ("sidecar-missing", "has no sidecar, and would have one")
+    REMEDY_MISSING = ("remedy-missing", "has a sidecar that lacks the ports to leave alone, or the application to hold")
+    REMEDY_UNWANTED = ("remedy-unwanted", "has a sidecar that leaves ports alone that it would not leave alone")
 
     def __init__(self, code: str, sentence: str) -> None:
         self.code = code
         self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """A pod that runs otherwise than it would be created.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        owner: What makes such pods, as people think of it; None for a pod that nobody owns.
+        drift: How it differs.
+        decision: What would be decided now.
+    """
+
+    namespace: str
+    name: str
+    owner: OwnerReference | None
+    drift: Drift
+    decision: Decision
+
+
+def drifted(document: dict[str, Any], namespace: str, *, surroundings: Surroundings, policy: Policy) -> Drifted | None:
+    """Compare a pod that runs with what a policy decides about it now.
+
+    Args:
+        document: The pod as the API server has it.
+        namespace: Its namespace.
+        surroundings: What is around it.
+        policy: The policy.
+
+    Returns:
+        None for a pod that a restart would not change.
+
+    Raises:
+        msgspec.ValidationError: The pod is not understood.
+    """
+    original = as_created(document)
+    created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
+    decision = decide(created, namespace, document=lambda: original, surroundings=surroundings, policy=policy)
+    found = drift(pod, created, decision)
+    if found is None:
+        return None
+    owners = owners_of(pod)
+    return Drifted(namespace, pod.metadata.name or "", owners[-1] if owners else None, found, decision)
 
 
 def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
@@ -44,24 +100,23 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
         decision: What is decided about `created` now.
 
     Returns:
-        None for a pod that a restart would not change, and where nothing is carried out: in audit mode, outside of the
-        mesh, and for what the pod itself chose.
+        None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
+        written into the workload by hand; and in namespaces that the policy exempts.
     """
-    if not binds(decision):
+    if not in_mesh(decision) or decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
     has_sidecar = mesh.STATUS in pod.annotations
-    if has_sidecar != _wants_sidecar(created, decision):
+    if has_sidecar != gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:
         return None
-    if remedies(pod, decision):
+    if binds(decision) and remedies(pod, decision):
         return Drift.REMEDY_MISSING
     bypassed = pod.annotations.get(DECISION) == Action.BYPASS.value
-    return Drift.REMEDY_UNWANTED if bypassed and decision.action is not Action.BYPASS else None
+    still = binds(decision) and decision.action is Action.BYPASS
+    return Drift.REMEDY_UNWANTED if bypassed and not still else None
 
 
-def _wants_sidecar(created: Pod, decision: Decision) -> bool:
-    """Whether Istio would inject: it is asked only about pods that are in the mesh."""
-    if decision.action is Action.INHERIT:
-        return mesh.explicit_choice(created) is not mesh.Explicit.SKIP
-    return decision.action is not Action.SKIP
+def restart_command(namespace: str, kind: str, name: str) -> str | None:
+    """The command that has a workload's pods created anew; None where there is none."""
+    return f"kubectl -n {namespace} rollout restart {kind.lower()}/{name}" if kind in _RESTARTED else None

@@ -9,7 +9,12 @@ from webhook.core.pod import Container, Pod
 
 PROXY = "istio-proxy"
 """What Istio calls the sidecar's container."""
-_ISTIO_DECIDES = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
+_IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
+
+
+def in_mesh(decision: Decision) -> bool:
+    """Whether Istio's injector is asked about the pod, and the pod does not bring a sidecar along."""
+    return decision.reason in _IN_MESH
 
 
 def gets_sidecar(pod: Pod, decision: Decision) -> bool:
@@ -24,7 +29,7 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
     """
     if decision.reason is Reason.ALREADY_INJECTED:
         return True
-    if decision.reason not in _ISTIO_DECIDES:
+    if not in_mesh(decision):
         return False
     if binds(decision) and decision.action in {Action.SKIP, Action.INJECT}:
         return decision.action is Action.INJECT

@@ -22,11 +22,7 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
-from webhook.core import engine
-from webhook.core.conformance import as_created
-from webhook.core.drift import Drift, drift
-from webhook.core.facts import owners_of
-from webhook.core.pod import Pod
+from webhook.core.drift import Drift, drifted, restart_command
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy
 from webhook.server.admission import Policies
@@ -34,7 +30,6 @@ from webhook.server.metrics import Metrics
 
 # The kubelet's copies of static pods are created from a file, and not by what is decided.
 _MIRROR = "kubernetes.io/config.mirror"
-_RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 _SLICE_SECONDS = 0.005
 
 
@@ -228,31 +223,22 @@ def judge(item: Raw, surroundings: Surroundings, policy: Policy) -> Workload | N
     namespace = metadata.get("namespace", "")
     if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):
         return None
-    pod = msgspec.convert(document, Pod)
-    original = as_created(document)
-    created = msgspec.convert(original, Pod)
-    decision = engine.decide(created, namespace, document=lambda: original, surroundings=surroundings, policy=policy)
-    found = drift(pod, created, decision)
+    found = drifted(document, namespace, surroundings=surroundings, policy=policy)
     if found is None:
         return None
-    owner = next(iter(owners_of(pod)), None)
-    kind, name = (owner.kind, owner.name) if owner is not None else ("Pod", pod.metadata.name or "")
-    return Workload(namespace, kind, name, found, decision.action.value, decision.rule)
+    kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
+    return Workload(namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule)
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:
-    restart = None
-    if workload.kind in _RESTARTED:
-        target = f"{workload.kind.lower()}/{workload.name}"
-        restart = f"kubectl --namespace {workload.namespace} rollout restart {target}"
     return {
         "namespace": workload.namespace,
         "kind": workload.kind,
         "name": workload.name,
         "pods": pods,
         "reason": workload.drift.code,
-        "explanation": workload.drift.sentence,
+        "explanation": f"it {workload.drift.sentence}",
         "action": workload.action,
         "rule": workload.rule,
-        "restart": restart,
+        "restart": restart_command(workload.namespace, workload.kind, workload.name),
     }
