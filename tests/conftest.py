@@ -1,5 +1,6 @@
 import json
 import queue
+import signal
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,6 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
+
+
+def pytest_configure():
+    # A shell without job control has programs in the background ignore SIGINT, and they pass that on to theirs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

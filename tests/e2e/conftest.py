@@ -148,8 +148,8 @@ def start_server(istio):
 
 
 def pytest_configure(config):
-    # Whoever ends the suite, what it started ends in good order.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # Whoever ends the suite, what it started ends in good order. A shell without job control hands SIGINT on ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
 
