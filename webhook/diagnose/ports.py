@@ -127,7 +127,7 @@ class Ports:
         agreeing = [call for call in calls if call[0] == kind]
         evidence += [said for _, _, said in agreeing[:_SHOWN_CLIENTS]]
         if len(agreeing) > _SHOWN_CLIENTS:
-            evidence.append(f"and {len(agreeing) - _SHOWN_CLIENTS} more clients of the kind")
+            evidence.append(f"and {len(agreeing) - _SHOWN_CLIENTS} more of its clients")
         sure = certain or any(confidence is Confidence.CERTAIN for _, confidence, _ in agreeing)
         return Spoken(kind, sure, tuple(evidence))
 
