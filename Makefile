@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e e2e-install cluster go observability-test image-test e2e-node docs lint format lock clean
+.PHONY: help demo test accuracy e2e cluster go observability-test image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -30,16 +31,12 @@ test: $(VENV)/.dev ## Run the tests
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
 
+# The last two change what is registered in the whole cluster, so each has a control plane of its own.
 e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)
 	@$(BIN)/python tests/e2e/toolbox.py >/dev/null
-	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e \
-	  --ignore tests/e2e/test_certificates.py --ignore tests/e2e/test_chart.py --ignore tests/e2e/test_chart_on_cluster.py $(PYTEST_ARGS)
-
-# They change what is registered in the whole cluster, so each has a control plane of its own.
-e2e-install: go $(VENV)/.dev ## Run the scenarios of the chart and of self-managed certificates on a real control plane
-	@$(BIN)/python tests/e2e/toolbox.py >/dev/null
-	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e/test_certificates.py
-	@$(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v tests/e2e/test_chart.py tests/e2e/test_chart_on_cluster.py
+	@$(E2E) tests/e2e --ignore tests/e2e/test_certificates.py --ignore tests/e2e/test_chart.py --ignore tests/e2e/test_chart_on_cluster.py
+	@$(E2E) tests/e2e/test_certificates.py
+	@$(E2E) tests/e2e/test_chart.py tests/e2e/test_chart_on_cluster.py
 
 cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, to play with (needs Go)
 	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig
@@ -63,7 +60,7 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there 
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
 	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
 
-docs: $(VENV)/.dev ## Write the reference of the policy file from its models
+docs: $(VENV)/.dev ## Write the reference and the schemas of the policy file from its models
 	@$(BIN)/python docs/reference.py
 
 lint: $(VENV)/.dev ## Check style and types

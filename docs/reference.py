@@ -1,7 +1,12 @@
-"""Write docs/policy.md, the reference of the policy file, from the models that read it: `make docs`."""
+"""Write what is told of the policy file from the models that read it: `make docs`.
+
+That is its reference (docs/policy.md), its JSON Schema (docs/policy-schema.json), and the part of the chart's schema
+that is about the policy.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,8 @@ from webhook.detection.catalog import Catalog
 from webhook.policy.schema import json_schema
 
 PAGE = Path(__file__).with_name("policy.md")
+SCHEMA = Path(__file__).with_name("policy-schema.json")
+VALUES = Path(__file__).parents[1] / "charts/sidecar-policy/values.schema.json"
 # In the order in which a reader meets them, with what they are called where they stand in the file.
 SECTIONS = {
     "Metadata": "metadata",
@@ -61,9 +68,21 @@ expressions that do not compile are errors with file, line and a hint; rules tha
 """
 
 
-def page() -> str:
-    """The text of the page."""
+def written() -> dict[Path, str]:
+    """The text of each file."""
     schema = json_schema(frozenset(Catalog.default().kinds))
+    # In the chart the release has the name.
+    models = {name: model for name, model in schema["$defs"].items() if name != "Metadata"}
+    values = json.loads(VALUES.read_text(encoding="utf-8")) | {"$defs": models}
+    return {PAGE: page(schema), SCHEMA: _json(schema), VALUES: _json(values)}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def page(schema: dict[str, Any]) -> str:
+    """The text of the reference."""
     models = schema["$defs"]
     parts = [INTRODUCTION]
     for model, title in SECTIONS.items():
@@ -122,4 +141,5 @@ def _choice(values: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")
