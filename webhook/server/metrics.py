@@ -38,6 +38,8 @@ class Metrics:
         duration: Seconds from a request's headers to its answer.
         decisions: Decisions by action, rule, mode and reason.
         detections: Backends found, each kind once for a pod.
+        findings: Pods by where it was known from what they talk to.
+        remembered: How many pods' findings are remembered.
         contradictions: Pods found not to be as decided, by how.
         order_violations: Wrong orders of webhooks found.
         order_problems: How many of them there are just now.
@@ -89,6 +91,17 @@ class Metrics:
             "sidecar_policy_detections",
             "Backends that pods were found to talk to.",
             ("kind", "confidence"),
+            registry=registry,
+        )
+        self.findings = Counter(
+            "sidecar_policy_findings",
+            "Pods by where it was known from what they talk to: detection, or the memory of a pod that is the same.",
+            ("source",),
+            registry=registry,
+        )
+        self.remembered = Gauge(
+            "sidecar_policy_findings_remembered_pods",
+            "Different pods of which it is remembered what they talk to.",
             registry=registry,
         )
         self.contradictions = Counter(
@@ -226,5 +239,7 @@ class Metrics:
             self.policy_loads.labels(load.value)
         for reload in ("replaced", "kept"):
             self.certificate_reloads.labels(reload)
+        for source in ("detection", "memory"):
+            self.findings.labels(source)
         for where in ("secret", "configuration"):
             self.certificate_failures.labels(where)

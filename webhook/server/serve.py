@@ -22,6 +22,7 @@ from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.http import make_server
 from webhook.server.logs import Threshold
+from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
 from webhook.server.pairs import PairFiles
@@ -91,6 +92,7 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
+        memory=_memory(metrics),
         look_up=None if live is None else live.inventory.look_up,
         on_error=settings.on_error,
         strict=settings.strict,
@@ -137,6 +139,13 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         closing=closing,
     )
     return service, authority
+
+
+def _memory(metrics: Metrics) -> Memory:
+    counts = {True: metrics.findings.labels("memory"), False: metrics.findings.labels("detection")}
+    memory = Memory(lambda remembered: counts[remembered].inc())
+    metrics.remembered.set_function(lambda: len(memory))
+    return memory
 
 
 def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
