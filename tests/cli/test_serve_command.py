@@ -369,3 +369,21 @@ def test_durations_are_written_as_in_kubernetes(written, seconds):
 def test_what_is_no_duration_is_refused(written):
     with pytest.raises(typer.BadParameter, match="no duration"):
         duration(written)
+
+
+def test_it_answers_and_ends_in_order_while_nobody_reads_its_log(files):
+    command = [sys.executable, "-m", "webhook", "serve", "--manifests", "manifests", "--host", "127.0.0.1"]
+    command += ["--port", "0", "--health-port", "0", "--drain", "0s", "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=files) as process:
+        try:
+            said = next(line for line in map(json.loads, process.stderr) if line["event"] == "listening")
+            context = ssl.create_default_context(cafile=said["ca"])
+            connection = http.client.HTTPSConnection("localhost", said["port"], context=context, timeout=10)
+            with contextlib.closing(connection):
+                for _ in range(500):  # more lines than a pipe holds
+                    connection.request("POST", "/mutate", review(), {"content-type": "application/json"})
+                    assert connection.getresponse().read()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()

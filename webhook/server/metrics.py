@@ -6,10 +6,14 @@ increased, as Prometheus sees it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from webhook.core.conformance import Contradiction
 from webhook.policy.source import ReloadOutcome
@@ -27,6 +31,16 @@ _CALLED = {
     Outcome.CONTRADICTS: ("validate",),
     Outcome.DENIED: ("validate",),
 }
+
+
+class _LostLines(Collector):
+    def __init__(self, lost: Callable[[], int]) -> None:
+        self._lost = lost
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "sidecar_policy_log_lines_lost", "Log lines that nobody read in time, or at all.", value=self._lost()
+        )
 
 
 class Metrics:
@@ -228,6 +242,10 @@ class Metrics:
             registry=registry,
         )
         self._start_at_zero()
+
+    def count_lost_lines(self, lost: Callable[[], int]) -> None:
+        """Show how many log lines were lost, as `lost` tells it at each scrape."""
+        self.registry.register(_LostLines(lost))
 
     def _start_at_zero(self) -> None:
         for outcome in Outcome:
