@@ -163,3 +163,25 @@ def test_a_job_is_a_client_of_a_service_that_happens_to_select_it(find):
     assert _kinds(find(objects=[service, _pod(_container(env=env), labels={"app": "db"}, ownerReferences=owners)])) == {
         "mysql"
     }
+
+
+def _projected(name, *sources):
+    mounts = [{"name": name, "mountPath": "/etc/app"}]
+    return _container(volumeMounts=mounts) | {"volumes": [{"name": name, "projected": {"sources": list(sources)}}]}
+
+
+def test_the_way_to_the_api_server_that_kubernetes_gives_every_pod_is_not_looked_at(find):
+    token = {"serviceAccountToken": {"path": "token"}}
+
+    findings = find(
+        objects=[_pod(_projected("kube-api-access-x7k2p", token, {"configMap": {"name": "kube-root-ca.crt"}}))]
+    )
+
+    assert findings.unknown == ()
+
+
+@pytest.mark.parametrize("source", [{"configMap": {"name": "cfg"}}, {"secret": {"name": "cfg"}}])
+def test_a_volume_that_is_only_called_like_it_is_looked_at(find, source):
+    findings = find(objects=[_pod(_projected("kube-api-access-x7k2p", source))])
+
+    assert len(findings.unknown) == 1

@@ -92,3 +92,25 @@ def test_dropping_what_was_never_there_is_nothing(store):
     store.drop_service("shop", "basket-data")
 
     assert store.services("shop") == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.put_service(Service("shop", "other")),
+        lambda store: store.put_service(Service("shop", "basket-data", (ServicePort(1),))),
+        lambda store: store.drop_service("shop", "basket-data"),
+        lambda store: store.put_template("Deployment", "shop", "redis", REDIS),
+        lambda store: store.drop_template("StatefulSet", "shop", "redis"),
+    ],
+)
+def test_all_services_are_the_same_object_until_something_changes(store, change):
+    store.put_service(SERVICE)
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    before = store.services("shop")
+    assert store.services("shop") is before
+
+    change(store)
+
+    assert store.services("shop") is not before
+    assert store.services("shop") == tuple(store.service("shop", service.name) for service in store.services("shop"))

@@ -207,15 +207,17 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
     from webhook.server.logs import Threshold, capture_standard_logging, make_logger
+    from webhook.server.outlet import Outlet
     from webhook.server.pairs import UnservableError
     from webhook.server.ports import PortError
     from webhook.server.serve import serve as run
 
     threshold = Threshold(log_level)
-    log = make_logger(sys.stderr, log_format, threshold)
+    outlet = Outlet(sys.stderr)
+    log = make_logger(outlet, log_format, threshold)
     capture_standard_logging(log)
     try:
-        received = run(settings, log, threshold)
+        received = run(settings, log, threshold, outlet)
     except PolicyError as error:
         raise _fail(ExitCode.NEGATIVE, *map(str, error.problems)) from None
     except ManifestError as error:
@@ -229,6 +231,8 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
         raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None
+    finally:
+        outlet.close()
     if received is signal.SIGINT:
         raise typer.Exit(ExitCode.INTERRUPTED)
 

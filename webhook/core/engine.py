@@ -11,7 +11,11 @@ from webhook.core.facts import Facts, owners_of
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy, Verdict
-from webhook.detection.detect import detect
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect as detect_anew
+
+Detect = Callable[[Pod, str, Surroundings, Catalog], Findings]
+"""What `webhook.detection.detect.detect` does."""
 
 
 def decide(
@@ -22,6 +26,7 @@ def decide(
     surroundings: Surroundings,
     policy: Policy,
     investigate: bool = False,
+    detect: Detect = detect_anew,
 ) -> Decision:
     """Decide about one pod.
 
@@ -33,6 +38,7 @@ def decide(
         policy: The compiled policy, which also says what backends there are to find.
         investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
             be shown.
+        detect: Finds what the pod talks to; another one may remember what it found of pods that are alike.
 
     Returns:
         The decision. It never raises for anything a pod may contain.

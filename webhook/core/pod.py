@@ -9,9 +9,14 @@ Source: Kubernetes core/v1 Pod.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
+
+# Kubernetes' ServiceAccount plugin adds it to nearly every pod, under another name each time.
+_TOKEN = re.compile("kube-api-access-[a-z0-9]{5}")
+_AUTHORITY = "kube-root-ca.crt"
 
 
 class OwnerReference(Struct, frozen=True, rename="camel"):
@@ -181,6 +186,16 @@ class Volume(Struct, frozen=True, rename="camel"):
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
     projected: ProjectedVolume | None = None
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is the pod's way to the API server, as Kubernetes adds it; it says nothing of what a pod does."""
+        if self.projected is None or _TOKEN.fullmatch(self.name) is None:
+            return False
+        return all(
+            source.secret is None and (source.config_map is None or source.config_map.name == _AUTHORITY)
+            for source in self.projected.sources or ()
+        )
 
 
 class PodSpec(Struct, frozen=True, rename="camel"):

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from webhook.detection.content import Content
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,49 +81,88 @@ class Surroundings(Protocol):
 
 
 class Reference(NamedTuple):
-    """An object that somebody asked for by name; `kind` is "Namespace", "Service", "ConfigMap" or "Secret"."""
+    """What somebody asked for: an object by its name, or all Services of a namespace.
+
+    `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name.
+    """
 
     kind: str
     namespace: str
     name: str
 
 
+def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401 - as many types as kinds
+    """What the surroundings answer to a question.
+
+    Raises:
+        SurroundingsUnknownError: Nothing can be said yet.
+    """
+    kind, namespace, name = question
+    match kind:
+        case "Namespace":
+            return surroundings.namespace_labels(name)
+        case "Service":
+            return surroundings.service(namespace, name)
+        case "Services":
+            return surroundings.services(namespace)
+        case "ConfigMap":
+            return surroundings.config_map(namespace, name)
+        case _:
+            return surroundings.secret(namespace, name)
+
+
 class Asked:
-    """Surroundings that remember what they were asked for and did not have.
+    """Surroundings that remember what they were asked. The same question gets the same answer again.
 
     Attributes:
-        missed: The objects, in the order of the questions. A Service counts only where its namespace is known, since
-            the second label of any host name could be one.
+        answers: Every question with its answer, in the order of the questions.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self.missed: dict[Reference, None] = {}
+        self.answers: dict[Reference, Any] = {}
         self._surroundings = surroundings
+
+    @property
+    def missed(self) -> list[Reference]:
+        """The objects that were asked for and are not there.
+
+        A Service counts only where its namespace is known, since the second label of any host name could be one.
+        """
+        return [
+            question
+            for question, answer in self.answers.items()
+            if answer is None and (question.kind != "Service" or self._knows(question.namespace))
+        ]
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """As `Surroundings`."""
-        return self._noted("Namespace", "", namespace, self._surroundings.namespace_labels(namespace))
+        labels: Mapping[str, str] | None = self._answer(Reference("Namespace", "", namespace))
+        return labels
 
     def service(self, namespace: str, name: str) -> Service | None:
         """As `Surroundings`."""
-        found = self._surroundings.service(namespace, name)
-        if found is None and self._surroundings.namespace_labels(namespace) is None:
-            return None
-        return self._noted("Service", namespace, name, found)
+        service: Service | None = self._answer(Reference("Service", namespace, name))
+        return service
 
     def services(self, namespace: str) -> Sequence[Service]:
         """As `Surroundings`."""
-        return self._surroundings.services(namespace)
+        services: Sequence[Service] = self._answer(Reference("Services", namespace, ""))
+        return services
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
         """As `Surroundings`."""
-        return self._noted("ConfigMap", namespace, name, self._surroundings.config_map(namespace, name))
+        contents: Mapping[str, Content] | None = self._answer(Reference("ConfigMap", namespace, name))
+        return contents
 
     def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
         """As `Surroundings`."""
-        return self._noted("Secret", namespace, name, self._surroundings.secret(namespace, name))
+        contents: Mapping[str, Content] | None = self._answer(Reference("Secret", namespace, name))
+        return contents
 
-    def _noted(self, kind: str, namespace: str, name: str, found: T | None) -> T | None:
-        if found is None:
-            self.missed[Reference(kind, namespace, name)] = None
-        return found
+    def _answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
+        if question not in self.answers:
+            self.answers[question] = ask(self._surroundings, question)
+        return self.answers[question]
+
+    def _knows(self, namespace: str) -> bool:
+        return self._surroundings.namespace_labels(namespace) is not None

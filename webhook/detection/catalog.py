@@ -12,6 +12,7 @@ import yaml
 from msgspec import Struct
 
 from webhook.detection.words import words
+from webhook.yamltext import FastLoader
 
 _Key = TypeVar("_Key", int, str)
 
@@ -243,5 +244,5 @@ def _index(entries: Iterable[tuple[str, Iterable[_Key]]]) -> dict[_Key, str]:
 @cache
 def _packaged() -> Catalog:
     text = resources.files(__package__).joinpath("catalog.yaml").read_text(encoding="utf-8")
-    file = msgspec.convert(yaml.safe_load(text), _File)
+    file = msgspec.convert(yaml.load(text, Loader=FastLoader), _File)  # noqa: S506 - it is a safe one
     return Catalog(file.kinds, file.consoles, file.relays)

@@ -62,7 +62,7 @@ class Sources:
         self._pod = pod
         self._namespace = namespace
         self._surroundings = surroundings
-        self._volumes = {volume.name: volume for volume in pod.spec.volumes or ()}
+        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if not volume.is_token}
 
     def scopes(self) -> Iterator[Scope]:
         """The settings of every container that is the application's, init containers included."""

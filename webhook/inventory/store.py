@@ -32,12 +32,27 @@ class PodTemplate:
 
 
 @dataclass(slots=True)
+class _WorkedOut:
+    """What follows from a namespace's Services and workloads, worked out when somebody asks.
+
+    It is thrown away whole when one of them changes. So who works something out from what has just changed, on another
+    thread, writes it where nobody looks any more.
+
+    Attributes:
+        services: Services with the images behind them.
+        all: All Services; the same object as long as nothing changes.
+    """
+
+    services: dict[str, Service] = field(default_factory=dict)
+    all: tuple[Service, ...] | None = None
+
+
+@dataclass(slots=True)
 class _Namespace:
     """All that is known of one namespace.
 
     Attributes:
         carriers: For each label, the workloads whose pods carry it: what a selector chooses from.
-        resolved: The Services with the images behind them, worked out when somebody asks.
     """
 
     labels: Mapping[str, str] | None = None
@@ -46,21 +61,32 @@ class _Namespace:
     config_maps: dict[str, Contents] = field(default_factory=dict)
     secrets: dict[str, Contents] = field(default_factory=dict)
     carriers: dict[tuple[str, str], dict[tuple[str, str], None]] = field(default_factory=dict)
-    resolved: dict[str, Service] = field(default_factory=dict)
+    worked_out: _WorkedOut = field(default_factory=_WorkedOut)
 
-    def resolve(self, service: Service) -> Service:
-        found = self.resolved.get(service.name)
-        if found is None:
-            images = tuple(dict.fromkeys(self._images(service)))
-            found = dataclasses.replace(service, images=images) if images else service
-            self.resolved[service.name] = found
+    def service(self, name: str) -> Service | None:
+        known = self.worked_out
+        found = known.services.get(name)
+        if found is None and (service := self.services.get(name)) is not None:
+            found = known.services[name] = self._with_images(service)
         return found
+
+    def all_services(self) -> tuple[Service, ...]:
+        known = self.worked_out
+        if known.all is None:
+            found = (self.service(name) for name in tuple(self.services))
+            known.all = tuple(service for service in found if service is not None)
+        return known.all
+
+    def _with_images(self, service: Service) -> Service:
+        images = tuple(dict.fromkeys(self._images(service)))
+        return dataclasses.replace(service, images=images) if images else service
 
     def _images(self, service: Service) -> Iterator[str]:
         selected = [self.carriers.get(label, {}) for label in (service.selector or {}).items()]
-        for key in min(selected, key=len, default={}):
-            template = self.templates[key]
-            if service.selects(template.labels):
+        fewest = min(selected, key=len, default={})
+        for key in tuple(fewest):
+            template = self.templates.get(key)
+            if template is not None and service.selects(template.labels):
                 yield from template.images
 
     def carry(self, key: tuple[str, str], template: PodTemplate) -> None:
@@ -95,13 +121,13 @@ class Store:
         place = self._of(service.namespace)
         if place.services.get(service.name) != service:
             place.services[service.name] = service
-            place.resolved.pop(service.name, None)
+            place.worked_out = _WorkedOut()
 
     def drop_service(self, namespace: str, name: str) -> None:
         """Forget a Service."""
         place = self._of(namespace)
-        place.services.pop(name, None)
-        place.resolved.pop(name, None)
+        if place.services.pop(name, None) is not None:
+            place.worked_out = _WorkedOut()
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
         """Take a workload's pod template. One that changed in nothing but its status costs nothing."""
@@ -109,13 +135,13 @@ class Store:
         if place.templates.get((kind, name)) != template:
             place.uncarry((kind, name))
             place.carry((kind, name), template)
-            place.resolved.clear()
+            place.worked_out = _WorkedOut()
 
     def drop_template(self, kind: str, namespace: str, name: str) -> None:
         """Forget a workload."""
         place = self._of(namespace)
         place.uncarry((kind, name))
-        place.resolved.clear()
+        place.worked_out = _WorkedOut()
 
     def put_config_map(self, namespace: str, name: str, contents: Contents) -> None:
         """Take what the keys of a ConfigMap say."""
@@ -156,14 +182,12 @@ class Store:
     def service(self, namespace: str, name: str) -> Service | None:
         """The Service of that name, or None."""
         place = self._namespaces.get(namespace)
-        if place is None or (service := place.services.get(name)) is None:
-            return None
-        return place.resolve(service)
+        return None if place is None else place.service(name)
 
     def services(self, namespace: str) -> Sequence[Service]:
         """All Services of a namespace."""
         place = self._namespaces.get(namespace)
-        return () if place is None else tuple(place.resolve(service) for service in place.services.values())
+        return () if place is None else place.all_services()
 
     def config_map(self, namespace: str, name: str) -> Contents | None:
         """What the keys of a ConfigMap say, or None when there is no such ConfigMap."""

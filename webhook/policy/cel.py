@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from webhook.problem import did_you_mean
+
+if TYPE_CHECKING:
+    import cel
 
 VARIABLES = frozenset({"pod", "namespace", "owner", "dependencies", "serves"})
 MAX_LENGTH = 4096
@@ -99,6 +100,8 @@ class Context:
     __slots__ = ("_names", "library")
 
     def __init__(self) -> None:
+        import cel  # noqa: PLC0415 - as below
+
         self.library = cel.Context()
         self._names: set[str] = set()
 
@@ -133,6 +136,9 @@ def compile_expression(source: str) -> Expression:
     if not source.strip():
         raise CelError("an empty expression", "remove the field, or write an expression that gives true or false")
     renamed = _OPAQUE.sub(lambda found: found["opaque"] or _COMPILED_NAMESPACE, source)
+    # The library brings a whole prompt with it, and most policies have no expression.
+    import cel  # noqa: PLC0415
+
     try:
         program = cel.compile(renamed)
     except ValueError as error:

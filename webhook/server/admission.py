@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest, Denial, UnreadableObjectError, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
+from webhook.server.memory import Memory
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 
@@ -53,6 +54,7 @@ class Decider:
     Attributes:
         policies: Gives the policy in force.
         surroundings: The cluster, or the manifests that stand for it.
+        memory: What was found of pods, for those that are like them.
         look_up: For objects that were created a moment ago; None where the surroundings are all there is.
         on_error: What to answer when deciding fails.
         strict: Whether a pod that contradicts its decision is refused.
@@ -60,6 +62,7 @@ class Decider:
 
     policies: Policies
     surroundings: Surroundings
+    memory: Memory = field(default_factory=Memory)
     look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
@@ -166,6 +169,7 @@ async def _decide(
             document=document or request.document,
             surroundings=surroundings,
             policy=policy or decider.policies.current,
+            detect=decider.memory.detect,
         )
         missed = surroundings.missed
         if decider.look_up is None or not missed or not left or not await decider.look_up(missed):

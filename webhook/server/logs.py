@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import msgspec
 import structlog
@@ -45,8 +45,24 @@ class Threshold:
         return fields
 
 
+class Writable(Protocol):
+    """As much of a text stream as a log needs."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+        ...
+
+    def flush(self) -> None:
+        """See to it that it is written."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        ...
+
+
 def make_logger(
-    stream: TextIO, log_format: LogFormat, level: LogLevel | Threshold = LogLevel.INFO
+    stream: Writable, log_format: LogFormat, level: LogLevel | Threshold = LogLevel.INFO
 ) -> FilteringBoundLogger:
     """A logger that writes to `stream` and to nothing else.
 
@@ -63,7 +79,7 @@ def make_logger(
     if log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(cast("TextIO", stream)),
         processors=[
             *([level] if isinstance(level, Threshold) else []),
             structlog.processors.add_log_level,

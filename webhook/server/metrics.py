@@ -6,10 +6,14 @@ increased, as Prometheus sees it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from webhook.core.conformance import Contradiction
 from webhook.policy.source import ReloadOutcome
@@ -29,6 +33,16 @@ _CALLED = {
 }
 
 
+class _LostLines(Collector):
+    def __init__(self, lost: Callable[[], int]) -> None:
+        self._lost = lost
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "sidecar_policy_log_lines_lost", "Log lines that nobody read in time, or at all.", value=self._lost()
+        )
+
+
 class Metrics:
     """All metrics of one server, in a registry of their own.
 
@@ -38,6 +52,8 @@ class Metrics:
         duration: Seconds from a request's headers to its answer.
         decisions: Decisions by action, rule, mode and reason.
         detections: Backends found, each kind once for a pod.
+        findings: Pods by where it was known from what they talk to.
+        remembered: How many pods' findings are remembered.
         contradictions: Pods found not to be as decided, by how.
         order_violations: Wrong orders of webhooks found.
         order_problems: How many of them there are just now.
@@ -89,6 +105,17 @@ class Metrics:
             "sidecar_policy_detections",
             "Backends that pods were found to talk to.",
             ("kind", "confidence"),
+            registry=registry,
+        )
+        self.findings = Counter(
+            "sidecar_policy_findings",
+            "Pods by where it was known from what they talk to: detection, or the memory of a pod that is the same.",
+            ("source",),
+            registry=registry,
+        )
+        self.remembered = Gauge(
+            "sidecar_policy_findings_remembered_pods",
+            "Different pods of which it is remembered what they talk to.",
             registry=registry,
         )
         self.contradictions = Counter(
@@ -216,6 +243,10 @@ class Metrics:
         )
         self._start_at_zero()
 
+    def count_lost_lines(self, lost: Callable[[], int]) -> None:
+        """Show how many log lines were lost, as `lost` tells it at each scrape."""
+        self.registry.register(_LostLines(lost))
+
     def _start_at_zero(self) -> None:
         for outcome in Outcome:
             for webhook in _CALLED.get(outcome, ("mutate", "validate")):
@@ -226,5 +257,7 @@ class Metrics:
             self.policy_loads.labels(load.value)
         for reload in ("replaced", "kept"):
             self.certificate_reloads.labels(reload)
+        for source in ("detection", "memory"):
+            self.findings.labels(source)
         for where in ("secret", "configuration"):
             self.certificate_failures.labels(where)

@@ -22,8 +22,10 @@ from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.http import make_server
 from webhook.server.logs import Threshold
+from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag
+from webhook.server.outlet import Outlet
 from webhook.server.pairs import PairFiles
 from webhook.server.policy_status import PolicyTelling, policy_document, policy_health
 from webhook.server.ports import listen
@@ -38,13 +40,14 @@ if TYPE_CHECKING:
     from webhook.server.managed import SelfManaged
 
 
-def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold) -> signal.Signals:
+def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, outlet: Outlet) -> signal.Signals:
     """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
 
     Args:
         settings: What to serve.
         log: Is told of everything.
         threshold: What the log leaves out.
+        outlet: Where the log's lines go; what it loses is counted.
 
     Returns:
         The first signal, once all is closed.
@@ -59,24 +62,28 @@ def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold) -
         OSError: The directory for an issued certificate cannot be written.
     """
     with ExitStack() as cleanup:
-        service, authority = compose(settings, log, cleanup)
+        service, authority = compose(settings, log, outlet, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().add_signal_handler(signal.SIGUSR1, _toggle, threshold, log)
             return runner.run(_until_signal(service, settings.host, authority))
 
 
-def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -> tuple[Service, Path | None]:
+def compose(
+    settings: Settings, log: FilteringBoundLogger, outlet: Outlet, cleanup: ExitStack
+) -> tuple[Service, Path | None]:
     """Put the parts together; every reason not to start shows here.
 
     Args:
         settings: What to serve.
         log: Is told of everything.
+        outlet: Where its lines go.
         cleanup: Gives back what was taken: sockets, and the directory of an issued certificate.
 
     Returns:
         The service, and the authority's certificate when the server issued its own.
     """
     metrics = Metrics(CollectorRegistry())
+    metrics.count_lost_lines(lambda: outlet.lost)
     telling = PolicyTelling(metrics, log)
     policies = PolicySource(settings.policy, on_outcome=telling)
     telling.start(policies)
@@ -91,6 +98,7 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
+        memory=_memory(metrics),
         look_up=None if live is None else live.inventory.look_up,
         on_error=settings.on_error,
         strict=settings.strict,
@@ -137,6 +145,13 @@ def compose(settings: Settings, log: FilteringBoundLogger, cleanup: ExitStack) -
         closing=closing,
     )
     return service, authority
+
+
+def _memory(metrics: Metrics) -> Memory:
+    counts = {True: metrics.findings.labels("memory"), False: metrics.findings.labels("detection")}
+    memory = Memory(lambda remembered: counts[remembered].inc())
+    metrics.remembered.set_function(lambda: len(memory))
+    return memory
 
 
 def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:

@@ -1,0 +1,221 @@
+"""What is remembered of a pod never makes a decision another one than it would be anew."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from webhook.core.engine import decide
+from webhook.core.pod import Pod
+from webhook.core.surroundings import Asked, Service, ServicePort
+from webhook.detection.catalog import Catalog
+from webhook.detection.content import read_content
+from webhook.inventory.store import PodTemplate, Store
+from webhook.policy.files import Source
+from webhook.policy.load import build, default_policy
+from webhook.server.memory import Memory
+
+NAMESPACE = "shop"
+POLICIES = """
+apiVersion: sidecar-policy.dev/v1alpha1
+kind: InjectionPolicy
+metadata: {name: own}
+spec:
+  detection:
+    catalog:
+      grid: {ports: [7000], images: [grid], names: [cache]}
+  rules:
+  - {name: grid, match: {dependencies: [grid]}, action: bypass}
+  - {name: annotated, match: {annotations: {matchLabels: {tier: a}}, dependencies: [redis]}, action: inject}
+---
+apiVersion: sidecar-policy.dev/v1alpha1
+kind: InjectionPolicy
+metadata: {name: cel}
+spec:
+  detection: {minConfidence: possible}
+  rules:
+  - {name: named, match: {when: "has(pod.metadata.name) && pod.metadata.name == 'pod-a'"}, action: inject}
+  - {name: labelled, match: {namespaceLabels: {matchLabels: {tier: a}}, dependencies: [redis]}, action: skip}
+  - {name: clients, match: {when: "'redis' in dependencies && !('redis' in serves)"}, action: skip}
+"""
+OWN, CEL = (build([Source("policy.yaml", text.encode())]) for text in POLICIES.split("---"))
+
+NAMES = st.sampled_from(["cache", "db"])
+LABELS = st.sampled_from([None, {"app": "a"}, {"app": "b"}, {"app": "a", "tier": "a"}])
+IMAGES = st.sampled_from(["shop/app", "redis:7", "grid", "nginx"])
+TEXTS = st.sampled_from(["redis://cache", "cache:6379", "cache", "db:7000", "db", "http://db", "false", "${OTHER}"])
+KEYS = st.sampled_from(["CACHE_HOST", "OTHER"])
+VARIABLES = st.fixed_dictionaries({"name": KEYS}).flatmap(
+    lambda variable: st.one_of(
+        TEXTS.map(lambda text: variable | {"value": text}),
+        st.tuples(st.sampled_from(["configMapKeyRef", "secretKeyRef"]), NAMES, KEYS).map(
+            lambda read: variable | {"valueFrom": {read[0]: {"name": read[1], "key": read[2]}}}
+        ),
+    )
+)
+VOLUMES = st.sampled_from(
+    [
+        {"configMap": {"name": "cache"}},
+        {"secret": {"secretName": "db"}},
+        {"projected": {"sources": [{"serviceAccountToken": {}}, {"configMap": {"name": "kube-root-ca.crt"}}]}},
+        {"projected": {"sources": [{"configMap": {"name": "db"}}]}},
+    ]
+)
+
+
+def _pod(*, volume, volume_name, variables, env_from, image, **metadata):
+    container = {
+        "name": "app",
+        "image": image,
+        "env": variables,
+        "envFrom": [{"configMapRef": {"name": name}} for name in env_from],
+        "volumeMounts": [{"name": volume_name, "mountPath": "/etc/app"}],
+    }
+    return {"metadata": metadata, "spec": {"containers": [container], "volumes": [{"name": volume_name, **volume}]}}
+
+
+OWNERS = st.lists(st.sampled_from(["Job", "StatefulSet"]).map(lambda kind: {"kind": kind, "name": "cache"}), max_size=1)
+METADATA = st.one_of(
+    st.sampled_from([None, "pod-a", "pod-b"]).map(lambda name: {"name": name}),
+    LABELS.map(lambda labels: {"labels": labels}),
+    LABELS.map(lambda annotations: {"annotations": annotations}),
+    OWNERS.map(lambda owners: {"ownerReferences": owners}),
+)
+PODS = st.builds(
+    _pod,
+    volume=VOLUMES,
+    volume_name=st.sampled_from(["kube-api-access-x7k2p", "kube-api-access-9wbzq", "config"]),
+    variables=st.lists(VARIABLES, max_size=2),
+    env_from=st.lists(NAMES, max_size=1),
+    image=IMAGES,
+    name=st.sampled_from([None, "pod-a", "pod-b"]),
+    labels=LABELS,
+    annotations=LABELS,
+    ownerReferences=OWNERS,
+)
+
+
+class _Cluster(RuleBasedStateMachine):
+    """A cluster in which anything may change between any two pods."""
+
+    @initialize()
+    def begin(self):
+        self.store = Store()
+        self.store.put_namespace(NAMESPACE, {"istio-injection": "enabled"})
+        self.memory = Memory()
+        self.policy = default_policy()
+        self.pods = []
+
+    @rule(name=NAMES, keys=st.dictionaries(KEYS, TEXTS, max_size=2), secret=st.booleans())
+    def put_contents(self, name, keys, secret):
+        put = self.store.put_secret if secret else self.store.put_config_map
+        put(NAMESPACE, name, {key: read_content(key, text) for key, text in keys.items()})
+
+    @rule(name=NAMES, secret=st.booleans())
+    def drop_contents(self, name, secret):
+        (self.store.drop_secret if secret else self.store.drop_config_map)(NAMESPACE, name)
+
+    @rule(name=NAMES | st.just("cache-db"), port=st.sampled_from([80, 6379, 7000]), selector=LABELS)
+    def put_service(self, name, port, selector):
+        self.store.put_service(Service(NAMESPACE, name, (ServicePort(port),), selector))
+
+    @rule(name=NAMES | st.just("cache-db"))
+    def drop_service(self, name):
+        self.store.drop_service(NAMESPACE, name)
+
+    @rule(name=NAMES, labels=LABELS, image=IMAGES)
+    def put_workload(self, name, labels, image):
+        self.store.put_template("Deployment", NAMESPACE, name, PodTemplate(labels or {}, (image,)))
+
+    @rule(name=NAMES)
+    def drop_workload(self, name):
+        self.store.drop_template("Deployment", NAMESPACE, name)
+
+    @rule(labels=LABELS)
+    def label_the_namespace(self, labels):
+        self.store.put_namespace(NAMESPACE, {"istio-injection": "enabled", **(labels or {})})
+
+    @rule()
+    def drop_the_namespace(self):
+        self.store.drop_namespace(NAMESPACE)
+
+    @rule(policy=st.sampled_from([default_policy(), OWN, CEL]))
+    def replace_the_policy(self, policy):
+        self.policy = policy
+
+    @rule(pod=PODS)
+    def create(self, pod):
+        self.pods.append(pod)
+        self.decide(pod)
+
+    @rule(number=st.integers(0), other=METADATA)
+    def create_one_that_is_nearly_the_same(self, number, other):
+        if self.pods:
+            pod = self.pods[number % len(self.pods)]
+            self.decide(pod | {"metadata": pod["metadata"] | other})
+
+    def decide(self, document):
+        pod = msgspec.convert(document, Pod)
+
+        def outcome(**how):
+            asked = Asked(self.store)
+            decision = decide(pod, NAMESPACE, document=lambda: document, surroundings=asked, policy=self.policy, **how)
+            return decision, asked.missed
+
+        assert outcome(detect=self.memory.detect) == outcome()
+
+
+TestAMemoryAndNoneDecideAlike = _Cluster.TestCase
+
+
+def _replica(number: int) -> Pod:
+    document = _pod(
+        name=f"basket-{number:05}",
+        volume={"projected": {"sources": [{"configMap": {"name": "kube-root-ca.crt"}}]}},
+        volume_name=f"kube-api-access-{number:05}",
+        variables=[{"name": "CACHE", "value": "redis://:CANARY@cache"}],
+        env_from=(),
+        image="shop/basket",
+        labels={"app": "basket"},
+    )
+    return msgspec.convert(document, Pod)
+
+
+def test_a_thousand_replicas_are_detected_once():
+    looks = []
+    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+
+    found = {memory.detect(_replica(number), NAMESPACE, store, catalog) for number in range(1000)}
+
+    assert len(found) == 1
+    assert (looks.count(False), looks.count(True)) == (1, 999)
+
+
+def test_another_service_of_the_namespace_is_looked_at_anew():
+    looks = []
+    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    for ports in ((), (), (ServicePort(6379),), (ServicePort(6379),)):
+        store.put_service(Service(NAMESPACE, "front", ports, {"app": "basket"}))
+        memory.detect(_replica(1), NAMESPACE, store, catalog)
+
+    assert looks == [False, True, False, True]
+
+
+def test_what_is_remembered_is_bounded_and_what_was_unused_for_longest_goes_first(monkeypatch):
+    monkeypatch.setattr(Memory, "MOST_FACTS", 10)
+    looks = []
+    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    for number in range(20):
+        memory.detect(_replica(0), f"namespace-{number}", store, catalog)
+        memory.detect(_replica(0), "namespace-0", store, catalog)
+
+    assert memory.facts <= 10
+    assert looks.count(True) == 20
+
+
+def test_no_value_of_a_pod_is_kept():
+    memory = Memory()
+    memory.detect(_replica(1), NAMESPACE, Store(), Catalog.default())
+
+    assert "CANARY" not in repr(memory._known)
