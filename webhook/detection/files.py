@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
 import yaml
 
 from webhook.detection.commands import read_script
@@ -47,44 +48,62 @@ def _says_something(value: Value) -> bool:
 
 def _parsed(text: str) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
+    if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
+        return found
     if len(text) > _MOST_YAML:
         return None
     try:
         documents = list(yaml.load_all(bounded(text), Loader=_Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
-    found: list[object] = [document for document in documents if isinstance(document, dict | list)]
-    return found or None
+    structured: list[object] = [document for document in documents if isinstance(document, dict | list)]
+    return structured or None
 
 
-def _structured(documents: list[object]) -> Iterator[Line]:
+_JSON_OPENERS = ("{", "[")
+# Numbers stay as they were written, as in YAML.
+_JSON = msgspec.json.Decoder(float_hook=str)
+
+
+def _json(text: str) -> list[object] | None:
+    """The document of a JSON text, which YAML takes many times as long for; None when it is not quite JSON."""
+    try:
+        return [_JSON.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _structured(documents: list[object]) -> list[Line]:
+    found: list[Line] = []
     budget = [_MOST_LINES]
     for document in documents:
-        yield from _walk((), document, budget)
+        _walk((), document, budget, found)
+    return found
 
 
-def _walk(path: tuple[str, ...], node: object, budget: list[int]) -> Iterator[Line]:
-    """Every scalar below a node. The budget bounds documents whose aliases would unfold without end."""
+def _walk(path: tuple[str, ...], node: object, budget: list[int], found: list[Line]) -> None:
+    """Find every scalar below a node. The budget bounds documents whose aliases would unfold without end."""
     budget[0] -= 1
     if budget[0] < 0 or len(path) > _DEEPEST:
         return
-    if isinstance(node, dict):
+    if isinstance(node, str):
+        if "\n" in node.strip():
+            found += [Line((*path, *line.path), line.value) for line in _by_line(node)]
+        else:
+            found.append(setting(path, _scalar(node)))
+    elif isinstance(node, dict):
         named = node.get("name") or node.get("key")
         for key, child in node.items():
-            if key == "value" and isinstance(named, str):
-                yield from _walk((*path, named), child, budget)
-            else:
-                yield from _walk((*path, str(key)), child, budget)
+            told = named if key == "value" and isinstance(named, str) else str(key)
+            _walk((*path, told), child, budget, found)
     elif isinstance(node, list):
         for index, child in enumerate(node):
             # Settings of one element belong together, apart from those of the next.
-            yield from _walk(_indexed(path, index) if isinstance(child, dict) else path, child, budget)
-    elif isinstance(node, str) and "\n" in node.strip():
-        yield from (Line((*path, *line.path), line.value) for line in _by_line(node))
-    elif isinstance(node, str | int | float):
-        yield setting(path, _scalar(node))
+            _walk(_indexed(path, index) if isinstance(child, dict) else path, child, budget, found)
+    elif isinstance(node, int | float):
+        found.append(setting(path, _scalar(node)))
     elif node is None:
-        yield Line(path, read_value(""))
+        found.append(Line(path, read_value("")))
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
@@ -207,13 +226,8 @@ def _expression(text: str) -> str:
 def _inline(path: tuple[str, ...], text: str) -> list[Line]:
     documents = _parsed(text)
     if documents:
-        return list(_structured_at(path, documents))
+        return [Line((*path, *line.path), line.value) for line in _structured(documents)]
     return [Line(path, read_value(item)) for item in _items(text)]
-
-
-def _structured_at(path: tuple[str, ...], documents: list[object]) -> Iterator[Line]:
-    for line in _structured(documents):
-        yield Line((*path, *line.path), line.value)
 
 
 def _items(text: str) -> list[str]:

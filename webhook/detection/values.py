@@ -28,6 +28,8 @@ _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{_PORT})\s*\)", re.IGNORECASE
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
+# Most values are one word, about which no dialect has to be asked.
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _ON = frozenset({"true", "yes", "on", "1", "enabled"})
 _OFF = frozenset({"false", "no", "off", "0", "disabled", "null", "none", "nil", "~", ""})
@@ -107,6 +109,8 @@ def read_value(text: str) -> Value:
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:
+    if _WORD.fullmatch(text):
+        return () if text.isdigit() else (Mention(text),)
     if (inner := default_of(text)) is not None:
         variable, default = inner
         return tuple(
