@@ -141,6 +141,7 @@ _ENVIRONMENT = re.compile(
     (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
     re.VERBOSE,
 )
+_QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
@@ -156,10 +157,12 @@ def _by_line(text: str) -> Iterator[Line]:
     nesting: list[tuple[int, str]] = []
     for raw in _HADOOP.sub(r"\1 = \2", text).splitlines()[:_MOST_LINES]:
         # Patterns for lines try every way to split a run of spaces, so that none may be long.
-        line = _LONG_RUN.sub(_SHORT_RUN, raw[:_LONGEST_LINE].expandtabs(4))
+        line = raw[:_LONGEST_LINE].expandtabs(4)
+        if len(line) >= len(_SHORT_RUN):
+            line = _LONG_RUN.sub(_SHORT_RUN, line)
         if not line.strip() or _COMMENT.match(line):
             continue
-        if header := _SECTION.match(line):
+        if "[" in line and (header := _SECTION.match(line)):
             name = header["name"].strip("\"'")
             seen[name] = seen.get(name, -1) + 1
             section = _indexed(tuple(name.split(".")), seen[name]) if seen[name] else tuple(name.split("."))
@@ -173,7 +176,8 @@ def _by_line(text: str) -> Iterator[Line]:
 
 
 def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Line]:
-    line = _TRAILING_COMMENT.sub("", line)
+    if "#" in line or "//" in line:
+        line = _TRAILING_COMMENT.sub("", line)
     if place := _upstream(line):
         yield setting((*above, "server"), place)
         return
@@ -181,7 +185,7 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
     if pair is None:
         yield from (Line(above, read_value(item)) for item in _items(line) if above or "://" in item)
         return
-    key = re.sub(r"[\"'\[\]]+", ".", pair["key"]).strip(".")
+    key = _QUOTES.sub(".", pair["key"]).strip(".")
     path = (*above, key)
     rest = pair["rest"].strip().rstrip(",;")
     if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
@@ -195,7 +199,7 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
 
 def _upstream(line: str) -> str | None:
     """The place of a proxy's `server host:port …` line; a name may stand before it."""
-    server = _SERVER.match(line)
+    server = _SERVER.match(line) if "server" in line else None
     return server["place"] if server else None
 
 
@@ -215,7 +219,7 @@ _OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
 
 def _expression(text: str) -> str:
     """A right-hand side as the value it has: a read of the environment becomes a reference with its default."""
-    if call := _ENVIRONMENT.search(text):
+    if ("nv" in text or "NV" in text) and (call := _ENVIRONMENT.search(text)):
         default = (call["default"] or "").strip("\"'")
         return "${" + call["name"] + (":-" + default if default else "") + "}"
     text = normalised(text)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from webhook.detection.references import REFERENCE, default_of, normalised
 
@@ -49,8 +50,7 @@ class Form(StrEnum):
     BARE = "host"
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True, array_like=True, gc=False):
     """A network place that a value names.
 
     Attributes:
@@ -68,8 +68,7 @@ class Mention:
     unless: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True, array_like=True, gc=False):
     """What one value says.
 
     Attributes:
@@ -104,13 +103,12 @@ def read_value(text: str) -> Value:
         return Value(switch=False, word=text if text == "0" else "")
     if folded in _ON:
         return Value(switch=True, word=text if text == "1" else "")
-    mentions = _mentions(text)
-    return Value(mentions=mentions, word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+    if _WORD.fullmatch(text):
+        return Value(() if text.isdigit() else (Mention(text),), word=text)
+    return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:
-    if _WORD.fullmatch(text):
-        return () if text.isdigit() else (Mention(text),)
     if (inner := default_of(text)) is not None:
         variable, default = inner
         return tuple(
