@@ -1,11 +1,13 @@
 """YAML from strangers: the fast loader, and the bound on nesting without which it brings the process down.
 
 libyaml's composer recurses in C for each level of nesting, so a text of 40 kB of "[" overflows the stack. Its event
-parser does not recurse; counting levels there first costs a third of a load.
+parser does not recurse; counting levels there first costs a third of a load, and is spared where the characters already
+say that there cannot be many.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import yaml
@@ -13,6 +15,8 @@ import yaml
 # Deeper than any configuration, and far from where the stack ends.
 DEEPEST = 100
 _CANNOT_HARM = 2_000
+# What a line begins with before its first key or value; each block collection begins in a column of its own there.
+_INDENT = re.compile(r"^[ ?:-]*", re.MULTILINE)
 
 if TYPE_CHECKING:
     FastLoader = yaml.SafeLoader
@@ -36,7 +40,7 @@ def bounded(text: str) -> str:
         yaml.YAMLError: It is not YAML.
     """
     depth = 0
-    if len(text) > _CANNOT_HARM:
+    if len(text) > _CANNOT_HARM and _most_levels(text) > DEEPEST:
         for event in yaml.parse(text, Loader=FastLoader):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
@@ -45,3 +49,11 @@ def bounded(text: str) -> str:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     return text
+
+
+def _most_levels(text: str) -> int:
+    """More levels of nesting than a text can have, from its characters alone."""
+    # A pair in a flow sequence is a mapping without a brace, and a sequence may stand in the column of its key.
+    openers = text.count("[") + text.count("{")
+    columns = max(map(len, _INDENT.findall(text))) + 1
+    return 2 * (openers + columns)

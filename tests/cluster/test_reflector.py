@@ -99,7 +99,7 @@ def test_all_pages_of_the_list_are_read_before_it_is_synced(api, kept, following
 
     following(scenario)
     assert [asked.get("continue") for asked in api.asked(PATH, watch=False)] == [None, "2", "4"]
-    assert {asked["limit"] for asked in api.asked(PATH, watch=False)} == {"500"}
+    assert {asked["limit"] for asked in api.asked(PATH, watch=False)} == {"100"}
 
 
 def test_what_is_created_changed_and_deleted_later_is_followed(api, kept, following):
@@ -150,7 +150,7 @@ def test_after_410_in_the_watch_the_list_is_read_again_and_what_is_gone_is_dropp
 def test_410_for_the_next_page_begins_the_list_anew(api, kept, following):
     for name in "abc":
         api.put(PATH, config_map(name, key=name))
-    api.refusals[f"{PATH}?limit=500&continue="] = (410, "the continue token is too old")
+    api.refusals[f"{PATH}?limit=100&continue="] = (410, "the continue token is too old")
 
     async def scenario(one):
         await until(lambda: len(api.asked(PATH, watch=False)) >= 4)

@@ -4,6 +4,8 @@ The list comes in pages and says at which resource version it was true; the watc
 was when it breaks. Only when the server has forgotten that version (410 Gone) is the list read again. Objects that have
 not changed since are not read a second time.
 
+All of it shares the event loop with the requests that are served, and gives way to them: see `Turns`.
+
 Source: kubernetes.io, "Kubernetes API Concepts": resource versions, paging, watch bookmarks.
 """
 
@@ -22,14 +24,13 @@ from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError, ExpiredError, refusal
+from webhook.cluster.turns import Turns
 
-PAGE: Final = 500
+# Of ConfigMaps of 10 kB it makes a megabyte, which is decoded in some milliseconds.
+PAGE: Final = 100
 # As client-go: watches of many clients, and of one client for many kinds, do not end all at once.
 _WATCH_SECONDS = (300.0, 600.0)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-# Longer work than this on the event loop would be felt by the requests that it serves.
-_SLICE_SECONDS = 0.005
-_LARGE = 64 * 1024
 
 T = TypeVar("T")
 
@@ -63,11 +64,6 @@ class Sink(Generic[T]):
     read: Callable[[Raw], T]
     put: Callable[[str, str, T], None]
     drop: Callable[[str, str], None]
-
-    async def reduced(self, item: Raw) -> T:
-        """What `read` says, without holding up the event loop for an object of a megabyte."""
-        large = len(bytes(item)) > _LARGE
-        return await asyncio.to_thread(self.read, item) if large else self.read(item)
 
 
 class _Meta(Struct, rename="camel"):
@@ -118,20 +114,31 @@ class Reflector(Generic[T]):
         sink: Sink[T],
         *,
         log: FilteringBoundLogger,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Prepare; `run` does the reading.
+
+        Args:
+            client: Reaches the cluster.
+            resource: What is followed.
+            sink: Where objects go.
+            log: Is told of what happens to the watch.
+            turns: Shared with the others that read many objects; None for one that reads few.
+            clock: Seconds, monotonic.
+        """
         self.resource = resource
         self.synced = False
         self.problem = ""
         self._client = client
         self._sink = sink
+        self._turns = turns or Turns(lambda: True, clock)
         self._log = log.bind(resource=resource.kind)
         self._clock = clock
         self._known: dict[tuple[str, str], str] = {}
         self._version: str | None = None
         self._heard = clock()
         self._following = False
-        self._slice = clock()
 
     def __len__(self) -> int:
         """How many objects there are."""
@@ -183,12 +190,15 @@ class Reflector(Generic[T]):
         gone = set(self._known)
         query = {"limit": str(PAGE)} | self._selected()
         while True:
-            page = _decoded(_LIST, await self._client.get(self.resource.path, query))
+            answer = await self._client.get(self.resource.path, query)
             self._heard = self._clock()
-            for item in page.items:
-                metadata = _decoded(_OBJECT, item).metadata
-                gone.discard(metadata.key)
-                await self._take(item, metadata)
+            async with self._turns:
+                page = _decoded(_LIST, answer)
+                for item in page.items:
+                    await self._turns.breathe()
+                    metadata = _decoded(_OBJECT, item).metadata
+                    gone.discard(metadata.key)
+                    await self._take(item, metadata)
             if not page.metadata.continue_:
                 break
             query["continue"] = page.metadata.continue_
@@ -211,7 +221,9 @@ class Reflector(Generic[T]):
                 self.problem = ""
             async for line in lines:
                 self._heard = self._clock()
-                await self._event(_decoded(_EVENT, line))
+                async with self._turns:
+                    await self._turns.breathe()
+                    await self._event(_decoded(_EVENT, line))
 
     async def _event(self, event: _Event) -> None:
         read = _decoded(_OBJECT, event.object)
@@ -227,9 +239,8 @@ class Reflector(Generic[T]):
         key = metadata.key
         if self._known.get(key) == metadata.resource_version:
             return
-        await self._breathe()
         try:
-            kept = await self._sink.reduced(item)
+            kept = await self._turns.reduced(self._sink.read, item)
         except msgspec.ValidationError:
             self._log.warning("object not understood", namespace=metadata.namespace, name=metadata.name)
             self._sink.drop(*key)
@@ -240,12 +251,6 @@ class Reflector(Generic[T]):
     def _remove(self, key: tuple[str, str]) -> None:
         self._known.pop(key, None)
         self._sink.drop(*key)
-
-    async def _breathe(self) -> None:
-        """Let requests through when the loop has been busy with objects for too long."""
-        if self._clock() - self._slice > _SLICE_SECONDS:
-            await asyncio.sleep(0)
-            self._slice = self._clock()
 
     def _selected(self) -> dict[str, str]:
         return {"fieldSelector": self.resource.fields} if self.resource.fields else {}

@@ -130,7 +130,7 @@ def _program(words: Sequence[str]) -> str:
     for word in words:
         if word in _KEYWORDS or _ASSIGNMENT.fullmatch(word) or word.startswith("-"):
             continue
-        return PurePosixPath(word).name
+        return word.rstrip("/").rpartition("/")[2]
     return ""
 
 

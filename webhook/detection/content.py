@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from webhook.detection.commands import read_command
 from webhook.detection.files import read_file
@@ -11,8 +11,7 @@ from webhook.detection.values import UNREADABLE, Form, Value, read_value
 from webhook.detection.words import Role, key_words, role
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True, array_like=True, gc=False):
     """The shape of one key's text; the text itself is not kept.
 
     Attributes:

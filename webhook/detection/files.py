@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
 import yaml
 
 from webhook.detection.commands import read_script
@@ -47,44 +48,62 @@ def _says_something(value: Value) -> bool:
 
 def _parsed(text: str) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
+    if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
+        return found
     if len(text) > _MOST_YAML:
         return None
     try:
         documents = list(yaml.load_all(bounded(text), Loader=_Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
-    found: list[object] = [document for document in documents if isinstance(document, dict | list)]
-    return found or None
+    structured: list[object] = [document for document in documents if isinstance(document, dict | list)]
+    return structured or None
 
 
-def _structured(documents: list[object]) -> Iterator[Line]:
+_JSON_OPENERS = ("{", "[")
+# Numbers stay as they were written, as in YAML.
+_JSON = msgspec.json.Decoder(float_hook=str)
+
+
+def _json(text: str) -> list[object] | None:
+    """The document of a JSON text, which YAML takes many times as long for; None when it is not quite JSON."""
+    try:
+        return [_JSON.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _structured(documents: list[object]) -> list[Line]:
+    found: list[Line] = []
     budget = [_MOST_LINES]
     for document in documents:
-        yield from _walk((), document, budget)
+        _walk((), document, budget, found)
+    return found
 
 
-def _walk(path: tuple[str, ...], node: object, budget: list[int]) -> Iterator[Line]:
-    """Every scalar below a node. The budget bounds documents whose aliases would unfold without end."""
+def _walk(path: tuple[str, ...], node: object, budget: list[int], found: list[Line]) -> None:
+    """Find every scalar below a node. The budget bounds documents whose aliases would unfold without end."""
     budget[0] -= 1
     if budget[0] < 0 or len(path) > _DEEPEST:
         return
-    if isinstance(node, dict):
+    if isinstance(node, str):
+        if "\n" in node.strip():
+            found += [Line((*path, *line.path), line.value) for line in _by_line(node)]
+        else:
+            found.append(setting(path, _scalar(node)))
+    elif isinstance(node, dict):
         named = node.get("name") or node.get("key")
         for key, child in node.items():
-            if key == "value" and isinstance(named, str):
-                yield from _walk((*path, named), child, budget)
-            else:
-                yield from _walk((*path, str(key)), child, budget)
+            told = named if key == "value" and isinstance(named, str) else str(key)
+            _walk((*path, told), child, budget, found)
     elif isinstance(node, list):
         for index, child in enumerate(node):
             # Settings of one element belong together, apart from those of the next.
-            yield from _walk(_indexed(path, index) if isinstance(child, dict) else path, child, budget)
-    elif isinstance(node, str) and "\n" in node.strip():
-        yield from (Line((*path, *line.path), line.value) for line in _by_line(node))
-    elif isinstance(node, str | int | float):
-        yield setting(path, _scalar(node))
+            _walk(_indexed(path, index) if isinstance(child, dict) else path, child, budget, found)
+    elif isinstance(node, int | float):
+        found.append(setting(path, _scalar(node)))
     elif node is None:
-        yield Line(path, read_value(""))
+        found.append(Line(path, read_value("")))
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
@@ -122,6 +141,7 @@ _ENVIRONMENT = re.compile(
     (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
     re.VERBOSE,
 )
+_QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
@@ -137,10 +157,12 @@ def _by_line(text: str) -> Iterator[Line]:
     nesting: list[tuple[int, str]] = []
     for raw in _HADOOP.sub(r"\1 = \2", text).splitlines()[:_MOST_LINES]:
         # Patterns for lines try every way to split a run of spaces, so that none may be long.
-        line = _LONG_RUN.sub(_SHORT_RUN, raw[:_LONGEST_LINE].expandtabs(4))
+        line = raw[:_LONGEST_LINE].expandtabs(4)
+        if len(line) >= len(_SHORT_RUN):
+            line = _LONG_RUN.sub(_SHORT_RUN, line)
         if not line.strip() or _COMMENT.match(line):
             continue
-        if header := _SECTION.match(line):
+        if "[" in line and (header := _SECTION.match(line)):
             name = header["name"].strip("\"'")
             seen[name] = seen.get(name, -1) + 1
             section = _indexed(tuple(name.split(".")), seen[name]) if seen[name] else tuple(name.split("."))
@@ -154,7 +176,8 @@ def _by_line(text: str) -> Iterator[Line]:
 
 
 def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Line]:
-    line = _TRAILING_COMMENT.sub("", line)
+    if "#" in line or "//" in line:
+        line = _TRAILING_COMMENT.sub("", line)
     if place := _upstream(line):
         yield setting((*above, "server"), place)
         return
@@ -162,7 +185,7 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
     if pair is None:
         yield from (Line(above, read_value(item)) for item in _items(line) if above or "://" in item)
         return
-    key = re.sub(r"[\"'\[\]]+", ".", pair["key"]).strip(".")
+    key = _QUOTES.sub(".", pair["key"]).strip(".")
     path = (*above, key)
     rest = pair["rest"].strip().rstrip(",;")
     if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
@@ -176,7 +199,7 @@ def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], ind
 
 def _upstream(line: str) -> str | None:
     """The place of a proxy's `server host:port …` line; a name may stand before it."""
-    server = _SERVER.match(line)
+    server = _SERVER.match(line) if "server" in line else None
     return server["place"] if server else None
 
 
@@ -196,7 +219,7 @@ _OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
 
 def _expression(text: str) -> str:
     """A right-hand side as the value it has: a read of the environment becomes a reference with its default."""
-    if call := _ENVIRONMENT.search(text):
+    if ("nv" in text or "NV" in text) and (call := _ENVIRONMENT.search(text)):
         default = (call["default"] or "").strip("\"'")
         return "${" + call["name"] + (":-" + default if default else "") + "}"
     text = normalised(text)
@@ -207,13 +230,8 @@ def _expression(text: str) -> str:
 def _inline(path: tuple[str, ...], text: str) -> list[Line]:
     documents = _parsed(text)
     if documents:
-        return list(_structured_at(path, documents))
+        return [Line((*path, *line.path), line.value) for line in _structured(documents)]
     return [Line(path, read_value(item)) for item in _items(text)]
-
-
-def _structured_at(path: tuple[str, ...], documents: list[object]) -> Iterator[Line]:
-    for line in _structured(documents):
-        yield Line((*path, *line.path), line.value)
 
 
 def _items(text: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from webhook.detection.values import Value, read_value, urls
 from webhook.detection.words import Role, key_words, role
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True, array_like=True, gc=False):
     """One setting.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from webhook.detection.references import REFERENCE, default_of, normalised
 
@@ -28,6 +29,8 @@ _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{_PORT})\s*\)", re.IGNORECASE
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
+# Most values are one word, about which no dialect has to be asked.
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _ON = frozenset({"true", "yes", "on", "1", "enabled"})
 _OFF = frozenset({"false", "no", "off", "0", "disabled", "null", "none", "nil", "~", ""})
@@ -47,8 +50,7 @@ class Form(StrEnum):
     BARE = "host"
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True, array_like=True, gc=False):
     """A network place that a value names.
 
     Attributes:
@@ -66,8 +68,7 @@ class Mention:
     unless: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True, array_like=True, gc=False):
     """What one value says.
 
     Attributes:
@@ -102,8 +103,9 @@ def read_value(text: str) -> Value:
         return Value(switch=False, word=text if text == "0" else "")
     if folded in _ON:
         return Value(switch=True, word=text if text == "1" else "")
-    mentions = _mentions(text)
-    return Value(mentions=mentions, word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+    if _WORD.fullmatch(text):
+        return Value(() if text.isdigit() else (Mention(text),), word=text)
+    return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:

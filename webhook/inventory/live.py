@@ -28,6 +28,7 @@ from structlog.typing import FilteringBoundLogger
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
+from webhook.cluster.turns import Turns
 from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.inventory.objects import (
     DataObject,
@@ -39,6 +40,7 @@ from webhook.inventory.objects import (
     service_of,
     template_of,
 )
+from webhook.inventory.packed import Packed
 from webhook.inventory.store import Store
 
 WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet")
@@ -99,11 +101,13 @@ class LiveInventory(Store):
         self._clock = clock
         self._absent: dict[Reference, float] = {}
         self._synced = False
+        turns = Turns(lambda: self._synced, clock)
         self.reflectors: dict[str, Reflector[Any]] = {
             kind: Reflector(
                 client,
                 Resource(kind, path, _NO_CONFIGURATION if kind == "Secret" else ""),
                 self._sink(kind),
+                turns=turns,
                 log=log,
                 clock=clock,
             )
@@ -218,10 +222,9 @@ class LiveInventory(Store):
                 self.drop_service,
             )
         if kind == "ConfigMap":
-            read_config_map = _reader(DataObject, partial(contents_of, secret=False))
-            return Sink(read_config_map, self.put_config_map, self.drop_config_map)
+            return Sink(_reader(DataObject, partial(_packed, secret=False)), self.put_config_map, self.drop_config_map)
         if kind == "Secret":
-            return Sink(_reader(DataObject, partial(contents_of, secret=True)), self.put_secret, self.drop_secret)
+            return Sink(_reader(DataObject, partial(_packed, secret=True)), self.put_secret, self.drop_secret)
         return Sink(
             _reader(TemplatedObject, template_of), partial(self.put_template, kind), partial(self.drop_template, kind)
         )
@@ -233,6 +236,10 @@ S = TypeVar("S")
 def _reader(shape: type[S], reduce: Callable[[S], T]) -> Callable[[Raw], T]:
     decode = msgspec.json.Decoder(shape).decode
     return lambda text: reduce(decode(text))
+
+
+def _packed(read: DataObject, *, secret: bool) -> Packed:
+    return Packed(contents_of(read, secret=secret))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

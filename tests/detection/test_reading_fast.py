@@ -1,0 +1,107 @@
+"""Ways of reading that are quicker say the same as those that they spare."""
+
+from __future__ import annotations
+
+import json
+import string
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from webhook import yamltext
+from webhook.detection import files
+from webhook.detection.files import read_file
+from webhook.detection.values import _all_forms, read_value
+
+_texts = st.text(string.ascii_letters + string.digits + " .:/@$-_", max_size=30)
+_keys = st.text(string.ascii_letters + "._-", min_size=1, max_size=12)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _texts
+_nested = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_keys, inner, max_size=4))
+_documents = st.dictionaries(_keys, _nested, min_size=1, max_size=5) | st.lists(_nested, min_size=1, max_size=4)
+
+
+@given(_documents, st.sampled_from([None, 1, 4]))
+def test_json_says_the_same_as_when_it_is_read_as_yaml(document, indent):
+    text = json.dumps(document, indent=indent)
+    lines = read_file(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_JSON_OPENERS", ())
+        assert read_file(text) == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{\n  // which cache\n  "host": "data",\n}',
+        '{\n  "host": "data",\n}',
+        "{host: data}",
+        '[cache]\nhost = "data"\n',
+        "{{ template }}\nhost: data\n",
+    ],
+)
+def test_what_only_looks_like_json_is_read_all_the_same(text):
+    assert [line.value.word for line in read_file(text) if line.path[-1:] == ("host",)] == ["data"]
+
+
+def test_json_that_is_too_long_for_yaml_is_read_with_its_structure():
+    text = json.dumps({"filler": "x" * 300_000, "cache": [{"host": "data"}]})
+
+    assert [line.path for line in read_file(text) if line.value.word == "data"] == [("cache[0]", "host")]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"host": "\ud800"}'], ids=["nested without end", "no Unicode"])
+def test_what_is_no_json_does_no_harm(text):
+    assert read_file(text) == ()
+
+
+_yaml_texts = (
+    st.text("-?:[]{}, \nab&!*|>'\"#", max_size=60) | _documents.map(yaml.safe_dump) | _documents.map(json.dumps)
+)
+
+
+@given(_yaml_texts)
+@example("- - - - a: b")
+@example("[a: [b: [c: [d: e]]]]")
+@example("? ? ? a")
+@example("a:\n- b:\n  - c:\n    - d:\n      - e")
+@example("? - ? - a\n  : - b")
+def test_no_text_has_more_levels_than_its_characters_allow(text):
+    depth, deepest = 0, 0
+    try:
+        for event in yaml.parse(text, Loader=yamltext.FastLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            deepest = max(deepest, depth)
+    except yaml.YAMLError:
+        pass
+
+    assert deepest <= yamltext._most_levels(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 3_000, "- " * 3_000 + "a", "{a: " * 3_000], ids=["flow", "block", "mappings"])
+def test_what_is_nested_too_deeply_is_still_refused(text):
+    with pytest.raises(yamltext.TooDeep):
+        yamltext.bounded(text)
+
+
+def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
+    def parse(*_, **__):
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr(yaml, "parse", parse)
+    text = "service:\n" + "".join(f"  part-{number}:\n    host: data-{number}\n" for number in range(200))
+
+    assert yamltext.bounded(text) is text
+
+
+@given(st.from_regex(r"[A-Za-z0-9_-]{1,253}", fullmatch=True))
+def test_a_single_word_mentions_what_the_forms_of_values_find_in_it(word):
+    read = read_value(word)
+
+    assert read.switch is not None or (list(read.mentions), read.word) == (list(_all_forms(word)), word)
+
+
+def test_numbers_in_json_stay_as_they_are_written():
+    assert [line.value.word for line in read_file('{"version": 1.50, "port": 6379}')] == ["1.50", "6379"]
