@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e e2e-install cluster go observability-test image-test e2e-node docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-install cluster go observability-test image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: $(VENV)/.dev ## Run the tests
 
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
+
+bench: go $(VENV)/.dev ## Measure beside Go webhooks, alone and on a real API server (needs Go; BENCH_ARGS="--quick")
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
 
 e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)
 	@$(BIN)/python tests/e2e/toolbox.py >/dev/null

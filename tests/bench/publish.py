@@ -1,0 +1,106 @@
+"""What is told of a run: on the terminal, in docs/benchmarks.md, its charts, and the README's sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pages
+import pictures
+import tables
+from figures import Figures, Side
+from goals import GOALS, alone, created, outcomes
+
+Abouts = Mapping[str, Mapping[str, Any]]
+TITLES = {"alone": "Server alone", "apiserver": "API server"}
+
+
+class Run(NamedTuple):
+    """What was measured, when and with what, by part, and the names of the API server's arms in their order."""
+
+    figures: Figures
+    abouts: Abouts
+    arms: Sequence[str]
+
+
+def as_text(run: Run) -> str:
+    """The whole report for a terminal; the targets come last."""
+    return "\n\n".join([*_sections(run), tables.text(tables.verdicts(_outcomes(run))), _verdict(run)])
+
+
+def _sections(run: Run) -> Iterator[str]:
+    for part, about in run.abouts.items():
+        yield f"{TITLES[part]}: {_about(about)}"
+        if part == "alone":
+            for title, rows in tables.alone_tables(run.figures):
+                yield f"{title}\n{tables.text(rows)}"
+            yield f"growth, 1 connection\n{tables.text(tables.growth_table(run.figures))}"
+        else:
+            for title, rows in tables.created_tables(run.figures, run.arms):
+                yield f"{title}\n{tables.text(rows)}"
+
+
+def write_pages(root: Path, run: Run) -> None:
+    """Write tables, charts and the README's sentence.
+
+    Args:
+        root: The project's directory.
+        run: Has both parts.
+
+    Raises:
+        ValueError: A part was not measured, or a page lacks its marks.
+    """
+    if missing := [title for part, title in TITLES.items() if part not in run.abouts]:
+        raise ValueError(f"not measured: {', '.join(missing)}")
+    docs = root / "docs"
+    (docs / "bench-server.svg").write_text(pictures.server(run.figures))
+    (docs / "bench-apiserver.svg").write_text(pictures.api_server(run.figures, run.arms))
+    content = {
+        "targets": f"{tables.markdown(tables.verdicts(_outcomes(run)))}\n\n{_verdict(run)}",
+        "server": _markdown(tables.alone_tables(run.figures)),
+        "growth": tables.markdown(tables.growth_table(run.figures)),
+        "apiserver": _markdown(tables.created_tables(run.figures, run.arms)),
+        "about": "\n".join(f"- {TITLES[part]}: {_about(about)}." for part, about in run.abouts.items()),
+    }
+    pages.fill(docs / "benchmarks.md", content)
+    pages.fill(root / "README.md", {"summary": summary(run.figures)})
+
+
+def summary(figures: Figures) -> str:
+    """The README's sentence: what it costs, as ratios."""
+    small, pods = alone("small", 8), created(8)
+    peer = _times(figures, Side(small, "ours, new pods"), Side(small, "go typed"))
+    added = _times(figures, Side(pods, "ours, skip", "none"), Side(pods, "go typed", "none"))
+    spared = _times(figures, Side(pods, "ours + Istio, skipped", "none"), Side(pods, "Istio", "none"))
+    return (
+        f"With detection, ten rules, metrics and a decision log the median answer takes {peer} the time of\n"
+        "the webhook that one would write in Go (`net/http`, `encoding/json`, `k8s.io/api`) to put one label on every\n"
+        f"pod, and adds {added} of what that one adds to a pod's creation on a real API server. A pod that is\n"
+        f"skipped is spared Istio's injector: its creation takes longer by {spared} of what the injector alone adds.\n"
+        "All with 8 clients; [benchmarks](docs/benchmarks.md) says how it is measured, and which targets are met."
+    )
+
+
+def _times(figures: Figures, over: Side, under: Side) -> str:
+    ratio = figures.ratio("p50", over, under)
+    return "?" if ratio is None else f"{ratio.median:.2f} times"
+
+
+def _outcomes(run: Run):
+    measured = {one.scenario for one in run.figures.samples}
+    return outcomes(run.figures, [goal for goal in GOALS if goal.over.scenario in measured])
+
+
+def _verdict(run: Run) -> str:
+    found = _outcomes(run)
+    return f"{sum(one.met for one in found)} of {len(found)} targets met."
+
+
+def _markdown(titled: Iterator[tuple[str, tables.Rows]]) -> str:
+    return "\n\n".join(f"**{title}**\n\n{tables.markdown(rows)}" for title, rows in titled)
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {text}" for name, text in about["versions"].items())
+    return f"{about['date']}, {about['rounds']} rounds, {about['cores']} cores shared by all; {versions}"
