@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from processes import Program, Programs, free_ports
 from product import COMMAND
+from reviews import ESHOP
 
 from certs import files
 from certs.issue import issue_authority, issue_serving
@@ -71,12 +72,22 @@ def start_peer(programs: Programs, binary: Path, pair: Certificate) -> Server:
     return Server(port, program)
 
 
-def start_ours(programs: Programs, name: str, pair: Certificate, options: Sequence[str | Path]) -> Server:
-    """Start `sidecar-policy serve` and wait until it is ready. Its decision log is JSON in a file."""
+def start_ours(
+    programs: Programs, name: str, pair: Certificate, policy: Path, command: Sequence[str | Path] = (COMMAND,)
+) -> Server:
+    """Start `sidecar-policy serve` on eShop's manifests, and wait until it is ready.
+
+    Args:
+        programs: It is one of them.
+        name: What it is called there; its decision log is JSON in the log of this name.
+        pair: What it serves with.
+        policy: The file of its policy.
+        command: How the command line is started.
+    """
     port, health_port = free_ports(2)
-    command = [COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--health-port", str(health_port)]
-    command += ["--cert", pair.certificate, "--key", pair.key, "--log-format", "json", *options]
-    program = programs.start(name, command)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--health-port", str(health_port), "--drain", "0"]
+    options += ["--cert", pair.certificate, "--key", pair.key, "--manifests", ESHOP, "--policy", policy]
+    program = programs.start(name, [*command, "serve", *options, "--log-format", "json"])
     program.wait_until(lambda: _answers(f"http://127.0.0.1:{health_port}/readyz"), seconds=30, what="ready")
     return Server(port, program)
 
