@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +19,10 @@ from processes import Programs
 from servers import PEERS, Certificate, Server, certificate, start_ours, start_peer
 
 PATCHED = '"patchType":"JSONPatch"'
-DETECTED = '"dependencies":"rabbitmq,redis"'
-"""Ours has done all of its work when it says this."""
+DECIDED = '"rule":"datastore-clients"'
+"""The last rule, which matches by what is detected: ours has done all of its work when it says this."""
 OPEN_CONNECTIONS = 32
+PROFILER = Path(__file__).with_name("profiled.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,35 @@ def running(tools: Path, directory: Path, seconds: float) -> Iterator[list[Cell]
         servers = {name: start_peer(programs, tools / name, pair) for name in PEERS}
         for count in (10, 1000):
             policy = policies.write(directory / f"{count}-rules.yaml", count)
-            manifests = ["--manifests", reviews.ESHOP, "--policy", policy]
-            servers[f"{count} rules"] = start_ours(programs, f"sidecar-policy-{count}-rules", pair, manifests)
+            servers[f"{count} rules"] = start_ours(programs, f"sidecar-policy-{count}-rules", pair, policy)
         yield list(_cells(tools / "load", pair, servers, bodies, seconds))
+
+
+def profiled(tools: Path, directory: Path, seconds: float) -> dict[str, dict[str, int]]:
+    """Where the CPU time of ours goes.
+
+    Args:
+        tools: The directory of the load generator.
+        directory: Where everything goes; it is empty.
+        seconds: How long requests are sent.
+
+    Returns:
+        By size of the pods: how often the profiler met each part.
+    """
+    pair = certificate(directory / "certs")
+    bodies = _bodies(directory)
+    policy = policies.write(directory / "policy.yaml", 10)
+    met = {}
+    for size in ("small", "large"):
+        output = directory / f"{size}.profile"
+        command = [sys.executable, "-P", PROFILER, output]
+        with Programs(directory) as programs:
+            server = start_ours(programs, f"sidecar-policy-{size}", pair, policy, command)
+            server.program.signal(signal.SIGUSR2)
+            send(tools / "load", Target(server.url, pair.authority, bodies[size], DECIDED), Load(8, seconds))
+            server.program.stop(grace=15)
+        met[size] = json.loads(output.read_text())
+    return met
 
 
 def _bodies(directory: Path) -> dict[str, Path]:
@@ -81,18 +111,18 @@ def _cells(
             _Arm("go typed", servers["typed"], bodies[size], PATCHED),
             _Arm("go lean", servers["lean"], bodies[size], PATCHED),
             _Arm("floor", servers["floor"], bodies[size], ""),
-            _Arm("ours, new pods", servers["10 rules"], bodies[size], DETECTED),
-            _Arm("ours, replicas", servers["10 rules"], bodies[f"{size}, replicas"], DETECTED),
+            _Arm("ours, new pods", servers["10 rules"], bodies[size], DECIDED),
+            _Arm("ours, replicas", servers["10 rules"], bodies[f"{size}, replicas"], DECIDED),
         ]
         for connections in many:
             yield from cells(alone(size, connections), Load(connections, seconds), arms)
         if size == "small":
             yield from cells(alone(size, "open"), Load(OPEN_CONNECTIONS, 2 * seconds, OPEN), arms)
     growth = [
-        _Arm("10 rules", servers["10 rules"], bodies["small"], DETECTED),
-        _Arm("1,000 rules", servers["1000 rules"], bodies["small"], DETECTED),
+        _Arm("10 rules", servers["10 rules"], bodies["small"], DECIDED),
+        _Arm("1,000 rules", servers["1000 rules"], bodies["small"], DECIDED),
         *(
-            _Arm(f"{values:,} values", servers["10 rules"], bodies[str(values)], DETECTED)
+            _Arm(f"{values:,} values", servers["10 rules"], bodies[str(values)], DECIDED)
             for values in (10, 100, 1000, 2000)
         ),
     ]

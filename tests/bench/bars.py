@@ -109,4 +109,5 @@ def _scale(largest: float) -> tuple[float, float]:
 
 
 def _digits(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}"

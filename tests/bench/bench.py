@@ -84,9 +84,10 @@ def _options() -> argparse.Namespace:
 
 
 def _run(results: Results) -> publish.Run:
-    samples = [Sample(**one) for part in results.values() for one in part["samples"]]
+    figures = Figures.from_data(one for part in results.values() for one in part["samples"])
     abouts = {part: results[part]["about"] for part in PARTS if part in results}
-    return publish.Run(Figures(samples), abouts, [arm.name for arm in apiserver.ARMS])
+    profile = results.get("alone", {}).get("profile", {})
+    return publish.Run(figures, abouts, profile, [arm.name for arm in apiserver.ARMS])
 
 
 def _measured(parts: Sequence[str], *, quick: bool, rounds: int | None) -> Results:
@@ -104,6 +105,9 @@ def _measured(parts: Sequence[str], *, quick: bool, rounds: int | None) -> Resul
             with running as cells:
                 samples = _told(cells, rounds, publish.TITLES[part])
         results[part] = {"about": _about(rounds, part), "samples": Figures(samples).as_data()}
+    if "alone" in parts:
+        with _directory() as directory:
+            results["alone"]["profile"] = alone.profiled(peers, directory, 4 * seconds)
     return results
 
 

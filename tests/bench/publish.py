@@ -17,10 +17,18 @@ TITLES = {"alone": "Server alone", "apiserver": "API server"}
 
 
 class Run(NamedTuple):
-    """What was measured, when and with what, by part, and the names of the API server's arms in their order."""
+    """What was measured.
+
+    Attributes:
+        figures: All samples.
+        abouts: When and with what, by part.
+        profile: By size of the pods: how often the profiler met each part of ours.
+        arms: The names of the API server's arms, in their order.
+    """
 
     figures: Figures
     abouts: Abouts
+    profile: Mapping[str, Mapping[str, int]]
     arms: Sequence[str]
 
 
@@ -36,6 +44,7 @@ def _sections(run: Run) -> Iterator[str]:
             for title, rows in tables.alone_tables(run.figures):
                 yield f"{title}\n{tables.text(rows)}"
             yield f"growth, 1 connection\n{tables.text(tables.growth_table(run.figures))}"
+            yield f"where the CPU time goes\n{tables.text(tables.profile_table(run.figures, run.profile))}"
         else:
             for title, rows in tables.created_tables(run.figures, run.arms):
                 yield f"{title}\n{tables.text(rows)}"
@@ -60,6 +69,7 @@ def write_pages(root: Path, run: Run) -> None:
         "targets": f"{tables.markdown(tables.verdicts(_outcomes(run)))}\n\n{_verdict(run)}",
         "server": _markdown(tables.alone_tables(run.figures)),
         "growth": tables.markdown(tables.growth_table(run.figures)),
+        "profile": tables.markdown(tables.profile_table(run.figures, run.profile)),
         "apiserver": _markdown(tables.created_tables(run.figures, run.arms)),
         "about": "\n".join(f"- {TITLES[part]}: {_about(about)}." for part, about in run.abouts.items()),
     }
@@ -74,17 +84,17 @@ def summary(figures: Figures) -> str:
     added = _times(figures, Side(pods, "ours, skip", "none"), Side(pods, "go typed", "none"))
     spared = _times(figures, Side(pods, "ours + Istio, skipped", "none"), Side(pods, "Istio", "none"))
     return (
-        f"With detection, ten rules, metrics and a decision log the median answer takes {peer} the time of\n"
+        f"With detection, ten rules, metrics and a decision log the median answer takes {peer} as long as that of\n"
         "the webhook that one would write in Go (`net/http`, `encoding/json`, `k8s.io/api`) to put one label on every\n"
-        f"pod, and adds {added} of what that one adds to a pod's creation on a real API server. A pod that is\n"
-        f"skipped is spared Istio's injector: its creation takes longer by {spared} of what the injector alone adds.\n"
+        f"pod, and on a real API server a pod's creation grows by {added} what that one makes it grow by. A pod that\n"
+        f"is skipped is spared Istio's injector: its creation grows by {spared} what the injector alone costs it.\n"
         "All with 8 clients; [benchmarks](docs/benchmarks.md) says how it is measured, and which targets are met."
     )
 
 
 def _times(figures: Figures, over: Side, under: Side) -> str:
     ratio = figures.ratio("p50", over, under)
-    return "?" if ratio is None else f"{ratio.median:.2f} times"
+    return "?" if ratio is None else f"{ratio.median:.2f} x"
 
 
 def _outcomes(run: Run):

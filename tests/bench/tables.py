@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from figures import Figures, Ratio, Side
 from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, Outcome, alone, created
 
 Rows = Sequence[Sequence[str]]
 
+KILOBYTES = {"small": "6 KB", "large": "220 KB"}
 ORDER = ("floor", "go lean", "go typed", "ours, new pods", "ours, replicas")
 
 
@@ -43,9 +44,8 @@ def alone_tables(figures: Figures) -> Iterator[tuple[str, Rows]]:
         scenario = alone(size, load)
         if not figures.arms(scenario):
             continue
-        kilobytes = {"small": "6 KB", "large": "220 KB"}[size]
         how = f"{OPEN} requests/s, open loop" if load == "open" else _many(load, "connection")
-        yield f"{kilobytes}, {how}", _alone(figures, scenario)
+        yield f"{KILOBYTES[size]}, {how}", _alone(figures, scenario)
 
 
 def _alone(figures: Figures, scenario: str) -> Rows:
@@ -71,6 +71,26 @@ def growth_table(figures: Figures) -> Rows:
         rows.append((arm, *cells, _number(figures.median(side, "cpu"), 0), ratio))
         above = side
     return rows
+
+
+def profile_table(figures: Figures, profile: Mapping[str, Mapping[str, int]]) -> Rows:
+    """Where the CPU time of ours goes, in microseconds of a request and as a share; without parts below a hundredth."""
+    rows = [("", *(f"{heading} {what}" for heading in KILOBYTES.values() for what in ("µs/req", "share")))]
+    shares = {size: _shares(profile.get(size, {})) for size in KILOBYTES}
+    spent = {size: figures.median(Side(alone(size, 8), "ours, new pods"), "cpu") or 0.0 for size in KILOBYTES}
+    parts = sorted({part for met in shares.values() for part in met}, key=lambda part: -shares["small"].get(part, 0.0))
+    for part in parts:
+        of_part = {size: met.get(part, 0.0) for size, met in shares.items()}
+        if max(of_part.values()) >= 0.01:
+            cells = [(f"{share * spent[size]:,.0f}", f"{share:.0%}") for size, share in of_part.items()]
+            rows.append((part, *(cell for pair in cells for cell in pair)))
+    rows.append(("all", *(cell for value in spent.values() for cell in (f"{value:,.0f}", ""))))
+    return rows
+
+
+def _shares(met: Mapping[str, int]) -> dict[str, float]:
+    total = sum(met.values())
+    return {part: count / total for part, count in met.items()}
 
 
 def created_tables(figures: Figures, arms: Sequence[str]) -> Iterator[tuple[str, Rows]]:
