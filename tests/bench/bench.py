@@ -28,7 +28,6 @@ import apiserver
 import publish
 import toolbox
 from figures import Cell, Figures, Sample, interleaved
-from goals import outcomes
 from load import LoadError
 from processes import ProgramError
 
@@ -48,7 +47,7 @@ def main() -> int:
     """Measure, and report.
 
     Returns:
-        1 when something could not be measured or, with --strict, a target is not met; else 0.
+        1 when something could not be measured or written or, with --strict, a target is not met; else 0.
     """
     options = _options()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -68,8 +67,12 @@ def main() -> int:
     run = _run(results)
     print(publish.as_text(run))
     if options.docs:
-        publish.write_pages(ROOT, run)
-    return 1 if options.strict and not all(one.met for one in outcomes(run.figures)) else 0
+        try:
+            publish.write_pages(ROOT, run)
+        except ValueError as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            return 1
+    return 1 if options.strict and not all(one.met for one in publish.reached(run)) else 0
 
 
 def _options() -> argparse.Namespace:

@@ -74,7 +74,7 @@ def send(program: Path, target: Target, load: Load) -> Mapping[str, float]:
         capture_output=True,
         text=True,
         timeout=load.seconds + 60,
-        # One core for it at most: the server has the other one to itself.
+        # One core at most: what it takes, the server does not have.
         env=os.environ | {"GOMAXPROCS": "1"},
         check=False,
     )

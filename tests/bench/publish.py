@@ -10,7 +10,7 @@ import pages
 import pictures
 import tables
 from figures import Figures, Side
-from goals import GOALS, alone, created, outcomes
+from goals import GOALS, Outcome, alone, created, outcomes
 
 Abouts = Mapping[str, Mapping[str, Any]]
 TITLES = {"alone": "Server alone", "apiserver": "API server"}
@@ -32,9 +32,15 @@ class Run(NamedTuple):
     arms: Sequence[str]
 
 
+def reached(run: Run) -> list[Outcome]:
+    """The goals of the parts that were measured, with what was measured."""
+    measured = {one.scenario for one in run.figures.samples}
+    return outcomes(run.figures, [goal for goal in GOALS if goal.over.scenario in measured])
+
+
 def as_text(run: Run) -> str:
     """The whole report for a terminal; the targets come last."""
-    return "\n\n".join([*_sections(run), tables.text(tables.verdicts(_outcomes(run))), _verdict(run)])
+    return "\n\n".join([*_sections(run), tables.text(tables.verdicts(reached(run))), _verdict(run)])
 
 
 def _sections(run: Run) -> Iterator[str]:
@@ -66,7 +72,7 @@ def write_pages(root: Path, run: Run) -> None:
     (docs / "bench-server.svg").write_text(pictures.server(run.figures))
     (docs / "bench-apiserver.svg").write_text(pictures.api_server(run.figures, run.arms))
     content = {
-        "targets": f"{tables.markdown(tables.verdicts(_outcomes(run)))}\n\n{_verdict(run)}",
+        "targets": f"{tables.markdown(tables.verdicts(reached(run)))}\n\n{_verdict(run)}",
         "server": _markdown(tables.alone_tables(run.figures)),
         "growth": tables.markdown(tables.growth_table(run.figures)),
         "profile": tables.markdown(tables.profile_table(run.figures, run.profile)),
@@ -97,13 +103,8 @@ def _times(figures: Figures, over: Side, under: Side) -> str:
     return "?" if ratio is None else f"{ratio.median:.2f} x"
 
 
-def _outcomes(run: Run):
-    measured = {one.scenario for one in run.figures.samples}
-    return outcomes(run.figures, [goal for goal in GOALS if goal.over.scenario in measured])
-
-
 def _verdict(run: Run) -> str:
-    found = _outcomes(run)
+    found = reached(run)
     return f"{sum(one.met for one in found)} of {len(found)} targets met."
 
 
