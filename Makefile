@@ -31,7 +31,7 @@ accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails be
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
 
 bench: go $(VENV)/.dev ## Measure beside Go webhooks, alone and on a real API server (needs Go; BENCH_ARGS="--quick")
-	@cd tests/bench/peers && go test ./... >/dev/null
+	@cd tests/bench/peers && go test ./load
 	@PYTHONPATH=tests/e2e $(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
 
 e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)

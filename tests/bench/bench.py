@@ -36,7 +36,9 @@ import webhook
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"
 RESULTS = ROOT / "build" / "bench" / "results.json"
-PARTS = ("alone", "apiserver")
+PARTS = {"alone": 1.5, "apiserver": 2.5}
+"""Both parts, and how many seconds each of their measurements lasts."""
+ROUNDS = 5
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "msgspec", "structlog")
 
 Results = dict[str, dict[str, Any]]
@@ -55,7 +57,7 @@ def main() -> int:
     results: Results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     try:
         if not options.report:
-            results |= _measured(options.part or PARTS, quick=options.quick, rounds=options.rounds)
+            results |= _measured(options.part or tuple(PARTS), quick=options.quick, rounds=options.rounds)
     except (toolbox.ToolError, ProgramError, LoadError, AssertionError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
@@ -78,8 +80,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two short rounds: a first look, and no more")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (default: 6)")
-    parser.add_argument("--part", choices=PARTS, action="append", help="measure this part alone, and keep the other")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"how many rounds (default: {ROUNDS})")
+    parser.add_argument(
+        "--part", choices=tuple(PARTS), action="append", help="measure this part alone, and keep the other"
+    )
     parser.add_argument("--report", action="store_true", help="measure nothing: report what was measured before")
     parser.add_argument("--docs", action="store_true", help="write tables and charts into docs/ and README.md")
     parser.add_argument("--strict", action="store_true", help="fail when a target is not met")
@@ -94,11 +98,11 @@ def _run(results: Results) -> publish.Run:
 
 
 def _measured(parts: Sequence[str], *, quick: bool, rounds: int | None) -> Results:
-    rounds = rounds or (2 if quick else 6)
-    seconds = 0.5 if quick else 1.5
+    rounds = rounds or (2 if quick else ROUNDS)
     peers = toolbox.build(("typed", "lean", "floor", "load"), PEERS)
     results = {}
     for part in parts:
+        seconds = 0.5 if quick else PARTS[part]
         with _directory() as directory:
             if part == "alone":
                 running = alone.running(peers, directory, seconds)
@@ -110,7 +114,7 @@ def _measured(parts: Sequence[str], *, quick: bool, rounds: int | None) -> Resul
         results[part] = {"about": _about(rounds, part), "samples": Figures(samples).as_data()}
     if "alone" in parts:
         with _directory() as directory:
-            results["alone"]["profile"] = alone.profiled(peers, directory, 4 * seconds)
+            results["alone"]["profile"] = alone.profiled(peers, directory, 2.0 if quick else 6.0)
     return results
 
 

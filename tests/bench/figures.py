@@ -2,6 +2,8 @@
 
 Every round measures each arm once, one after the other, so that whatever else the machine does falls on all of them.
 A ratio is therefore taken within a round, and what is told is the median of the rounds with the least and the most.
+What one arm adds to another is a difference that may be next to nothing in a single round: of that, what is told is the
+ratio of the medians.
 """
 
 from __future__ import annotations
@@ -47,12 +49,11 @@ class Side(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """A ratio over several rounds: the median, the least, the most, and in how many rounds it could be taken."""
+    """A ratio over several rounds: in the middle, the least, and the most."""
 
     median: float
     least: float
     most: float
-    rounds: int
 
 
 class Figures:
@@ -87,20 +88,23 @@ class Figures:
     def ratio(self, measure: str, over: Side, under: Side) -> Ratio | None:
         """How many times one side is the other.
 
-        Rounds in which the divisor is not positive (something added nothing, within the noise) are left out.
+        For the least and the most, rounds are left out in which the divisor is not positive: something added nothing,
+        within the noise.
 
         Returns:
-            None where there is no round to take it from.
+            None where it cannot be taken.
         """
-        divisors = self.values(under, measure)
-        ratios = [
-            value / divisors[number]
-            for number, value in self.values(over, measure).items()
-            if divisors.get(number, 0.0) > 0.0
-        ]
+        values, divisors = self.values(over, measure), self.values(under, measure)
+        both = values.keys() & divisors.keys()
+        ratios = [values[number] / divisors[number] for number in both if divisors[number] > 0.0]
         if not ratios:
             return None
-        return Ratio(statistics.median(ratios), min(ratios), max(ratios), len(ratios))
+        if over.beyond is None:
+            return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+        divisor = statistics.median(divisors[number] for number in both)
+        if divisor <= 0.0:
+            return None
+        return Ratio(statistics.median(values[number] for number in both) / divisor, min(ratios), max(ratios))
 
     def as_data(self) -> list[dict[str, Any]]:
         """All samples as what JSON can hold; `from_data` reads it."""

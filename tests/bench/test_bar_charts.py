@@ -31,6 +31,13 @@ def test_the_longest_bar_takes_most_of_its_room_and_leaves_some_for_its_figures(
     assert 100 < width < 200
 
 
+@pytest.mark.parametrize("largest", [0.03, 1.0, 9.9, 10.1, 740.0])
+def test_a_scale_has_a_handful_of_lines(largest):
+    text = chart("Title", "note", [Panel("panel", [Row("a", 0.01, largest, ours=True)])])
+
+    assert 3 <= text.count('class="line"') <= 7
+
+
 def test_names_are_escaped():
     text = chart("A & B", "<", [Panel("p", [Row("x", 1.0, 2.0, ours=True)])])
 

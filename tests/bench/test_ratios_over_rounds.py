@@ -20,7 +20,7 @@ def test_a_ratio_is_taken_within_each_round_and_the_median_of_them_is_told():
     # The ratio of the medians would be 1: the second round was slow for both.
     figures = rounds(ours=[1.0, 9.0, 2.0], peer=[2.0, 10.0, 1.0])
 
-    assert figures.ratio("p50", OURS, PEER) == Ratio(median=0.9, least=0.5, most=2.0, rounds=3)
+    assert figures.ratio("p50", OURS, PEER) == Ratio(median=0.9, least=0.5, most=2.0)
 
 
 def test_what_an_arm_adds_is_counted_from_the_same_round():
@@ -29,18 +29,33 @@ def test_what_an_arm_adds_is_counted_from_the_same_round():
     assert figures.values(Side("load", "ours", beyond="none"), "p50") == {0: 1.0, 1: 2.0}
 
 
-def test_a_round_in_which_the_divisor_added_nothing_or_less_is_left_out_of_the_ratio():
-    figures = rounds(none=[1.0, 1.0, 1.0], ours=[2.0, 2.0, 2.0], peer=[3.0, 1.0, 0.5])
+def added(**arms):
+    """What ours adds to none, as a ratio to what the peer adds to it."""
+    return rounds(**arms).ratio("p50", Side("load", "ours", "none"), Side("load", "peer", "none"))
 
-    ratio = figures.ratio("p50", Side("load", "ours", "none"), Side("load", "peer", "none"))
 
-    assert ratio == Ratio(median=0.5, least=0.5, most=0.5, rounds=1)
+def test_of_what_is_added_the_ratio_of_the_medians_is_told():
+    # In its single rounds it is 2, 0.5 and 1.5: what the peer adds in the first is next to nothing.
+    ratio = added(none=[1.0, 1.0, 1.0], ours=[2.0, 3.0, 4.0], peer=[1.5, 5.0, 3.0])
+
+    assert ratio == Ratio(median=1.0, least=0.5, most=2.0)
+
+
+def test_rounds_in_which_the_divisor_added_nothing_or_less_have_no_part_in_the_spread():
+    ratio = added(none=[1.0] * 5, ours=[2.0] * 5, peer=[3.0, 3.0, 3.0, 1.0, 0.5])
+
+    assert ratio == Ratio(median=0.5, least=0.5, most=0.5)
+
+
+@pytest.mark.parametrize("peer", [[3.0, 1.0, 0.5], [1.0, 1.0, 1.0]])
+def test_beside_what_adds_nothing_there_is_no_ratio(peer):
+    assert added(none=[1.0] * 3, ours=[2.0] * 3, peer=peer) is None
 
 
 def test_a_round_that_lacks_one_side_is_left_out_of_the_ratio():
     figures = rounds(ours=[1.0, 1.0], peer=[2.0, None])
 
-    assert figures.ratio("p50", OURS, PEER).rounds == 1
+    assert figures.ratio("p50", OURS, PEER) == Ratio(median=0.5, least=0.5, most=0.5)
 
 
 @pytest.mark.parametrize("measure", ["p50", "p99"])

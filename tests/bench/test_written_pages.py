@@ -68,6 +68,16 @@ def test_a_run_of_one_part_is_not_written_into_the_pages(project):
         publish.write_pages(project, run("alone"))
 
 
+def test_targets_of_a_part_that_was_not_measured_are_left_out_of_the_report():
+    whole = run("alone", "apiserver")
+    figures = Figures(one for one in whole.figures.samples if not one.scenario.startswith("apiserver"))
+
+    text = publish.as_text(whole._replace(figures=figures))
+
+    assert "server alone, 1 connection: p50" in text
+    assert "not measured" not in text
+
+
 def test_what_stands_outside_of_the_marks_is_kept():
     page = "before\n<!-- bench: x -->\nold\n<!-- end: x -->\nafter\n"
 
