@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy e2e cluster go observability-test image-test e2e-node docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e cluster go observability-test image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ test: $(VENV)/.dev ## Run the tests
 
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
+
+bench: go $(VENV)/.dev ## Measure beside Go webhooks, alone and on a real API server (needs Go; BENCH_ARGS="--quick")
+	@cd tests/bench/peers && go test ./load
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
 
 # The last two change what is registered in the whole cluster, so each has a control plane of its own.
 e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)

@@ -53,6 +53,11 @@ class Program:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process: the leash has become the program."""
+        return self._process.pid
+
     def wait_until(self, condition: Callable[[], bool], *, seconds: float, what: str) -> None:
         """Poll until a condition holds.
 

@@ -1,4 +1,4 @@
-"""Build the test bed's tools from their pinned Go module, once: they are kept in the user's cache.
+"""Build the tools of a pinned Go module, once: they are kept in the user's cache.
 
 The cache directory is named after everything that decides what comes out: the module's files, the linker's flags
 and the Go version. Each binary appears under its name only when it is whole, so an interrupted build goes on where
@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODULE = Path(__file__).parent / "tools"
+"""The test bed's; other modules name their tools in the same way, in their go.mod."""
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 ISTIO = ("istioctl", "pilot-discovery")
@@ -42,24 +43,29 @@ class ToolError(RuntimeError):
     """A tool cannot be built here. Its text is for people."""
 
 
-def directory() -> Path:
-    """Where the binaries of this module and this Go are kept, whether or not they are there yet.
+def directory(module: Path = MODULE) -> Path:
+    """Where the binaries of a module and this Go are kept, whether or not they are there yet.
+
+    Args:
+        module: The module's directory.
 
     Raises:
         ToolError: Go is not installed.
     """
     digest = hashlib.sha256()
-    for part in (_go("version"), *(path.read_text() for path in sorted(MODULE.glob("go.*"))), *_flags(_module())):
+    files = [*sorted(module.glob("go.*")), *sorted(module.rglob("*.go"))]
+    for part in (_go(module, "version"), *(path.read_text() for path in files), *_flags(_read(module))):
         digest.update(part.encode() + b"\0")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "sidecar-policy" / "e2e" / digest.hexdigest()[:16]
 
 
-def build(names: tuple[str, ...]) -> Path:
-    """Build those of the tools that are not there yet, one after the other.
+def build(names: tuple[str, ...], module: Path = MODULE) -> Path:
+    """Build those of a module's tools that are not there yet, one after the other.
 
     Args:
         names: The binaries' names.
+        module: The module's directory.
 
     Returns:
         The directory that holds them.
@@ -67,27 +73,32 @@ def build(names: tuple[str, ...]) -> Path:
     Raises:
         ToolError: Go is not installed, the module has no such tool, or it does not compile.
     """
-    target = directory()
+    target = directory(module)
     target.mkdir(parents=True, exist_ok=True)
-    module = _module()
-    packages = {NAMES.get(tool["Path"], tool["Path"].rpartition("/")[2]): tool["Path"] for tool in module["Tool"]}
+    read = _read(module)
+    packages = {NAMES.get(tool["Path"], tool["Path"].rpartition("/")[2]): tool["Path"] for tool in read["Tool"]}
     if unknown := [name for name in names if name not in packages]:
-        raise ToolError(f"{MODULE / 'go.mod'} has no tool {unknown[0]}; it has {', '.join(sorted(packages))}")
+        raise ToolError(f"{module / 'go.mod'} has no tool {unknown[0]}; it has {', '.join(sorted(packages))}")
     with _alone(target):
         missing = [name for name in names if not (target / name).exists()]
         if missing:
             _say(f"building {len(missing)} tools into {target}: minutes the first time, nothing afterwards")
         for number, name in enumerate(missing, 1):
-            _build_one(packages[name], target / name, _flags(module), f"[{number} of {len(missing)}] {name}")
+            command = [_go_binary(module), "build", *_flags(read), "-o"]
+            _build_one(module, command, packages[name], target / name, f"[{number} of {len(missing)}] {name}")
     return target
 
 
-def _build_one(package: str, binary: Path, flags: tuple[str, ...], title: str) -> None:
+def _build_one(module: Path, command: list[str], package: str, binary: Path, title: str) -> None:
     unfinished = binary.with_name(f".{binary.name}.unfinished")
-    command = [_go_binary(), "build", *flags, "-o", str(unfinished), package]
     environment = os.environ | {"CGO_ENABLED": "0"}
     with subprocess.Popen(
-        command, cwd=MODULE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, str(unfinished), package],
+        cwd=module,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as compiler:
         try:
             output = _wait(compiler, title)
@@ -123,8 +134,11 @@ def _say(text: str, *, last: bool = True) -> None:
 
 
 def _flags(module: dict) -> tuple[str, ...]:
-    """Kubernetes' own release build sets its version at link time; without it, version checks see 0.0.0."""
-    version = next(need["Version"] for need in module["Require"] if need["Path"] == "k8s.io/kubernetes")
+    flags = ("-trimpath", "-buildvcs=false", "-mod=readonly")
+    version = next((need["Version"] for need in module["Require"] if need["Path"] == "k8s.io/kubernetes"), None)
+    if version is None:
+        return flags
+    # Kubernetes' own release build sets its version at link time; without it, version checks see 0.0.0.
     major, minor = re.match(r"v(\d+)\.(\d+)\.", version).groups()
     variables = {
         "k8s.io/component-base/version.gitVersion": version,
@@ -132,27 +146,25 @@ def _flags(module: dict) -> tuple[str, ...]:
         "k8s.io/component-base/version.gitMinor": minor,
     }
     linker = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in variables.items())])
-    return ("-trimpath", "-buildvcs=false", "-mod=readonly", f"-ldflags={linker}")
+    return (*flags, f"-ldflags={linker}")
 
 
-def _module() -> dict:
-    return json.loads(_go("mod", "edit", "-json"))
+def _read(module: Path) -> dict:
+    return json.loads(_go(module, "mod", "edit", "-json"))
 
 
-def _go(*arguments: str) -> str:
-    done = subprocess.run([_go_binary(), *arguments], cwd=MODULE, capture_output=True, text=True, check=False)
+def _go(module: Path, *arguments: str) -> str:
+    done = subprocess.run([_go_binary(module), *arguments], cwd=module, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(f"go {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def _go_binary() -> str:
+def _go_binary(module: Path) -> str:
     if found := shutil.which("go"):
         return found
-    wanted = re.search(r"^go (\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE).group(1)
-    raise ToolError(
-        f"the end-to-end tests build their control plane from source: install Go >= {wanted} (no go in PATH)"
-    )
+    wanted = re.search(r"^go (\S+)", (module / "go.mod").read_text(), re.MULTILINE).group(1)
+    raise ToolError(f"the programs of {module} are built from source: install Go >= {wanted} (no go in PATH)")
 
 
 @contextlib.contextmanager

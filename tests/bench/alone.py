@@ -1,0 +1,139 @@
+"""The server alone: who answers an AdmissionReview on loopback, how fast, and at what cost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import policies
+import reviews
+from figures import Cell
+from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, alone
+from load import Load, Target, send
+from processes import Programs
+from servers import PEERS, Certificate, Server, certificate, start_ours, start_peer
+
+PATCHED = '"patchType":"JSONPatch"'
+DECIDED = '"rule":"datastore-clients"'
+"""The last rule, which matches by what is detected: ours has done all of its work when it says this."""
+OPEN_CONNECTIONS = 32
+PROFILER = Path(__file__).with_name("profiled.py")
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    name: str
+    server: Server
+    bodies: Path
+    expect: str
+
+
+@contextmanager
+def running(tools: Path, directory: Path, seconds: float) -> Iterator[list[Cell]]:
+    """Start all servers; they wait for their turns, and end with the context.
+
+    Args:
+        tools: The directory of the peers and of the load generator.
+        directory: Where everything goes; it is empty.
+        seconds: How long one measurement lasts.
+
+    Yields:
+        What to measure.
+    """
+    pair = certificate(directory / "certs")
+    # Made before anything runs: the large ones take a moment.
+    bodies = _bodies(directory)
+    with Programs(directory) as programs:
+        servers = {name: start_peer(programs, tools / name, pair) for name in PEERS}
+        for count in (10, 1000):
+            policy = policies.write(directory / f"{count}-rules.yaml", count)
+            servers[f"{count} rules"] = start_ours(programs, f"sidecar-policy-{count}-rules", pair, policy)
+        yield list(_cells(tools / "load", pair, servers, bodies, seconds))
+
+
+def profiled(tools: Path, directory: Path, seconds: float) -> dict[str, dict[str, int]]:
+    """Where the CPU time of ours goes.
+
+    Args:
+        tools: The directory of the load generator.
+        directory: Where everything goes; it is empty.
+        seconds: How long requests are sent.
+
+    Returns:
+        By size of the pods: how often the profiler met each part.
+    """
+    pair = certificate(directory / "certs")
+    bodies = _bodies(directory)
+    policy = policies.write(directory / "policy.yaml", 10)
+    met = {}
+    for size in ("small", "large"):
+        output = directory / f"{size}.profile"
+        command = [sys.executable, "-P", PROFILER, output]
+        with Programs(directory) as programs:
+            server = start_ours(programs, f"sidecar-policy-{size}", pair, policy, command)
+            server.program.signal(signal.SIGUSR2)
+            send(tools / "load", Target(server.url, pair.authority, bodies[size], DECIDED), Load(8, seconds))
+            server.program.stop(grace=15)
+        met[size] = json.loads(output.read_text())
+    return met
+
+
+def _bodies(directory: Path) -> dict[str, Path]:
+    pods = {
+        "small": reviews.pod(reviews.SMALL, fresh=True),
+        "small, replicas": reviews.pod(reviews.SMALL, fresh=False),
+        "large": reviews.pod(reviews.LARGE, fresh=True),
+        "large, replicas": reviews.pod(reviews.LARGE, fresh=False),
+        **{str(values): reviews.pod(values, fresh=True) for values in (10, 100, 1000, 2000)},
+    }
+    files = {}
+    for name, pod in pods.items():
+        files[name] = directory / f"{name}.json"
+        files[name].write_text(reviews.line(reviews.review(pod)))
+    return files
+
+
+def _cells(
+    program: Path, pair: Certificate, servers: Mapping[str, Server], bodies: Mapping[str, Path], seconds: float
+) -> Iterator[Cell]:
+    def cells(scenario: str, load: Load, arms: Sequence[_Arm]) -> Iterator[Cell]:
+        for arm in arms:
+            target = Target(arm.server.url, pair.authority, arm.bodies, arm.expect)
+            yield Cell(scenario, arm.name, _measuring(program, target, load, arm.server))
+
+    for size, many in (("small", CONNECTIONS), ("large", LARGE_CONNECTIONS)):
+        arms = [
+            _Arm("go typed", servers["typed"], bodies[size], PATCHED),
+            _Arm("go lean", servers["lean"], bodies[size], PATCHED),
+            _Arm("floor", servers["floor"], bodies[size], ""),
+            _Arm("ours, new pods", servers["10 rules"], bodies[size], DECIDED),
+            _Arm("ours, replicas", servers["10 rules"], bodies[f"{size}, replicas"], DECIDED),
+        ]
+        for connections in many:
+            yield from cells(alone(size, connections), Load(connections, seconds), arms)
+        if size == "small":
+            yield from cells(alone(size, "open"), Load(OPEN_CONNECTIONS, 2 * seconds, OPEN), arms)
+    growth = [
+        _Arm("10 rules", servers["10 rules"], bodies["small"], DECIDED),
+        _Arm("1,000 rules", servers["1000 rules"], bodies["small"], DECIDED),
+        *(
+            _Arm(f"{values:,} values", servers["10 rules"], bodies[str(values)], DECIDED)
+            for values in (10, 100, 1000, 2000)
+        ),
+    ]
+    yield from cells(GROWTH, Load(1, seconds), growth)
+
+
+def _measuring(program: Path, target: Target, load: Load, server: Server) -> Callable[[], Mapping[str, float]]:
+    def measure() -> Mapping[str, float]:
+        before = server.cpu()
+        measured = send(program, target, load)
+        spent = server.cpu() - before
+        return {**measured, "cpu": spent / measured["sent"], "rss": server.rss()}
+
+    return measure

@@ -1,0 +1,97 @@
+"""What has to be reached: one table, each row a ratio within a run and its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from figures import Figures, Ratio, Side
+
+CONNECTIONS = (1, 8, 32)
+LARGE_CONNECTIONS = (1, 8)
+OPEN = 500
+"""Requests per second in open loop."""
+
+
+def alone(size: str, load: object) -> str:
+    """The name of a scenario of the server alone; `load` is a number of connections, or `open`."""
+    return f"alone/{size}/{load}"
+
+
+def created(clients: int) -> str:
+    """The name of a scenario in which pods are created through the API server."""
+    return f"apiserver/{clients}"
+
+
+GROWTH = "growth"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One target.
+
+    Attributes:
+        name: What is compared, for people.
+        measure: The measure that is compared.
+        over: Ours.
+        under: What it is held against.
+        limit: The most that the median ratio may be.
+    """
+
+    name: str
+    measure: str
+    over: Side
+    under: Side
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A goal and what was measured; without a ratio it was not measured."""
+
+    goal: Goal
+    ratio: Ratio | None
+
+    @property
+    def met(self) -> bool:
+        return self.ratio is not None and self.ratio.median <= self.goal.limit
+
+
+def _goals() -> Iterator[Goal]:
+    for load in CONNECTIONS:
+        for peer, limit in (("go typed", 1.0), ("go lean", 1.25)):
+            for measure in ("p50", "p99"):
+                name = f"server alone, {_many(load, 'connection')}: {measure} / {peer}"
+                where = alone("small", load)
+                yield Goal(name, measure, Side(where, "ours, new pods"), Side(where, peer), limit)
+    for load in LARGE_CONNECTIONS:
+        for measure in ("p50", "p99"):
+            name = f"220 KB, {_many(load, 'connection')}: {measure} / go typed"
+            where = alone("large", load)
+            yield Goal(name, measure, Side(where, "ours, new pods"), Side(where, "go typed"), 1.0)
+    for clients in CONNECTIONS:
+        where = created(clients)
+        for measure, limit in (("p50", 1.0), ("p99", 1.1)):
+            name = f"API server, {_many(clients, 'client')}: added {measure} / go typed"
+            yield Goal(name, measure, Side(where, "ours, skip", "none"), Side(where, "go typed", "none"), limit)
+    for clients in CONNECTIONS:
+        where = created(clients)
+        name = f"skipped pod in the mesh, {_many(clients, 'client')}: added p50 / Istio alone"
+        yield Goal(name, "p50", Side(where, "ours + Istio, skipped", "none"), Side(where, "Istio", "none"), 0.5)
+    yield Goal("10 → 1,000 rules: p50", "p50", Side(GROWTH, "1,000 rules"), Side(GROWTH, "10 rules"), 1.5)
+    yield Goal("10 → 1,000 values: p50", "p50", Side(GROWTH, "1,000 values"), Side(GROWTH, "10 values"), 100.0)
+    # What is fixed hides what grows; between large pods it no longer does. Twice as many values may take twice as long,
+    # and a tenth more for the noise; of what grows with the square it would be four times.
+    yield Goal("1,000 → 2,000 values: p50", "p50", Side(GROWTH, "2,000 values"), Side(GROWTH, "1,000 values"), 2.2)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+GOALS: tuple[Goal, ...] = tuple(_goals())
+
+
+def outcomes(figures: Figures, goals: Iterable[Goal] = GOALS) -> list[Outcome]:
+    """Each goal with what was measured."""
+    return [Outcome(goal, figures.ratio(goal.measure, goal.over, goal.under)) for goal in goals]
