@@ -114,3 +114,25 @@ def test_all_services_are_the_same_object_until_something_changes(store, change)
 
     assert store.services("shop") is not before
     assert store.services("shop") == tuple(store.service("shop", service.name) for service in store.services("shop"))
+
+
+def test_what_is_worked_out_from_what_changes_meanwhile_is_not_kept(store):
+    changes = []
+
+    class Selector(dict):
+        """A selector that is compared with a workload's labels, while that workload gets another image."""
+
+        def items(self):
+            if changes:
+                changes.pop()()
+            return super().items()
+
+    store.put_service(Service("shop", "basket-data", selector=Selector(app="basket-data")))
+    store.put_template("StatefulSet", "shop", "redis", REDIS)
+    newer = PodTemplate(REDIS.labels, ("redis:8",))
+    changes += [lambda: store.put_template("StatefulSet", "shop", "redis", newer), lambda: None]
+
+    store.services("shop")
+
+    assert images(store) == ("redis:8",)
+    assert [service.images for service in store.services("shop")] == [("redis:8",)]

@@ -249,5 +249,11 @@ def wait_until(condition, seconds: float = 5.0) -> None:
 def kit():
     """What tests send and use."""
     return SimpleNamespace(
-        make_review=make_review, make_pod=make_pod, send=send, wait_until=wait_until, issue_into=issue_into, POD=POD
+        make_review=make_review,
+        make_pod=make_pod,
+        send=send,
+        wait_until=wait_until,
+        issue_into=issue_into,
+        POD=POD,
+        SkipBasket=SkipBasket,
     )

@@ -5,6 +5,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jsonpatch
 import pytest
@@ -248,6 +249,29 @@ def test_five_thousand_variables_are_decided(server, kit):
     env = [{"name": f"V{number}", "value": "öß🦆"} for number in range(5000)]
 
     assert "patch" in server.post(kit.make_review(kit.make_pod("basket", containers=[{"env": env}]))).review
+
+
+def test_other_pods_are_answered_while_a_large_one_is_decided(start_server, kit):
+    begun, answered = threading.Event(), threading.Event()
+
+    class Patient(kit.SkipBasket):
+        def verdict(self, facts):
+            if facts.pod.labels["app"] == "large":
+                begun.set()
+                assert answered.wait(5)
+            return super().verdict(facts)
+
+    server = start_server(policies=SimpleNamespace(current=Patient(), recent=()))
+    large = kit.make_pod("large", containers=[{"name": "a", "env": [{"name": "A", "value": "x" * 100_000}]}])
+    with ThreadPoolExecutor() as pool:
+        of_large = pool.submit(server.post, kit.make_review(large))
+        assert begun.wait(5)
+        assert "patch" in server.post(kit.make_review()).review
+        answered.set()
+
+    assert of_large.result().review == {"uid": "uid-1", "allowed": True} | {
+        "auditAnnotations": of_large.result().review["auditAnnotations"]
+    }
 
 
 def test_a_body_in_chunks_is_put_together(server, kit):

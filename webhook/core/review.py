@@ -73,6 +73,11 @@ class AdmissionRequest(Struct, frozen=True, rename="camel"):
         """Whether there is an object at all; a DELETE has none."""
         return self.object != _NULL
 
+    @property
+    def size(self) -> int:
+        """Bytes of the object's JSON."""
+        return memoryview(self.object).nbytes
+
     def pod(self) -> Pod:
         """The object as a Pod.
 

@@ -19,6 +19,21 @@ _RUBY = re.compile(r"#\{[^{}]{0,200}\}")
 _NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")
 
 
+class Pattern:
+    """A pattern with references in it, as an alternative each: `(?:…|REFERENCE)`.
+
+    Most texts hold none, and are matched without those alternatives at a third of the cost.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._with = re.compile(pattern)
+        self._without = re.compile(pattern.replace(f"|{REFERENCE}", ""))
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        """As `re.fullmatch`."""
+        return (self._with if "$" in text else self._without).fullmatch(text)
+
+
 def normalised(text: str, *, bare: bool = False) -> str:
     """The text with its references in one form; `bare` also takes $NAME."""
     if "#{" in text:

@@ -12,13 +12,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from webhook.detection.references import REFERENCE, default_of, normalised
+from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
 _LABEL = rf"(?:[A-Za-z0-9_-]|{REFERENCE})"
 _HOST = rf"{_LABEL}{{1,253}}(?:\.{_LABEL}{{1,253}}){{0,20}}\.?"
 _PORT = rf"(?:\d{{1,5}}|{REFERENCE})"
-_HOST_PORT = re.compile(rf"(?P<host>{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{_PORT})){{0,1}}(?::\d{{1,5}})?")
-_BARE_AUTHORITY = re.compile(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{_HOST}:{_PORT})(?:[/?][^\s]*)?")
+_HOST_PORT = Pattern(rf"(?P<host>{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{_PORT})){{0,1}}(?::\d{{1,5}})?")
+_BARE_AUTHORITY = Pattern(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{_HOST}:{_PORT})(?:[/?][^\s]*)?")
 # How Thanos, Loki and their kin say that a name is to be looked up again and again.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
 _GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{_HOST}(?::{_PORT})?)\)|@\((?P<bare>{_HOST}:{_PORT})\)/")
@@ -85,7 +85,7 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
 
 
 UNREADABLE = Value(readable=False)
-_SINGLE = re.compile(rf"(?:[A-Za-z0-9_.:+\[\]-]|{REFERENCE}){{1,253}}")
+_SINGLE = Pattern(rf"(?:[A-Za-z0-9_.:+\[\]-]|{REFERENCE}){{1,253}}")
 
 
 def read_value(text: str) -> Value:
@@ -188,10 +188,12 @@ def _place(text: str, scheme: str, form: Form) -> Mention:
 def _list(text: str) -> Iterator[Mention]:
     """Hosts with or without ports, one or several, and nothing else; at most a path or parameters behind them."""
     items = [item for item in _SEPARATORS.split(text.strip("[]"), maxsplit=_MAX_MENTIONS) if item]
+    if len(items) > 1 and ":" not in text and "," not in text:
+        return  # words of a sentence: several places have ports or commas
     places: list[Mention] = []
     for item in items:
         bare = _NUMBERED.sub("", item.strip("\"'"))
-        authority = _BARE_AUTHORITY.fullmatch(bare)
+        authority = _BARE_AUTHORITY.fullmatch(bare) if ":" in bare else None
         mention = _place(authority["place"] if authority else bare, "", Form.HOST_PORT)
         if not mention.host or (mention.host.isdigit() and not mention.port):
             return

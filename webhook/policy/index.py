@@ -10,8 +10,7 @@ What globs say of a text is remembered: namespaces, service accounts and images 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 from typing import TypeVar
 
 from webhook.core.facts import Facts
@@ -83,7 +82,14 @@ def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Itera
             by_key[key] = by_key.get(key, 0) | 1 << number
     if not by_key:
         return None
-    return lambda facts: reduce(or_, (by_key.get(key, 0) for key in present(facts)), free)
+
+    def lookup(facts: Facts) -> int:
+        found = free
+        for key in present(facts):
+            found |= by_key.get(key, 0)
+        return found
+
+    return lookup
 
 
 def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], Iterable[str]]) -> Lookup | None:
@@ -104,4 +110,11 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
 
     free = sum(1 << number for number, globs in enumerate(wanted) if globs is None)
     base: Lookup = exact or (lambda _: free)
-    return lambda facts: reduce(or_, map(of_text, present(facts)), base(facts))
+
+    def lookup(facts: Facts) -> int:
+        found = base(facts)
+        for text in present(facts):
+            found |= of_text(text)
+        return found
+
+    return lookup

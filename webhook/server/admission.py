@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -27,6 +29,8 @@ _FAILED = "deciding about this pod failed, which is a fault of the webhook and n
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
+# Bytes of a pod's JSON. What is in it, thousands of settings maybe, is read in a thread, beside the other requests.
+_LARGE = 64 * 1024
 
 
 class Policies(Protocol):
@@ -163,7 +167,8 @@ async def _decide(
     """The engine's decision, made anew when what it asked for and missed turns out to have been created just now."""
     for left in reversed(range(_LOOK_UPS + 1)):
         surroundings = Asked(decider.surroundings)
-        decision = engine.decide(
+        decide = partial(
+            engine.decide,
             pod,
             request.namespace,
             document=document or request.document,
@@ -171,6 +176,7 @@ async def _decide(
             policy=policy or decider.policies.current,
             detect=decider.memory.detect,
         )
+        decision = await asyncio.to_thread(decide) if request.size > _LARGE else decide()
         missed = surroundings.missed
         if decider.look_up is None or not missed or not left or not await decider.look_up(missed):
             break

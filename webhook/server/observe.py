@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -16,6 +17,7 @@ from webhook.server.metrics import Metrics
 from webhook.server.outcome import Admission, Outcome
 
 _DECIDED = frozenset({Outcome.PATCHED, Outcome.UNCHANGED})
+_COUNTERS = 4096
 _QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
 
 
@@ -45,6 +47,11 @@ class Observer:
         self.metrics = metrics
         self.log = log
         self._events = events
+        # To find the counter of some label values takes many times as long as to count.
+        self._requests = lru_cache(_COUNTERS)(metrics.requests.labels)
+        self._duration = lru_cache(_COUNTERS)(metrics.duration.labels)
+        self._decisions = lru_cache(_COUNTERS)(metrics.decisions.labels)
+        self._detections = lru_cache(_COUNTERS)(metrics.detections.labels)
 
     def admission(self, admission: Admission, seconds: float) -> None:
         """Tell about one request, once it has been answered or lost.
@@ -55,8 +62,8 @@ class Observer:
         """
         request = admission.request
         dry_run = request is not None and bool(request.dry_run)
-        self.metrics.requests.labels(admission.webhook, admission.outcome.value, str(dry_run).lower()).inc()
-        self.metrics.duration.labels(admission.webhook).observe(seconds)
+        self._requests(admission.webhook, admission.outcome.value, "true" if dry_run else "false").inc()
+        self._duration(admission.webhook).observe(seconds)
         fields = {"webhook": admission.webhook, "outcome": admission.outcome.value, **_identity(admission)}
         fields |= {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
         if admission.contradiction is not None:
@@ -83,13 +90,12 @@ class Observer:
             events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
 
     def _count(self, decision: Decision) -> None:
-        self.metrics.decisions.labels(
-            decision.action.value, decision.rule or "", decision.mode.value, decision.reason.code
-        ).inc()
+        said = (decision.action.value, decision.rule or "", decision.mode.value, decision.reason.code)
+        self._decisions(*said).inc()
         # Dependencies come surest first, so the last to be put in the dict is the surest when they are reversed.
         surest = {found.kind: found.confidence for found in reversed(decision.findings.dependencies)}
         for kind, confidence in surest.items():
-            self.metrics.detections.labels(kind, confidence.value).inc()
+            self._detections(kind, confidence.value).inc()
 
 
 async def watch_loop_lag(metrics: Metrics, stop: asyncio.Event, *, every: float = 0.5) -> None:
