@@ -6,6 +6,7 @@ The API server itself answers such a watch with 410 Gone, as it does after a res
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import socket
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from controlplane import ControlPlane
 from delay import LateWatches
+from procfs import LOWEST
 
 _VERSION = re.compile(r"(?<=[?&]resourceVersion=)\d+")
 
@@ -51,6 +53,12 @@ class ForgetfulServer(LateWatches):
         return super().answered(method, path, body, headers)
 
 
+def _serve(server: ForgetfulServer) -> None:
+    # The threads for requests inherit it.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+    server.serve_forever(poll_interval=0.05)
+
+
 @contextmanager
 def forgetful_server(plane: ControlPlane, client: tuple[Path, Path]) -> Iterator[ForgetfulServer]:
     """Run the proxy.
@@ -60,7 +68,7 @@ def forgetful_server(plane: ControlPlane, client: tuple[Path, Path]) -> Iterator
         client: The certificate and key of the user as whom it asks.
     """
     with ForgetfulServer(plane, client) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread = threading.Thread(target=_serve, args=(server,), daemon=True)
         thread.start()
         try:
             yield server

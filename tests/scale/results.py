@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+READY_SECONDS, RESIDENT_MB, RELIST_RATIO = 60.0, 250.0, 2.0
 FILE = Path(__file__).parents[2] / "build" / "scale" / "results.json"
 
 
@@ -37,6 +38,23 @@ class Target:
     def __str__(self) -> str:
         verdict = "met" if self.met else "NOT MET"
         return f"{self.name}: {self.measured:.2f} {self.unit}, target {self.most:g} {self.unit}: {verdict}"
+
+
+def targets(found: dict[str, Any]) -> list[Target]:
+    """What a cluster of this size may cost."""
+    whole, load = found["stages"]["whole"], found["load"]
+    return [
+        Target(
+            "ready, with 20,000 ConfigMaps, 5,000 Services and 2,000 namespaces", READY_SECONDS, whole["seconds"], "s"
+        ),
+        Target("resident memory then", RESIDENT_MB, whole["resident_mb"], "MB"),
+        Target(
+            "p99 of decisions during a relist, by that of idle",
+            RELIST_RATIO,
+            load["relist"]["p99"] / load["idle"]["p99"],
+            "x",
+        ),
+    ]
 
 
 def keep(part: str, figures: dict[str, Any]) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from cluster_scale import targets
 from day import PEAK, PEAK_PER_HOUR
 from estimate import HEADROOM, Cluster, Costs, Estimate, costs, estimate
-from results import FILE
+from results import FILE, targets
 
 PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 _BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
