@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e cluster go observability-test image-test e2e-node docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e cluster go observability-test scale scale-docs image-test e2e-node docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -51,6 +51,15 @@ go:
 observability-test: $(VENV)/.dev ## Check metrics, dashboard and alerts with a real Prometheus (Debian's, or one on the PATH)
 	@$(BIN)/python tests/observability/programs.py >/dev/null
 	@$(BIN)/python -m pytest -o addopts="--strict-markers --strict-config -ra --import-mode=importlib" tests/observability
+
+# A control plane of its own, on loopback; some ten minutes.
+scale: go $(VENV)/.dev ## Measure a large cluster on a real API server, and simulate a day of pod creations (needs Go)
+	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager >/dev/null
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/simulate.py
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/cluster_scale.py
+
+scale-docs: $(VENV)/.dev ## Write the figures of docs/scale.md from what make scale measured
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/scale_document.py
 
 image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py

@@ -96,6 +96,39 @@ def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
     assert yamltext.bounded(text) is text
 
 
+class Plain(yaml.SafeLoader):
+    """What `files._Loader` loads, by PyYAML's own ways."""
+
+    yaml_implicit_resolvers = files._Loader.yaml_implicit_resolvers
+
+
+@given(_documents, st.booleans(), st.integers(0, 3))
+def test_yaml_is_made_into_the_values_that_its_own_loader_makes(document, flow, shared):
+    text = yaml.safe_dump([document, *[document] * shared], default_flow_style=flow)
+
+    assert list(yaml.load_all(text, Loader=files._Loader)) == list(yaml.load_all(text, Loader=Plain))
+
+
+@pytest.mark.parametrize("text", ["a: !!int 3\nb: !!str 4\nc: !!set {x, y}\n", "- 2001-12-14\n- 0o7\n- ~\n- yes\n"])
+def test_what_says_its_type_in_yaml_gets_it(text):
+    assert list(yaml.load_all(text, Loader=files._Loader)) == list(yaml.load_all(text, Loader=Plain))
+
+
+@pytest.mark.parametrize("text", ["a: !Ref b\n", "? [a, b]\n: c\n", "? {a: b}\n: c\n"])
+def test_what_no_plain_value_can_be_made_of_is_refused(text):
+    with pytest.raises(yaml.YAMLError):
+        list(yaml.load_all(text, Loader=files._Loader))
+
+
+def test_aliases_that_unfold_without_end_do_no_harm():
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9)
+    )
+
+    assert len(read_file(bomb)) <= 10_000
+    assert len(read_file("a: &a\n  self: *a\n  host: data\n")) <= 10_000
+
+
 @given(st.from_regex(r"[A-Za-z0-9_-]{1,253}", fullmatch=True))
 def test_a_single_word_mentions_what_the_forms_of_values_find_in_it(word):
     read = read_value(word)
@@ -105,3 +138,8 @@ def test_a_single_word_mentions_what_the_forms_of_values_find_in_it(word):
 
 def test_numbers_in_json_stay_as_they_are_written():
     assert [line.value.word for line in read_file('{"version": 1.50, "port": 6379}')] == ["1.50", "6379"]
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_./@()$-]{1,20}", fullmatch=True), min_size=2, max_size=6).map(" ".join))
+def test_words_without_a_port_or_a_comma_are_a_sentence(text):
+    assert [mention for mention in read_value(text).mentions if mention.form.value in {"host", "host:port"}] == []

@@ -83,7 +83,7 @@ def programs(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _unquoted(token: str) -> str:
-    return re.sub(r"[\"']", "", token).strip("`") if token not in _SEPARATORS else token
+    return token.replace('"', "").replace("'", "").strip("`") if token not in _SEPARATORS else token
 
 
 def _settings(tokens: Sequence[str]) -> Iterator[Line]:
@@ -111,7 +111,7 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
             continue
         if program in _GLUED_HOST and (glued := re.fullmatch(r"-h(?P<host>[A-Za-z$][^\s=]{1,253})", word)):
             yield setting((program, "host"), glued["host"])
-        elif flag := _FLAG.fullmatch(word):
+        elif word.startswith("-") and (flag := _FLAG.fullmatch(word)):
             takes_next = flag["value"] is None and bool(following) and not following.startswith("-")
             value = following if takes_next else flag["value"]
             # Behind --conf and its like stands a setting with a name of its own.
@@ -119,7 +119,7 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
             skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
             if value:
                 yield setting(_path(program, flag["key"]), value)
-        elif assignment := _ASSIGNMENT.fullmatch(word):
+        elif "=" in word and (assignment := _ASSIGNMENT.fullmatch(word)):
             yield setting((assignment["key"],), assignment["value"])
         else:
             yield from _word(program, word)
@@ -128,7 +128,7 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
 def _program(words: Sequence[str]) -> str:
     """The program that a simple command runs, behind shell keywords, assignments and wrappers."""
     for word in words:
-        if word in _KEYWORDS or _ASSIGNMENT.fullmatch(word) or word.startswith("-"):
+        if word in _KEYWORDS or word.startswith("-") or ("=" in word and _ASSIGNMENT.fullmatch(word)):
             continue
         return word.rstrip("/").rpartition("/")[2]
     return ""
@@ -153,9 +153,11 @@ def _path(program: str, flag: str) -> tuple[str, ...]:
 def _word(program: str, word: str) -> Iterator[Line]:
     if "://" in word:
         yield Line((), read_value(word))
-    elif tcp := _DEV_TCP.search(word):
+    elif "/dev/tcp/" in word and (tcp := _DEV_TCP.search(word)):
         yield _dialled_at(tcp["host"], tcp["port"])
-    elif program not in _LOOKUPS and (_PLACE.fullmatch(word) or _GO_DSN.fullmatch(word)):
+    elif (
+        (":" in word or "(" in word) and program not in _LOOKUPS and (_PLACE.fullmatch(word) or _GO_DSN.fullmatch(word))
+    ):
         yield Line((), read_value(word))
 
 

@@ -243,9 +243,39 @@ def _items(text: str) -> list[str]:
 
 
 class _Loader(FastLoader):
-    """Safe YAML, with dates and exotic numbers left as the strings they were."""
+    """Safe YAML, with dates and exotic numbers left as the strings they were, and plain values made at once."""
+
+    def construct_document(self, node: yaml.Node) -> object:
+        """A document as plain values."""
+        return self._plain(node)
+
+    def _plain(self, node: yaml.Node) -> object:
+        if type(node) is yaml.ScalarNode:
+            return node.value if node.tag == _STRING else self.construct_object(node)
+        made: dict[yaml.Node, object] = self.constructed_objects
+        if node in made:
+            return made[node]
+        if type(node) is yaml.MappingNode and node.tag == _MAP:
+            mapping: dict[object, object] = {}
+            made[node] = mapping
+            for key, value in node.value:
+                mapping[self._key(key)] = self._plain(value)
+            return mapping
+        if type(node) is yaml.SequenceNode and node.tag == _LIST:
+            sequence: list[object] = []
+            made[node] = sequence
+            sequence += [self._plain(item) for item in node.value]
+            return sequence
+        return self.construct_object(node, deep=True)
+
+    def _key(self, node: yaml.Node) -> object:
+        key = self._plain(node)
+        if isinstance(key, dict | list):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is no scalar", node.start_mark)
+        return key
 
 
+_STRING, _MAP, _LIST = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"}]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -1,0 +1,196 @@
+"""Requests at given times, whether or not earlier ones have been answered, as an API server sends them.
+
+Connections are kept as Go's HTTP client keeps them: the one that was used last goes first, a new one is opened when
+none is free, and at most 25 stay open without work. New ones go to the servers in turn, as behind a Service.
+
+Run as a program it reads a `Plan` as JSON from standard input, and writes a `Report` to standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ssl
+import sys
+import time
+from collections import Counter
+from itertools import cycle
+
+import msgspec
+import uvloop
+
+MOST_IDLE = 25
+PATIENCE = 30.0
+"""Seconds after the last request until those that are not answered count as lost."""
+
+
+class Plan(msgspec.Struct):
+    """What to send.
+
+    Attributes:
+        ports: The servers', on loopback.
+        authority: The file of the certificate that signs theirs.
+        requests: Path and body of each request there is.
+        arrivals: When to send which of them, in seconds from the start, in order.
+    """
+
+    ports: list[int]
+    authority: str
+    requests: list[tuple[str, str]]
+    arrivals: list[tuple[float, int]]
+
+
+class Report(msgspec.Struct):
+    """How it went.
+
+    Attributes:
+        began: When the start was, in seconds since the epoch.
+        seconds: For each arrival, how long it took from its time to its answer; None if there was none with status 200.
+        late: For each arrival, how much later than planned it was begun.
+        servers: How many requests each server got, in the order of the ports.
+        cpu: Seconds of CPU that sending took.
+    """
+
+    began: float
+    seconds: list[float | None]
+    late: list[float]
+    servers: list[int]
+    cpu: float
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, loop: Loop, port: int) -> None:
+        self.port = port
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._arrival: int | None = None
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def send(self, arrival: int, request: bytes) -> None:
+        self._arrival = arrival
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, separator, body = self._data.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(body) >= length:
+            arrival, self._arrival, self._data = self._arrival, None, b""
+            self._loop.answered(self, arrival, ok=head.startswith(b"HTTP/1.1 200"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._loop.lost(self, busy=self._arrival is not None)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class Loop:
+    """Sends a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        count = len(plan.arrivals)
+        self._arrivals = plan.arrivals
+        self._requests = [_request(*one) for one in plan.requests]
+        self._ports = plan.ports
+        self._turn = cycle(plan.ports)
+        self._trust = ssl.create_default_context(cafile=plan.authority)
+        self._idle: list[_Connection] = []
+        self._begun = [0.0] * count
+        self._seconds: list[float | None] = [None] * count
+        self._late = [0.0] * count
+        self._left = count
+        self._sent: Counter[int] = Counter()
+        self._done = asyncio.Event()
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> Report:
+        """Send all of it, and wait for the answers."""
+        began, cpu = time.time() + 0.5, time.process_time()
+        start = time.perf_counter() + 0.5
+        for arrival, (due, _) in enumerate(self._arrivals):
+            wait = start + due - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            self._begun[arrival] = now = time.perf_counter()
+            self._late[arrival] = now - start - due
+            if self._idle:
+                self._send(self._idle.pop(), arrival)
+            else:
+                task = asyncio.create_task(self._open(arrival))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._done.wait()
+        except TimeoutError:
+            pass
+        for connection in self._idle:
+            connection.close()
+        servers = [self._sent[port] for port in self._ports]
+        return Report(began, self._seconds, self._late, servers, time.process_time() - cpu)
+
+    async def _open(self, arrival: int) -> None:
+        port = next(self._turn)
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self, port), "127.0.0.1", port, ssl=self._trust, server_hostname="localhost"
+            )
+        except OSError:
+            self._finish()
+        else:
+            self._send(connection, arrival)
+
+    def _send(self, connection: _Connection, arrival: int) -> None:
+        self._sent[connection.port] += 1
+        connection.send(arrival, self._requests[self._arrivals[arrival][1]])
+
+    def answered(self, connection: _Connection, arrival: int, *, ok: bool) -> None:
+        """Take note of an answer; the connection is free again."""
+        if ok:
+            self._seconds[arrival] = time.perf_counter() - self._begun[arrival]
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._finish()
+
+    def lost(self, connection: _Connection, *, busy: bool) -> None:
+        """A connection is gone, and its request, if it had one, will not be answered."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if busy:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+
+def _request(path: str, body: str) -> bytes:
+    data = body.encode()
+    head = f"POST {path}?timeout=5s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+def main() -> None:
+    """Send the plan on standard input."""
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    gc.freeze()
+
+    async def send() -> Report:
+        return await Loop(plan).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.stdout.buffer.write(msgspec.json.encode(runner.run(send())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Write the figures of docs/scale.md from build/scale/results.json: `make scale-docs`.
+
+A table stands between `<!-- figures: NAME -->` and `<!-- end of figures -->`; what is around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from day import PEAK, PEAK_PER_HOUR
+from estimate import HEADROOM, Cluster, Costs, Estimate, costs, estimate
+from results import FILE, targets
+
+PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
+_BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
+LARGE = {
+    "Namespaces": 50_000,
+    "Services": 100_000,
+    "ConfigMaps with the cluster's authority": 50_000,
+    "ConfigMaps of 10 kB": 100_000,
+}
+"""A cluster of 50,000 namespaces."""
+Figures = dict[str, Any]
+
+
+def render(page: str, found: Figures) -> str:
+    """The page with the figures that were found."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{block[2]}\n{TABLES[block[1]](found)}\n\n", page)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _targets(found: Figures) -> str:
+    rows = [
+        (one.name, f"{one.most:g} {one.unit}", f"{one.measured:.3g} {one.unit}", "yes" if one.met else "**no**")
+        for one in targets(found["cluster"])
+    ]
+    return _table(("", "Target", "Measured", "Met"), rows)
+
+
+def _objects(found: Figures) -> str:
+    cost = _costs(found)
+    rows = [(kind, f"{kilobytes:.1f} kB") for kind, kilobytes in cost.object_kb.items()]
+    rows.append(("1,000 ConfigMaps of 10 kB", f"{cost.object_kb['ConfigMaps of 10 kB']:.1f} MB"))
+    rows.append(("The server in an empty cluster", f"{cost.base_mb:.0f} MB"))
+    whole = found["cluster"]["stages"]["whole"]
+    rows.append(
+        ("All of it, and at most while it was read", f"{whole['resident_mb']:.0f} MB, {whole['peak_mb']:.0f} MB")
+    )
+    return _table(("Kept of each", "Resident memory"), rows)
+
+
+def _relist(found: Figures) -> str:
+    load = found["cluster"]["load"]
+    idle = load["idle"]
+    rows = []
+    for name, what in (
+        ("idle", "Nothing else happens"),
+        ("relist", "A relist of everything"),
+        ("large", "ConfigMaps of 1 MB arrive"),
+    ):
+        some = load[name]
+        ratios = (f"{some[key] / idle[key]:.2f}" for key in ("p50", "p99", "max"))
+        rows.append((what, f"{some['reviews']:,}", *ratios))
+    return _table(("Meanwhile", "Reviews", "p50", "p99", "Slowest"), rows)
+
+
+def _estimate(found: Figures) -> str:
+    need = _need(found)
+    review = found["simulation"]["review"]["cpu_seconds"]
+    rows = (
+        ("Reviews", f"{PEAK_PER_HOUR:,} pods an hour, two of each", f"{need.reviews_per_second:.0f} a second"),
+        ("CPU", f"{review * 1e6:.0f} µs for each review", f"{need.cores * 1000:.0f} m"),
+        ("CPU in the worst minutes", f"{_burst(found):.0f} pods a second", f"{need.burst_cores * 1000:.0f} m"),
+        ("Replicas", f"at most {HEADROOM:.0%} busy in the worst minutes, and two", f"{need.replicas}"),
+        ("Memory of each", ", ".join(f"{count:,} {kind}" for kind, count in LARGE.items()), f"{need.memory_mb:.0f} MB"),
+        (
+            "Start of each",
+            f"{_costs(found).config_map_seconds * 1e3:.1f} ms for each ConfigMap of 10 kB",
+            f"{need.start_seconds:.0f} s",
+        ),
+    )
+    lines = [("", "From", "Needed"), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ("---", "---", "---:"), *lines[1:]))
+
+
+def _simulation(found: Figures) -> str:
+    head = (
+        "Excerpt",
+        "Pods/s",
+        "1: busy",
+        "predicted",
+        "p99",
+        "predicted",
+        "2: busy",
+        "busiest",
+        "predicted",
+        "p99",
+        "predicted",
+    )
+    rows = []
+    pairs = zip(found["simulation"]["servers_1"], found["simulation"]["servers_2"], strict=True)
+    for one, two in pairs:
+        rows.append(
+            (
+                one["excerpt"],
+                f"{one['pods_per_second']:.0f}",
+                f"{one['busy']:.0%}",
+                f"{one['predicted_busy']:.0%}",
+                f"{one['p99'] * 1e3:.0f} ms",
+                f"{one['predicted_p99'] * 1e3:.0f} ms",
+                f"{two['busy']:.0%}",
+                f"{two['busiest']:.0%}",
+                f"{two['predicted_busiest']:.0%}",
+                f"{two['p99'] * 1e3:.0f} ms",
+                f"{two['predicted_p99'] * 1e3:.0f} ms",
+            )
+        )
+    return f"At {found['simulation']['speed']:.0f} times the day's speed:\n\n{_table(head, rows)}"
+
+
+def _costs(found: Figures) -> Costs:
+    return costs(found["cluster"], found["simulation"])
+
+
+def _burst(found: Figures) -> float:
+    return max(one["pods_per_second"] for one in found["simulation"]["servers_1"])
+
+
+def _need(found: Figures) -> Estimate:
+    return estimate(Cluster(round(PEAK * 3600), _burst(found), LARGE), _costs(found))
+
+
+TABLES: dict[str, Callable[[Figures], str]] = {
+    "targets": _targets,
+    "objects": _objects,
+    "relist": _relist,
+    "estimate": _estimate,
+    "simulation": _simulation,
+}
+
+
+def main() -> int:
+    """Write the page."""
+    if not FILE.exists():
+        print(f"error: {FILE} is not there: run `make scale` first", file=sys.stderr)
+        return 1
+    PAGE.write_text(render(PAGE.read_text(), json.loads(FILE.read_text())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
