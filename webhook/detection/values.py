@@ -188,8 +188,8 @@ def _place(text: str, scheme: str, form: Form) -> Mention:
 def _list(text: str) -> Iterator[Mention]:
     """Hosts with or without ports, one or several, and nothing else; at most a path or parameters behind them."""
     items = [item for item in _SEPARATORS.split(text.strip("[]"), maxsplit=_MAX_MENTIONS) if item]
-    if len(items) > 1 and "," not in text and ":" not in text:
-        return  # several words and no port: a sentence
+    if len(items) > 1 and ":" not in text and "," not in text:
+        return  # words of a sentence: several places have ports or commas
     places: list[Mention] = []
     for item in items:
         bare = _NUMBERED.sub("", item.strip("\"'"))
