@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,8 +274,8 @@ def main() -> int:
     arguments = parser.parse_args()
     population = Population(SMALL if arguments.small else WHOLE)
     try:
-        tools = toolbox.build(toolbox.CONTROL_PLANE)
-        with control_plane(tools) as plane:
+        with ExitStack() as cleanup, control_plane(toolbox.build(toolbox.CONTROL_PLANE)) as plane:
+            cleanup.callback(shutil.rmtree, plane.directory)
             # It would add objects to each namespace at a pace of its own, for minutes.
             plane.programs.last("kube-controller-manager").stop(grace=5)
             _elsewhere(plane)
@@ -283,7 +284,8 @@ def main() -> int:
     except (toolbox.ToolError, ProgramError, SeedingError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    shutil.rmtree(plane.directory)
+    except KeyboardInterrupt:
+        return 130
     if not arguments.small:
         keep("cluster", found)
     for name in ("idle", "relist", "large"):

@@ -50,18 +50,18 @@ def excerpts(workloads: int, *, seed: int = 1) -> list[Excerpt]:
         seed: The same one gives the same day.
 
     Returns:
-        A minute of every second hour, with the bursts in which Deployments scale, and the events of the day, each on
+        A minute of every third hour, with the bursts in which Deployments scale, and the events of the day, each on
         top of the busiest hour.
     """
     chance = random.Random(seed)
     day = [
         _excerpt(f"{hour:02}:00", 60.0, _steady(chance, workloads, share(hour) * PEAK, 60.0))
-        for hour in range(0, 24, 2)
+        for hour in range(0, 24, 3)
     ]
     events = (
-        ("CronJobs of the full minute", 120.0, _cron_jobs(chance, workloads, minutes=2, jobs=300)),
-        ("a node pool is replaced", 180.0, _node_pool(chance, workloads, nodes=90, pods=30, seconds=180.0)),
-        ("all Deployments are restarted", 180.0, _rollout(chance, workloads, rate=1.5 * PEAK, seconds=180.0)),
+        ("CronJobs of the full minute", 90.0, _cron_jobs(chance, workloads, minutes=2, jobs=300)),
+        ("a node pool is replaced", 90.0, _node_pool(chance, workloads, nodes=45, pods=30, seconds=90.0)),
+        ("all Deployments are restarted", 90.0, _rollout(chance, workloads, rate=1.5 * PEAK, seconds=90.0)),
     )
     for name, seconds, pods in events:
         day.append(_excerpt(name, seconds, [*_steady(chance, workloads, PEAK, seconds), *pods]))

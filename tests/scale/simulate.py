@@ -220,6 +220,8 @@ def main() -> int:
     except (ProgramError, subprocess.SubprocessError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     keep("simulation", found)
     return 0
 

@@ -16,12 +16,12 @@ def test_the_same_seed_gives_the_same_day():
 def test_the_busiest_hour_has_a_hundred_thousand_pods():
     assert share(15) == pytest.approx(1)
     assert round(PEAK * 3600) == 100_000
-    assert DAY["14:00"].rate == pytest.approx(PEAK, rel=0.3)
+    assert DAY["15:00"].rate == pytest.approx(PEAK, rel=0.3)
 
 
 def test_the_night_is_quiet():
     assert min(range(24), key=share) == 3
-    assert DAY["02:00"].rate < DAY["14:00"].rate / 2
+    assert DAY["03:00"].rate < DAY["15:00"].rate / 2
 
 
 def test_pods_come_in_order_and_within_their_excerpt():
@@ -32,7 +32,7 @@ def test_pods_come_in_order_and_within_their_excerpt():
 
 
 def test_replicas_of_one_workload_come_in_a_burst():
-    runs = [first[1] == second[1] for first, second in pairwise(DAY["14:00"].pods)]
+    runs = [first[1] == second[1] for first, second in pairwise(DAY["15:00"].pods)]
 
     assert sum(runs) > len(runs) / 10
 

@@ -23,6 +23,10 @@ def test_requests_one_by_one_all_go_where_the_first_went():
     assert set(replay([float(at) for at in range(50)], 0.1, 3).servers) == {0}
 
 
+def test_the_connection_that_was_used_last_is_used_next():
+    assert replay([0.0, 0.0, 10.0, 20.0, 30.0], 0.1, 2).servers == (0, 1, 1, 1, 1)
+
+
 def test_connections_beyond_those_that_stay_open_are_opened_anew():
     bursts = [0.0] * 6 + [10.0] * 6
 
