@@ -21,6 +21,7 @@ import msgspec
 import pki
 import product
 import toolbox
+from admission import mutation
 from controlplane import ControlPlane, control_plane
 from forgetful import ForgetfulServer, forgetful_server
 from open_loop import Plan, Report
@@ -29,7 +30,6 @@ from processes import ProgramError
 from procfs import Process
 from product import PolicyServer
 from results import keep, machine, percentile, targets
-from reviews import mutation
 from seeding import SeedingError, seed
 
 WHOLE = Size(namespaces=2_000, services=5_000, config_maps=20_000)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from admission import mutation, validation
 from day import PEAK, PEAK_PER_HOUR, Excerpt, excerpts
 from open_loop import Plan, Report
 from population import Object, Population, Size
@@ -30,7 +31,6 @@ from procfs import Process
 from product import COMMAND
 from queueing import replay, utilisation
 from results import keep, machine, percentile
-from reviews import mutation, validation
 
 SIZE = Size(namespaces=50_000, services=50_000, config_maps=400, bytes=1_500)
 WORKLOADS = 400

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from admission import mutation, validation
 from population import Population, Size
-from reviews import mutation, validation
 
 from webhook.detection.content import read_content
 
