@@ -10,6 +10,7 @@ from webhook.cluster.client import connect
 from webhook.cluster.lease import Lease
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
+from webhook.server.admission import Decider
 from webhook.server.drift import DriftWatch
 from webhook.server.logs import make_logger
 from webhook.server.metrics import Metrics
@@ -67,8 +68,7 @@ def make(parts, *, lease=None, every=0.05, synced=lambda: True):
         parts.client,
         every=every,
         lease=lease,
-        policies=parts.policies,
-        surroundings=parts.surroundings,
+        decider=Decider(policies=parts.policies, surroundings=parts.surroundings),
         synced=synced,
         metrics=parts.metrics,
         log=make_logger(parts.lines, LogFormat.JSON),
@@ -147,7 +147,7 @@ def test_pods_are_listed_in_pages_and_never_watched(shop, parts):
     asked = shop.asked(PODS, watch=False)
 
     assert shop.asked(PODS, watch=True) == []
-    assert asked[0] == {"limit": "250", "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+    assert asked[0] == {"limit": "50", "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
     assert asked[1]["continue"] == "2"
 
 

@@ -1,6 +1,9 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client.registry import Collector
 
 from webhook.server.readiness import Health, Readiness
 
@@ -78,3 +81,23 @@ def test_the_policy_is_shown(server):
 @pytest.mark.parametrize("path", ["/", "/mutate", "/docs", "/openapi.json", "/readyz/"])
 def test_nothing_else_is_behind_the_plain_port(server, path):
     assert server.get(path)[0] == 404
+
+
+def test_probes_are_answered_during_a_scrape(start_server):
+    server = start_server()
+    begun, answered = threading.Event(), threading.Event()
+
+    class Patient(Collector):
+        def collect(self):
+            begun.set()
+            assert answered.wait(5)
+            return ()
+
+    server.metrics.registry.register(Patient())
+    with ThreadPoolExecutor() as pool:
+        scrape = pool.submit(server.get, "/metrics")
+        assert begun.wait(5)
+        assert server.get("/livez") == (200, "ok\n")
+        answered.set()
+
+    assert scrape.result()[0] == 200

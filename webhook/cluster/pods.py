@@ -26,7 +26,7 @@ class _List(Struct):
     items: list[Raw]
 
 
-async def live_pods(client: Client, *, page: int = 250, pause: float = 1.0) -> AsyncIterator[list[Raw]]:
+async def live_pods(client: Client, *, page: int = 50, pause: float = 0.2) -> AsyncIterator[list[Raw]]:
     """The pods that have not ended, page by page.
 
     Args:

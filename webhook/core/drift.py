@@ -15,13 +15,14 @@ import msgspec
 from webhook.core import mesh
 from webhook.core.conformance import as_created
 from webhook.core.decision import Action, Decision, Reason
-from webhook.core.engine import decide
+from webhook.core.engine import Detect, decide
 from webhook.core.facts import owners_of
 from webhook.core.patch import DECISION, binds, remedies
 from webhook.core.pod import OwnerReference, Pod
 from webhook.core.sidecar import gets_sidecar, in_mesh
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy
+from webhook.detection.detect import detect as detect_anew
 
 _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
@@ -66,7 +67,14 @@ class Drifted:
     decision: Decision
 
 
-def drifted(document: dict[str, Any], namespace: str, *, surroundings: Surroundings, policy: Policy) -> Drifted | None:
+def drifted(
+    document: dict[str, Any],
+    namespace: str,
+    *,
+    surroundings: Surroundings,
+    policy: Policy,
+    detect: Detect = detect_anew,
+) -> Drifted | None:
     """Compare a pod that runs with what a policy decides about it now.
 
     Args:
@@ -74,6 +82,7 @@ def drifted(document: dict[str, Any], namespace: str, *, surroundings: Surroundi
         namespace: Its namespace.
         surroundings: What is around it.
         policy: The policy.
+        detect: As in `webhook.core.engine.decide`.
 
     Returns:
         None for a pod that a restart would not change.
@@ -83,7 +92,9 @@ def drifted(document: dict[str, Any], namespace: str, *, surroundings: Surroundi
     """
     original = as_created(document)
     created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
-    decision = decide(created, namespace, document=lambda: original, surroundings=surroundings, policy=policy)
+    decision = decide(
+        created, namespace, document=lambda: original, surroundings=surroundings, policy=policy, detect=detect
+    )
     found = drift(pod, created, decision)
     if found is None:
         return None

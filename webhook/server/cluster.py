@@ -15,7 +15,7 @@ from webhook.cluster.events import Events
 from webhook.cluster.lease import Lease
 from webhook.cluster.order import WebhookOrder
 from webhook.inventory.live import LiveInventory
-from webhook.server.admission import Policies
+from webhook.server.admission import Decider
 from webhook.server.drift import DriftWatch
 from webhook.server.metrics import Metrics
 from webhook.server.readiness import Check, Health
@@ -79,7 +79,7 @@ class LiveCluster:
 
     def look_for_drift(
         self,
-        policies: Policies,
+        decider: Decider,
         *,
         every: float,
         lease: tuple[str, str] | None,
@@ -89,7 +89,7 @@ class LiveCluster:
         """Add a watch for drift.
 
         Args:
-            policies: Gives the policy in force.
+            decider: What pods are decided by.
             every: Seconds between two checks.
             lease: Namespace and name of the Lease that says which replica checks; None if each is to.
             metrics: Where drift is shown.
@@ -104,8 +104,7 @@ class LiveCluster:
             self.client,
             every=every,
             lease=held,
-            policies=policies,
-            surroundings=self.inventory,
+            decider=decider,
             synced=lambda: self.inventory.synced,
             metrics=metrics,
             log=log,

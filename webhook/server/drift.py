@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,14 +24,14 @@ from webhook.cluster.errors import ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.core.drift import Drift, drifted, restart_command
-from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy
-from webhook.server.admission import Policies
+from webhook.server.admission import Decider
 from webhook.server.metrics import Metrics
 
 # The kubelet's copies of static pods are created from a file, and not by what is decided.
 _MIRROR = "kubernetes.io/config.mirror"
-_SLICE_SECONDS = 0.005
+# Bytes of a pod that is read in a thread, as in an admission.
+_LARGE = 64 * 1024
 
 
 class Workload(NamedTuple):
@@ -78,8 +79,7 @@ class DriftWatch:
         *,
         every: float,
         lease: Lease | None,
-        policies: Policies,
-        surroundings: Surroundings,
+        decider: Decider,
         synced: Callable[[], bool],
         metrics: Metrics,
         log: FilteringBoundLogger,
@@ -90,8 +90,7 @@ class DriftWatch:
             client: Reaches the cluster.
             every: Seconds from the start of one check to that of the next.
             lease: Says which replica checks; None if each is to.
-            policies: Gives the policy in force.
-            surroundings: What pods are decided by.
+            decider: What pods are decided by.
             synced: Whether the surroundings have been read.
             metrics: Where drift is shown.
             log: Is told of each check.
@@ -99,8 +98,7 @@ class DriftWatch:
         self._client = client
         self._every = every
         self._lease = lease
-        self._policies = policies
-        self._surroundings = surroundings
+        self._decider = decider
         self._synced = synced
         self._metrics = metrics
         self._log = log
@@ -162,11 +160,11 @@ class DriftWatch:
         started = time.monotonic()
         check = Check()
         async for page in live_pods(self._client):
-            policy = self._policies.current
+            policy = self._decider.policies.current
             await self._count(page, policy, check)
             if not await self._renewed():
                 return
-        check.policy, check.ended = self._policies.current.version, datetime.now(UTC)
+        check.policy, check.ended = self._decider.policies.current.version, datetime.now(UTC)
         self._last = check
         self._show(check)
         self._metrics.drift_checked.set(check.ended.timestamp())
@@ -182,16 +180,14 @@ class DriftWatch:
         return await self._is_ours()
 
     async def _count(self, page: list[Raw], policy: Policy, check: Check) -> None:
-        since = time.monotonic()
         for item in page:
             check.pods += 1
-            workload = judge(item, self._surroundings, policy)
+            judged = partial(judge, item, self._decider, policy)
+            workload = await asyncio.to_thread(judged) if memoryview(item).nbytes > _LARGE else judged()
             if workload is not None:
                 check.drifted[workload] += 1
-            if time.monotonic() - since > _SLICE_SECONDS:
-                # Requests come first: they share the event loop.
-                await asyncio.sleep(0)
-                since = time.monotonic()
+            # Requests come first: they share the event loop.
+            await asyncio.sleep(0)
 
     def _show(self, check: Check) -> None:
         by_namespace: Counter[str] = Counter()
@@ -210,12 +206,12 @@ class DriftWatch:
         self._problem = problem
 
 
-def judge(item: Raw, surroundings: Surroundings, policy: Policy) -> Workload | None:
+def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     """The workload of a pod that drifts, or None.
 
     Args:
         item: The pod's JSON.
-        surroundings: What it is decided by.
+        decider: What it is decided by.
         policy: The policy in force.
     """
     document = msgspec.json.decode(item, type=dict)
@@ -223,7 +219,7 @@ def judge(item: Raw, surroundings: Surroundings, policy: Policy) -> Workload | N
     namespace = metadata.get("namespace", "")
     if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):
         return None
-    found = drifted(document, namespace, surroundings=surroundings, policy=policy)
+    found = drifted(document, namespace, surroundings=decider.surroundings, policy=policy, detect=decider.memory.detect)
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)

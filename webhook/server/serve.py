@@ -126,7 +126,11 @@ def compose(
     if live is not None:
         if settings.drift:
             drift = live.look_for_drift(
-                policies, every=settings.drift, lease=settings.drift_lease, metrics=metrics, log=log
+                decider,
+                every=settings.drift,
+                lease=settings.drift_lease,
+                metrics=metrics,
+                log=log,
             )
             told.append(drift.document)
         checks |= live.checks
