@@ -1,9 +1,9 @@
 """What was measured, and what follows from it: medians over rounds, and ratios within them.
 
 Every round measures each arm once, one after the other, so that whatever else the machine does falls on all of them.
-A ratio is therefore taken within a round, and what is told is the median of the rounds with the least and the most.
-What one arm adds to another is a difference that may be next to nothing in a single round: of that, what is told is the
-ratio of the medians.
+A ratio is therefore taken within a round, and what is told is the median of the rounds, with the quartiles: half of
+them lie in between. What one arm adds to another is a difference that may be next to nothing in a single round: of
+that, what is told is the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Side(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """A ratio over several rounds: in the middle, the least, and the most."""
+    """A ratio over several rounds: in the middle, and between what half of the rounds lie."""
 
     median: float
-    least: float
-    most: float
+    low: float
+    high: float
 
 
 class Figures:
@@ -62,16 +62,20 @@ class Figures:
     def __init__(self, samples: Iterable[Sample]) -> None:
         self.samples = tuple(samples)
         self._found = {(one.scenario, one.arm, one.round): one.figures for one in self.samples}
-        self.rounds = sorted({one.round for one in self.samples})
+        self._rounds = sorted({one.round for one in self.samples})
 
     def arms(self, scenario: str) -> list[str]:
         """The arms of a scenario, in the order of the alphabet."""
         return sorted({one.arm for one in self.samples if one.scenario == scenario})
 
+    def count(self, scenario: str) -> int:
+        """In how many rounds a scenario was measured."""
+        return len({one.round for one in self.samples if one.scenario == scenario})
+
     def values(self, side: Side, measure: str) -> dict[int, float]:
         """A measure of one side, by round; rounds that do not have it are left out."""
         values = {}
-        for number in self.rounds:
+        for number in self._rounds:
             value = self._found.get((side.scenario, side.arm, number), {}).get(measure)
             base = 0.0
             if side.beyond is not None:
@@ -88,8 +92,8 @@ class Figures:
     def ratio(self, measure: str, over: Side, under: Side) -> Ratio | None:
         """How many times one side is the other.
 
-        For the least and the most, rounds are left out in which the divisor is not positive: something added nothing,
-        within the noise.
+        For the quartiles, rounds are left out in which the divisor is not positive: something added nothing, within
+        the noise.
 
         Returns:
             None where it cannot be taken.
@@ -99,12 +103,13 @@ class Figures:
         ratios = [values[number] / divisors[number] for number in both if divisors[number] > 0.0]
         if not ratios:
             return None
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
         if over.beyond is None:
-            return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+            return Ratio(middle, low, high)
         divisor = statistics.median(divisors[number] for number in both)
         if divisor <= 0.0:
             return None
-        return Ratio(statistics.median(values[number] for number in both) / divisor, min(ratios), max(ratios))
+        return Ratio(statistics.median(values[number] for number in both) / divisor, low, high)
 
     def as_data(self) -> list[dict[str, Any]]:
         """All samples as what JSON can hold; `from_data` reads it."""

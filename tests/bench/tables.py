@@ -27,8 +27,8 @@ def markdown(rows: Rows) -> str:
 
 
 def verdicts(outcomes: Iterable[Outcome]) -> Rows:
-    """Every goal with its ratio, the spread over the rounds, and whether it is met."""
-    rows = [("Target", "Limit", "Measured", "Rounds from … to", "")]
+    """Every goal with its ratio, between what half of the rounds lie, and whether it is met."""
+    rows = [("Target", "Limit", "Measured", "Half of the rounds", "")]
     for outcome in outcomes:
         ratio = outcome.ratio
         measured = ("not measured", "-") if ratio is None else (f"{ratio.median:.2f} x", _spread(ratio))
@@ -126,7 +126,7 @@ def _ratio(ratio: Ratio | None) -> str:
 
 
 def _spread(ratio: Ratio) -> str:
-    return f"{ratio.least:.2f} … {ratio.most:.2f}"
+    return f"{ratio.low:.2f} … {ratio.high:.2f}"
 
 
 def _many(count: int, what: str) -> str:

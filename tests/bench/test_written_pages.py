@@ -63,6 +63,18 @@ def test_both_pictures_are_drawn(project):
     assert {path.name for path in (project / "docs").glob("*.svg")} == {"bench-server.svg", "bench-apiserver.svg"}
 
 
+def test_a_picture_says_of_how_many_rounds_it_is(project):
+    whole = run("alone", "apiserver")
+    again = [
+        Sample(one.scenario, one.arm, 1, one.figures) for one in whole.figures.samples if "apiserver" in one.scenario
+    ]
+
+    publish.write_pages(project, whole._replace(figures=Figures([*whole.figures.samples, *again])))
+
+    assert "Medians of 1 interleaved" in (project / "docs/bench-server.svg").read_text()
+    assert "Medians of 2 interleaved" in (project / "docs/bench-apiserver.svg").read_text()
+
+
 def test_a_run_of_one_part_is_not_written_into_the_pages(project):
     with pytest.raises(ValueError, match="not measured: API server"):
         publish.write_pages(project, run("alone"))
