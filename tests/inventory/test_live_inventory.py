@@ -5,11 +5,13 @@ import base64
 import contextlib
 import gc
 import io
+import sys
 from collections import Counter
 
 import pytest
 
 from webhook.cluster.client import connect
+from webhook.cluster.turns import SLICE_SECONDS
 from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
 from webhook.inventory.live import LiveInventory
 from webhook.server.logs import make_logger
@@ -140,6 +142,16 @@ def _reachable(root, text):
         if module.startswith("webhook") or isinstance(one, dict | list | tuple | set | frozenset):
             left += gc.get_referents(one)
     return found
+
+
+def test_a_thread_that_reads_keeps_a_request_waiting_for_less_than_a_slice(live):
+    sys.setswitchinterval(0.005)
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+
+    live(scenario)
+    assert sys.getswitchinterval() < SLICE_SECONDS
 
 
 def test_secrets_are_read_as_soon_as_they_are_wanted_and_forgotten_when_no_longer(api, live, wanted):
