@@ -10,6 +10,7 @@ import pytest
 from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
 from webhook.cluster.reflector import Reflector, Resource, Sink
+from webhook.cluster.turns import Turns
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
 
@@ -62,11 +63,11 @@ def soon(monkeypatch):
 def following(kubeconfig, kept, lines):
     """Run a scenario while a reflector follows."""
 
-    def run(scenario, *, fields=""):
+    def run(scenario, *, fields="", turns=None):
         async def both():
             client = connected
             log = make_logger(lines, LogFormat.JSON)
-            one = Reflector(client, Resource("ConfigMap", PATH, fields), kept.sink(), log=log)
+            one = Reflector(client, Resource("ConfigMap", PATH, fields), kept.sink(), log=log, turns=turns)
             task = asyncio.create_task(one.run())
             try:
                 await scenario(one)
@@ -145,6 +146,35 @@ def test_after_410_in_the_watch_the_list_is_read_again_and_what_is_gone_is_dropp
     following(scenario)
     assert len(api.asked(PATH, watch=False)) == 2
     assert kept.reads == 3, "what has not changed is not read a second time"
+
+
+def test_requests_may_come_between_any_two_objects_also_of_a_list_that_is_read_again(api, kept, following):
+    for name in "abcd":
+        api.put(PATH, config_map(name, key=name))
+    turns = Counting()
+
+    async def scenario(one):
+        await until(lambda: api.events.get(PATH))
+        assert turns.breaths == len(kept) == 4
+        api.send(PATH, GONE)
+        await until(lambda: len(api.asked(PATH, watch=True)) == 2)
+        assert turns.breaths == 4 + 1 + 4
+
+    following(scenario, turns=turns)
+    assert kept.reads == 4
+
+
+class Counting(Turns):
+    """Counts how often requests may come in between."""
+
+    breaths = 0
+
+    def __init__(self):
+        super().__init__(lambda: True)
+
+    async def breathe(self):
+        self.breaths += 1
+        await super().breathe()
 
 
 def test_410_for_the_next_page_begins_the_list_anew(api, kept, following):

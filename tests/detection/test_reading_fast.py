@@ -46,12 +46,6 @@ def test_what_only_looks_like_json_is_read_all_the_same(text):
     assert [line.value.word for line in read_file(text) if line.path[-1:] == ("host",)] == ["data"]
 
 
-def test_json_that_is_too_long_for_yaml_is_read_with_its_structure():
-    text = json.dumps({"filler": "x" * 300_000, "cache": [{"host": "data"}]})
-
-    assert [line.path for line in read_file(text) if line.value.word == "data"] == [("cache[0]", "host")]
-
-
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"host": "\ud800"}'], ids=["nested without end", "no Unicode"])
 def test_what_is_no_json_does_no_harm(text):
     assert read_file(text) == ()

@@ -5,13 +5,16 @@ import base64
 import contextlib
 import gc
 import io
+import sys
 from collections import Counter
 
 import pytest
 
 from webhook.cluster.client import connect
+from webhook.cluster.turns import SLICE_SECONDS
 from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
 from webhook.inventory.live import LiveInventory
+from webhook.inventory.packed import Packed
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
 
@@ -140,6 +143,30 @@ def _reachable(root, text):
         if module.startswith("webhook") or isinstance(one, dict | list | tuple | set | frozenset):
             left += gc.get_referents(one)
     return found
+
+
+def test_config_maps_and_secrets_are_kept_folded_and_stay_the_same_object_until_they_change(api, live, wanted):
+    wanted["secrets"] = True
+    api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}))
+    api.put(SECRETS, named("key", data={"URL": base64.b64encode(b"redis://data:6379").decode()}))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        kept = [inventory.config_map("shop", "cfg"), inventory.secret("shop", "key")]
+        assert [type(one) for one in kept] == [Packed, Packed]
+        assert inventory.config_map("shop", "cfg") is kept[0]
+
+    live(scenario)
+
+
+def test_a_thread_that_reads_keeps_a_request_waiting_for_less_than_a_slice(live):
+    sys.setswitchinterval(0.005)
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+
+    live(scenario)
+    assert sys.getswitchinterval() < SLICE_SECONDS
 
 
 def test_secrets_are_read_as_soon_as_they_are_wanted_and_forgotten_when_no_longer(api, live, wanted):

@@ -9,7 +9,7 @@ import argparse
 import json
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -23,14 +23,16 @@ import product
 import toolbox
 from admission import mutation
 from controlplane import ControlPlane, control_plane
-from forgetful import ForgetfulServer, forgetful_server
-from open_loop import Plan, Report
+from forgetful import Forgetful, forgetful_server
+from open_loop import Plan
 from population import Object, Population, Size
 from processes import ProgramError
 from procfs import Process
 from product import PolicyServer
+from prometheus_client.parser import text_string_to_metric_families
 from results import keep, machine, percentile, targets
 from seeding import SeedingError, seed
+from sending import Sending
 
 WHOLE = Size(namespaces=2_000, services=5_000, config_maps=20_000)
 SMALL = Size(namespaces=100, services=250, config_maps=300)
@@ -167,18 +169,12 @@ class Load:
         numbers = [number * (population.size.config_maps // WORKLOADS) for number in range(WORKLOADS)]
         bodies = [("/mutate", mutation(population, number)) for number in numbers]
         plan = Plan([server.port], str(plane.directory / server.service / "certs" / "ca.crt"), bodies, arrivals)
-        self._report = plane.directory / "load.json"
-        file = plane.directory / "plan.json"
-        file.write_bytes(msgspec.json.encode(plan))
-        with file.open("rb") as given, self._report.open("wb") as told:
-            command = [sys.executable, Path(__file__).with_name("open_loop.py")]
-            self._process = subprocess.Popen(command, stdin=given, stdout=told)
+        self._sending = Sending(plane.programs, plan)
         time.sleep(2.0)
 
     def seconds(self, windows: dict[str, list[tuple[float, float]]]) -> dict[str, list[float]]:
         """What the reviews took that were sent in these windows; waits for the last of them."""
-        self._process.wait(300)
-        report = msgspec.json.decode(self._report.read_bytes(), type=Report)
+        report = self._sending.report()
         self.lost = sum(one is None for one in report.seconds)
         self.late_p99 = percentile(report.late, 0.99)
         times = [report.began + due for due, _ in self._arrivals]
@@ -218,7 +214,7 @@ def _elsewhere(plane: ControlPlane) -> None:
         Process(plane.programs.last(name).pid).give_way()
 
 
-def _relist(proxy: ForgetfulServer, log: Path) -> None:
+def _relist(proxy: Forgetful, log: Path) -> None:
     """Break the watches with 410 Gone, and wait until everything is listed again."""
     before = log.stat().st_size
     proxy.forget(*COLLECTIONS)
@@ -250,9 +246,11 @@ def _known(server: PolicyServer) -> float:
 
 def _lag(server: PolicyServer) -> dict[str, float]:
     """How often the event loop woke up, and how often later than so many seconds."""
-    bounds = ("0.001", "0.005", "0.01", "0.05", "0.1", "0.5", "1.0")
-    count = server.metric(f"{LAG}_count")
-    return {"count": count} | {bound: count - server.metric(f"{LAG}_bucket", le=bound) for bound in bounds}
+    families = text_string_to_metric_families(server.get("/metrics"))
+    samples = next(family.samples for family in families if family.name == LAG)
+    buckets = {one.labels["le"]: one.value for one in samples if one.name.endswith("_bucket")}
+    count = buckets.pop("+Inf")
+    return {"count": count} | {bound: count - below for bound, below in buckets.items()}
 
 
 def _span(happen: Any) -> tuple[float, float]:
@@ -272,6 +270,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="a twentieth of it, to try the tool out; nothing is kept")
     parser.add_argument("--relists", type=int, default=5, help="how many relists are provoked (default: 5)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     population = Population(SMALL if arguments.small else WHOLE)
     try:
         with ExitStack() as cleanup, control_plane(toolbox.build(toolbox.CONTROL_PLANE)) as plane:

@@ -6,17 +6,20 @@ The API server itself answers such a watch with 410 Gone, as it does after a res
 from __future__ import annotations
 
 import http.client
+import multiprocessing
 import os
 import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from controlplane import ControlPlane
 from delay import LateWatches
-from procfs import LOWEST
+from procfs import Process
 
 _VERSION = re.compile(r"(?<=[?&]resourceVersion=)\d+")
 
@@ -53,25 +56,61 @@ class ForgetfulServer(LateWatches):
         return super().answered(method, path, body, headers)
 
 
-def _serve(server: ForgetfulServer) -> None:
-    # The threads for requests inherit it.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
-    server.serve_forever(poll_interval=0.05)
+@dataclass(frozen=True, slots=True)
+class Forgetful:
+    """The proxy, as seen from outside of its process.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    url: str
+    _orders: Connection
+
+    def forget(self, *collections: str) -> None:
+        """As `ForgetfulServer.forget`."""
+        self._orders.send(collections)
+
+    @property
+    def forgotten(self) -> int:
+        """As `ForgetfulServer.forgotten`."""
+        self._orders.send(None)
+        return self._orders.recv()
 
 
 @contextmanager
-def forgetful_server(plane: ControlPlane, client: tuple[Path, Path]) -> Iterator[ForgetfulServer]:
-    """Run the proxy.
+def forgetful_server(plane: ControlPlane, client: tuple[Path, Path]) -> Iterator[Forgetful]:
+    """Run the proxy, in a process of its own that gives way to all others.
 
     Args:
         plane: Whose API server it stands before.
         client: The certificate and key of the user as whom it asks.
     """
+    ours, theirs = multiprocessing.Pipe()
     with ForgetfulServer(plane, client) as server:
-        thread = threading.Thread(target=_serve, args=(server,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.end()
-            thread.join(10)
+        process = multiprocessing.get_context("fork").Process(target=_serve, args=(server, theirs, ours), daemon=True)
+        process.start()
+    theirs.close()
+    try:
+        yield Forgetful(server.url, ours)
+    finally:
+        ours.close()
+        process.join(10)
+        process.kill()
+
+
+def _serve(server: ForgetfulServer, orders: Connection, other_end: Connection) -> None:
+    """Serve until the other end is closed, also by the end of its process."""
+    other_end.close()
+    os.setsid()
+    Process(os.getpid()).give_way()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    with suppress(EOFError):
+        while True:
+            collections = orders.recv()
+            if collections is None:
+                orders.send(server.forgotten)
+            else:
+                server.forget(*collections)
+    server.end()

@@ -3,7 +3,7 @@
 Connections are kept as Go's HTTP client keeps them: the one that was used last goes first, a new one is opened when
 none is free, and at most 25 stay open without work. New ones go to the servers in turn, as behind a Service.
 
-Run as a program it reads a `Plan` as JSON from standard input, and writes a `Report` to standard output.
+Run as a program it reads a `Plan` from one file, and writes a `Report` into another, as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from itertools import cycle
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -181,15 +182,16 @@ def _request(path: str, body: str) -> bytes:
 
 
 def main() -> None:
-    """Send the plan on standard input."""
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    """Send the plan in a file."""
+    given, told = map(Path, sys.argv[1:])
+    plan = msgspec.json.decode(given.read_bytes(), type=Plan)
     gc.freeze()
 
     async def send() -> Report:
         return await Loop(plan).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.stdout.buffer.write(msgspec.json.encode(runner.run(send())))
+        told.write_bytes(msgspec.json.encode(runner.run(send())))
 
 
 if __name__ == "__main__":

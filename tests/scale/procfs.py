@@ -41,7 +41,10 @@ class Process:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(self._stat()[19]) / _TICKS
 
     def give_way(self) -> None:
-        """Have it work only when nothing else wants to: it stands for another machine."""
+        """Have it work only when nothing else wants to: it stands for another machine. It has to lead a session."""
+        # Where the kernel groups processes by session, the group's niceness is what counts.
+        with suppress(FileNotFoundError):
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(LOWEST))
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), LOWEST)

@@ -71,7 +71,10 @@ def _relist(found: Figures) -> str:
         some = load[name]
         ratios = (f"{some[key] / idle[key]:.2f}" for key in ("p50", "p99", "max"))
         rows.append((what, f"{some['reviews']:,}", *ratios))
-    return _table(("Meanwhile", "Reviews", "p50", "p99", "Slowest"), rows)
+    before, after = load["lag"]["before"], load["lag"]["after relists"]
+    count, late = (int(after[key] - before[key]) for key in ("count", "0.005"))
+    said = f"Of {count} wake-ups of the event loop, relists included, {late} were over 5 ms late."
+    return f"{_table(('Meanwhile', 'Reviews', 'p50', 'p99', 'Slowest'), rows)}\n\n{said}"
 
 
 def _estimate(found: Figures) -> str:

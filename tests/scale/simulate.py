@@ -10,18 +10,17 @@ import argparse
 import base64
 import json
 import shutil
+import signal
 import ssl
-import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from admission import mutation, validation
 from day import PEAK, PEAK_PER_HOUR, Excerpt, excerpts
 from open_loop import Plan, Report
@@ -31,6 +30,7 @@ from procfs import Process
 from product import COMMAND
 from queueing import replay, utilisation
 from results import keep, machine, percentile
+from sending import Sending
 
 SIZE = Size(namespaces=50_000, services=50_000, config_maps=400, bytes=1_500)
 WORKLOADS = 400
@@ -68,13 +68,6 @@ class Server:
         return json.loads(base64.b64decode(response.get("patch", "W10=")))
 
 
-@contextmanager
-def servers(directory: Path, count: int) -> Iterator[list[Server]]:
-    """Run servers for the manifests in a directory; the first one issues the certificate that all of them have."""
-    with Programs(directory) as programs:
-        yield [_server(programs, directory, number) for number in range(count)]
-
-
 def _server(programs: Programs, directory: Path, number: int) -> Server:
     options = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json".split()
     name = f"server-{number}"
@@ -106,13 +99,13 @@ class Sent:
     wall: float
 
 
-def send(running: Sequence[Server], requests: list[tuple[str, str]], arrivals: list[tuple[float, int]]) -> Sent:
+def send(
+    programs: Programs, running: Sequence[Server], requests: list[tuple[str, str]], arrivals: list[tuple[float, int]]
+) -> Sent:
     """Send requests to servers, from a process of its own."""
     plan = Plan([one.port for one in running], str(running[0].authority), requests, arrivals)
     cpu = [one.process.cpu for one in running]
-    command = [sys.executable, Path(__file__).with_name("open_loop.py")]
-    done = subprocess.run(command, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=True, timeout=300)
-    report = msgspec.json.decode(done.stdout, type=Report)
+    report = Sending(programs, plan).report()
     wall = arrivals[-1][0]
     used = [one.process.cpu - before for one, before in zip(running, cpu, strict=True)]
     return Sent(report, [one / wall for one in used], wall)
@@ -127,12 +120,14 @@ def reviews_of(excerpt: Excerpt, speed: float, workloads: int) -> list[tuple[flo
     return sorted(sent)
 
 
-def cost(running: Sequence[Server], requests: list[tuple[str, str]], rate: float, seconds: float) -> dict[str, float]:
+def cost(
+    programs: Programs, running: Sequence[Server], requests: list[tuple[str, str]], rate: float, seconds: float
+) -> dict[str, float]:
     """What one review costs a server, sent evenly at a modest rate."""
     count = int(rate * seconds)
     half = len(requests) // REVIEWS
     arrivals = [(one / rate, (one // 2 * 7) % half + (half if one % 2 else 0)) for one in range(count)]
-    sent = send(running[:1], requests, arrivals)
+    sent = send(programs, running[:1], requests, arrivals)
     took = [one for one in sent.report.seconds if one is not None]
     return {
         "cpu_seconds": sent.busy[0] * sent.wall / count,
@@ -144,6 +139,7 @@ def cost(running: Sequence[Server], requests: list[tuple[str, str]], rate: float
 def simulate(
     day: list[Excerpt],
     count: int,
+    programs: Programs,
     running: Sequence[Server],
     requests: list[tuple[str, str]],
     review: dict[str, float],
@@ -159,7 +155,7 @@ def simulate(
         times = [at for at, _ in arrivals]
         rate = len(times) / (excerpt.seconds / speed)
         thought = replay(times, service, count)
-        sent = send(running, requests, arrivals)
+        sent = send(programs, running, requests, arrivals)
         took = [one for one in sent.report.seconds if one is not None]
         busy = [one * sent.wall / (excerpt.seconds / speed) for one in sent.busy]
         of_first = thought.servers.count(0) / len(times)
@@ -194,6 +190,7 @@ def main() -> int:
     """Simulate the day."""
     parser = argparse.ArgumentParser(description="Replay a synthetic day of pod creations against local servers.")
     parser.add_argument("--seed", type=int, default=1, help="the same one gives the same day (default: 1)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = parser.parse_args().seed
     population = Population(SIZE, seed=seed)
     directory = Path(tempfile.mkdtemp(prefix="sidecar-policy-scale-"))
@@ -201,14 +198,16 @@ def main() -> int:
         with ExitStack() as cleanup:
             cleanup.callback(shutil.rmtree, directory)
             _write(population, directory / "manifests")
-            running = cleanup.enter_context(servers(directory, max(SERVERS)))
+            programs = cleanup.enter_context(Programs(directory))
+            # The first one issues the certificate that all of them have.
+            running = [_server(programs, directory, number) for number in range(max(SERVERS))]
             bodies = [mutation(population, number) for number in range(WORKLOADS)]
             after = [validation(body, running[0].patch(body)) for body in bodies]
             requests = [("/mutate", body) for body in bodies] + [("/validate", body) for body in after]
             say("warming up, and measuring what a review costs")
             for one in running:
-                cost([one], requests, 200, 3)
-            review = cost(running, requests, 200, 10)
+                cost(programs, [one], requests, 200, 3)
+            review = cost(programs, running, requests, 200, 10)
             say("  {cpu_seconds:.6f} s of CPU, p50 {p50:.6f} s".format(**review))
             speed = BUSY / (PEAK * REVIEWS * review["cpu_seconds"])
             day = excerpts(WORKLOADS, seed=seed)
@@ -216,8 +215,8 @@ def main() -> int:
             found |= machine() | {"namespaces": SIZE.namespaces, "resident_mb": running[0].process.resident}
             for count in SERVERS:
                 say(f"{count} of {max(SERVERS)} servers, at {speed:.0f} times the day's speed")
-                found[f"servers_{count}"] = simulate(day, count, running[:count], requests, review, speed)
-    except (ProgramError, subprocess.SubprocessError) as problem:
+                found[f"servers_{count}"] = simulate(day, count, programs, running[:count], requests, review, speed)
+    except ProgramError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,13 +10,19 @@ from results import Target, percentile
 from scale_document import PAGE, TABLES, render
 
 LOAD = {"reviews": 10, "p50": 0.001, "p99": 0.002, "max": 0.003}
+LAG = {"count": 100.0, "0.005": 2.0}
 STAGE = {"seconds": 50.0, "resident_mb": 200.0, "peak_mb": 210.0, "objects": 1_000}
 EXCERPT = {"excerpt": "14:00", "pods_per_second": 27.0, "busy": 0.5, "predicted_busy": 0.4, "busiest": 0.6}
 EXCERPT |= {"predicted_busiest": 0.7, "p99": 0.01, "predicted_p99": 0.02}
 FOUND = {
     "cluster": {
         "stages": dict.fromkeys(("nothing", "namespaces", "services", "authorities", "half", "whole"), STAGE),
-        "load": {"idle": LOAD, "relist": LOAD | {"p99": 0.005}, "large": LOAD},
+        "load": {
+            "idle": LOAD,
+            "relist": LOAD | {"p99": 0.005},
+            "large": LOAD,
+            "lag": {"before": LAG, "after relists": LAG},
+        },
     },
     "simulation": {"review": {"cpu_seconds": 0.0005}, "speed": 20, "servers_1": [EXCERPT], "servers_2": [EXCERPT]},
 }

@@ -21,7 +21,8 @@ from webhook.detection.words import Role, key_words, role
 from webhook.yamltext import FastLoader, bounded
 
 _MOST_LINES = 10_000
-_MOST_YAML = 200_000
+# Beyond it a parser would hold the interpreter for too long, also on a thread.
+_MOST_PARSED = 200_000
 _LONGEST_LINE = 20_000
 _DEEPEST = 30
 
@@ -48,10 +49,10 @@ def _says_something(value: Value) -> bool:
 
 def _parsed(text: str) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
+    if len(text) > _MOST_PARSED:
+        return None
     if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
         return found
-    if len(text) > _MOST_YAML:
-        return None
     try:
         documents = list(yaml.load_all(bounded(text), Loader=_Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
