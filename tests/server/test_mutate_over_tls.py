@@ -338,6 +338,25 @@ def test_plain_http_on_the_tls_port_hurts_nobody(server, kit):
     assert server.post(kit.make_review()).status == 200
 
 
+def test_an_answer_is_sent_in_one_piece(server, kit):
+    body = json.dumps(kit.make_review()).encode()
+    with server.raw() as client:
+        client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        head, _, rest = client.recv(65536).partition(b"\r\n\r\n")
+
+    assert f"content-length: {len(rest)}".encode() in head
+    assert json.loads(rest)["response"]["uid"] == "uid-1"
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(server, kit):
+    body = json.dumps(kit.make_review()).encode()
+    with server.raw() as client:
+        client.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_connection_is_used_again(server, kit):
     with contextlib.closing(server.connect()) as connection:
         kit.send(connection, kit.make_review())

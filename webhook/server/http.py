@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,8 +16,41 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from webhook.server.settings import Limits
 
 
+class Gathered:
+    """A transport that sends together what is written together.
+
+    uvicorn writes headers and body apart, which makes two TLS records and two packets of an answer that
+    fits into one.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send soon: at `flush`, or when the loop has done what it is doing."""
+        if not self._waiting:
+            self._loop.call_soon(self.flush)
+        self._waiting.append(data)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            self._transport.write(b"".join(self._waiting))
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """Send what waits, and close."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the deadlines that it lacks.
+    """uvicorn's protocol with the deadlines that it lacks, and with answers in one piece.
 
     uvicorn waits without end for a connection's first request and for the rest of a request's headers; and at
     shutdown, up to its own timeout, for a client to take note that its connection is being closed.
@@ -29,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """From the handshake on, the first request's headers are awaited."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Gathered(transport, self.loop)))
         self._overdue = self.loop.call_later(self.limits.read, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -51,7 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
-        """An answer may close the connection."""
+        """An answer is sent, and may close the connection."""
+        cast("Gathered", self.transport).flush()
         super().on_response_complete()
         self._cut_when_closing()
 
