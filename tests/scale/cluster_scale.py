@@ -40,7 +40,7 @@ RATE = 100.0
 """Reviews a second while a relist is measured."""
 WORKLOADS = 200
 """How many different ones the reviews are about."""
-QUIET_SECONDS = 8.0
+QUIET_SECONDS = 6.0
 """Of load without a relist, before each one."""
 LISTED = ("Namespace", "Service", "ConfigMap")
 COLLECTIONS = tuple(f"/api/v1/{plural}" for plural in ("namespaces", "services", "configmaps"))

@@ -37,14 +37,12 @@ class Costs:
         object_kb: Memory of each object, by kind.
         base_seconds: From start to ready in an empty cluster.
         config_map_seconds: How much longer for each ConfigMap.
-        review_seconds: CPU of one review.
     """
 
     base_mb: float
     object_kb: dict[str, float]
     base_seconds: float
     config_map_seconds: float
-    review_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,8 @@ class Estimate:
     start_seconds: float
 
 
-def costs(cluster: dict[str, Any], simulation: dict[str, Any]) -> Costs:
-    """What one object and one review cost, from the results."""
+def costs(cluster: dict[str, Any]) -> Costs:
+    """What one object costs, from the results."""
     stages = cluster["stages"]
     order = ("nothing", "namespaces", "services", "authorities", "half", "whole")
     per_object = {
@@ -84,25 +82,25 @@ def costs(cluster: dict[str, Any], simulation: dict[str, Any]) -> Costs:
         "ConfigMaps of 10 kB": per_object["whole"],
     }
     nothing = stages["nothing"]
-    review = simulation["review"]["cpu_seconds"]
-    return Costs(nothing["resident_mb"], kinds, nothing["seconds"], slope, review)
+    return Costs(nothing["resident_mb"], kinds, nothing["seconds"], slope)
 
 
-def estimate(cluster: Cluster, cost: Costs, reviews: int = 2) -> Estimate:
+def estimate(cluster: Cluster, cost: Costs, review_seconds: float, reviews: int = 2) -> Estimate:
     """What a cluster needs.
 
     Args:
         cluster: How large it is.
         cost: What was measured.
+        review_seconds: CPU that one review was measured to take.
         reviews: Of each pod.
     """
     rate = cluster.pods_per_hour / 3600 * reviews
-    burst = cluster.burst * reviews * cost.review_seconds
+    burst = cluster.burst * reviews * review_seconds
     memory = cost.base_mb + sum(count * cost.object_kb[kind] / 1000 for kind, count in cluster.objects.items())
     large = cluster.objects["ConfigMaps of 10 kB"]
     return Estimate(
         reviews_per_second=rate,
-        cores=rate * cost.review_seconds,
+        cores=rate * review_seconds,
         burst_cores=burst,
         replicas=max(FEWEST, math.ceil(burst / HEADROOM)),
         memory_mb=memory,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from day import PEAK, PEAK_PER_HOUR
-from estimate import HEADROOM, Cluster, Costs, Estimate, costs, estimate
+from estimate import HEADROOM, Cluster, Estimate, costs, estimate
 from results import FILE, targets
 
 PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
@@ -29,8 +29,13 @@ Figures = dict[str, Any]
 
 
 def render(page: str, found: Figures) -> str:
-    """The page with the figures that were found."""
-    return _BLOCK.sub(lambda block: f"{block[1]}{block[2]}\n{TABLES[block[1]](found)}\n\n", page)
+    """The page with the figures that were found; where a part has not been measured, with those that it had."""
+
+    def block(there: re.Match[str]) -> str:
+        parts, table = TABLES[there[1]]
+        return f"{there[1]}{there[2]}\n{table(found)}\n\n" if parts <= found.keys() else there[0]
+
+    return _BLOCK.sub(block, page)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -48,7 +53,7 @@ def _targets(found: Figures) -> str:
 
 
 def _objects(found: Figures) -> str:
-    cost = _costs(found)
+    cost = costs(found["cluster"])
     rows = [(kind, f"{kilobytes:.1f} kB") for kind, kilobytes in cost.object_kb.items()]
     rows.append(("1,000 ConfigMaps of 10 kB", f"{cost.object_kb['ConfigMaps of 10 kB']:.1f} MB"))
     rows.append(("The server in an empty cluster", f"{cost.base_mb:.0f} MB"))
@@ -88,7 +93,7 @@ def _estimate(found: Figures) -> str:
         ("Memory of each", ", ".join(f"{count:,} {kind}" for kind, count in LARGE.items()), f"{need.memory_mb:.0f} MB"),
         (
             "Start of each",
-            f"{_costs(found).config_map_seconds * 1e3:.1f} ms for each ConfigMap of 10 kB",
+            f"{costs(found['cluster']).config_map_seconds * 1e3:.1f} ms for each ConfigMap of 10 kB",
             f"{need.start_seconds:.0f} s",
         ),
     )
@@ -131,25 +136,27 @@ def _simulation(found: Figures) -> str:
     return f"At {found['simulation']['speed']:.0f} times the day's speed:\n\n{_table(head, rows)}"
 
 
-def _costs(found: Figures) -> Costs:
-    return costs(found["cluster"], found["simulation"])
-
-
 def _burst(found: Figures) -> float:
     return max(one["pods_per_second"] for one in found["simulation"]["servers_1"])
 
 
 def _need(found: Figures) -> Estimate:
-    return estimate(Cluster(round(PEAK * 3600), _burst(found), LARGE), _costs(found))
+    return estimate(
+        Cluster(round(PEAK * 3600), _burst(found), LARGE),
+        costs(found["cluster"]),
+        found["simulation"]["review"]["cpu_seconds"],
+    )
 
 
-TABLES: dict[str, Callable[[Figures], str]] = {
-    "targets": _targets,
-    "objects": _objects,
-    "relist": _relist,
-    "estimate": _estimate,
-    "simulation": _simulation,
+_MEASURED, _SIMULATED = {"cluster"}, {"simulation"}
+TABLES: dict[str, tuple[set[str], Callable[[Figures], str]]] = {
+    "targets": (_MEASURED, _targets),
+    "objects": (_MEASURED, _objects),
+    "relist": (_MEASURED, _relist),
+    "estimate": (_MEASURED | _SIMULATED, _estimate),
+    "simulation": (_SIMULATED, _simulation),
 }
+"""For each table, the parts of the results that it is of, and how it is written."""
 
 
 def main() -> int:

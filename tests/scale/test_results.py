@@ -62,5 +62,12 @@ def test_writing_the_page_changes_tables_and_nothing_else():
     assert _prose(page) == _prose(PAGE.read_text())
 
 
+def test_what_was_not_measured_stays_as_it_was():
+    page = render(PAGE.read_text(), FOUND)
+
+    assert render(page, {}) == page
+    assert render(page, {"cluster": FOUND["cluster"]}) == page
+
+
 def _prose(page):
     return re.sub(r"(?<= figures: )(\w+).*?(?=<!-- end of figures -->)", r"\1", page, flags=re.DOTALL)
