@@ -26,6 +26,8 @@ from istio import external_service
 from processes import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
+from webhook.server.outlet import Outlet
+
 SECRET = "sidecar-policy-certificates"
 SERVICE = "sidecar-policy"
 CONFIGURATION = "0-sidecar-policy"
@@ -50,11 +52,13 @@ class Replica:
 
     def log(self, event: str) -> list[Object]:
         """The lines that it has logged about an event."""
-        lines = (line for line in self._program.log.read_text().splitlines() if line.startswith("{"))
+        lines = (line for line in self.text.splitlines() if line.startswith("{"))
         return [line for line in map(json.loads, lines) if line.get("event") == event]
 
     @property
     def text(self) -> str:
+        """All that it has logged, also of the last moment."""
+        time.sleep(2 * Outlet.EVERY)
         return self._program.log.read_text()
 
     def get(self, path: str) -> tuple[int, str]:

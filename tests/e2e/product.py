@@ -8,6 +8,7 @@ import json
 import signal
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from istio import external_service
 from prometheus_client.parser import text_string_to_metric_families
 
 import webhook
+from webhook.server.outlet import Outlet
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 NAMESPACE = "sidecar-policy"
@@ -147,7 +149,8 @@ class PolicyServer:
         return [line for line in map(json.loads, filter(_is_whole, lines)) if line.get("event") == event]
 
     def log_text(self) -> str:
-        """All that it has logged."""
+        """All that it has logged, also of the last moment."""
+        time.sleep(2 * Outlet.EVERY)
         return self._program.log.read_text()
 
     def metric(self, name: str, **labels: str) -> float:
