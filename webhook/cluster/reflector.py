@@ -130,6 +130,7 @@ class Reflector(Generic[T]):
         self.resource = resource
         self.synced = False
         self.problem = ""
+        self._status: int | None = None
         self._client = client
         self._sink = sink
         self._turns = turns or Turns(lambda: True, clock)
@@ -256,9 +257,11 @@ class Reflector(Generic[T]):
         return {"fieldSelector": self.resource.fields} if self.resource.fields else {}
 
     def _tell(self, error: ClusterError) -> None:
-        if str(error) != self.problem:
+        # A connection that is lost fails in several ways, one after the other.
+        still = bool(self.problem) and error.status is None and self._status is None
+        if not still and str(error) != self.problem:
             self._log.warning("not followed", problem=str(error), status=error.status)
-        self.problem = str(error)
+        self.problem, self._status = str(error), error.status
 
 
 async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) -> None:
