@@ -196,8 +196,8 @@ def test_while_the_server_refuses_what_is_known_stays_and_the_reason_is_said_onc
     api.put(PATH, config_map("known", key="1"))
 
     async def scenario(one):
-        await until(lambda: api.events.get(PATH))
-        assert (one.behind, one.problem) == (0, "")
+        await until(lambda: api.events.get(PATH) and not one.behind)
+        assert one.problem == ""
         api.refusals[PATH] = (403, "configmaps is forbidden")
         api.send(PATH, None)
         await until(lambda: len(api.asked(PATH, watch=True)) > 3)
