@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 # Kubernetes' ServiceAccount plugin adds it to nearly every pod, under another name each time.
-_TOKEN = re.compile("kube-api-access-[a-z0-9]{5}")
+_TOKEN = re.compile("kube-api-access-[a-z0-9]+")
 _AUTHORITY = "kube-root-ca.crt"
 
 
