@@ -139,8 +139,8 @@ def serve(files):
     yield start
     for process in processes:
         if process.process.poll() is None:
-            process.process.kill()
-            process.process.wait()
+            process.process.terminate()
+            process.process.wait(20)
 
 
 def test_it_decides_with_the_policy_and_manifests_given_and_leaves_with_zero(serve):
