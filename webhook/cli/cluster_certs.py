@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from webhook.cli.cluster import Context, Kubeconfig, check_context, failure
 from webhook.cli.durations import duration
 from webhook.cli.exits import ExitCode
 from webhook.cli.managed import (
@@ -51,15 +52,6 @@ class Which(StrEnum):
 
     SERVING = "serving"
     AUTHORITY = "authority"
-
-
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option("--kubeconfig", help="How to reach the cluster. Default: as the pod that this runs in."),
-]
-Context = Annotated[
-    str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current one.")
-]
 
 
 def bootstrap(  # noqa: PLR0913 - one parameter for each option
@@ -243,15 +235,14 @@ def _with_cluster(
     from webhook.cluster.errors import ClusterError, NoClusterError
     from webhook.server.managed import foreign, keep
 
-    if context and not kubeconfig:
-        raise typer.BadParameter("--context names a context of --kubeconfig")
+    check_context(kubeconfig, context)
     try:
         client = connect(kubeconfig, context)
         kept = keep(client, certificates)
     except NoClusterError as error:
-        raise _fail(ExitCode.UNREADABLE, str(error)) from None
+        raise failure(ExitCode.UNREADABLE, f"error: {error}") from None
     except CertificateError as error:
-        raise _fail(ExitCode.USAGE, f"{error}; see --service and --dns") from None
+        raise failure(ExitCode.USAGE, f"error: {error}; see --service and --dns") from None
 
     async def session() -> T:
         try:
@@ -264,13 +255,8 @@ def _with_cluster(
     except ForeignSecretError as error:
         raise _no(foreign(kept.secret, error)) from None
     except ClusterError as error:
-        raise _fail(ExitCode.UNREADABLE, f"Secret {kept.secret.place}: {error}") from None
+        raise failure(ExitCode.UNREADABLE, f"error: Secret {kept.secret.place}: {error}") from None
 
 
 def _no(message: str) -> typer.Exit:
-    return _fail(ExitCode.NEGATIVE, message)
-
-
-def _fail(code: ExitCode, message: str) -> typer.Exit:
-    typer.echo(f"error: {message}", err=True)
-    return typer.Exit(code)
+    return failure(ExitCode.NEGATIVE, f"error: {message}")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from webhook.cli.cluster import Context, Kubeconfig, check_context, failure
 from webhook.cli.durations import duration
 from webhook.cli.exits import ExitCode
 from webhook.cli.managed import (
@@ -46,13 +47,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         list[Path] | None,
         typer.Option("--manifests", help="YAML files or directories that stand for the cluster. Repeatable."),
     ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option("--kubeconfig", help="How to reach the cluster. [default: as the pod that this runs in]"),
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option("--context", help="The context in the kubeconfig. [default: its current one]")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     policy: Annotated[
         list[Path] | None,
         typer.Option("--policy", help="The policy: a file or directory. Repeatable. [default: the packaged policy]"),
@@ -152,8 +148,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("--cert and --key belong together")
     if manifests and (kubeconfig or context):
         raise typer.BadParameter("--manifests stands for the cluster: leave out --kubeconfig and --context")
-    if context and not kubeconfig:
-        raise typer.BadParameter("--context names a context of --kubeconfig")
+    check_context(kubeconfig, context)
     certificates = None
     if cert_secret and (cert or cert_dir or manifests):
         raise typer.BadParameter("--cert-secret is kept in a cluster: leave out --cert, --cert-dir and --manifests")
@@ -219,25 +214,19 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     try:
         received = run(settings, log, threshold, outlet)
     except PolicyError as error:
-        raise _fail(ExitCode.NEGATIVE, *map(str, error.problems)) from None
+        raise failure(ExitCode.NEGATIVE, *map(str, error.problems)) from None
     except ManifestError as error:
-        raise _fail(ExitCode.UNREADABLE, *map(str, error.problems)) from None
+        raise failure(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:
-        raise _fail(ExitCode.USAGE, f"error: {error}; see --dns") from None
+        raise failure(ExitCode.USAGE, f"error: {error}; see --dns") from None
     except NoClusterError as error:
         hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
-        raise _fail(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
+        raise failure(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
     except (PortError, UnservableError) as error:
-        raise _fail(ExitCode.UNREADABLE, f"error: {error}") from None
+        raise failure(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
-        raise _fail(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None
+        raise failure(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None
     finally:
         outlet.close()
     if received is signal.SIGINT:
         raise typer.Exit(ExitCode.INTERRUPTED)
-
-
-def _fail(code: ExitCode, *lines: str) -> typer.Exit:
-    for line in lines:
-        typer.echo(line, err=True)
-    return typer.Exit(code)

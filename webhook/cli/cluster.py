@@ -1,0 +1,35 @@
+"""The cluster that `serve` and `certs` work with: how it is reached, and how a command ends that cannot go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from webhook.cli.exits import ExitCode
+
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", help="How to reach the cluster. Default: as the pod that this runs in."),
+]
+Context = Annotated[
+    str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current one.")
+]
+
+
+def check_context(kubeconfig: Path | None, context: str | None) -> None:
+    """Refuse a context without the file that has it.
+
+    Raises:
+        typer.BadParameter: It stands alone.
+    """
+    if context and not kubeconfig:
+        raise typer.BadParameter("--context names a context of --kubeconfig")
+
+
+def failure(code: ExitCode, *lines: str) -> typer.Exit:
+    """Say on standard error why the command ends, and give what ends it."""
+    for line in lines:
+        typer.echo(line, err=True)
+    return typer.Exit(code)
