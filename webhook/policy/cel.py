@@ -80,7 +80,7 @@ class Expression:
                 own message may quote the pod, so it is never passed on.
         """
         try:
-            result = self._program.execute(context.library)
+            result = self._program.execute(context.values)
         except KeyError as error:
             name = str(error.args[0]).strip("'") if error.args else ""
             known = re.search(rf"\b{re.escape(name)}\b", self.source) if name else None
@@ -97,12 +97,12 @@ class Expression:
 class Context:
     """The values of variables, each converted for the library once and then used by any number of expressions."""
 
-    __slots__ = ("_names", "library")
+    __slots__ = ("_names", "values")
 
     def __init__(self) -> None:
         import cel  # noqa: PLC0415 - as below
 
-        self.library = cel.Context()
+        self.values = cel.Context()
         self._names: set[str] = set()
 
     def add(self, names: Iterable[str], value_of: Callable[[str], Any]) -> None:
@@ -119,7 +119,7 @@ class Context:
             if name in self._names:
                 continue
             try:
-                self.library.add_variable(_COMPILED_NAMESPACE if name == _NAMESPACE else name, value_of(name))
+                self.values.add_variable(_COMPILED_NAMESPACE if name == _NAMESPACE else name, value_of(name))
             except (ArithmeticError, TypeError, ValueError):
                 raise CelFailure("a value is of a type that CEL does not have") from None
             self._names.add(name)
