@@ -29,8 +29,8 @@ _FAILED = "deciding about this pod failed, which is a fault of the webhook and n
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
-# Bytes of a pod's JSON. What is in it, thousands of settings maybe, is read in a thread, beside the other requests.
-_LARGE = 64 * 1024
+LARGE = 64 * 1024
+"""Bytes of a pod's JSON. What is in it, thousands of settings maybe, is read in a thread, beside the other requests."""
 
 
 class Policies(Protocol):
@@ -176,7 +176,7 @@ async def _decide(
             policy=policy or decider.policies.current,
             detect=decider.memory.detect,
         )
-        decision = await asyncio.to_thread(decide) if request.size > _LARGE else decide()
+        decision = await asyncio.to_thread(decide) if request.size > LARGE else decide()
         missed = surroundings.missed
         if decider.look_up is None or not missed or not left or not await decider.look_up(missed):
             break

@@ -23,15 +23,14 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
+from webhook.cluster.reflector import run_until
 from webhook.core.drift import Drift, drifted, restart_command
 from webhook.core.verdict import Policy
-from webhook.server.admission import Decider
+from webhook.server.admission import LARGE, Decider
 from webhook.server.metrics import Metrics
 
 # The kubelet's copies of static pods are created from a file, and not by what is decided.
 _MIRROR = "kubernetes.io/config.mirror"
-# Bytes of a pod that is read in a thread, as in an admission.
-_LARGE = 64 * 1024
 
 
 class Workload(NamedTuple):
@@ -110,10 +109,7 @@ class DriftWatch:
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Check until `stop` is set, and let go of the Lease then."""
-        async with asyncio.TaskGroup() as group:
-            checking = group.create_task(self._go_on())
-            await stop.wait()
-            checking.cancel()
+        await run_until(stop, self._go_on())
         if self._lease is not None:
             with contextlib.suppress(ClusterError, TimeoutError):
                 async with asyncio.timeout(2.0):
@@ -183,7 +179,7 @@ class DriftWatch:
         for item in page:
             check.pods += 1
             judged = partial(judge, item, self._decider, policy)
-            workload = await asyncio.to_thread(judged) if memoryview(item).nbytes > _LARGE else judged()
+            workload = await asyncio.to_thread(judged) if memoryview(item).nbytes > LARGE else judged()
             if workload is not None:
                 check.drifted[workload] += 1
             # Requests come first: they share the event loop.
