@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from processes import Program, Programs, free_ports
+from procfs import Process
 from product import COMMAND
 from reviews import ESHOP
 
@@ -20,7 +20,6 @@ from certs import files
 from certs.issue import issue_authority, issue_serving
 
 PEERS = ("typed", "lean", "floor")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Certificate(NamedTuple):
@@ -43,14 +42,11 @@ class Server(NamedTuple):
 
     def cpu(self) -> float:
         """Microseconds of CPU that it has spent, all threads together."""
-        fields = Path(f"/proc/{self.program.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS * 1e6
+        return Process(self.program.pid).cpu * 1e6
 
     def rss(self) -> float:
         """Megabytes of memory that it holds."""
-        status = Path(f"/proc/{self.program.pid}/status").read_text()
-        (kilobytes,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(kilobytes) / 1000
+        return Process(self.program.pid).resident
 
 
 def certificate(directory: Path, *names: str) -> Certificate:

@@ -26,8 +26,6 @@ from istio import external_service
 from processes import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.server.outlet import Outlet
-
 SECRET = "sidecar-policy-certificates"
 SERVICE = "sidecar-policy"
 CONFIGURATION = "0-sidecar-policy"
@@ -58,8 +56,7 @@ class Replica:
     @property
     def text(self) -> str:
         """All that it has logged, also of the last moment."""
-        time.sleep(2 * Outlet.EVERY)
-        return self._program.log.read_text()
+        return product.written(self._program)
 
     def get(self, path: str) -> tuple[int, str]:
         """The status and text that the plain port answers."""

@@ -20,6 +20,7 @@ from admission_audit import admission
 from api import Api, ApiError, Object, eventually
 from controlplane import ControlPlane
 from istio import external_service
+from processes import Program
 from prometheus_client.parser import text_string_to_metric_families
 
 import webhook
@@ -39,6 +40,12 @@ RBAC = Path(webhook.__file__).parent / "cluster" / "rbac.yaml"
 REQUESTS = "sidecar_policy_admission_requests_total"
 
 _numbers = itertools.count(1)
+
+
+def written(program: Program) -> str:
+    """All that a server of ours has logged, also of the last moment."""
+    time.sleep(2 * Outlet.EVERY)
+    return program.log.read_text()
 
 
 class PolicyServer:
@@ -150,8 +157,7 @@ class PolicyServer:
 
     def log_text(self) -> str:
         """All that it has logged, also of the last moment."""
-        time.sleep(2 * Outlet.EVERY)
-        return self._program.log.read_text()
+        return written(self._program)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels, 0 when there are none."""
