@@ -1,11 +1,8 @@
 """The Secret and the webhook configurations, over HTTP, from an API server that knows resource versions and patches."""
 
 import asyncio
-import json
-import threading
 from base64 import b64encode
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jsonpatch
 import pytest
@@ -70,39 +67,10 @@ def refused(status, message):
 
 
 @pytest.fixture
-def api():
+def api(loopback):
     api = ApiServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, document = api.answer(self.command, self.path, self.headers["Content-Type"], body)
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def do_POST(self):
-            self.do_GET()
-
-        def do_PATCH(self):
-            self.do_GET()
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        api.port = server.server_port
+    with loopback(api.answer) as api.port:
         yield api
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -91,41 +90,12 @@ def refused(status, message):
 
 
 @pytest.fixture
-def api():
+def api(loopback):
     api = ApiServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, document = api.answer(self.command, self.path, body)
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def do_PATCH(self):
-            self.do_POST()
-
-        def log_message(self, *_):
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_):
-            pass  # a client that hangs up is what some tests are about
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        api.port = server.server_port
+    with loopback(lambda method, path, _, body: api.answer(method, path, body)) as api.port:
         yield api
         if api.hang is not None:
             api.hang.set()
-        server.shutdown()
-        thread.join()
 
 
 class Teller:
