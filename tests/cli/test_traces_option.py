@@ -114,6 +114,8 @@ def test_each_review_is_one_span_with_codes(ask, collector):
     said = attributes(collector.spans[0])
     policy = said.pop("sidecar_policy.policy")
     assert policy.startswith("mesh-default/")
+    kinds = [kind.string_value for kind in said.pop("sidecar_policy.dependencies").values]
+    assert kinds == ["redis"]
     assert said == {
         "http.request.method": "POST",
         "http.route": "/mutate",

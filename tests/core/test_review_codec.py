@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.review import Denial, UnreadableObjectError, UnreadableReviewError, answer, fit_warnings, parse
+from webhook.core.review import Denial, UnreadableReviewError, answer, fit_warnings, parse
 
 POD = {"metadata": {"generateName": "web-"}, "spec": {"containers": [{"name": "web", "env": [{"name": "A"}]}]}}
 
@@ -26,7 +26,7 @@ def response(body: bytes) -> dict:
 
 
 def test_a_request_is_read_with_the_fields_that_decisions_need():
-    request = parse(encoded(dryRun=True, subResource="status", name="web-0"))
+    request = parse(encoded(dryRun=True, subResource="status", name="web-0")).request
 
     assert (request.uid, request.namespace, request.operation, request.name) == ("u-1", "shop", "CREATE", "web-0")
     assert (request.kind.group, request.kind.version, request.kind.kind) == ("", "v1", "Pod")
@@ -34,7 +34,7 @@ def test_a_request_is_read_with_the_fields_that_decisions_need():
 
 
 def test_the_object_becomes_a_pod():
-    assert parse(encoded()).pod().metadata.generate_name == "web-"
+    assert parse(encoded()).pod.metadata.generate_name == "web-"
 
 
 def test_the_object_becomes_a_plain_dict():
@@ -42,7 +42,7 @@ def test_the_object_becomes_a_plain_dict():
 
 
 def test_fields_that_nobody_reads_are_skipped():
-    assert parse(encoded(userInfo={"username": "admin"}, options={"x": [1, {}]})).uid == "u-1"
+    assert parse(encoded(userInfo={"username": "admin"}, options={"x": [1, {}]})).request.uid == "u-1"
 
 
 @pytest.mark.parametrize("request_fields", [{"object": None}, {}])
@@ -51,7 +51,9 @@ def test_a_request_without_an_object_says_so(request_fields):
     if not request_fields:
         del body["request"]["object"]
 
-    assert not parse(json.dumps(body).encode()).has_object
+    read = parse(json.dumps(body).encode())
+
+    assert (read.pod, read.problem) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_body_that_is_no_review_is_refused_with_what_is_wrong(body, message):
 @pytest.mark.parametrize(
     ("pod", "message"),
     [
-        ([], "the object: expected object, got array"),
+        ([], "the object: expected object | null, got array"),
         ({"metadata": {"labels": {"CANARY": 1}}, "spec": {}}, "metadata.labels[...]: expected str, got int"),
         (
             {"metadata": {}, "spec": {"containers": [{"env": [{"name": "A", "value": ["CANARY"]}]}]}},
@@ -103,37 +105,34 @@ def test_a_body_that_is_no_review_is_refused_with_what_is_wrong(body, message):
         ),
     ],
 )
-def test_a_pod_with_a_wrong_type_is_refused_with_its_field_and_without_its_value(pod, message):
-    with pytest.raises(UnreadableObjectError) as caught:
-        parse(encoded(object=pod)).pod()
+def test_a_pod_with_a_wrong_type_is_not_read_and_its_field_is_named_without_its_value(pod, message):
+    read = parse(encoded(object=pod))
 
-    assert str(caught.value) == message
+    assert (read.pod, read.problem, read.request.uid) == (None, message, "u-1")
 
 
 def test_a_pod_that_is_not_utf8_is_refused():
     body = encoded(object="@").replace(b'"@"', b'{"metadata":{"name":"\xff"}}')
 
-    with pytest.raises(UnreadableObjectError, match="UTF-8"):
-        parse(body).pod()
+    assert "UTF-8" in parse(body).problem
 
 
 def test_a_number_beyond_all_bounds_is_refused():
     port = b'{"metadata":{},"spec":{"containers":[{"ports":[{"containerPort":%s}]}]}}' % (b"9" * 5000)
     body = encoded(object="@").replace(b'"@"', port)
 
-    with pytest.raises(UnreadableObjectError, match="containerPort: integer value out of range"):
-        parse(body).pod()
+    assert "containerPort: integer value out of range" in parse(body).problem
 
 
 def test_half_a_surrogate_pair_is_refused():
     body = encoded(object="@").replace(b'"@"', b'{"metadata":{"name":"\\ud800"}}')
 
-    with pytest.raises((UnreadableReviewError, UnreadableObjectError), match="UTF-8"):
-        parse(body).pod()
+    with pytest.raises(UnreadableReviewError, match="UTF-8"):
+        parse(body)
 
 
 def test_of_duplicate_keys_the_last_counts():
-    assert parse(encoded().replace(b'"uid": "u-1"', b'"uid": "first", "uid": "last"')).uid == "last"
+    assert parse(encoded().replace(b'"uid": "u-1"', b'"uid": "first", "uid": "last"')).request.uid == "last"
 
 
 def test_an_answer_without_a_patch_has_neither_patch_nor_its_type():
@@ -197,11 +196,17 @@ JSON_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=Fa
 
 
 @given(st.recursive(JSON_LEAVES, st.lists, max_leaves=5))
-def test_any_object_is_a_pod_or_refused(value):
+def test_any_object_is_a_pod_or_a_problem(value):
     for pod in (value, {"metadata": {"labels": value}, "spec": {"containers": value}}):
-        request = parse(encoded(object=pod))
-        with suppress(UnreadableObjectError):
-            request.pod()
+        read = parse(encoded(object=pod))
+
+        assert (read.pod is None) == (pod is None or bool(read.problem))
+
+
+def test_a_request_about_an_object_of_another_kind_is_read():
+    read = parse(encoded(kind={"group": "apps", "version": "v1", "kind": "Deployment"}, object={"spec": 1}))
+
+    assert read.request.kind.kind == "Deployment"
 
 
 @given(st.lists(st.text()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -42,7 +44,9 @@ spec:
 OWN, CEL = (build([Source("policy.yaml", text.encode())]) for text in POLICIES.split("---"))
 
 NAMES = st.sampled_from(["cache", "db"])
-LABELS = st.sampled_from([None, {"app": "a"}, {"app": "b"}, {"app": "a", "tier": "a"}])
+LABELS = st.sampled_from(
+    [None, {"app": "a"}, {"app": "b"}, {"app": "a", "tier": "a"}, {"app": "a", "sidecar.istio.io/inject": "false"}]
+)
 IMAGES = st.sampled_from(["shop/app", "redis:7", "grid", "nginx"])
 TEXTS = st.sampled_from(["redis://cache", "cache:6379", "cache", "db:7000", "db", "http://db", "false", "${OTHER}"])
 KEYS = st.sampled_from(["CACHE_HOST", "OTHER"])
@@ -158,12 +162,14 @@ class _Cluster(RuleBasedStateMachine):
     def decide(self, document):
         pod = msgspec.convert(document, Pod)
 
-        def outcome(**how):
+        def outcome(decided):
             asked = Asked(self.store)
-            decision = decide(pod, NAMESPACE, document=lambda: document, surroundings=asked, policy=self.policy, **how)
+            decision = decided(pod, NAMESPACE, document=lambda: document, surroundings=asked, policy=self.policy)
             return decision, asked.missed
 
-        assert outcome(detect=self.memory.detect) == outcome()
+        anew = outcome(decide)
+        assert outcome(self.memory.decide) == anew
+        assert outcome(partial(decide, detect=self.memory.detect)) == anew
 
 
 TestAMemoryAndNoneDecideAlike = _Cluster.TestCase
@@ -192,6 +198,47 @@ def test_a_thousand_replicas_are_detected_once():
     assert (looks.count(False), looks.count(True)) == (1, 999)
 
 
+class _Counting:
+    """A policy that counts how often it is asked."""
+
+    def __init__(self, policy):
+        self.asked = 0
+        self._policy = policy
+
+    def __getattr__(self, name):
+        return getattr(self._policy, name)
+
+    def verdict(self, facts):
+        self.asked += 1
+        return self._policy.verdict(facts)
+
+
+def _decide(memory, policy, number, store):
+    return memory.decide(_replica(number), NAMESPACE, document=dict, surroundings=Asked(store), policy=policy)
+
+
+def _mesh():
+    store = Store()
+    store.put_namespace(NAMESPACE, {"istio-injection": "enabled"})
+    return store
+
+
+def test_a_thousand_replicas_are_decided_once_for_each_policy():
+    memory, store = Memory(), _mesh()
+    for policy in (_Counting(default_policy()), _Counting(OWN)):
+        decisions = {id(_decide(memory, policy, number, store)) for number in range(1000)}
+
+        assert (policy.asked, len(decisions)) == (1, 1)
+
+
+def test_what_an_expression_made_of_the_whole_pod_is_not_remembered():
+    memory, store, policy = Memory(), _mesh(), _Counting(CEL)
+    for number in range(5):
+        _decide(memory, policy, number, store)
+
+    assert policy.asked == 5
+
+
 def test_another_service_of_the_namespace_is_looked_at_anew():
     looks = []
     memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
@@ -216,6 +263,8 @@ def test_what_is_remembered_is_bounded_and_what_was_unused_for_longest_goes_firs
 
 def test_no_value_of_a_pod_is_kept():
     memory = Memory()
-    memory.detect(_replica(1), NAMESPACE, Store(), Catalog.default())
+    _decide(memory, default_policy(), 1, _mesh())
+    (known,) = memory._known.values()
 
-    assert "CANARY" not in repr(memory._known)
+    assert known.decided is not None
+    assert "CANARY" not in repr([memory._known, known.findings, known.answers, known.decided])

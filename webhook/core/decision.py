@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cached_property
+from typing import Any
 
 
 class Action(StrEnum):
@@ -97,7 +99,7 @@ class Findings:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     """What is to be done with one pod, and why.
 
@@ -129,3 +131,15 @@ class Decision:
     def by_policy(self) -> bool:
         """Whether a rule or the policy's default decided, and not Istio's own rules or the pod itself."""
         return self.reason in {Reason.RULE, Reason.DEFAULT}
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What logs, traces and audit annotations say of it: codes, kinds, and names of the policy."""
+        return {
+            "action": self.action.value,
+            "rule": self.rule,
+            "mode": self.mode.value,
+            "reason": self.reason.code,
+            "dependencies": sorted({dependency.kind for dependency in self.findings.dependencies}),
+            "policy": self.policy,
+        }

@@ -1,7 +1,7 @@
 """AdmissionReview v1: from the bytes of a request to what is asked, and from an answer back to bytes.
 
-Only what a decision reads is decoded, and the object itself stays bytes until somebody asks for it, as a Pod or as a
-plain dict. No message made here repeats a value of the request.
+Only what a decision reads is decoded, in one pass over the body; as a plain dict the object is read again, when
+somebody asks for that. No message made here repeats a value of the request.
 
 Source: Kubernetes "Dynamic Admission Control" and admission.k8s.io/v1.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from webhook.core.pod import Pod
 
@@ -26,15 +26,8 @@ MAX_WARNINGS: Final = 4096
 """Characters in all warnings of an answer; the API server drops what is beyond."""
 
 
-_NULL = Raw(b"null")
-
-
 class UnreadableReviewError(ValueError):
     """The body is no AdmissionReview that can be answered. Its text is for the operator and holds no value."""
-
-
-class UnreadableObjectError(ValueError):
-    """The object is no Pod. Its text names the field and what is wrong there, never the value."""
 
 
 class GroupVersionKind(Struct, frozen=True):
@@ -56,7 +49,6 @@ class AdmissionRequest(Struct, frozen=True, rename="camel"):
         name: The object's name; often empty at CREATE, when the API server makes it up later.
         sub_resource: As "ephemeralcontainers"; empty for the object itself.
         dry_run: Whether nothing will be stored.
-        object: The object in JSON, not decoded.
     """
 
     uid: str = ""
@@ -66,41 +58,50 @@ class AdmissionRequest(Struct, frozen=True, rename="camel"):
     name: str = ""
     sub_resource: str = ""
     dry_run: bool | None = None
-    object: Raw = _NULL
 
-    @property
-    def has_object(self) -> bool:
-        """Whether there is an object at all; a DELETE has none."""
-        return self.object != _NULL
 
-    @property
-    def size(self) -> int:
-        """Bytes of the object's JSON."""
-        return memoryview(self.object).nbytes
+class Review(Struct, frozen=True):
+    """An AdmissionReview that can be answered.
 
-    def pod(self) -> Pod:
-        """The object as a Pod.
+    Attributes:
+        request: What is asked.
+        pod: The object; None where there is none, or none that can be read as a Pod.
+        problem: Why it cannot: the field and what is wrong there, never the value; else empty.
+        body: The bytes that all this was read from.
+    """
 
-        Raises:
-            UnreadableObjectError: A field of it has another type than the API gives it.
-        """
-        try:
-            return _POD.decode(self.object)
-        except msgspec.ValidationError as error:
-            raise UnreadableObjectError(_type_error(str(error))) from None
-        except (ValueError, RecursionError):
-            raise UnreadableObjectError("the object is not valid JSON in UTF-8, or nested too deeply") from None
+    request: AdmissionRequest
+    pod: Pod | None
+    problem: str
+    body: bytes | bytearray
 
     def document(self) -> dict[str, Any]:
         """The object as a plain dict, decoded anew at each call."""
-        document: dict[str, Any] = msgspec.json.decode(self.object, type=dict)
-        return document
+        return _DOCUMENT.decode(self.body).request.object
+
+
+class _PodRequest(AdmissionRequest, frozen=True, rename="camel"):
+    object: Pod | None = None
+
+
+class _PodReview(Struct, frozen=True, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    request: _PodRequest | None = None
 
 
 class _Review(Struct, frozen=True, rename="camel"):
     api_version: str = ""
     kind: str = ""
     request: AdmissionRequest | None = None
+
+
+class _ObjectOnly(Struct, frozen=True):
+    object: dict[str, Any]
+
+
+class _RequestOnly(Struct, frozen=True):
+    request: _ObjectOnly
 
 
 class Denial(Struct, frozen=True):
@@ -128,29 +129,42 @@ class _Answer(Struct, frozen=True, kw_only=True, rename="camel"):
     response: _Response
 
 
+_POD_REVIEW = msgspec.json.Decoder(_PodReview)
 _REVIEW = msgspec.json.Decoder(_Review)
-_POD = msgspec.json.Decoder(Pod)
+_DOCUMENT = msgspec.json.Decoder(_RequestOnly)
 _ENCODER = msgspec.json.Encoder()
 
 
-def parse(body: bytes | bytearray) -> AdmissionRequest:
+def parse(body: bytes | bytearray) -> Review:
     """Read an AdmissionReview.
 
     Args:
         body: The body of the HTTP request.
 
     Returns:
-        The request in it.
+        What is in it. An object that is no Pod makes no review unreadable: many are about other kinds.
 
     Raises:
         UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid.
     """
     try:
-        review = _REVIEW.decode(body)
+        review = _POD_REVIEW.decode(body)
+    except (ValueError, RecursionError) as error:
+        return Review(_checked(_without_object(body)), None, _problem(error), body)
+    request = _checked(review)
+    return Review(request, None if review.request is None else review.request.object, "", body)
+
+
+def _without_object(body: bytes | bytearray) -> _Review:
+    try:
+        return _REVIEW.decode(body)
     except msgspec.ValidationError as error:
         raise UnreadableReviewError(f"not an AdmissionReview: {_type_error(str(error))}") from None
     except (ValueError, RecursionError):
         raise UnreadableReviewError("the body is not complete, valid JSON in UTF-8, or nested too deeply") from None
+
+
+def _checked(review: _Review | _PodReview) -> AdmissionRequest:
     if review.kind != KIND:
         raise UnreadableReviewError(f"kind is not {KIND}")
     if review.api_version != API_VERSION:
@@ -162,6 +176,12 @@ def parse(body: bytes | bytearray) -> AdmissionRequest:
     if not review.request.uid:
         raise UnreadableReviewError("request.uid is empty, so an answer could not be matched to it")
     return review.request
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, msgspec.ValidationError):
+        return _type_error(str(error), of="$.request.object")
+    return "the object is not valid JSON in UTF-8, or nested too deeply"
 
 
 def answer(
@@ -221,10 +241,10 @@ _TYPE_ERROR = re.compile(
 )
 
 
-def _type_error(said: str) -> str:
+def _type_error(said: str, of: str = "$") -> str:
     found = _TYPE_ERROR.fullmatch(said)
     if found is None:
         return "a field has the wrong type"
-    path = (found["path"] or "the object").removeprefix("$.")
+    path = (found["path"] or "").removeprefix(of).removeprefix(".") or "the object"
     what = found["what"].replace("`", "")
     return f"{path}: {what[0].lower()}{what[1:]}"

@@ -134,35 +134,36 @@ class Asked:
             if answer is None and (question.kind != "Service" or self._knows(question.namespace))
         ]
 
+    def answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
+        """As `ask`."""
+        if question not in self.answers:
+            self.answers[question] = ask(self._surroundings, question)
+        return self.answers[question]
+
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """As `Surroundings`."""
-        labels: Mapping[str, str] | None = self._answer(Reference("Namespace", "", namespace))
+        labels: Mapping[str, str] | None = self.answer(Reference("Namespace", "", namespace))
         return labels
 
     def service(self, namespace: str, name: str) -> Service | None:
         """As `Surroundings`."""
-        service: Service | None = self._answer(Reference("Service", namespace, name))
+        service: Service | None = self.answer(Reference("Service", namespace, name))
         return service
 
     def services(self, namespace: str) -> Sequence[Service]:
         """As `Surroundings`."""
-        services: Sequence[Service] = self._answer(Reference("Services", namespace, ""))
+        services: Sequence[Service] = self.answer(Reference("Services", namespace, ""))
         return services
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
         """As `Surroundings`."""
-        contents: Mapping[str, Content] | None = self._answer(Reference("ConfigMap", namespace, name))
+        contents: Mapping[str, Content] | None = self.answer(Reference("ConfigMap", namespace, name))
         return contents
 
     def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
         """As `Surroundings`."""
-        contents: Mapping[str, Content] | None = self._answer(Reference("Secret", namespace, name))
+        contents: Mapping[str, Content] | None = self.answer(Reference("Secret", namespace, name))
         return contents
-
-    def _answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
-        if question not in self.answers:
-            self.answers[question] = ask(self._surroundings, question)
-        return self.answers[question]
 
     def _knows(self, namespace: str) -> bool:
         return self._surroundings.namespace_labels(namespace) is not None

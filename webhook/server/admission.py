@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from webhook.core import engine
 from webhook.core.conformance import Contradiction, as_created, contradiction
 from webhook.core.decision import Decision
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
-from webhook.core.review import AdmissionRequest, Denial, UnreadableObjectError, answer, parse
+from webhook.core.review import AdmissionRequest, Denial, Review, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
 from webhook.server.memory import Memory
@@ -30,7 +29,7 @@ _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said ab
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
 LARGE = 64 * 1024
-"""Bytes of a pod's JSON. What is in it, thousands of settings maybe, is read in a thread, beside the other requests."""
+"""Bytes of a review. What is in it, thousands of settings maybe, is read in a thread, beside the other requests."""
 
 
 class Policies(Protocol):
@@ -72,7 +71,7 @@ class Decider:
     strict: bool = False
 
 
-Judge = Callable[[AdmissionRequest, Decider, Admission], Awaitable[bytes]]
+Judge = Callable[[Pod, Review, Decider, Admission], Awaitable[bytes]]
 
 
 async def admit(body: bytes | bytearray, decider: Decider, admission: Admission, judge: Judge) -> bytes:
@@ -91,18 +90,20 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
         UnreadableReviewError: The body is no AdmissionReview that can be answered.
     """
     admission.outcome = Outcome.BAD_REVIEW
-    request = admission.request = parse(body)
+    review = parse(body)
+    request = admission.request = review.request
     if not _is_creation_of_a_pod(request):
         admission.outcome = Outcome.IGNORED
         return answer(request.uid)
-    if not request.has_object:
+    if review.problem:
+        admission.outcome = Outcome.UNREADABLE_POD
+        return _unchanged(admission, request, f"the pod was left as it is: {review.problem}")
+    if review.pod is None:
         admission.outcome = Outcome.NO_OBJECT
         return _unchanged(admission, request, "the request has no object, so there is nothing to decide")
+    admission.pod = review.pod
     try:
-        return await judge(request, decider, admission)
-    except UnreadableObjectError as error:
-        admission.outcome = Outcome.UNREADABLE_POD
-        return _unchanged(admission, request, f"the pod was left as it is: {error}")
+        return await judge(review.pod, review, decider, admission)
     except SurroundingsUnknownError:
         admission.outcome = Outcome.NOT_SYNCED
         return _failed(admission, request, decider.on_error, _NOT_SYNCED)
@@ -112,13 +113,12 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
         return _failed(admission, request, decider.on_error, _FAILED)
 
 
-async def mutate(request: AdmissionRequest, decider: Decider, admission: Admission) -> bytes:
+async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admission) -> bytes:
     """Decide about a pod, and answer with the patch that carries the decision out."""
-    pod = admission.pod = request.pod()
-    decision = await _decide(pod, request, decider)
+    decision = await _decide(pod, review, decider, decider.policies.current, review.document)
     operations = patch(pod, decision)
     response = answer(
-        request.uid,
+        review.request.uid,
         patch=operations,
         warnings=[_PREFIX + warning for warning in decision.warnings],
         audit_annotations=_audit_annotations(decision),
@@ -128,28 +128,27 @@ async def mutate(request: AdmissionRequest, decider: Decider, admission: Admissi
     return response
 
 
-async def validate(request: AdmissionRequest, decider: Decider, admission: Admission) -> bytes:
+async def validate(pod: Pod, review: Review, decider: Decider, admission: Admission) -> bytes:
     """Compare a pod, after all mutation, with what is decided about it; refuse it only if that is wanted.
 
     A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
     """
-    pod = admission.pod = request.pod()
-    document = as_created(request.document())
+    document = as_created(review.document())
     created = msgspec.convert(document, Pod)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision = await _decide(created, request, decider, policy=policy, document=lambda: document)
+        admission.decision = await _decide(created, review, decider, policy, lambda: document)
         found = contradiction(pod, admission.decision)
         if found is None:
             break
     if found is None:
         admission.outcome = Outcome.CONFORMS
-        return answer(request.uid)
+        return answer(review.request.uid)
     admission.contradiction = found
     admission.outcome = Outcome.DENIED if decider.strict else Outcome.CONTRADICTS
     sentence = _PREFIX + found.sentence
     return answer(
-        request.uid,
+        review.request.uid,
         denial=Denial(sentence, HTTPStatus.FORBIDDEN.value, "Forbidden") if decider.strict else None,
         warnings=() if decider.strict else (sentence,),
         audit_annotations={"contradiction": found.code},
@@ -157,28 +156,15 @@ async def validate(request: AdmissionRequest, decider: Decider, admission: Admis
 
 
 async def _decide(
-    pod: Pod,
-    request: AdmissionRequest,
-    decider: Decider,
-    *,
-    policy: Policy | None = None,
-    document: Callable[[], dict[str, Any]] | None = None,
+    pod: Pod, review: Review, decider: Decider, policy: Policy, document: Callable[[], dict[str, Any]]
 ) -> Decision:
-    """The engine's decision, made anew when what it asked for and missed turns out to have been created just now."""
+    """The decision, made anew when what was asked for and missed turns out to have been created just now."""
+    namespace = review.request.namespace
     for left in reversed(range(_LOOK_UPS + 1)):
-        surroundings = Asked(decider.surroundings)
-        decide = partial(
-            engine.decide,
-            pod,
-            request.namespace,
-            document=document or request.document,
-            surroundings=surroundings,
-            policy=policy or decider.policies.current,
-            detect=decider.memory.detect,
-        )
-        decision = await asyncio.to_thread(decide) if request.size > LARGE else decide()
-        missed = surroundings.missed
-        if decider.look_up is None or not missed or not left or not await decider.look_up(missed):
+        asked = Asked(decider.surroundings)
+        decide = partial(decider.memory.decide, pod, namespace, document=document, surroundings=asked, policy=policy)
+        decision = await asyncio.to_thread(decide) if len(review.body) > LARGE else decide()
+        if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             break
     return decision
 
@@ -209,19 +195,10 @@ def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, 
 
 def _audit_annotations(decision: Decision) -> dict[str, str]:
     """What the API server's audit log keeps; it puts the webhook's name and a slash before each key."""
-    annotations = {
-        "decision": decision.action.value,
-        "mode": decision.mode.value,
-        "reason": decision.reason.code,
-        "policy": decision.policy,
-    }
+    said = decision.summary
+    annotations = {"decision": said["action"], "mode": said["mode"], "reason": said["reason"], "policy": said["policy"]}
     if decision.rule is not None:
         annotations["rule"] = decision.rule
-    if kinds := dependency_kinds(decision):
-        annotations["dependencies"] = ",".join(kinds)
+    if said["dependencies"]:
+        annotations["dependencies"] = ",".join(said["dependencies"])
     return annotations
-
-
-def dependency_kinds(decision: Decision) -> list[str]:
-    """The kinds of backend that the pod talks to, each once, in order of the alphabet."""
-    return sorted({dependency.kind for dependency in decision.findings.dependencies})

@@ -78,6 +78,7 @@ def make_logger(
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     if log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    # Bound, for what wrap_logger gives looks for its own configuration at each line.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(cast("TextIO", stream)),
         processors=[
@@ -87,8 +88,7 @@ def make_logger(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(lowest.value),
-        cache_logger_on_first_use=True,
-    )
+    ).bind()
     return logger
 
 

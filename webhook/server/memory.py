@@ -1,17 +1,19 @@
-"""What was found of a pod, remembered for its replicas.
+"""What was found of a pod and decided about it, remembered for its replicas.
 
 Detection is a function of the pod, of the catalog, and of what the surroundings answer. So what it found holds for any
 pod that is the same in all that detection is shown, for as long as every question that it asked gets the answer that it
 got: asked of the same answers it would put the same questions, and find the same. Nothing has to be told of changes.
 
-Of the pod only a digest is kept, for its environment may hold passwords.
+A decision follows from what was found, the policy, the namespace's labels and the pod's annotations, unless an
+expression of the policy looked at the whole pod: then it is made anew.
+
+Of the pod only digests are kept, for its environment may hold passwords.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
@@ -19,29 +21,36 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from webhook.core.decision import Findings
+from webhook.core import engine
+from webhook.core.decision import Decision, Findings
 from webhook.core.pod import Container, Pod
-from webhook.core.surroundings import Asked, Reference, Surroundings, ask
+from webhook.core.surroundings import Asked, Reference, Surroundings
+from webhook.core.verdict import Policy
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 
 _encode = msgspec.msgpack.Encoder().encode
+_Key = tuple[bytes, Catalog]
+_Given = tuple[Policy, "Mapping[str, str] | None", bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What was found, and the answers that it was found from."""
+class _Known:
+    """What was found, the answers that it was found from, and what was last decided, given what else decides."""
 
-    findings: Findings
-    answers: Mapping[Reference, Any]
+    __slots__ = ("answers", "decided", "findings")
+
+    def __init__(self, findings: Findings, answers: Mapping[Reference, Any]) -> None:
+        self.findings = findings
+        self.answers = answers
+        self.decided: tuple[_Given, Decision] | None = None
 
     @property
     def facts(self) -> int:
-        return 1 + len(self.answers) + len(self.findings.dependencies) + len(self.findings.unknown)
+        return 2 + len(self.answers) + len(self.findings.dependencies) + len(self.findings.unknown)
 
-    def holds(self, surroundings: Surroundings) -> bool:
+    def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():
-            now = ask(surroundings, question)
+            now = asked.answer(question)
             # What did not change is nearly always the same object.
             if now is not answer and now != answer:
                 return False
@@ -49,7 +58,7 @@ class _Found:
 
 
 class Memory:
-    """Detects, unless it did for a pod that is the same. It may be used from several threads.
+    """Decides and detects, unless it did for a pod that is the same. It may be used from several threads.
 
     Attributes:
         facts: How much is remembered: pods, answers and findings taken together.
@@ -62,42 +71,87 @@ class Memory:
         """Begin with nothing.
 
         Args:
-            on_look: Is told of each pod whether it was remembered.
+            on_look: Is told of each pod whether it was remembered what it talks to.
         """
         self.facts = 0
         self._on_look = on_look
-        self._known: OrderedDict[tuple[bytes, Catalog], _Found] = OrderedDict()
+        self._known: OrderedDict[_Key, _Known] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         """How many different pods are remembered."""
         return len(self._known)
 
+    def decide(
+        self, pod: Pod, namespace: str, *, document: Callable[[], dict[str, Any]], surroundings: Asked, policy: Policy
+    ) -> Decision:
+        """As `webhook.core.engine.decide`, of surroundings that answer a question as they did before."""
+        given = policy, surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
+        replica = as_replica(pod)
+        key = _key(replica, namespace, policy.catalog)
+        known = self._recall(key)
+        if known is not None and known.decided is not None and known.decided[0] == given:
+            remembered = known.holds(surroundings)
+            if remembered:
+                self._on_look(remembered)
+                return known.decided[1]
+        found_in: _Known | None = None
+        looked_at = False
+
+        def whole() -> dict[str, Any]:
+            nonlocal looked_at
+            looked_at = True
+            return document()
+
+        def find(*_: object) -> Findings:
+            nonlocal found_in
+            found_in = self._find(key, replica, namespace, surroundings)
+            return found_in.findings
+
+        decision = engine.decide(pod, namespace, document=whole, surroundings=surroundings, policy=policy, detect=find)
+        if found_in is not None and not looked_at:
+            found_in.decided = given, decision
+        return decision
+
     def detect(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
         """As `webhook.detection.detect.detect`."""
-        seen = as_replica(pod)
-        key = (sha256(_encode((namespace, seen))).digest(), catalog)
+        replica = as_replica(pod)
+        return self._find(_key(replica, namespace, catalog), replica, namespace, Asked(surroundings)).findings
+
+    def _recall(self, key: _Key) -> _Known | None:
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
-        remembered = known is not None and known.holds(surroundings)
+        return known
+
+    def _find(self, key: _Key, replica: Pod, namespace: str, asked: Asked) -> _Known:
+        known = self._recall(key)
+        remembered = known is not None and known.holds(asked)
         self._on_look(remembered)
         if known is not None and remembered:
-            return known.findings
-        asked = Asked(surroundings)
-        found = _Found(detect(seen, namespace, asked, catalog), asked.answers)
-        self._remember(key, found)
-        return found.findings
+            return known
+        anew = Asked(asked)
+        known = _Known(detect(replica, namespace, anew, key[1]), anew.answers)
+        self._remember(key, known)
+        return known
 
-    def _remember(self, key: tuple[bytes, Catalog], found: _Found) -> None:
+    def _remember(self, key: _Key, known: _Known) -> None:
         with self._lock:
             before = self._known.pop(key, None)
-            self._known[key] = found
-            self.facts += found.facts - (0 if before is None else before.facts)
+            self._known[key] = known
+            self.facts += known.facts - (0 if before is None else before.facts)
             while self.facts > self.MOST_FACTS:
                 _, oldest = self._known.popitem(last=False)
                 self.facts -= oldest.facts
+
+
+def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
+    return _digest((namespace, seen)), catalog
+
+
+def _digest(what: object) -> bytes:
+    return sha256(_encode(what)).digest()
 
 
 def as_replica(pod: Pod) -> Pod:

@@ -11,7 +11,6 @@ from structlog.typing import FilteringBoundLogger
 from webhook.core.decision import Decision
 from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest
-from webhook.server.admission import dependency_kinds
 from webhook.server.logs import describe
 from webhook.server.metrics import Metrics
 from webhook.server.outcome import Admission, Outcome
@@ -66,17 +65,18 @@ class Observer:
         self._duration(admission.webhook).observe(seconds)
         fields = {"webhook": admission.webhook, "outcome": admission.outcome.value, **_identity(admission)}
         fields |= {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
+        decided = {} if admission.decision is None else admission.decision.summary
         if admission.contradiction is not None:
             code = admission.contradiction.code
             self.metrics.contradictions.labels(code).inc()
-            self.log.error("contradiction", contradiction=code, **_decided(admission.decision), **fields)
+            self.log.error("contradiction", contradiction=code, **decided, **fields)
         elif admission.error is not None:
             self.log.error("admission", **describe(admission.error), **fields)
         elif admission.outcome in _QUIET:
             self.log.debug("admission", **fields)
         elif admission.decision is not None:
             self._count(admission.decision)
-            self.log.info("decision", **_decided(admission.decision), **fields)
+            self.log.info("decision", **decided, **fields)
         else:
             self.log.warning("admission", detail=admission.detail, **fields)
         if self._events is not None and request is not None and admission.pod is not None:
@@ -90,8 +90,8 @@ class Observer:
             events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
 
     def _count(self, decision: Decision) -> None:
-        said = (decision.action.value, decision.rule or "", decision.mode.value, decision.reason.code)
-        self._decisions(*said).inc()
+        said = decision.summary
+        self._decisions(said["action"], said["rule"] or "", said["mode"], said["reason"]).inc()
         # Dependencies come surest first, so the last to be put in the dict is the surest when they are reversed.
         surest = {found.kind: found.confidence for found in reversed(decision.findings.dependencies)}
         for kind, confidence in surest.items():
@@ -123,16 +123,3 @@ def _identity(admission: Admission) -> dict[str, Any]:
     meta = admission.pod.metadata if admission.pod is not None else None
     name = request.name or (meta and (meta.name or meta.generate_name)) or ""
     return {"uid": request.uid, "namespace": request.namespace, "name": name}
-
-
-def _decided(decision: Decision | None) -> dict[str, Any]:
-    if decision is None:
-        return {}
-    return {
-        "action": decision.action.value,
-        "rule": decision.rule,
-        "mode": decision.mode.value,
-        "reason": decision.reason.code,
-        "dependencies": dependency_kinds(decision),
-        "policy": decision.policy,
-    }

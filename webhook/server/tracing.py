@@ -7,6 +7,7 @@ What else there is to say is said by OpenTelemetry's own environment variables, 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -86,20 +87,12 @@ class TracedObserver(Observer):
         super().admission(admission, seconds)
 
 
-def _attributes(admission: Admission) -> dict[str, str | bool]:
+def _attributes(admission: Admission) -> dict[str, Any]:
     request, decision, found = admission.request, admission.decision, admission.contradiction
-    said: dict[str, str | bool] = {
-        "outcome": admission.outcome.value,
-        "dry_run": request is not None and bool(request.dry_run),
-    }
+    said = {"outcome": admission.outcome.value, "dry_run": request is not None and bool(request.dry_run)}
     if decision is not None:
-        said |= {
-            "action": decision.action.value,
-            "rule": decision.rule or "",
-            "mode": decision.mode.value,
-            "reason": decision.reason.code,
-            "policy": decision.policy,
-        }
+        # OpenTelemetry knows no attribute without a value.
+        said |= {name: value or "" for name, value in decision.summary.items()}
     if found is not None:
         said["contradiction"] = found.code
     return {f"sidecar_policy.{name}": value for name, value in said.items()}
