@@ -124,6 +124,8 @@ def test_rules_that_cannot_match_are_not_asked(compiled, facts_of, others):
         {"serviceAccounts": ["x*"]},
         {"images": ["*/x/*"]},
         {"labels": {"matchLabels": {"app": "x"}}},
+        {"namespaceLabels": {"matchLabels": {"team": "x"}}},
+        {"annotations": {"matchLabels": {"tier": "x"}}},
     ]
     rules = [{"name": f"r{n}", "action": "skip", "match": documents[n % len(documents)]} for n in range(others)]
     policy = compiled(*rules, {"name": "last", "action": "skip", "match": {"dependencies": ["redis"]}})

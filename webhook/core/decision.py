@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
+
+from msgspec import Struct
 
 
 class Action(StrEnum):
@@ -32,17 +34,19 @@ class Mode(StrEnum):
 class Confidence(StrEnum):
     """How sure a finding is. Ordered by `rank`."""
 
-    POSSIBLE = "possible"
-    PROBABLE = "probable"
-    CERTAIN = "certain"
+    rank: int
+    """0 for possible, 1 for probable, 2 for certain."""
 
-    @property
-    def rank(self) -> int:
-        """0 for possible, 1 for probable, 2 for certain."""
-        return _RANKS[self]
+    POSSIBLE = ("possible", 0)
+    PROBABLE = ("probable", 1)
+    CERTAIN = ("certain", 2)
 
-
-_RANKS = {Confidence.POSSIBLE: 0, Confidence.PROBABLE: 1, Confidence.CERTAIN: 2}
+    def __new__(cls, value: str, rank: int) -> Self:
+        """A member that is its value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.rank = rank
+        return member
 
 
 class Reason(Enum):
@@ -99,8 +103,7 @@ class Findings:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True, dict=True):
     """What is to be done with one pod, and why.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from webhook.core.decision import Findings
 from webhook.core.pod import OwnerReference, Pod
@@ -14,8 +15,7 @@ from webhook.core.pod import OwnerReference, Pod
 _SCHEDULED_JOB = re.compile(r"(?P<cronjob>.+)-\d{8}")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """One pod and what is known about it.
 
     Attributes:

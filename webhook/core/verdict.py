@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from webhook.core.decision import Action, Confidence, Dependency, Mode
 from webhook.core.facts import Facts
 from webhook.detection.catalog import Catalog
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The outcome of a policy's rules for one pod.
 
     Attributes:

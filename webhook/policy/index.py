@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from webhook.core.facts import Facts
-from webhook.policy.criteria_schema import Criteria
+from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
 
 _REMEMBERED_TEXTS = 4096
@@ -35,7 +35,9 @@ class RuleIndex:
             _keys([rule.dependencies for rule in rules], lambda facts: (d.kind for d in facts.findings.dependencies)),
             _keys([rule.serves for rule in rules], lambda facts: facts.findings.serves),
             _keys([_owner_kinds(rule) for rule in rules], lambda facts: (owner.kind for owner in facts.owners)),
-            _keys([_label_pairs(rule) for rule in rules], lambda facts: facts.pod.labels.items()),
+            _keys([_pairs(rule.labels) for rule in rules], lambda facts: facts.pod.labels.items()),
+            _keys([_pairs(rule.namespace_labels) for rule in rules], lambda facts: facts.namespace_labels.items()),
+            _keys([_pairs(rule.annotations) for rule in rules], lambda facts: facts.pod.annotations.items()),
             _texts(
                 [rule.service_accounts for rule in rules],
                 lambda facts: (facts.pod.spec.service_account_name or "default",),
@@ -61,9 +63,9 @@ def _owner_kinds(rule: Criteria) -> tuple[str, ...] | None:
     return None if rule.owners is None else tuple(owner.partition("/")[0] for owner in rule.owners)
 
 
-def _label_pairs(rule: Criteria) -> tuple[tuple[str, str], ...] | None:
-    """Pairs of which the pod must have one: the first of matchLabels; all must hold, so one is enough to look for."""
-    return tuple(rule.labels.match_labels.items())[:1] or None if rule.labels else None
+def _pairs(selector: SelectorModel | None) -> tuple[tuple[str, str], ...] | None:
+    """Pairs of which one must be there: the first of matchLabels; all must hold, so one is enough to look for."""
+    return tuple(selector.match_labels.items())[:1] or None if selector else None
 
 
 def _images(facts: Facts) -> Iterator[str]:
