@@ -26,6 +26,7 @@ class Gathered:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        self.is_closing = transport.is_closing
         self._waiting: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -59,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     limits: ClassVar[Limits] = Limits()
     leaving: ClassVar[bool] = False
     _overdue: asyncio.TimerHandle | None = None
+    _in_headers: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """From the handshake on, the first request's headers are awaited."""
@@ -70,14 +72,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._relax()
         super().connection_lost(exc)
 
-    def on_message_begin(self) -> None:
-        """From the first byte of a later request on, the rest of its headers is awaited."""
-        if self._overdue is None:
+    def data_received(self, data: bytes) -> None:
+        """Where headers have begun and not ended, as they rarely do, the rest is awaited."""
+        super().data_received(data)
+        if self._in_headers and self._overdue is None:
             self._overdue = self.loop.call_later(self.limits.read, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request is here."""
+        self._in_headers = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """From here on the application has its own deadline for the body. Who leaves keeps no connection."""
+        self._in_headers = False
         self._relax()
         super().on_headers_complete()
         if self.leaving and self.cycle is not None:

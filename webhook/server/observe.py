@@ -63,8 +63,7 @@ class Observer:
         dry_run = request is not None and bool(request.dry_run)
         self._requests(admission.webhook, admission.outcome.value, "true" if dry_run else "false").inc()
         self._duration(admission.webhook).observe(seconds)
-        fields = {"webhook": admission.webhook, "outcome": admission.outcome.value, **_identity(admission)}
-        fields |= {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
+        fields = _identity(admission) | {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
         decided = {} if admission.decision is None else admission.decision.summary
         if admission.contradiction is not None:
             code = admission.contradiction.code
@@ -119,7 +118,12 @@ async def watch_loop_lag(metrics: Metrics, stop: asyncio.Event, *, every: float 
 def _identity(admission: Admission) -> dict[str, Any]:
     request = admission.request
     if request is None:
-        return {}
+        return {"webhook": admission.webhook, "outcome": admission.outcome.value}
     meta = admission.pod.metadata if admission.pod is not None else None
-    name = request.name or (meta and (meta.name or meta.generate_name)) or ""
-    return {"uid": request.uid, "namespace": request.namespace, "name": name}
+    return {
+        "webhook": admission.webhook,
+        "outcome": admission.outcome.value,
+        "uid": request.uid,
+        "namespace": request.namespace,
+        "name": request.name or (meta and (meta.name or meta.generate_name)) or "",
+    }
