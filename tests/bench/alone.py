@@ -22,13 +22,15 @@ PATCHED = '"patchType":"JSONPatch"'
 DECIDED = '"rule":"datastore-clients"'
 """The last rule, which matches by what is detected: ours has done all of its work when it says this."""
 OPEN_CONNECTIONS = 32
+Servers = Sequence[Server]
+"""Who is asked: connections take one of them each in turn."""
 PROFILER = Path(__file__).with_name("profiled.py")
 
 
 @dataclass(frozen=True, slots=True)
 class _Arm:
     name: str
-    server: Server
+    servers: Servers
     bodies: Path
     expect: str
 
@@ -49,10 +51,11 @@ def running(tools: Path, directory: Path, seconds: float) -> Iterator[list[Cell]
     # Made before anything runs: the large ones take a moment.
     bodies = _bodies(directory)
     with Programs(directory) as programs:
-        servers = {name: start_peer(programs, tools / name, pair) for name in PEERS}
-        for count in (10, 1000):
+        servers = {name: [start_peer(programs, tools / name, pair)] for name in PEERS}
+        for count, replicas in ((10, 2), (1000, 1)):
             policy = policies.write(directory / f"{count}-rules.yaml", count)
-            servers[f"{count} rules"] = start_ours(programs, f"sidecar-policy-{count}-rules", pair, policy)
+            names = [f"sidecar-policy-{count}-rules-{number}" for number in range(replicas)]
+            servers[f"{count} rules"] = [start_ours(programs, name, pair, policy) for name in names]
         yield list(_cells(tools / "load", pair, servers, bodies, seconds))
 
 
@@ -77,7 +80,7 @@ def profiled(tools: Path, directory: Path, seconds: float) -> dict[str, dict[str
         with Programs(directory) as programs:
             server = start_ours(programs, f"sidecar-policy-{size}", pair, policy, command)
             server.program.signal(signal.SIGUSR2)
-            send(tools / "load", Target(server.url, pair.authority, bodies[size], DECIDED), Load(8, seconds))
+            send(tools / "load", Target([server.url], pair.authority, bodies[size], DECIDED), Load(8, seconds))
             server.program.stop(grace=15)
         met[size] = json.loads(output.read_text())
     return met
@@ -99,41 +102,50 @@ def _bodies(directory: Path) -> dict[str, Path]:
 
 
 def _cells(
-    program: Path, pair: Certificate, servers: Mapping[str, Server], bodies: Mapping[str, Path], seconds: float
+    program: Path,
+    pair: Certificate,
+    servers: Mapping[str, Sequence[Server]],
+    bodies: Mapping[str, Path],
+    seconds: float,
 ) -> Iterator[Cell]:
     def cells(scenario: str, load: Load, arms: Sequence[_Arm]) -> Iterator[Cell]:
         for arm in arms:
-            target = Target(arm.server.url, pair.authority, arm.bodies, arm.expect)
-            yield Cell(scenario, arm.name, _measuring(program, target, load, arm.server))
+            target = Target([server.url for server in arm.servers], pair.authority, arm.bodies, arm.expect)
+            yield Cell(scenario, arm.name, _measuring(program, target, load, arm.servers))
 
+    both = servers["10 rules"]
     for size, many in (("small", CONNECTIONS), ("large", LARGE_CONNECTIONS)):
         arms = [
             _Arm("go typed", servers["typed"], bodies[size], PATCHED),
             _Arm("go lean", servers["lean"], bodies[size], PATCHED),
             _Arm("floor", servers["floor"], bodies[size], ""),
-            _Arm("ours, new pods", servers["10 rules"], bodies[size], DECIDED),
-            _Arm("ours, replicas", servers["10 rules"], bodies[f"{size}, replicas"], DECIDED),
+            _Arm("ours, new pods", both[:1], bodies[size], DECIDED),
+            _Arm("ours, replicas", both[:1], bodies[f"{size}, replicas"], DECIDED),
+        ]
+        as_installed = [
+            _Arm("two of ours, new pods", both, bodies[size], DECIDED),
+            _Arm("two of ours, replicas", both, bodies[f"{size}, replicas"], DECIDED),
         ]
         for connections in many:
-            yield from cells(alone(size, connections), Load(connections, seconds), arms)
+            beside = as_installed if connections > 1 else []
+            yield from cells(alone(size, connections), Load(connections, seconds), [*arms, *beside])
         if size == "small":
             yield from cells(alone(size, "open"), Load(OPEN_CONNECTIONS, 2 * seconds, OPEN), arms)
     growth = [
-        _Arm("10 rules", servers["10 rules"], bodies["small"], DECIDED),
+        _Arm("10 rules", both[:1], bodies["small"], DECIDED),
         _Arm("1,000 rules", servers["1000 rules"], bodies["small"], DECIDED),
-        *(
-            _Arm(f"{values:,} values", servers["10 rules"], bodies[str(values)], DECIDED)
-            for values in (10, 100, 1000, 2000)
-        ),
+        *(_Arm(f"{values:,} values", both[:1], bodies[str(values)], DECIDED) for values in (10, 100, 1000, 2000)),
     ]
     yield from cells(GROWTH, Load(1, seconds), growth)
 
 
-def _measuring(program: Path, target: Target, load: Load, server: Server) -> Callable[[], Mapping[str, float]]:
+def _measuring(
+    program: Path, target: Target, load: Load, servers: Sequence[Server]
+) -> Callable[[], Mapping[str, float]]:
     def measure() -> Mapping[str, float]:
-        before = server.cpu()
+        before = sum(server.cpu() for server in servers)
         measured = send(program, target, load)
-        spent = server.cpu() - before
-        return {**measured, "cpu": spent / measured["sent"], "rss": server.rss()}
+        spent = sum(server.cpu() for server in servers) - before
+        return {**measured, "cpu": spent / measured["sent"], "rss": sum(server.rss() for server in servers)}
 
     return measure

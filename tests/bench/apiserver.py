@@ -119,7 +119,7 @@ def running(tools: Path, peers: Path, directory: Path, seconds: float) -> Iterat
 
 def _target(plane: ControlPlane, arm: Arm, bodies: Path, client: tuple[Path, Path]) -> Target:
     url = f"{plane.api.url}/api/v1/namespaces/{arm.namespace}/pods?dryRun=All"
-    return Target(url, plane.authority.certificate, bodies, arm.expect, client)
+    return Target([url], plane.authority.certificate, bodies, arm.expect, client)
 
 
 def _measuring(program: Path, target: Target, load: Load) -> Callable[[], Mapping[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +34,14 @@ class Target:
     """Where requests go.
 
     Attributes:
-        url: Where to POST.
+        urls: Where to POST; of several, connections take one each in turn.
         authority: The file of the authority to trust.
         bodies: A file with one body in each line.
         expect: Text that every answer has to hold.
         client: Files of a client certificate and its key.
     """
 
-    url: str
+    urls: Sequence[str]
     authority: Path
     bodies: Path
     expect: str
@@ -59,7 +59,7 @@ def send(program: Path, target: Target, load: Load) -> Mapping[str, float]:
         LoadError: A request failed, or an answer did not say what it should.
     """
     options = {
-        "url": target.url,
+        "url": ",".join(target.urls),
         "ca": target.authority,
         "bodies": target.bodies,
         "expect": target.expect,
@@ -83,5 +83,5 @@ def send(program: Path, target: Target, load: Load) -> Mapping[str, float]:
     measured = json.loads(done.stdout)
     if measured["errors"]:
         failed = f"{measured['errors']} of {measured['requests']} requests failed, the first with"
-        raise LoadError(f"{target.url}: {failed} {measured['firstError']}")
+        raise LoadError(f"{target.urls[0]}: {failed} {measured['firstError']}")
     return {name: float(value) for name, value in measured.items() if name != "errors"}

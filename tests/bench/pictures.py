@@ -37,7 +37,7 @@ def _rows(figures: Figures, scenario: str, arms: Sequence[str], beyond: str | No
     for arm in arms:
         p50, p99 = (figures.median(Side(scenario, arm, beyond), measure) for measure in ("p50", "p99"))
         if p50 is not None and p99 is not None:
-            rows.append(Row(arm, p50, p99, arm.startswith("ours")))
+            rows.append(Row(arm, p50, p99, "ours" in arm))
     return rows
 
 

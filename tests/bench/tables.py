@@ -10,7 +10,8 @@ from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, Outcome, alone, 
 Rows = Sequence[Sequence[str]]
 
 KILOBYTES = {"small": "6 KB", "large": "220 KB"}
-ORDER = ("floor", "go lean", "go typed", "ours, new pods", "ours, replicas")
+OURS = tuple(f"{who}, {pods}" for who in ("ours", "two of ours") for pods in ("new pods", "replicas"))
+ORDER = ("floor", "go lean", "go typed", *OURS)
 
 
 def text(rows: Rows) -> str:
@@ -50,7 +51,8 @@ def alone_tables(figures: Figures) -> Iterator[tuple[str, Rows]]:
 
 def _alone(figures: Figures, scenario: str) -> Rows:
     rows = [("Server", "p50 ms", "p99 ms", "p99.9 ms", "req/s", "CPU µs/req", "RSS MB", "p50 / typed", "p99 / typed")]
-    for arm in ORDER:
+    measured = figures.arms(scenario)
+    for arm in (arm for arm in ORDER if arm in measured):
         side = Side(scenario, arm)
         cells = [_number(figures.median(side, measure), 2) for measure in ("p50", "p99", "p999")]
         cells += [_number(figures.median(side, measure), 0) for measure in ("perSecond", "cpu", "rss")]

@@ -17,7 +17,7 @@ def test_reviews_are_as_large_as_the_pages_say(env, kilobytes):
 
 @pytest.mark.parametrize("env", [10, reviews.SMALL])
 def test_a_pod_has_as_many_environment_values_as_asked_for(env):
-    pod = parse(review(env, fresh=True).encode()).pod()
+    pod = parse(review(env, fresh=True).encode()).pod
 
     assert len(pod.spec.containers[0].env) == env
 

@@ -70,8 +70,8 @@ type connection struct {
 	firstError error
 }
 
-func newConnection(given options, trusting *tls.Config, bodies []body) (*connection, error) {
-	target, err := url.Parse(given.url)
+func newConnection(to string, trusting *tls.Config, bodies []body, expect string) (*connection, error) {
+	target, err := url.Parse(to)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func newConnection(given options, trusting *tls.Config, bodies []body) (*connect
 		path:    target.RequestURI(),
 		tls:     trusting,
 		bodies:  bodies,
-		expect:  []byte(given.expect),
+		expect:  []byte(expect),
 	}
 	return one, one.open()
 }

@@ -15,12 +15,13 @@ import (
 	"log"
 	"os"
 	"sort"
+	"strings"
 	"syscall"
 	"time"
 )
 
 type options struct {
-	url         string
+	urls        string
 	authority   string
 	serverName  string
 	certificate string
@@ -53,7 +54,7 @@ type Result struct {
 func main() {
 	log.SetFlags(0)
 	given := options{}
-	flag.StringVar(&given.url, "url", "", "where to POST")
+	flag.StringVar(&given.urls, "url", "", "where to POST; of several, with commas between, connections take one each in turn")
 	flag.StringVar(&given.authority, "ca", "", "the authority to trust, in PEM")
 	flag.StringVar(&given.serverName, "server-name", "localhost", "the name to verify")
 	flag.StringVar(&given.certificate, "cert", "", "a client certificate in PEM")
@@ -87,9 +88,10 @@ func run(given options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	urls := strings.Split(given.urls, ",")
 	connections := make([]*connection, given.connections)
 	for i := range connections {
-		if connections[i], err = newConnection(given, trusting, bodies); err != nil {
+		if connections[i], err = newConnection(urls[i%len(urls)], trusting, bodies, given.expect); err != nil {
 			return Result{}, err
 		}
 		defer connections[i].close()
