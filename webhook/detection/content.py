@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from webhook.detection.commands import read_command
+from webhook.detection.dialects import NOT_OF_A_HOST
 from webhook.detection.files import read_file
 from webhook.detection.lines import Line
-from webhook.detection.values import UNREADABLE, Form, Value, read_value
+from webhook.detection.mentions import UNREADABLE, Form, Value
+from webhook.detection.values import read_value
 from webhook.detection.words import Role, key_words, role
 
 
@@ -48,6 +52,14 @@ def read_content(key: str, text: str) -> Content:
     return Content(read_value(text))
 
 
+def is_quiet(text: str) -> bool:
+    """Whether a text says no more than words do: it is no file, no command line, no URL, no connection string.
+
+    It is read in time linear in its length, and at once for most values.
+    """
+    return _QUIET.fullmatch(text) is not None
+
+
 def without_words(value: Value) -> Value:
     """The value without anything that could be a credential by itself."""
     return Value(tuple(mention for mention in value.mentions if mention.form in _STRUCTURED))
@@ -56,4 +68,6 @@ def without_words(value: Value) -> Value:
 _LONGEST = 1_000_000
 _NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
 _OPENING = frozenset("{[<")
+# Pairs are as quiet as words while none of them is a host, nor an option behind a comma.
+_QUIET = re.compile(rf"(?![-{{\[<\s])(?:[^:=(\n]*+|[^:=(,\n]*+(?:={NOT_OF_A_HOST}[^:=(,\n]*+)*+)", re.IGNORECASE)
 _STRUCTURED = frozenset({Form.URL, Form.ADO, Form.LIBPQ, Form.GO_DSN, Form.TNS, Form.REDIS})
