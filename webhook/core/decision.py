@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from msgspec import Struct
+
 
 class Action(StrEnum):
     """What to do about the sidecar of one pod."""
@@ -62,8 +64,7 @@ class Reason(Enum):
         self.sentence = sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True, gc=False):
     """A backend that the pod is a client of.
 
     Attributes:
@@ -81,8 +82,7 @@ class Dependency:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True, gc=False):
     """What detection says of one pod.
 
     Attributes:
@@ -95,6 +95,9 @@ class Findings:
     dependencies: tuple[Dependency, ...] = ()
     serves: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+
+NO_FINDINGS = Findings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Decision:
     reason: Reason
     rule: str | None = None
     mode: Mode = Mode.ENFORCE
-    findings: Findings = Findings()
+    findings: Findings = NO_FINDINGS
     ports: tuple[int, ...] = ()
     hold: bool = False
     matched: tuple[str, ...] = ()

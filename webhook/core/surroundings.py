@@ -46,7 +46,7 @@ class Service:
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
-        return bool(self.selector) and (self.selector or {}).items() <= labels.items()
+        return self.selector.items() <= labels.items() if self.selector else False
 
 
 class SurroundingsUnknownError(Exception):
@@ -160,9 +160,11 @@ class Asked:
         return contents
 
     def _answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
-        if question not in self.answers:
-            self.answers[question] = ask(self._surroundings, question)
-        return self.answers[question]
+        try:
+            return self.answers[question]
+        except KeyError:
+            answer = self.answers[question] = ask(self._surroundings, question)
+            return answer
 
     def _knows(self, namespace: str) -> bool:
         return self._surroundings.namespace_labels(namespace) is not None

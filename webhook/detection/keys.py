@@ -29,6 +29,7 @@ class Key:
     Attributes:
         path: The keys, outermost first.
         tokens: The same as lower-case words.
+        above: What they are part of: the words without the last one, two, and so on.
         role: What kind of value they announce.
         subject: What they are about, without the words that only say what the value is.
         is_aside: Whether the value is a list or an address that nobody dials.
@@ -44,6 +45,7 @@ class Key:
         self._catalog = catalog
         self.path = path
         self.tokens = tokens = tuple(word for part in path for word in key_words(part))
+        self.above = tuple(tokens[:length] for length in range(1, len(tokens)))
         self.role = role(tokens)
         self.subject = subject(tokens)
         self.is_aside = is_aside(tokens)

@@ -107,7 +107,8 @@ class Reading:
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
-        kind: str | None = next(iter(self._image_kinds(place.service)), None)
+        kinds = self._image_kinds(place.service)
+        kind = kinds[0] if kinds else None
         if kind is None:
             if place.port is None:
                 return None
@@ -227,8 +228,10 @@ class Reading:
         return place.service is None or any(self._catalog.uses_port(kind, port.number) for port in place.service.ports)
 
     def _image_kinds(self, service: Service | None) -> list[str]:
-        images = service.images if service is not None else ()
-        return list(dict.fromkeys(kind for image in images if (kind := self._catalog.of_image(image)) is not None))
+        if service is None or not service.images:
+            return []
+        kinds = (self._catalog.of_image(image) for image in service.images)
+        return list(dict.fromkeys(kind for kind in kinds if kind is not None))
 
     def _is_http(self, number: int) -> bool:
         """Whether consoles, exporters and web servers listen on the port."""

@@ -51,7 +51,7 @@ class Settings:
 
     def is_off(self, key: Key) -> bool:
         """Whether a neighbouring entry switches off what the key belongs to, or chooses something else."""
-        return bool(self._off) and any(key.tokens[:length] in self._off for length in range(1, len(key.tokens)))
+        return not self._off.isdisjoint(key.above)
 
     def provider(self, key: Key) -> str | None:
         """The kind that a neighbouring key chooses for what this key is about (DB_TYPE for DB_HOST)."""
@@ -63,4 +63,5 @@ class Settings:
 
     def port_beside(self, key: Key) -> str:
         """The port that a neighbouring key gives (DB_PORT for DB_HOST), or ""."""
-        return expand(self._ports.get(key.subject, ""), self.scope.word)
+        port = self._ports.get(key.subject, "")
+        return expand(port, self.scope.word) if port else ""

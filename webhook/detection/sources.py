@@ -11,7 +11,7 @@ from webhook.core.pod import Container, EnvVar, KeyToPath, Pod, Volume, VolumeMo
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
-from webhook.detection.content import UNREADABLE_CONTENT, Content, is_quiet, read_content
+from webhook.detection.content import QUIET, UNREADABLE_CONTENT, Content, read_content
 from webhook.detection.keys import Key, key_of
 from webhook.detection.lines import Line
 from webhook.detection.mentions import Value
@@ -47,36 +47,32 @@ class Scope:
     Attributes:
         container: The container.
         entries: The settings.
+        variables: Each environment variable's content, or its text as long as nobody had to read it.
+        arguments: Each argument that is a single word or number.
     """
 
     def __init__(self, container: Container) -> None:
         self.container = container
         self.entries: list[Entry] = []
-        self._variables: dict[str, Content | str] = {}
-        self._arguments: dict[str, str] = {}
+        self.variables: dict[str, Content | str] = {}
+        self.arguments: dict[str, str] = {}
 
     def word(self, name: str) -> str:
         """The environment variable or argument of this name where it is a single word or number; else ""."""
-        variable = self._variable(name)
-        return self._arguments.get(name, "") if variable is None else variable.value.word
+        return self.content(name).value.word if name in self.variables else self.arguments.get(name, "")
 
     def defines(self, name: str) -> bool:
         """Whether there is an environment variable of this name that has a value, single word or not."""
-        variable = self._variable(name)
-        return variable is not None and (variable.value.switch is not False or bool(variable.value.word))
+        if name not in self.variables:
+            return False
+        value = self.content(name).value
+        return value.switch is not False or bool(value.word)
 
-    def set_variable(self, name: str, said: Content | str) -> None:
-        """Note an environment variable, read or not."""
-        self._variables[name] = said
-
-    def set_argument(self, name: str, word: str) -> None:
-        """Note an argument; the first of a name holds."""
-        self._arguments.setdefault(name, word)
-
-    def _variable(self, name: str) -> Content | None:
-        said = self._variables.get(name)
+    def content(self, name: str) -> Content:
+        """What an environment variable says, read at most once."""
+        said = self.variables[name]
         if isinstance(said, str):
-            said = self._variables[name] = read_content(name, said)
+            said = self.variables[name] = read_content(name, said)
         return said
 
 
@@ -103,38 +99,31 @@ class Sources:
 
     def _scope(self, container: Container) -> Scope:
         scope = Scope(container)
+        entries = scope.entries
         for name, (said, trail) in self._environment(container).items():
-            self._add_variable(scope, name, said, trail)
+            key = key_of(self._catalog, name)
+            scope.variables[name] = said
+            if key.is_quiet and isinstance(said, str) and QUIET.fullmatch(said):
+                entries.append(Entry(key, trail, None, said))
+            elif (content := scope.content(name)).lines:
+                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
+            else:
+                entries.append(Entry(key, trail, content.value))
         for line in read_command([*(container.command or ()), *(container.args or ())]):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
-            scope.entries.append(self._entry(line, trail))
+            entries.append(self._entry(line, trail))
             if len(line.path) == 1:
-                scope.set_argument(line.path[0], line.value.word)
+                scope.arguments.setdefault(line.path[0], line.value.word)
         for field_name, command in container.hooks():
-            scope.entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
+            entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
         for content, trail, name in self._files(container):
             for line in content.lines or (Line((name,), content.value),):
                 inner = ".".join(line.path) if content.lines else ""
-                scope.entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
+                entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
 
-    def _entry(self, line: Line, trail: str, *, in_file: bool = False) -> Entry:
-        return Entry(key_of(self._catalog, *line.path), trail, line.value, in_file=in_file)
-
-    def _add_variable(self, scope: Scope, name: str, said: Content | str, trail: str) -> None:
-        key = key_of(self._catalog, name)
-        if isinstance(said, str):
-            if key.is_quiet and is_quiet(said):
-                scope.entries.append(Entry(key, trail, None, said))
-                scope.set_variable(name, said)
-                return
-            said = read_content(name, said)
-        scope.set_variable(name, said)
-        if not said.lines:
-            scope.entries.append(Entry(key, trail, said.value))
-        for line in said.lines:
-            inner = key_of(self._catalog, name, *line.path)
-            scope.entries.append(Entry(inner, f"{trail}: {'.'.join(line.path)}", line.value))
+    def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
+        return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
     def _environment(self, container: Container) -> dict[str, tuple[Content | str, str]]:
         """Every variable, as its text or read before, with its trail.

@@ -20,8 +20,7 @@ _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 # What most URLs look like: one, with one host, without user information.
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+._:-]{0,39})://"
-    r"(?P<host>[A-Za-z0-9_-]{1,253}(?:\.[A-Za-z0-9_-]{1,253}){0,20})(?::(?P<port>\d{1,5}))?"
+    r"([A-Za-z][A-Za-z0-9+._:-]{0,39})://([A-Za-z0-9_-]{1,253}(?:\.[A-Za-z0-9_-]{1,253}){0,20})(?::(\d{1,5}))?"
     r"(?:[/?#;][^@:]*+)?"
 )
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
@@ -45,15 +44,17 @@ def read_value(text: str) -> Value:
         What it says. References to variables are kept unexpanded.
     """
     text = normalised(text.strip().strip("\"'").strip())
-    folded = text.lower() if len(text) <= 8 else ""
-    if folded in _OFF and len(text) <= 8:
-        return Value(switch=False, word=text if text == "0" else "")
-    if folded in _ON:
-        return Value(switch=True, word=text if text == "1" else "")
+    if url := _URL.fullmatch(text):
+        scheme, host, port = url.groups("")
+        return Value((Mention(host, port, scheme.lower(), Form.URL),))
+    if len(text) <= 8:
+        folded = text.lower()
+        if folded in _OFF:
+            return Value(switch=False, word=text if text == "0" else "")
+        if folded in _ON:
+            return Value(switch=True, word=text if text == "1" else "")
     if _WORD.fullmatch(text):
         return Value(() if text.isdigit() else (Mention(text),), word=text)
-    if url := _URL.fullmatch(text):
-        return Value((Mention(url["host"], url["port"] or "", url["scheme"].lower(), Form.URL),))
     return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
 
 
