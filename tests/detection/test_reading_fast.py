@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 
 import pytest
@@ -11,9 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook import yamltext
-from webhook.detection import files
+from webhook.core.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
+from webhook.detection import files, sources
+from webhook.detection.called import called
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect
 from webhook.detection.files import read_file
+from webhook.detection.references import normalised
 from webhook.detection.values import _all_forms, read_value
+from webhook.inventory.manifests import Manifests
 
 _texts = st.text(string.ascii_letters + string.digits + " .:/@$-_", max_size=30)
 _keys = st.text(string.ascii_letters + "._-", min_size=1, max_size=12)
@@ -128,6 +135,56 @@ def test_a_single_word_mentions_what_the_forms_of_values_find_in_it(word):
     read = read_value(word)
 
     assert read.switch is not None or (list(read.mentions), read.word) == (list(_all_forms(word)), word)
+
+
+_schemes = st.sampled_from(["redis", "HTTPS", "jdbc:mysql", "mongodb+srv", "a_b", "1a", "", "é", "x" * 41, "a=b"])
+_hosts = st.sampled_from(["cache", "cache.data.svc", "10.0.0.7", "a_b", "db.", "[::1]", "${HOST}", "höst", "", "a..b"])
+_ports = st.sampled_from(["", "", ":6379", ":123456", ":x", ":1:2"])
+_rests = st.just("") | st.from_regex(r"[/?#;,@' ]([/?#;,@' :|$\\ax=1]|://|\$\{A:-b\}){0,5}", fullmatch=True)
+
+
+@given(_schemes, _hosts, _ports, _rests)
+@example("redis", "user", "", "/a@cache")
+@example("redis", "a", "", "/a,redis://b")
+@example("redis", "a", "", "/b c")
+def test_a_plain_url_says_what_the_forms_of_values_find_in_it(scheme, host, port, rest):
+    text = normalised(f"{scheme}://{host}{port}{rest}".strip().strip("'").strip())
+
+    assert list(read_value(text).mentions) == list(dict.fromkeys(_all_forms(text)))
+
+
+_key_words = st.sampled_from(
+    "REDIS DB CACHE MAIL APP FEATURE HOST PORT URL ENABLED DISABLE USE TYPE DRIVER CONNECTION BROKER PASSWORD TOKEN "
+    "NAME ADDR LEVEL LISTEN PREFIX Source 1".split()
+)
+_env_keys = st.lists(_key_words, min_size=1, max_size=3).map("_".join) | st.sampled_from(["app.md", "redis", "a.crt"])
+_pieces = st.sampled_from(
+    "= = = : , ; ( ) [ ] { } < > | / @ # $ - . ' \" 1 x true off host Server data addr hostaddr redis cache 1433 "
+    "cache:6379 redis://cache $(DB_HOST) ${DB_PORT:-6379} // --redis-host tcp( database=x;".split()
+) | st.sampled_from(["\n", "\t", " ", "\x1f", "\u2028", "data source", "# ", ", ssl"])
+_env_values = st.lists(_pieces, max_size=6).map("".join)
+
+
+@given(st.dictionaries(_env_keys, _env_values, min_size=1, max_size=6))
+@example({"FEATURE": "Server=mssql;database=x"})
+@example({"FEATURE": "x=1;Data Source =mssql;database=x"})
+@example({"FEATURE": "-x=1 --redis-host cache"})
+@example({"FEATURE": "<redis_host>cache</redis_host>"})
+@example({"FEATURE": "{redis_enabled}", "FEATURE_REDIS_HOST": "cache"})
+@example({"FEATURE": "[{redis_enabled}]", "FEATURE_0_REDIS_HOST": "cache"})
+@example({"FEATURE": " {redis_enabled}", "FEATURE_REDIS_HOST": "cache"})
+@example({"FEATURE": "a\n<redis_host>cache</redis_host>"})
+@example({"APP": "cache", "REDIS_HOST": "$(APP)"})
+@example({"LEVEL": "cache,password=x"})
+def test_a_value_that_need_not_be_read_would_have_said_nothing(environment):
+    container = Container(name="c", env=[EnvVar(key, value) for key, value in environment.items()])
+    asked = ("default", Manifests((), ()), Catalog.default())
+    pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[container]))
+    found = detect(pod, *asked), called(pod, *asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "QUIET", re.compile("(?!)"))
+        assert (detect(pod, *asked), called(pod, *asked)) == found
 
 
 def test_numbers_in_json_stay_as_they_are_written():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cached_property
 from typing import Any, Self
@@ -68,8 +67,7 @@ class Reason(Enum):
         self.sentence = sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True, gc=False):
     """A backend that the pod is a client of.
 
     Attributes:
@@ -87,8 +85,7 @@ class Dependency:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True, gc=False):
     """What detection says of one pod.
 
     Attributes:
@@ -101,6 +98,9 @@ class Findings:
     dependencies: tuple[Dependency, ...] = ()
     serves: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+
+NO_FINDINGS = Findings()
 
 
 class Decision(Struct, frozen=True, dict=True):
@@ -123,7 +123,7 @@ class Decision(Struct, frozen=True, dict=True):
     reason: Reason
     rule: str | None = None
     mode: Mode = Mode.ENFORCE
-    findings: Findings = Findings()
+    findings: Findings = NO_FINDINGS
     ports: tuple[int, ...] = ()
     hold: bool = False
     matched: tuple[str, ...] = ()

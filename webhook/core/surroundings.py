@@ -46,7 +46,7 @@ class Service:
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
-        return bool(self.selector) and (self.selector or {}).items() <= labels.items()
+        return self.selector.items() <= labels.items() if self.selector else False
 
 
 class SurroundingsUnknownError(Exception):
@@ -136,9 +136,11 @@ class Asked:
 
     def answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
         """As `ask`."""
-        if question not in self.answers:
-            self.answers[question] = ask(self._surroundings, question)
-        return self.answers[question]
+        try:
+            return self.answers[question]
+        except KeyError:
+            answer = self.answers[question] = ask(self._surroundings, question)
+            return answer
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """As `Surroundings`."""

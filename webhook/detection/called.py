@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
+from webhook.detection.mentions import Form
 from webhook.detection.places import Places
 from webhook.detection.reading import Reading
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Sources
-from webhook.detection.values import Form
 from webhook.detection.words import Role
 
 
@@ -29,7 +29,7 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     """
     places = Places(pod, namespace, surroundings)
     found: dict[tuple[str, str], str] = {}
-    for scope in Sources(pod, namespace, surroundings).scopes():
+    for scope in Sources(pod, namespace, surroundings, catalog).scopes():
         for service, trail in _named_in(Settings(scope, catalog), places, catalog):
             found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
     return found
@@ -38,11 +38,11 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
 def _named_in(settings: Settings, places: Places, catalog: Catalog) -> Iterator[tuple[Service, str]]:
     reading = Reading(settings, places, catalog)
     for entry in settings.live():
-        if settings.is_aside(entry) or not entry.value.readable:
+        if entry.key.is_aside or not entry.value.readable:
             continue
         for mention in entry.value.mentions:
             # A single word is a place only under a key that announces one.
-            if mention.form is Form.BARE and settings.role(entry) is not Role.LOCATION:
+            if mention.form is Form.BARE and entry.key.role is not Role.LOCATION:
                 continue
             place = reading.place_of(entry, mention)
             if place is not None and place.service is not None:

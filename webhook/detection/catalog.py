@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import TypeVar
 
@@ -109,10 +109,7 @@ class Catalog:
 
     def of_image(self, image: str) -> str | None:
         """The kind that a server image runs, from its repository's last one or two parts."""
-        parts = _repository(image)
-        pair = "/".join(parts[-2:])
-        base = parts[-1].removesuffix("-photon").removesuffix("-alpine")
-        return self._by_image.get(pair) or self._by_image.get(base) or self._by_image.get(_without_role(base))
+        return next((kind for name in _names(image) if (kind := self._by_image.get(name)) is not None), None)
 
     def relays(self, image: str) -> str | None:
         """What an image passes on: a kind, "" for any protocol, None when it is no proxy."""
@@ -218,11 +215,19 @@ def _ports_of(backends: Iterable[Backend]) -> frozenset[int]:
 _CLAIMS = ("ports", "schemes", "names", "weak_names", "keys", "images", "servers", "proxies", "clients")
 
 
-def _repository(image: str) -> list[str]:
+@lru_cache(maxsize=2048)
+def _repository(image: str) -> tuple[str, ...]:
     """The parts of an image's repository, without tag and digest."""
-    parts = image.partition("@")[0].lower().split("/")
-    parts[-1] = parts[-1].partition(":")[0]
-    return parts
+    *above, base = image.partition("@")[0].lower().split("/")
+    return (*above, base.partition(":")[0])
+
+
+@lru_cache(maxsize=2048)
+def _names(image: str) -> tuple[str, str, str]:
+    """What an image may be known by, the most particular first."""
+    parts = _repository(image)
+    base = parts[-1].removesuffix("-photon").removesuffix("-alpine")
+    return "/".join(parts[-2:]), base, _without_role(base)
 
 
 def _without_role(base: str) -> str:

@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from webhook.detection.lines import Line, setting
+from webhook.detection.mentions import Form, Mention, Value
 from webhook.detection.references import REFERENCE, normalised
-from webhook.detection.values import Form, Mention, Value, read_value
+from webhook.detection.values import read_value
 
 _TOKEN = re.compile(r"""(?:\\\n|[^\s;|&<>"'`]|"(?:[^"\\]|\\.)*"|'[^']*')+|[;|&\n]""")
 _SEPARATORS = frozenset(";|&\n")

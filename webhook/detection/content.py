@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from webhook.detection.commands import read_command
+from webhook.detection.dialects import NOT_OF_A_HOST
 from webhook.detection.files import read_file
 from webhook.detection.lines import Line
-from webhook.detection.values import UNREADABLE, Form, Value, read_value
+from webhook.detection.mentions import UNREADABLE, Form, Value
+from webhook.detection.values import read_value
 from webhook.detection.words import Role, key_words, role
 
 
@@ -24,6 +28,11 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
 
 
 UNREADABLE_CONTENT = Content(UNREADABLE)
+QUIET = re.compile(rf"(?![-{{\[<\s])[^:=(,\n]*+(?:,[^:=(\n]*+|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]*+)*+)")
+"""A text that says no more than words do: it is no file, no command line, no URL, no connection string.
+
+Pairs are as quiet as words while none of them is a host, nor an option behind a comma.
+"""
 
 
 def read_content(key: str, text: str) -> Content:
@@ -43,7 +52,8 @@ def read_content(key: str, text: str) -> Content:
         return Content(without_words(read_value(text)))
     if text.startswith("-") and "=" in text:
         return Content(Value(), read_command(text.split()))
-    if "\n" in text.strip() or text.lstrip()[:1] in _OPENING or text.lstrip().startswith(("# ", "// ")):
+    stripped = text.strip()
+    if "\n" in stripped or stripped.startswith(_OPENINGS):
         return Content(Value(), read_file(text))
     return Content(read_value(text))
 
@@ -55,5 +65,5 @@ def without_words(value: Value) -> Value:
 
 _LONGEST = 1_000_000
 _NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
-_OPENING = frozenset("{[<")
+_OPENINGS = ("{", "[", "<", "# ", "// ")
 _STRUCTURED = frozenset({Form.URL, Form.ADO, Form.LIBPQ, Form.GO_DSN, Form.TNS, Form.REDIS})

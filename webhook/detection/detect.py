@@ -34,7 +34,7 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
         other, unless the pod is a proxy for it.
     """
-    sources = Sources(pod, namespace, surroundings)
+    sources = Sources(pod, namespace, surroundings, catalog)
     places = Places(pod, namespace, surroundings)
     served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []

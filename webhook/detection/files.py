@@ -15,8 +15,9 @@ import yaml
 
 from webhook.detection.commands import read_script
 from webhook.detection.lines import Line, setting
+from webhook.detection.mentions import Value
 from webhook.detection.references import normalised
-from webhook.detection.values import Value, read_value
+from webhook.detection.values import read_value
 from webhook.detection.words import Role, key_words, role
 from webhook.yamltext import FastLoader, bounded
 

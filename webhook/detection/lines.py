@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from webhook.detection.values import Value, read_value, urls
+from webhook.detection.mentions import Value
+from webhook.detection.values import read_value, urls
 from webhook.detection.words import Role, key_words, role
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from webhook.core.facts import is_batch
 from webhook.core.pod import Pod
@@ -11,13 +12,12 @@ from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.words import words
 
-_LOCAL = re.compile(r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost\.localdomain")
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252})|[0-9a-f:.]{2,45}")
+_LOCAL = r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost\.localdomain"
+_REMOTE = re.compile(rf"(?!(?:{_LOCAL})\Z)(?:[a-z0-9_](?:[a-z0-9_.-]{{0,252}})|[0-9a-f:.]{{2,45}})")
 _NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all any enabled disabled example".split())
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, gc=False):
     """Where a mention leads.
 
     Attributes:
@@ -53,7 +53,7 @@ class Places:
         host = host.lower().rstrip(".")
         if host.count(":") == 1:
             host, _, port = host.partition(":")
-        if not _HOST.fullmatch(host) or host in _NOT_HOSTS or _LOCAL.fullmatch(host):
+        if host in _NOT_HOSTS or not _REMOTE.fullmatch(host):
             return None
         service = self._service(host)
         if service is not None and self._is_own(service):

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.detection.catalog import Catalog
+from webhook.detection.mentions import Form, Mention
 from webhook.detection.places import Place, Places, named_in
 from webhook.detection.references import expand
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Entry
-from webhook.detection.values import Form, Mention
 from webhook.detection.words import Role
 
 HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
@@ -42,30 +42,31 @@ class Reading:
     def dependencies(self) -> Iterator[Dependency]:
         """Everything that the settings are evidence of, kind by kind and place by place."""
         for entry in self._settings.live():
-            if self._settings.is_aside(entry):
+            value = entry.value
+            if entry.key.is_aside:
                 continue
-            if not entry.value.readable:
+            if not value.readable:
                 yield from self._by_key_alone(entry)
-            elif entry.value.switch:
+            elif value.switch:
                 yield from self._by_switch(entry)
-            for mention in entry.value.mentions:
+            for mention in value.mentions:
                 if (dependency := self.by_mention(entry, mention)) is not None:
                     yield dependency
 
     def _by_key_alone(self, entry: Entry) -> Iterator[Dependency]:
-        kind = self._settings.hint(entry)
-        if kind is not None and self._settings.role(entry) is Role.LOCATION:
+        kind = entry.key.hint
+        if kind is not None and entry.key.role is Role.LOCATION:
             yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} (not readable) → {kind}")
 
     def _by_switch(self, entry: Entry) -> Iterator[Dependency]:
-        kind = self._settings.switched_on(entry)
-        if kind is not None:
+        kind = entry.key.switches
+        if kind is not None and not entry.in_file and not entry.value.word:
             yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is switched on → {kind}")
 
     def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
         """The dependency that a mention is evidence of, or None."""
         # Before any Service is asked for: most single words are no places.
-        if mention.form is Form.BARE and not self._locates(entry):
+        if mention.form is Form.BARE and not entry.key.locates:
             return None
         place = self.place_of(entry, mention)
         if place is None:
@@ -79,12 +80,11 @@ class Reading:
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
-        variables = self._settings.scope.variables
-        if mention.unless and mention.unless in self._settings.scope.defined:
+        scope = self._settings.scope
+        if mention.unless and scope.defines(mention.unless):
             return None
-        host = expand(mention.host, lambda name: variables.get(name, ""))
-        port = expand(mention.port, lambda name: variables.get(name, ""))
-        return self._places.resolve(host, port or self._settings.port_beside(entry))
+        host, port = expand(mention.host, scope.word), expand(mention.port, scope.word)
+        return self._places.resolve(host, port or self._settings.port_beside(entry.key))
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -95,7 +95,7 @@ class Reading:
                 return self._over_other(entry, mention, place)
             behind = self._behind(place, entry) if mention.form is Form.ADO else None
             return behind or (kind, Confidence.CERTAIN, place)
-        if entry.in_file and entry.path and not (self._locates(entry) or self._settings.hint(entry)):
+        if entry.in_file and entry.key.path and not (entry.key.locates or entry.key.hint):
             return None
         return self._behind(place, entry) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
@@ -107,17 +107,15 @@ class Reading:
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
-        kind: str | None = next(iter(self._image_kinds(place.service)), None)
+        kinds = self._image_kinds(place.service)
+        kind = kinds[0] if kinds else None
         if kind is None:
-            hinted = self._settings.hint(entry) or self._settings.provider(entry) or named_in(place.host, self._catalog)
-            if hinted is None or place.port is None or not self._catalog.uses_port(hinted, place.port):
+            if place.port is None:
                 return None
-            kind = hinted
+            kind = entry.key.hint or self._settings.provider(entry.key) or named_in(place.host, self._catalog)
+            if kind is None or not self._catalog.uses_port(kind, place.port):
+                return None
         return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
-
-    def _locates(self, entry: Entry) -> bool:
-        """Whether the key is that of a place: by its last word, or because it is nothing but a backend's name."""
-        return self._settings.role(entry) is Role.LOCATION or self._settings.is_name_alone(entry)
 
     def _behind(self, place: Place, entry: Entry) -> tuple[str, Confidence, Place] | None:
         """By the Service's image, then by its ports."""
@@ -167,7 +165,7 @@ class Reading:
         kind, port = next(iter(by_port.items()))
         # A server of something else may speak a backend's protocol on one port of several.
         others = [number for number in numbers if number != port and not self._is_http(number)]
-        if others and not kinds and kind not in self._hints(entry, place):
+        if others and not kinds and not self._is_hinted(kind, entry, place):
             return None
         sure = Confidence.CERTAIN if len(numbers) == 1 else Confidence.PROBABLE
         return kind, sure, Place(place.host, port, service)
@@ -176,17 +174,19 @@ class Reading:
         kind = self._catalog.of_port(place.port)
         if kind is None:
             return None
-        return kind, Confidence.CERTAIN if kind in self._hints(entry, place) else Confidence.PROBABLE, place
+        return kind, Confidence.CERTAIN if self._is_hinted(kind, entry, place) else Confidence.PROBABLE, place
 
-    def _hints(self, entry: Entry, place: Place) -> set[str | None]:
-        """The kinds that the words around a place name."""
-        return {self._settings.provider(entry), self._settings.hint(entry), named_in(place.host, self._catalog)}
+    def _is_hinted(self, kind: str, entry: Entry, place: Place) -> bool:
+        """Whether the words around a place name the kind."""
+        return (
+            kind in (entry.key.hint, self._settings.provider(entry.key)) or named_in(place.host, self._catalog) == kind
+        )
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        kind = self._settings.provider(entry) or self._settings.hint(entry)
-        if kind is None and not self._settings.is_about_nothing(entry):
+        kind = self._settings.provider(entry.key) or entry.key.hint
+        if kind is None and entry.key.subject:
             kind = named_in(place.host, self._catalog)
-        if kind is None or not (self._locates(entry) or mention.form is not Form.BARE):
+        if kind is None or not (entry.key.locates or mention.form is not Form.BARE):
             return None
         if self._chooses(entry, mention, place):
             return None
@@ -195,7 +195,7 @@ class Reading:
         if place.port is not None and not self._catalog.uses_port(kind, place.port):
             if self._catalog.is_console(place.port) or place.port in _HTTP_PORTS:
                 return None
-            if not self._locates(entry):
+            if not entry.key.locates:
                 return None
         if place.port is None and place.service is not None and place.service.ports:
             numbers = {port.number for port in place.service.ports}
@@ -210,18 +210,16 @@ class Reading:
             and place.service is None
             and place.port is None
             and "." not in place.host
-            and self._settings.may_choose(entry)
+            and entry.key.may_choose
             and named_in(place.host, self._catalog) is None
         )
 
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
         """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""
-        strong = {
-            self._settings.provider(entry),
-            self._settings.strong_hint(entry),
-            named_in(place.host, self._catalog, weak=False),
-        }
-        return kind not in strong
+        return (
+            kind not in (self._settings.provider(entry.key), entry.key.strong_hint)
+            and named_in(place.host, self._catalog, weak=False) != kind
+        )
 
     def _may_be(self, kind: str, place: Place) -> bool:
         """Whether the place has a port of the kind, as far as its ports are known."""
@@ -230,8 +228,10 @@ class Reading:
         return place.service is None or any(self._catalog.uses_port(kind, port.number) for port in place.service.ports)
 
     def _image_kinds(self, service: Service | None) -> list[str]:
-        images = service.images if service is not None else ()
-        return list(dict.fromkeys(kind for image in images if (kind := self._catalog.of_image(image)) is not None))
+        if service is None or not service.images:
+            return []
+        kinds = (self._catalog.of_image(image) for image in service.images)
+        return list(dict.fromkeys(kind for kind in kinds if kind is not None))
 
     def _is_http(self, number: int) -> bool:
         """Whether consoles, exporters and web servers listen on the port."""

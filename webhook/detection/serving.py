@@ -45,7 +45,8 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         return Served()
     containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
     by_port = set(_behind_services(pod, containers, namespace, surroundings, catalog))
-    by_image = {kind for container in containers if (kind := _run_by(container, catalog)) is not None}
+    run_by = {container.name: _run_by(container, catalog) for container in containers}
+    by_image = {kind for kind in run_by.values() if kind is not None}
     if by_port and not by_image & by_port:
         by_image = {kind for kind in by_image if not _exposes_nothing_of(kind, containers, catalog)}
     found = by_port | by_image
@@ -54,7 +55,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     surely = {
         container.name: kind
         for container in containers
-        if (kind := _run_by(container, catalog)) in found
+        if (kind := run_by[container.name]) in found
         and (kind not in relayed or catalog.relays(container.image or "") == kind)
         and (not container.command or _starts(container, catalog))
     }
@@ -74,6 +75,8 @@ def _starts(container: Container, catalog: Catalog) -> str | None:
 
 
 def _run_by(container: Container, catalog: Catalog) -> str | None:
+    if not container.command and not container.args:
+        return catalog.of_image(container.image or "")
     if kind := _starts(container, catalog):
         return kind
     started = programs([*(container.command or ()), *(container.args or ())])
@@ -90,8 +93,9 @@ def _behind_services(
     for number, name in declared.items():
         if (kind := catalog.of_port(number)) and name and catalog.named(words(name)) == kind:
             yield kind
+    labels = pod.labels
     for service in surroundings.services(namespace):
-        if not service.selects(pod.labels):
+        if not service.selects(labels):
             continue
         for port in service.ports:
             kind = catalog.of_port(_target(port, numbers)) or catalog.of_port(port.number)

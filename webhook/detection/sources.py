@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from webhook.core.mesh import is_istio_container
 from webhook.core.pod import Container, EnvVar, KeyToPath, Pod, Volume, VolumeMount
 from webhook.core.surroundings import Surroundings
+from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
-from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content
-from webhook.detection.values import Value
+from webhook.detection.content import QUIET, UNREADABLE_CONTENT, Content, read_content
+from webhook.detection.keys import Key, key_of
+from webhook.detection.lines import Line
+from webhook.detection.mentions import Value
 from webhook.detection.words import Role, key_words, role
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One setting of a container.
 
     Attributes:
-        path: The keys that lead to it, outermost first.
-        tokens: The same as lower-case words.
-        value: What it says.
+        key: What the keys that lead to it say.
         trail: Where it stands, for people: "env NAME ← ConfigMap cfg/key".
+        read: What its value says; None where nobody has to know, since no such value counts under such a key.
+        text: The value in that case.
         in_file: Whether it comes from a mounted file.
     """
 
-    path: tuple[str, ...]
-    tokens: tuple[str, ...]
-    value: Value
+    key: Key
     trail: str
+    read: Value | None
+    text: str = ""
     in_file: bool = False
 
+    @property
+    def value(self) -> Value:
+        """What its value says, whether it counts or not."""
+        return self.read if self.read is not None else read_content(self.key.path[-1], self.text).value
 
-@dataclass(frozen=True, slots=True)
+
 class Scope:
     """All settings of one container, which may refer to each other.
 
     Attributes:
         container: The container.
         entries: The settings.
-        variables: Each environment variable that is a single word or number, for references to it.
-        defined: The names of all variables that have a value, single word or not.
+        variables: Each environment variable's content, or its text as long as nobody had to read it.
+        arguments: Each argument that is a single word or number.
     """
 
-    container: Container
-    entries: list[Entry] = field(default_factory=list)
-    variables: dict[str, str] = field(default_factory=dict)
-    defined: set[str] = field(default_factory=set)
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.entries: list[Entry] = []
+        self.variables: dict[str, Content | str] = {}
+        self.arguments: dict[str, str] = {}
+
+    def word(self, name: str) -> str:
+        """The environment variable or argument of this name where it is a single word or number; else ""."""
+        return self.content(name).value.word if name in self.variables else self.arguments.get(name, "")
+
+    def defines(self, name: str) -> bool:
+        """Whether there is an environment variable of this name that has a value, single word or not."""
+        if name not in self.variables:
+            return False
+        value = self.content(name).value
+        return value.switch is not False or bool(value.word)
+
+    def content(self, name: str) -> Content:
+        """What an environment variable says, read at most once."""
+        said = self.variables[name]
+        if isinstance(said, str):
+            said = self.variables[name] = read_content(name, said)
+        return said
 
 
 class Sources:
@@ -57,8 +83,9 @@ class Sources:
         unknown: What could not be read, as sentences; filled by `scopes`.
     """
 
-    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings) -> None:
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> None:
         self.unknown: list[str] = []
+        self._catalog = catalog
         self._pod = pod
         self._namespace = namespace
         self._surroundings = surroundings
@@ -72,34 +99,38 @@ class Sources:
 
     def _scope(self, container: Container) -> Scope:
         scope = Scope(container)
-        for name, (content, trail) in self._environment(container).items():
-            _add(scope, (name,), content, trail)
-            scope.variables[name] = content.value.word
-            if content.value.switch is not False or content.value.word:
-                scope.defined.add(name)
+        entries = scope.entries
+        for name, (said, trail) in self._environment(container).items():
+            key = key_of(self._catalog, name)
+            scope.variables[name] = said
+            if key.is_quiet and isinstance(said, str) and QUIET.fullmatch(said):
+                entries.append(Entry(key, trail, None, said))
+            elif (content := scope.content(name)).lines:
+                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
+            else:
+                entries.append(Entry(key, trail, content.value))
         for line in read_command([*(container.command or ()), *(container.args or ())]):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
-            scope.entries.append(Entry(line.path, _tokens(line.path), line.value, trail))
+            entries.append(self._entry(line, trail))
             if len(line.path) == 1:
-                scope.variables.setdefault(line.path[0], line.value.word)
+                scope.arguments.setdefault(line.path[0], line.value.word)
         for field_name, command in container.hooks():
-            for line in read_command(command):
-                scope.entries.append(Entry(line.path, _tokens(line.path), line.value, f"{field_name} command"))
+            entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
         for content, trail, name in self._files(container):
-            for line in content.lines or ():
-                inner = ".".join(line.path)
-                scope.entries.append(
-                    Entry(
-                        line.path, _tokens(line.path), line.value, f"{trail}: {inner}" if inner else trail, in_file=True
-                    )
-                )
-            if not content.lines:
-                scope.entries.append(Entry((name,), _tokens((name,)), content.value, trail, in_file=True))
+            for line in content.lines or (Line((name,), content.value),):
+                inner = ".".join(line.path) if content.lines else ""
+                entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
 
-    def _environment(self, container: Container) -> dict[str, tuple[Content, str]]:
-        """Every variable with its trail. As in Kubernetes `env` wins over `envFrom`, and the later over the earlier."""
-        environment: dict[str, tuple[Content, str]] = {}
+    def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
+        return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
+
+    def _environment(self, container: Container) -> dict[str, tuple[Content | str, str]]:
+        """Every variable, as its text or read before, with its trail.
+
+        As in Kubernetes `env` wins over `envFrom`, and the later over the earlier.
+        """
+        environment: dict[str, tuple[Content | str, str]] = {}
         for source in container.env_from or ():
             for reference, kind in ((source.config_map_ref, "ConfigMap"), (source.secret_ref, "Secret")):
                 if reference is None:
@@ -109,7 +140,7 @@ class Sources:
                     environment[name] = (content, f"env {name} ← {kind} {reference.name}/{key}")
         for variable in container.env or ():
             if variable.value is not None:
-                environment[variable.name] = (read_content(variable.name, variable.value), f"env {variable.name}")
+                environment[variable.name] = (variable.value, f"env {variable.name}")
             elif referred := self._referred(variable):
                 environment[variable.name] = referred
         return environment
@@ -178,15 +209,3 @@ def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] 
 
 def _under(sub_path: str | None, path: str) -> bool:
     return not sub_path or path == sub_path or path.startswith(sub_path.rstrip("/") + "/")
-
-
-def _add(scope: Scope, path: tuple[str, ...], content: Content, trail: str) -> None:
-    if not content.lines:
-        scope.entries.append(Entry(path, _tokens(path), content.value, trail))
-    for line in content.lines:
-        inner = (*path, *line.path)
-        scope.entries.append(Entry(inner, _tokens(inner), line.value, f"{trail}: {'.'.join(line.path)}"))
-
-
-def _tokens(path: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for part in path for word in key_words(part))

@@ -11,12 +11,12 @@ from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
+from webhook.detection.mentions import Mention
 from webhook.detection.places import Place, Places, named_in
 from webhook.detection.reading import HTTP, Reading
 from webhook.detection.serving import Served, served_by
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Entry, Sources
-from webhook.detection.values import Mention
 from webhook.detection.words import Role
 
 
@@ -77,7 +77,7 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
         for dependency in findings.dependencies
         if dependency.kind == kind
     ]
-    sources, places = Sources(pod, namespace, surroundings), Places(pod, namespace, surroundings)
+    sources, places = Sources(pod, namespace, surroundings, catalog), Places(pod, namespace, surroundings)
     served = served_by(pod, namespace, surroundings, catalog)
     looked_at: Counter[str] = Counter({"Services": len(surroundings.services(namespace))})
     reasons: list[Reason] = []
@@ -112,11 +112,10 @@ class _Doubts:
         self._served = served
         self._kind = kind
         self._reading = Reading(settings, places, catalog)
-        self._live = {id(entry) for entry in settings.live()}
 
     def all(self) -> Iterator[Reason]:
         for entry in self._settings.scope.entries:
-            in_key = self._settings.hint(entry) == self._kind
+            in_key = entry.key.hint == self._kind
             concerned = [mention for mention in entry.value.mentions if in_key or self._concerns(entry, mention)]
             for mention in concerned:
                 yield Reason(entry.trail, self._of_entry(entry) or self._of_mention(entry, mention))
@@ -139,20 +138,20 @@ class _Doubts:
 
     def _of_entry(self, entry: Entry) -> str | None:
         """A reason that holds for the setting whatever its value."""
-        if self._settings.is_aside(entry):
+        if entry.key.is_aside:
             return "its key is of an address that nobody dials: to listen on, to advertise, to leave out"
-        if self._settings.role(entry) is Role.SWITCH and entry.value.switch is False:
+        if entry.key.role is Role.SWITCH and entry.value.switch is False:
             return _OFF
-        if id(entry) not in self._live:
+        if self._settings.is_off(entry.key):
             return "a neighbouring setting switches it off, or chooses something else"
-        if self._settings.role(entry) is Role.CREDENTIAL and not entry.value.mentions:
+        if entry.key.role is Role.CREDENTIAL and not entry.value.mentions:
             return "a credential alone does not say that it is used"
         return None
 
     def _without_place(self, entry: Entry) -> str:
         if entry.value.switch is False:
             return _OFF
-        if self._settings.role(entry) is Role.PORT:
+        if entry.key.role is Role.PORT:
             return "a port alone is no place: no setting beside it names a host"
         return f"its key names {self._kind}, but its value is no place"
 
@@ -184,7 +183,7 @@ class _Doubts:
             return f"it is an http URL, and nothing but a word says that {place} is {self._kind}"
         if place.port is not None and self._catalog.is_console(place.port):
             return f"port {place.port} is a console's or an exporter's"
-        if self._settings.role(entry) is not Role.LOCATION:
+        if entry.key.role is not Role.LOCATION:
             # What stands here may be anything, a password too; only a Service's name is known to be none.
             named = f"it names {place}, but " if place.service is not None else ""
             return f"{named}its key is not that of a place"
