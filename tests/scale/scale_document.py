@@ -148,14 +148,16 @@ def _simulation(found: Figures) -> str:
 
 def _factors(simulation: Figures) -> str:
     """How far predictions are off, either way, at most."""
-    both = [one for count in (1, 2) for one in simulation[f"servers_{count}"]]
 
-    def furthest(name: str) -> float:
-        ratios = [one[name] / one[f"predicted_{name}"] for one in both]
+    def furthest(count: int, name: str) -> float:
+        ratios = [one[name] / one[f"predicted_{name}"] for one in simulation[f"servers_{count}"]]
         return max(*ratios, 1 / min(ratios))
 
-    said = f"within a factor of {furthest('busy'):.1f} of how busy servers were, and of {furthest('p99'):.1f} of p99"
-    return f"Predictions were {said}."
+    one, two = (
+        f"{name} of {furthest(count, 'busy'):.1f} of how busy servers were and of {furthest(count, 'p99'):.1f} of p99"
+        for count, name in ((1, "with one server within a factor"), (2, "with two within one"))
+    )
+    return f"Predictions were {one}, {two}."
 
 
 def _generator(simulation: Figures) -> str:
