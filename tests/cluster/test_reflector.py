@@ -9,8 +9,8 @@ import pytest
 
 from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
-from webhook.cluster.reflector import Reflector, Resource, Sink
-from webhook.cluster.turns import Turns
+from webhook.cluster.reflector import FIRST_PAGE, Reflector, Resource, Sink
+from webhook.cluster.turns import PAGE_BYTES, START_PAGE_BYTES, Turns
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
 
@@ -100,7 +100,31 @@ def test_all_pages_of_the_list_are_read_before_it_is_synced(api, kept, following
 
     following(scenario)
     assert [asked.get("continue") for asked in api.asked(PATH, watch=False)] == [None, "2", "4"]
-    assert {asked["limit"] for asked in api.asked(PATH, watch=False)} == {"100"}
+
+
+@pytest.mark.parametrize(("serving", "bytes_"), [(False, START_PAGE_BYTES), (True, PAGE_BYTES)])
+def test_a_page_has_as_many_objects_as_can_be_told_apart_at_once(api, following, serving, bytes_):
+    for name in "abc":
+        api.put(PATH, config_map(name, key="x" * 20_000))
+
+    async def scenario(one):
+        await until(lambda: one.synced)
+
+    following(scenario, turns=Turns(lambda: serving))
+    first, second = [int(asked["limit"]) for asked in api.asked(PATH, watch=False)]
+    assert first == FIRST_PAGE
+    assert second == pytest.approx(bytes_ / 20_000, rel=0.1)
+
+
+def test_a_page_has_a_bound_however_small_the_objects_are(api, following):
+    for name in "abc":
+        api.put(PATH, config_map(name))
+
+    async def scenario(one):
+        await until(lambda: one.synced)
+
+    following(scenario)
+    assert [asked["limit"] for asked in api.asked(PATH, watch=False)] == [str(FIRST_PAGE), "500"]
 
 
 def test_what_is_created_changed_and_deleted_later_is_followed(api, kept, following):
@@ -180,7 +204,7 @@ class Counting(Turns):
 def test_410_for_the_next_page_begins_the_list_anew(api, kept, following):
     for name in "abc":
         api.put(PATH, config_map(name, key=name))
-    api.refusals[f"{PATH}?limit=100&continue="] = (410, "the continue token is too old")
+    api.refusals[f"{PATH}?limit=500&continue="] = (410, "the continue token is too old")
 
     async def scenario(one):
         await until(lambda: len(api.asked(PATH, watch=False)) >= 4)

@@ -5,13 +5,11 @@ import base64
 import contextlib
 import gc
 import io
-import sys
 from collections import Counter
 
 import pytest
 
 from webhook.cluster.client import connect
-from webhook.cluster.turns import SLICE_SECONDS
 from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
 from webhook.inventory.live import LiveInventory
 from webhook.inventory.packed import Packed
@@ -157,16 +155,6 @@ def test_config_maps_and_secrets_are_kept_folded_and_stay_the_same_object_until_
         assert inventory.config_map("shop", "cfg") is kept[0]
 
     live(scenario)
-
-
-def test_a_thread_that_reads_keeps_a_request_waiting_for_less_than_a_slice(live):
-    sys.setswitchinterval(0.005)
-
-    async def scenario(inventory):
-        await until(lambda: inventory.synced)
-
-    live(scenario)
-    assert sys.getswitchinterval() < SLICE_SECONDS
 
 
 def test_secrets_are_read_as_soon_as_they_are_wanted_and_forgotten_when_no_longer(api, live, wanted):

@@ -9,6 +9,8 @@ import jsonpatch
 from population import Object, Population
 
 BYTES = 6_000
+REVISION = "##########"
+"""Stands in a body where the revision of the workload is to be; pods of one revision are the same to the server."""
 
 
 def mutation(population: Population, number: int) -> str:
@@ -33,6 +35,11 @@ def validation(body: str, operations: list[Object]) -> str:
     review = json.loads(body)
     review["request"]["object"] = jsonpatch.apply_patch(review["request"]["object"], operations)
     return json.dumps(review)
+
+
+def revised(body: str, revision: int) -> str:
+    """The body for a pod of this revision of the workload."""
+    return body.replace(REVISION, f"{revision:0{len(REVISION)}x}")
 
 
 def _review(population: Population, number: int, pod: Object) -> str:
@@ -71,7 +78,7 @@ def _pod(population: Population, number: int) -> Object:
     name = f"workload-{number}"
     container = {
         "name": "main",
-        "image": f"registry.example.com/{population.namespace(number)}/{name}:1.{number % 40}",
+        "image": f"registry.example.com/{population.namespace(number)}/{name}:1.{REVISION}",
         "env": environment,
         "envFrom": [{"configMapRef": {"name": settings, "optional": True}}],
         "ports": [{"containerPort": 8080, "name": "http", "protocol": "TCP"}],
@@ -88,7 +95,7 @@ def _pod(population: Population, number: int) -> Object:
     metadata = {
         "generateName": f"{name}-",
         "namespace": population.namespace(number),
-        "labels": {"app": name, "pod-template-hash": f"{number:010x}"},
+        "labels": {"app": name, "pod-template-hash": REVISION},
         "ownerReferences": [owner],
     }
     pod = {

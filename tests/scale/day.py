@@ -16,6 +16,9 @@ PEAK = PEAK_PER_HOUR / 3600
 _QUIETEST = 0.2
 
 
+Pod = tuple[float, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Excerpt:
     """A stretch of the day.
@@ -23,12 +26,13 @@ class Excerpt:
     Attributes:
         name: What happens in it.
         seconds: How long it is.
-        pods: When pods are created in it, in seconds from its beginning, in order, and of which workload.
+        pods: When pods are created in it, in seconds from its beginning, in order, of which workload, and of which of
+            its revisions. Those of revision 0 were there before.
     """
 
     name: str
     seconds: float
-    pods: tuple[tuple[float, int], ...]
+    pods: tuple[Pod, ...]
 
     @property
     def rate(self) -> float:
@@ -68,47 +72,49 @@ def excerpts(workloads: int, *, seed: int = 1) -> list[Excerpt]:
     return day
 
 
-def _excerpt(name: str, seconds: float, pods: Iterator[tuple[float, int]] | list[tuple[float, int]]) -> Excerpt:
+def _excerpt(name: str, seconds: float, pods: Iterator[Pod] | list[Pod]) -> Excerpt:
     return Excerpt(name, seconds, tuple(sorted(pod for pod in pods if pod[0] < seconds)))
 
 
-def _steady(chance: random.Random, workloads: int, rate: float, seconds: float) -> Iterator[tuple[float, int]]:
+def _steady(chance: random.Random, workloads: int, rate: float, seconds: float) -> Iterator[Pod]:
     """Pods by themselves, and a third of all in bursts: a Deployment's replicas, ten to sixty at once."""
     at = 0.0
     while (at := at + chance.expovariate(rate * 2 / 3)) < seconds:
-        yield at, chance.randrange(workloads)
+        yield at, chance.randrange(workloads), 0
     at = 0.0
     while (at := at + chance.expovariate(rate / 3 / 35)) < seconds:
         yield from _replicas(chance, at, chance.randrange(workloads), chance.randint(10, 60))
 
 
-def _replicas(chance: random.Random, at: float, workload: int, count: int) -> Iterator[tuple[float, int]]:
+def _replicas(chance: random.Random, at: float, workload: int, count: int) -> Iterator[Pod]:
     """A ReplicaSet's pods: its controller begins with one and doubles as long as all goes well."""
     batch = 1
     while count > 0:
         for _ in range(min(batch, count)):
-            yield at + chance.random() * 0.01, workload
+            yield at + chance.random() * 0.01, workload, 0
         at, count, batch = at + 0.05, count - batch, batch * 2
 
 
-def _cron_jobs(chance: random.Random, workloads: int, *, minutes: int, jobs: int) -> Iterator[tuple[float, int]]:
-    """The Jobs of a minute are made one after the other, in some seconds."""
+def _cron_jobs(chance: random.Random, workloads: int, *, minutes: int, jobs: int) -> Iterator[Pod]:
+    """The Jobs of a minute are made one after the other, in some seconds. No Job's pods are those of another."""
     for minute in range(minutes):
         for number in range(jobs):
-            yield minute * 60 + number * 0.01 + chance.random() * 0.01, chance.randrange(workloads)
+            yield (
+                minute * 60 + number * 0.01 + chance.random() * 0.01,
+                chance.randrange(workloads),
+                1 + minute * jobs + number,
+            )
 
 
-def _node_pool(
-    chance: random.Random, workloads: int, *, nodes: int, pods: int, seconds: float
-) -> Iterator[tuple[float, int]]:
+def _node_pool(chance: random.Random, workloads: int, *, nodes: int, pods: int, seconds: float) -> Iterator[Pod]:
     """Node after node is drained; the pods of each are made anew within some seconds."""
     for node in range(nodes):
         for _ in range(pods):
-            yield node * seconds / nodes + chance.random() * 5.0, chance.randrange(workloads)
+            yield node * seconds / nodes + chance.random() * 5.0, chance.randrange(workloads), 0
 
 
-def _rollout(chance: random.Random, workloads: int, *, rate: float, seconds: float) -> Iterator[tuple[float, int]]:
-    """Every workload is replaced: as many at once as the controllers' own limits allow."""
+def _rollout(chance: random.Random, workloads: int, *, rate: float, seconds: float) -> Iterator[Pod]:
+    """Every workload is replaced by its next revision: as many at once as the controllers' own limits allow."""
     at = 0.0
     while (at := at + chance.expovariate(rate)) < seconds:
-        yield at, chance.randrange(workloads)
+        yield at, chance.randrange(workloads), 1

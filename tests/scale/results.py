@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def targets(found: dict[str, Any]) -> list[Target]:
         Target(
             "p99 of decisions during a relist, by that of idle",
             RELIST_RATIO,
-            load["relist"]["p99"] / load["idle"]["p99"],
+            load["relist"]["p99"],
             "x",
         ),
     ]
@@ -75,3 +76,36 @@ def percentile(values: Sequence[float], share: float) -> float:
         return math.nan
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def compared(spans: Sequence[tuple[str, Sequence[float]]]) -> dict[str, Any]:
+    """What reviews took while something happened, by what they took just before and after it.
+
+    Args:
+        spans: What happened, and the seconds of the reviews meanwhile; one that is not "idle" stands between two that
+            are, or else is compared with all of these.
+
+    Returns:
+        For "idle" the percentiles in seconds, and for all else the median of its ratios to that.
+    """
+    quiet = [took for what, some in spans if what == "idle" for took in some]
+    found: dict[str, Any] = {"idle": {"reviews": len(quiet)} | percentiles(quiet), "rounds": {}}
+    for what in dict.fromkeys(what for what, _ in spans if what != "idle"):
+        rounds, reviews = [], 0
+        for number, (name, some) in enumerate(spans):
+            if name != what:
+                continue
+            around = [one for kind, one in spans[number - 1 : number + 2 : 2] if kind == "idle"]
+            # Short ones say little by themselves: they are taken together.
+            rest = [percentiles(one) for one in around] if len(around) == 2 else [percentiles(quiet)]
+            mean = {key: statistics.mean(one[key] for one in rest) for key in rest[0]}
+            rounds.append({key: value / mean[key] for key, value in percentiles(some).items()})
+            reviews += len(some)
+        found["rounds"][what] = rounds
+        found[what] = {"reviews": reviews} | {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+    return found
+
+
+def percentiles(some: Sequence[float]) -> dict[str, float]:
+    """What half of them, nearly all, and all took at most."""
+    return {"p50": percentile(some, 0.5), "p99": percentile(some, 0.99), "max": max(some)}

@@ -66,28 +66,31 @@ def _objects(found: Figures) -> str:
 
 def _relist(found: Figures) -> str:
     load = found["cluster"]["load"]
-    idle = load["idle"]
-    rows = []
+    rows = [("Nothing else happens", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
     for name, what in (
-        ("idle", "Nothing else happens"),
         ("relist", "A relist of everything"),
+        ("control", "The same is read, by another process"),
         ("large", "ConfigMaps of 1 MB arrive"),
     ):
         some = load[name]
-        ratios = (f"{some[key] / idle[key]:.2f}" for key in ("p50", "p99", "max"))
-        rows.append((what, f"{some['reviews']:,}", *ratios))
+        rows.append((what, f"{some['reviews']:,}", *(f"{some[key]:.2f}" for key in ("p50", "p99", "max"))))
+    rounds = ", ".join(f"{one['p99']:.2f}" for one in load["rounds"]["relist"])
+    controls = ", ".join(f"{one['p99']:.2f}" for one in load["rounds"]["control"])
     before, after = load["lag"]["before"], load["lag"]["after relists"]
     count, late = (int(after[key] - before[key]) for key in ("count", "0.005"))
-    said = f"Of {count} wake-ups of the event loop, relists included, {late} were over 5 ms late."
+    said = (
+        f"p99 in each round: {rounds}; of the other process: {controls}. "
+        f"Of {count} wake-ups of the event loop, relists included, {late} were over 5 ms late."
+    )
     return f"{_table(('Meanwhile', 'Reviews', 'p50', 'p99', 'Slowest'), rows)}\n\n{said}"
 
 
 def _estimate(found: Figures) -> str:
     need = _need(found)
-    review = found["simulation"]["review"]["cpu_seconds"]
+    review = _review(found)
     rows = (
         ("Reviews", f"{PEAK_PER_HOUR:,} pods an hour, two of each", f"{need.reviews_per_second:.0f} a second"),
-        ("CPU", f"{review * 1e6:.0f} µs for each review", f"{need.cores * 1000:.0f} m"),
+        ("CPU", f"at most {review * 1e6:.0f} µs for each review", f"{need.cores * 1000:.0f} m"),
         ("CPU in the worst minutes", f"{_burst(found):.0f} pods a second", f"{need.burst_cores * 1000:.0f} m"),
         ("Replicas", f"at most {HEADROOM:.0%} busy in the worst minutes, and two", f"{need.replicas}"),
         ("Memory of each", ", ".join(f"{count:,} {kind}" for kind, count in LARGE.items()), f"{need.memory_mb:.0f} MB"),
@@ -101,39 +104,69 @@ def _estimate(found: Figures) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ("---", "---", "---:"), *lines[1:]))
 
 
-def _simulation(found: Figures) -> str:
-    head = (
-        "Excerpt",
-        "Pods/s",
-        "1: busy",
-        "predicted",
-        "p99",
-        "predicted",
-        "2: busy",
-        "busiest",
-        "predicted",
-        "p99",
-        "predicted",
+def _costs(found: Figures) -> str:
+    simulation = found["simulation"]
+    single, known, new, connecting = (simulation[name] for name in ("single", "known", "new", "connecting"))
+    rows = (
+        ("A review of a pod like one before, among others", known["server"], known["generator"]),
+        ("The same of a new pod", new["server"], new["generator"]),
+        ("To begin, where there was nothing to do", single["server"] - known["server"], None),
+        (
+            "A connection",
+            connecting["server"] - known["server"],
+            connecting["generator"] - known["generator"],
+        ),
     )
-    rows = []
-    pairs = zip(found["simulation"]["servers_1"], found["simulation"]["servers_2"], strict=True)
-    for one, two in pairs:
-        rows.append(
+    told = [(what, *("" if seconds is None else f"{seconds * 1e6:.0f} µs" for seconds in some)) for what, *some in rows]
+    return _table(("CPU", "Server", "Generator"), told)
+
+
+def _simulation(found: Figures) -> str:
+    simulation = found["simulation"]
+    tables = [f"At {simulation['speed']:.0f} times the day's speed:"]
+    for count, servers in ((1, "One server"), (2, "Two servers")):
+        rows = [
             (
                 one["excerpt"],
                 f"{one['pods_per_second']:.0f}",
                 f"{one['busy']:.0%}",
                 f"{one['predicted_busy']:.0%}",
+                f"{one['busiest']:.0%}",
+                f"{one['predicted_busiest']:.0%}",
+                f"{one['opened']:,}",
+                f"{one['predicted_opened']:,}",
                 f"{one['p99'] * 1e3:.0f} ms",
                 f"{one['predicted_p99'] * 1e3:.0f} ms",
-                f"{two['busy']:.0%}",
-                f"{two['busiest']:.0%}",
-                f"{two['predicted_busiest']:.0%}",
-                f"{two['p99'] * 1e3:.0f} ms",
-                f"{two['predicted_p99'] * 1e3:.0f} ms",
             )
-        )
-    return f"At {found['simulation']['speed']:.0f} times the day's speed:\n\n{_table(head, rows)}"
+            for one in simulation[f"servers_{count}"]
+        ]
+        head = (servers, "Pods/s", "busy", "predicted", "busiest", "predicted", "connections", "predicted", "p99")
+        tables.append(_table((*head, "predicted"), rows))
+    tables.append(f"{_factors(simulation)} {_generator(simulation)}")
+    return "\n\n".join(tables)
+
+
+def _factors(simulation: Figures) -> str:
+    """How far predictions are off, either way, at most."""
+
+    def furthest(count: int, name: str) -> float:
+        ratios = [one[name] / one[f"predicted_{name}"] for one in simulation[f"servers_{count}"]]
+        return max(*ratios, 1 / min(ratios))
+
+    one, two = (
+        f"{name} of {furthest(count, 'busy'):.1f} of how busy servers were and of {furthest(count, 'p99'):.1f} of p99"
+        for count, name in ((1, "with one server within a factor"), (2, "with two within one"))
+    )
+    return f"Predictions were {one}, {two}."
+
+
+def _generator(simulation: Figures) -> str:
+    both = [one for count in (1, 2) for one in simulation[f"servers_{count}"]]
+    busy, late = max(one["generator_busy"] for one in both), max(one["late_p99"] for one in both)
+    return (
+        f"The generator was busy for at most {busy:.0%} of an excerpt, and sent one of a hundred requests up to "
+        f"{late * 1e3:.0f} ms late."
+    )
 
 
 def _burst(found: Figures) -> float:
@@ -144,8 +177,14 @@ def _need(found: Figures) -> Estimate:
     return estimate(
         Cluster(round(PEAK * 3600), _burst(found), LARGE),
         costs(found["cluster"]),
-        found["simulation"]["review"]["cpu_seconds"],
+        _review(found),
     )
+
+
+def _review(found: Figures) -> float:
+    """The most that one review takes: of a pod that is new, while there is nothing else to do."""
+    simulation = found["simulation"]
+    return simulation["new"]["server"] + simulation["single"]["server"] - simulation["known"]["server"]
 
 
 _MEASURED, _SIMULATED = {"cluster"}, {"simulation"}
@@ -154,6 +193,7 @@ TABLES: dict[str, tuple[set[str], Callable[[Figures], str]]] = {
     "objects": (_MEASURED, _objects),
     "relist": (_MEASURED, _relist),
     "estimate": (_MEASURED | _SIMULATED, _estimate),
+    "costs": (_SIMULATED, _costs),
     "simulation": (_SIMULATED, _simulation),
 }
 """For each table, the parts of the results that it is of, and how it is written."""

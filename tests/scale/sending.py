@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -19,6 +20,10 @@ class Sending:
         given, self._told = programs.logs / "plan.json", programs.logs / "report.json"
         given.write_bytes(msgspec.json.encode(plan))
         self._program = programs.start("open-loop", [sys.executable, open_loop.__file__, given, self._told])
+
+    def end(self) -> None:
+        """Send no more."""
+        self._program.signal(signal.SIGTERM)
 
     def report(self) -> Report:
         """How it went, as soon as it is over.

@@ -26,7 +26,7 @@ def test_the_night_is_quiet():
 
 def test_pods_come_in_order_and_within_their_excerpt():
     for one in DAY.values():
-        times = [at for at, _ in one.pods]
+        times = [at for at, *_ in one.pods]
         assert times == sorted(times)
         assert 0 <= times[0] <= times[-1] < one.seconds
 
@@ -46,6 +46,14 @@ def test_events_come_on_top_of_the_busiest_hour(name, factor):
 
 
 def test_cron_jobs_come_right_after_the_full_minute():
-    pods = [at % 60 for at, _ in DAY["CronJobs of the full minute"].pods]
+    pods = [at % 60 for at, *_ in DAY["CronJobs of the full minute"].pods]
 
     assert sum(at < 4 for at in pods) > 3 * sum(20 <= at < 24 for at in pods)
+
+
+def test_what_was_there_is_known_and_what_is_rolled_out_or_runs_once_is_not():
+    revisions = {name: {revision for _, _, revision in one.pods} for name, one in DAY.items()}
+
+    assert revisions["15:00"] == revisions["a node pool is replaced"] == {0}
+    assert revisions["all Deployments are restarted"] == {0, 1}
+    assert len(revisions["CronJobs of the full minute"]) == 1 + 2 * 300

@@ -13,18 +13,27 @@ LOAD = {"reviews": 10, "p50": 0.001, "p99": 0.002, "max": 0.003}
 LAG = {"count": 100.0, "0.005": 2.0}
 STAGE = {"seconds": 50.0, "resident_mb": 200.0, "peak_mb": 210.0, "objects": 1_000}
 EXCERPT = {"excerpt": "14:00", "pods_per_second": 27.0, "busy": 0.5, "predicted_busy": 0.4, "busiest": 0.6}
-EXCERPT |= {"predicted_busiest": 0.7, "p99": 0.01, "predicted_p99": 0.02}
+EXCERPT |= {"predicted_busiest": 0.7, "p99": 0.01, "predicted_p99": 0.02, "opened": 30, "predicted_opened": 40}
+EXCERPT |= {"generator_busy": 0.2, "late_p99": 0.001}
+COST = {"server": 0.0005, "generator": 0.0002, "p50": 0.0008}
 FOUND = {
     "cluster": {
         "stages": dict.fromkeys(("nothing", "namespaces", "services", "authorities", "half", "whole"), STAGE),
         "load": {
             "idle": LOAD,
-            "relist": LOAD | {"p99": 0.005},
+            "relist": LOAD | {"p99": 2.5},
+            "control": LOAD | {"p99": 1.2},
             "large": LOAD,
+            "rounds": {"relist": [{"p99": 2.5}], "control": [{"p99": 1.2}]},
             "lag": {"before": LAG, "after relists": LAG},
         },
     },
-    "simulation": {"review": {"cpu_seconds": 0.0005}, "speed": 20, "servers_1": [EXCERPT], "servers_2": [EXCERPT]},
+    "simulation": {
+        **dict.fromkeys(("single", "known", "new", "connecting"), COST),
+        "speed": 20,
+        "servers_1": [EXCERPT, EXCERPT],
+        "servers_2": [EXCERPT, EXCERPT | {"p99": 0.006}],
+    },
 }
 
 
@@ -60,6 +69,13 @@ def test_writing_the_page_changes_tables_and_nothing_else():
     assert "| p99 of decisions during a relist, by that of idle | 2 x | 2.5 x | **no** |" in page
     assert render(page, FOUND) == page
     assert _prose(page) == _prose(PAGE.read_text())
+
+
+def test_the_page_says_how_far_predictions_are_off_either_way():
+    page = render(PAGE.read_text(), FOUND)
+
+    assert "one server within a factor of 1.2 of how busy servers were and of 2.0 of p99" in page
+    assert "two within one of 1.2 of how busy servers were and of 3.3 of p99" in page
 
 
 def test_what_was_not_measured_stays_as_it_was():

@@ -26,8 +26,10 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError, ExpiredError, refusal
 from webhook.cluster.turns import Turns
 
-# Of ConfigMaps of 10 kB it makes a megabyte, which is decoded in some milliseconds.
-PAGE: Final = 100
+FIRST_PAGE: Final = 25
+"""Objects, as long as it is not known how large they are."""
+# As client-go.
+_LARGEST_PAGE = 500
 # As client-go: watches of many clients, and of one client for many kinds, do not end all at once.
 _WATCH_SECONDS = (300.0, 600.0)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
@@ -189,7 +191,7 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> None:
         gone = set(self._known)
-        query = {"limit": str(PAGE)} | self._selected()
+        query = {"limit": str(FIRST_PAGE)} | self._selected()
         while True:
             answer = await self._client.get(self.resource.path, query)
             self._heard = self._clock()
@@ -202,7 +204,9 @@ class Reflector(Generic[T]):
                     await self._take(item, metadata)
             if not page.metadata.continue_:
                 break
-            query["continue"] = page.metadata.continue_
+            # Objects of one kind are about as large as those before them.
+            limit = min(max(len(page.items) * self._turns.page_bytes // len(answer), 1), _LARGEST_PAGE)
+            query |= {"limit": str(limit), "continue": page.metadata.continue_}
         for key in gone:
             self._remove(key)
         self._version = page.metadata.resource_version

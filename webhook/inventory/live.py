@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -29,7 +28,7 @@ from structlog.typing import FilteringBoundLogger
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
-from webhook.cluster.turns import SLICE_SECONDS, Turns
+from webhook.cluster.turns import Turns
 from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.inventory.objects import (
     DataObject,
@@ -140,8 +139,6 @@ class LiveInventory(Store):
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Follow the cluster until `stop` is set."""
-        # A thread that reads a large object hands the interpreter over as soon as a slice is over.
-        sys.setswitchinterval(SLICE_SECONDS / 2)
         always = [one.run() for kind, one in self.reflectors.items() if kind != "Secret"]
         await run_until(stop, *always, self._follow_secrets())
 

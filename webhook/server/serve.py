@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -172,10 +173,13 @@ def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLo
 def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
     # The slowest of all imports, and of no use without a cluster.
     from webhook.cluster.client import connect  # noqa: PLC0415
+    from webhook.cluster.turns import SLICE_SECONDS  # noqa: PLC0415
     from webhook.server.cluster import LiveCluster  # noqa: PLC0415
 
     client = connect(settings.kubeconfig, settings.context)
     log.info("cluster", server=client.server)
+    # A thread that reads a large object hands the interpreter over as soon as a slice is over.
+    sys.setswitchinterval(SLICE_SECONDS / 2)
     return LiveCluster(
         client, read_secrets=lambda: settings.secrets or policies.current.read_secrets, metrics=metrics, log=log
     )

@@ -1,0 +1,39 @@
+"""What the server sets up for a live cluster, and for nothing else."""
+
+import io
+import sys
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import pytest
+
+from webhook.cluster.turns import SLICE_SECONDS
+from webhook.server.logs import make_logger
+from webhook.server.serve import compose
+from webhook.server.settings import LogFormat, Settings
+
+
+@pytest.fixture(autouse=True)
+def usual_interval():
+    before = sys.getswitchinterval()
+    yield before
+    sys.setswitchinterval(before)
+
+
+def composed(tmp_path, **how):
+    settings = Settings(host="127.0.0.1", port=0, health_port=0, cert_dir=tmp_path, **how)
+    with ExitStack() as cleanup:
+        compose(settings, make_logger(io.StringIO(), LogFormat.JSON), SimpleNamespace(lost=0), cleanup)
+
+
+def test_a_thread_that_reads_the_cluster_keeps_a_request_waiting_for_less_than_a_slice(kubeconfig, tmp_path):
+    composed(tmp_path, kubeconfig=kubeconfig)
+
+    assert sys.getswitchinterval() < SLICE_SECONDS
+
+
+def test_without_a_cluster_to_read_threads_switch_as_usual(usual_interval, tmp_path):
+    (tmp_path / "shop.yaml").write_text("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+    composed(tmp_path, manifests=(tmp_path / "shop.yaml",))
+
+    assert sys.getswitchinterval() == usual_interval
