@@ -99,14 +99,14 @@ def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401
     """
     kind, namespace, name = question
     match kind:
-        case "Namespace":
-            return surroundings.namespace_labels(name)
         case "Service":
             return surroundings.service(namespace, name)
-        case "Services":
-            return surroundings.services(namespace)
         case "ConfigMap":
             return surroundings.config_map(namespace, name)
+        case "Services":
+            return surroundings.services(namespace)
+        case "Namespace":
+            return surroundings.namespace_labels(name)
         case _:
             return surroundings.secret(namespace, name)
 

@@ -109,7 +109,10 @@ class Catalog:
 
     def of_image(self, image: str) -> str | None:
         """The kind that a server image runs, from its repository's last one or two parts."""
-        return next((kind for name in _names(image) if (kind := self._by_image.get(name)) is not None), None)
+        for name in _names(image):
+            if (kind := self._by_image.get(name)) is not None:
+                return kind
+        return None
 
     def relays(self, image: str) -> str | None:
         """What an image passes on: a kind, "" for any protocol, None when it is no proxy."""

@@ -131,8 +131,8 @@ class Memory:
         self._on_look(remembered)
         if known is not None and remembered:
             return known
-        anew = Asked(asked)
-        known = _Known(detect(replica, namespace, anew, key[1]), anew.answers)
+        # What was asked before counts among the questions, too: it is not much, and nothing is missing.
+        known = _Known(detect(replica, namespace, asked, key[1]), dict(asked.answers))
         self._remember(key, known)
         return known
 
