@@ -168,6 +168,8 @@ class _Cluster(RuleBasedStateMachine):
             return decision, asked.missed
 
         anew = outcome(decide)
+        known = self.memory.recall(pod, NAMESPACE, surroundings=Asked(self.store), policy=self.policy)
+        assert known in {None, anew[0]}
         assert outcome(self.memory.decide) == anew
         assert outcome(partial(decide, detect=self.memory.detect)) == anew
 

@@ -29,7 +29,7 @@ _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said ab
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
 LARGE = 64 * 1024
-"""Bytes of a review. What is in it, thousands of settings maybe, is read in a thread, beside the other requests."""
+"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread unless it is known."""
 
 
 class Policies(Protocol):
@@ -163,7 +163,9 @@ async def _decide(
     for left in reversed(range(_LOOK_UPS + 1)):
         asked = Asked(decider.surroundings)
         decide = partial(decider.memory.decide, pod, namespace, document=document, surroundings=asked, policy=policy)
-        decision = await asyncio.to_thread(decide) if len(review.body) > LARGE else decide()
+        large = len(review.body) > LARGE
+        known = decider.memory.recall(pod, namespace, surroundings=asked, policy=policy) if large else decide()
+        decision = known if known is not None else await asyncio.to_thread(decide)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             break
     return decision

@@ -86,15 +86,9 @@ class Memory:
         self, pod: Pod, namespace: str, *, document: Callable[[], dict[str, Any]], surroundings: Asked, policy: Policy
     ) -> Decision:
         """As `webhook.core.engine.decide`, of surroundings that answer a question as they did before."""
-        given = policy, surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
-        replica = as_replica(pod)
-        key = _key(replica, namespace, policy.catalog)
-        known = self._recall(key)
-        if known is not None and known.decided is not None and known.decided[0] == given:
-            remembered = known.holds(surroundings)
-            if remembered:
-                self._on_look(remembered)
-                return known.decided[1]
+        replica, key, given = _as_asked(pod, namespace, surroundings, policy)
+        if (decision := self._decided(key, given, surroundings)) is not None:
+            return decision
         found_in: _Known | None = None
         looked_at = False
 
@@ -113,10 +107,25 @@ class Memory:
             found_in.decided = given, decision
         return decision
 
+    def recall(self, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> Decision | None:
+        """What `decide` would answer, if it can without detecting or asking the policy."""
+        _, key, given = _as_asked(pod, namespace, surroundings, policy)
+        return self._decided(key, given, surroundings)
+
     def detect(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
         """As `webhook.detection.detect.detect`."""
         replica = as_replica(pod)
         return self._find(_key(replica, namespace, catalog), replica, namespace, Asked(surroundings)).findings
+
+    def _decided(self, key: _Key, given: _Given, surroundings: Asked) -> Decision | None:
+        known = self._recall(key)
+        if known is None or known.decided is None or known.decided[0] != given:
+            return None
+        holds = known.holds(surroundings)
+        if not holds:
+            return None
+        self._on_look(holds)
+        return known.decided[1]
 
     def _recall(self, key: _Key) -> _Known | None:
         with self._lock:
@@ -144,6 +153,13 @@ class Memory:
             while self.facts > self.MOST_FACTS:
                 _, oldest = self._known.popitem(last=False)
                 self.facts -= oldest.facts
+
+
+def _as_asked(pod: Pod, namespace: str, surroundings: Asked, policy: Policy) -> tuple[Pod, _Key, _Given]:
+    """The pod as detection sees it, by what its findings are remembered, and what else its decision follows from."""
+    replica = as_replica(pod)
+    given = policy, surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
+    return replica, _key(replica, namespace, policy.catalog), given
 
 
 def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
