@@ -42,7 +42,7 @@ def test_a_target_that_is_not_met_is_told_on_the_page(project):
     publish.write_pages(project, run("alone", "apiserver", ours=2.02))
 
     page = (project / "docs/benchmarks.md").read_text()
-    assert "| server alone, 1 connection: p50 / go typed | <= 1 x | 1.01 x | 1.01 … 1.01 | NOT MET |" in page
+    assert "| 6 KB, new pods, 1 connection: p50 / go typed | <= 1 x | 1.01 x | 1.01 … 1.01 | NOT MET |" in page
 
 
 def test_the_sentence_in_the_readme_has_the_measured_ratio(project):
@@ -86,7 +86,7 @@ def test_targets_of_a_part_that_was_not_measured_are_left_out_of_the_report():
 
     text = publish.as_text(whole._replace(figures=figures))
 
-    assert "server alone, 1 connection: p50" in text
+    assert "6 KB, new pods, 1 connection: p50" in text
     assert "not measured" not in text
 
 
