@@ -16,7 +16,7 @@ from figures import Cell
 from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, alone
 from load import Load, Target, send
 from processes import Programs
-from servers import PEERS, Certificate, Server, certificate, start_ours, start_peer
+from servers import PEERS, Certificate, Server, certificate, start_constant, start_ours, start_peer
 
 PATCHED = '"patchType":"JSONPatch"'
 DECIDED = '"rule":"datastore-clients"'
@@ -52,6 +52,7 @@ def running(tools: Path, directory: Path, seconds: float) -> Iterator[list[Cell]
     bodies = _bodies(directory)
     with Programs(directory) as programs:
         servers = {name: [start_peer(programs, tools / name, pair)] for name in PEERS}
+        servers["floor in Python"] = [start_constant(programs, pair)]
         for count, replicas in ((10, 2), (1000, 1)):
             policy = policies.write(directory / f"{count}-rules.yaml", count)
             names = [f"sidecar-policy-{count}-rules-{number}" for number in range(replicas)]
@@ -119,6 +120,7 @@ def _cells(
             _Arm("go typed", servers["typed"], bodies[size], PATCHED),
             _Arm("go lean", servers["lean"], bodies[size], PATCHED),
             _Arm("floor", servers["floor"], bodies[size], ""),
+            _Arm("floor in Python", servers["floor in Python"], bodies[size], ""),
             _Arm("ours, new pods", both[:1], bodies[size], DECIDED),
             _Arm("ours, replicas", both[:1], bodies[f"{size}, replicas"], DECIDED),
         ]

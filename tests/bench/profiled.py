@@ -4,8 +4,8 @@ Run as a program: profiled.py FILE ARGUMENTS… writes, when the command ends, h
 SIGUSR2 makes it forget what it met so far.
 
 A sample belongs to the innermost frame that is the project's or a library's; what the standard library or C code does
-belongs to its caller. Where there is none, it is the event loop itself: sockets, TLS, and waiting callbacks. While the
-loop waits it belongs to the thread that is in some part: the one that decides about a large pod.
+belongs to its caller. Where there is none, it is the event loop itself: sockets, TLS, and waiting callbacks. Only the
+main thread is seen, so here it decides about large pods, too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import json
 import re
 import signal
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 from types import FrameType
 
 import webhook
 from webhook.cli.main import run
+from webhook.server import admission
 
 INTERVAL = 0.002
 """Seconds of CPU time between two samples."""
@@ -46,17 +46,12 @@ def part(frame: FrameType | None) -> str:
     return LOOP
 
 
-def sample(of_main: FrameType | None) -> str:
-    """Which part the process is in; the signal comes to the main thread, whichever runs."""
-    others = [one for one in sys._current_frames().values() if one.f_code.co_filename != threading.__file__]
-    return next((found for frame in (of_main, *others) if (found := part(frame)) != LOOP), LOOP)
-
-
 def main() -> None:
     target, *arguments = sys.argv[1:]
     sys.argv = ["sidecar-policy", *arguments]
+    admission.LARGE = sys.maxsize
     met: Counter[str] = Counter()
-    signal.signal(signal.SIGPROF, lambda _, frame: met.update([sample(frame)]))
+    signal.signal(signal.SIGPROF, lambda _, frame: met.update([part(frame)]))
     signal.signal(signal.SIGUSR2, lambda *_: met.clear())
     signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from reviews import ESHOP
 from certs import files
 from certs.issue import issue_authority, issue_serving
 
+CONSTANT = Path(__file__).with_name("constant.py")
 PEERS = ("typed", "lean", "floor")
 
 
@@ -63,9 +65,14 @@ def start_peer(programs: Programs, binary: Path, pair: Certificate) -> Server:
     """Start a peer and wait until it takes connections."""
     (port,) = free_ports(1)
     options = [f"-listen=127.0.0.1:{port}", f"-cert={pair.certificate}", f"-key={pair.key}"]
-    program = programs.start(binary.name, [binary, *options])
-    program.wait_until(lambda: _listens(port), seconds=10, what="listening")
-    return Server(port, program)
+    return _started(port, programs.start(binary.name, [binary, *options]))
+
+
+def start_constant(programs: Programs, pair: Certificate) -> Server:
+    """Start the floor in Python and wait until it takes connections."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-P", CONSTANT, str(port), pair.certificate, pair.key]
+    return _started(port, programs.start("constant", command))
 
 
 def start_ours(
@@ -85,6 +92,11 @@ def start_ours(
     options += ["--cert", pair.certificate, "--key", pair.key, "--manifests", ESHOP, "--policy", policy]
     program = programs.start(name, [*command, "serve", *options, "--log-format", "json"])
     program.wait_until(lambda: _answers(f"http://127.0.0.1:{health_port}/readyz"), seconds=30, what="ready")
+    return Server(port, program)
+
+
+def _started(port: int, program: Program) -> Server:
+    program.wait_until(lambda: _listens(port), seconds=10, what="listening")
     return Server(port, program)
 
 

@@ -11,7 +11,7 @@ Rows = Sequence[Sequence[str]]
 
 KILOBYTES = {"small": "6 KB", "large": "220 KB"}
 OURS = tuple(f"{who}, {pods}" for who in ("ours", "two of ours") for pods in ("new pods", "replicas"))
-ORDER = ("floor", "go lean", "go typed", *OURS)
+ORDER = ("floor", "floor in Python", "go lean", "go typed", *OURS)
 
 
 def text(rows: Rows) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
+from weakref import ref
 
 import msgspec
 from hypothesis import strategies as st
@@ -231,6 +233,16 @@ def test_a_thousand_replicas_are_decided_once_for_each_policy():
         decisions = {id(_decide(memory, policy, number, store)) for number in range(1000)}
 
         assert (policy.asked, len(decisions)) == (1, 1)
+
+
+def test_a_policy_that_was_replaced_is_not_kept():
+    memory, store, policy = Memory(), _mesh(), build([Source("policy.yaml", POLICIES.partition("---")[0].encode())])
+    _decide(memory, policy, 1, store)
+    kept = ref(policy)
+    del policy
+    gc.collect()
+
+    assert kept() is None
 
 
 def test_what_an_expression_made_of_the_whole_pod_is_not_remembered():

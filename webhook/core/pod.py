@@ -40,7 +40,7 @@ class ObjectMeta(Struct, frozen=True, rename="camel"):
     owner_references: list[OwnerReference] | None = None
 
 
-class KeyReference(Struct, frozen=True):
+class KeyReference(Struct, frozen=True, gc=False):
     """A configMapKeyRef or secretKeyRef: one key of one object."""
 
     name: str = ""
@@ -48,14 +48,14 @@ class KeyReference(Struct, frozen=True):
     optional: bool | None = None
 
 
-class EnvVarSource(Struct, frozen=True, rename="camel"):
+class EnvVarSource(Struct, frozen=True, gc=False, rename="camel"):
     """Where an environment variable's value comes from; fieldRef and resourceFieldRef say nothing to us."""
 
     config_map_key_ref: KeyReference | None = None
     secret_key_ref: KeyReference | None = None
 
 
-class EnvVar(Struct, frozen=True, rename="camel"):
+class EnvVar(Struct, frozen=True, gc=False, rename="camel"):
     """One environment variable of a container."""
 
     name: str = ""

@@ -55,7 +55,7 @@ class CompiledRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class CompiledPolicy:
     """Implements `webhook.core.verdict.Policy`.
 

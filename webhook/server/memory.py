@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
+from weakref import ref
 
 import msgspec
 from msgspec.structs import replace
@@ -31,7 +32,7 @@ from webhook.detection.detect import detect
 
 _encode = msgspec.msgpack.Encoder().encode
 _Key = tuple[bytes, Catalog]
-_Given = tuple[Policy, "Mapping[str, str] | None", bytes]
+_Given = tuple["ref[Policy]", "Mapping[str, str] | None", bytes]
 
 
 class _Known:
@@ -158,7 +159,8 @@ class Memory:
 def _as_asked(pod: Pod, namespace: str, surroundings: Asked, policy: Policy) -> tuple[Pod, _Key, _Given]:
     """The pod as detection sees it, by what its findings are remembered, and what else its decision follows from."""
     replica = as_replica(pod)
-    given = policy, surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
+    # A policy that was replaced is not kept alive by what it decided.
+    given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
     return replica, _key(replica, namespace, policy.catalog), given
 
 
