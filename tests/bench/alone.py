@@ -105,7 +105,7 @@ def _bodies(directory: Path) -> dict[str, Path]:
 def _cells(
     program: Path,
     pair: Certificate,
-    servers: Mapping[str, Sequence[Server]],
+    servers: Mapping[str, Servers],
     bodies: Mapping[str, Path],
     seconds: float,
 ) -> Iterator[Cell]:
@@ -141,9 +141,7 @@ def _cells(
     yield from cells(GROWTH, Load(1, seconds), growth)
 
 
-def _measuring(
-    program: Path, target: Target, load: Load, servers: Sequence[Server]
-) -> Callable[[], Mapping[str, float]]:
+def _measuring(program: Path, target: Target, load: Load, servers: Servers) -> Callable[[], Mapping[str, float]]:
     def measure() -> Mapping[str, float]:
         before = sum(server.cpu() for server in servers)
         measured = send(program, target, load)

@@ -62,9 +62,9 @@ def _goals() -> Iterator[Goal]:
     for pods in ("new pods", "replicas"):
         for load in CONNECTIONS:
             for peer, limit in (("go typed", 1.0), ("go lean", 1.25)):
-                yield from _alone(f"6 KB, {pods}", alone("small", load), f"ours, {pods}", peer, limit)
+                yield from _alone("6 KB", "small", load, pods, peer, limit)
         for load in LARGE_CONNECTIONS:
-            yield from _alone(f"220 KB, {pods}", alone("large", load), f"ours, {pods}", "go typed", 1.0)
+            yield from _alone("220 KB", "large", load, pods, "go typed", 1.0)
     for clients in CONNECTIONS:
         where = created(clients)
         for measure, limit in (("p50", 1.0), ("p99", 1.1)):
@@ -81,11 +81,11 @@ def _goals() -> Iterator[Goal]:
     yield Goal("1,000 → 2,000 values: p50", "p50", Side(GROWTH, "2,000 values"), Side(GROWTH, "1,000 values"), 2.2)
 
 
-def _alone(what: str, scenario: str, ours: str, peer: str, limit: float) -> Iterator[Goal]:
-    connections = int(scenario.rpartition("/")[2])
+def _alone(what: str, size: str, load: int, pods: str, peer: str, limit: float) -> Iterator[Goal]:
+    where = alone(size, load)
     for measure in ("p50", "p99"):
-        name = f"{what}, {_many(connections, 'connection')}: {measure} / {peer}"
-        yield Goal(name, measure, Side(scenario, ours), Side(scenario, peer), limit)
+        name = f"{what}, {pods}, {_many(load, 'connection')}: {measure} / {peer}"
+        yield Goal(name, measure, Side(where, f"ours, {pods}"), Side(where, peer), limit)
 
 
 def _many(count: int, what: str) -> str:
