@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from webhook.server.outcome import Outcome
 
@@ -46,9 +46,15 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
     announced = _check_headers(scope)
     if announced > limit * DISCARDED:
         raise _too_large(limit)
+    first = _at_once(receive)
+    if first is not None and first["type"] == "http.request" and not first.get("more_body", False):
+        body: bytes = first["body"]
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
     try:
         async with asyncio.timeout(seconds):
-            return await _receive_all(receive, limit)
+            return await _receive_all(first or await receive(), receive, limit)
     except TimeoutError:
         raise RefusedError(
             HTTPStatus.REQUEST_TIMEOUT, Outcome.TOO_SLOW, f"the body did not come in within {seconds:g} s"
@@ -76,13 +82,23 @@ def _check_headers(scope: Scope) -> int:
     return announced
 
 
-async def _receive_all(receive: Receive, limit: int) -> bytes | bytearray:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message["body"]
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
+def _at_once(receive: Receive) -> Message | None:
+    """What has been received already; None where that has to be awaited.
+
+    Most bodies come with their headers, and a deadline costs more than to read them.
+    """
+    waiting = receive().__await__()
+    try:
+        next(waiting)
+    except StopIteration as received:
+        message: Message = received.value
+        return message
+    # Nothing was taken: who is asked again waits again.
+    waiting.close()
+    return None
+
+
+async def _receive_all(message: Message, receive: Receive, limit: int) -> bytearray:
     collected = bytearray()
     seen = 0
     while message["type"] == "http.request":
