@@ -6,9 +6,12 @@ Two implementations stand behind this interface: manifest files (`webhook.invent
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from webhook.detection.content import Content
 
@@ -49,6 +52,26 @@ class Service:
         return self.selector.items() <= labels.items() if self.selector else False
 
 
+class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
+    """All Services of a namespace. Where one of them changes, others stand for them all."""
+
+    def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
+        """The Services that pods with these labels are behind."""
+        for label in labels.items():
+            for service in self._by_label.get(label, ()):
+                if service.selects(labels):
+                    yield service
+
+    @cached_property
+    def _by_label(self) -> Mapping[tuple[str, str], Sequence[Service]]:
+        """Each Service once, under a label that it selects: a namespace may have hundreds, and a pod a few labels."""
+        found: dict[tuple[str, str], list[Service]] = {}
+        for service in self:
+            for label in tuple((service.selector or {}).items())[:1]:
+                found.setdefault(label, []).append(service)
+        return found
+
+
 class SurroundingsUnknownError(Exception):
     """Nothing can be said about the surroundings yet: the cluster has not been read once."""
 
@@ -67,7 +90,7 @@ class Surroundings(Protocol):
         """The Service of that name, or None."""
         ...
 
-    def services(self, namespace: str) -> Sequence[Service]:
+    def services(self, namespace: str) -> Services:
         """All Services of a namespace."""
         ...
 
@@ -80,7 +103,7 @@ class Surroundings(Protocol):
         ...
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True, gc=False):
     """What somebody asked for: an object by its name, or all Services of a namespace.
 
     `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name.
@@ -97,18 +120,17 @@ def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401
     Raises:
         SurroundingsUnknownError: Nothing can be said yet.
     """
-    kind, namespace, name = question
-    match kind:
+    match question.kind:
         case "Service":
-            return surroundings.service(namespace, name)
+            return surroundings.service(question.namespace, question.name)
         case "ConfigMap":
-            return surroundings.config_map(namespace, name)
+            return surroundings.config_map(question.namespace, question.name)
         case "Services":
-            return surroundings.services(namespace)
+            return surroundings.services(question.namespace)
         case "Namespace":
-            return surroundings.namespace_labels(name)
+            return surroundings.namespace_labels(question.name)
         case _:
-            return surroundings.secret(namespace, name)
+            return surroundings.secret(question.namespace, question.name)
 
 
 class Asked:
@@ -152,9 +174,9 @@ class Asked:
         service: Service | None = self.answer(Reference("Service", namespace, name))
         return service
 
-    def services(self, namespace: str) -> Sequence[Service]:
+    def services(self, namespace: str) -> Services:
         """As `Surroundings`."""
-        services: Sequence[Service] = self.answer(Reference("Services", namespace, ""))
+        services: Services = self.answer(Reference("Services", namespace, ""))
         return services
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:

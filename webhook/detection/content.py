@@ -11,7 +11,7 @@ from webhook.detection.dialects import NOT_OF_A_HOST
 from webhook.detection.files import read_file
 from webhook.detection.lines import Line
 from webhook.detection.mentions import UNREADABLE, Form, Value
-from webhook.detection.values import read_value
+from webhook.detection.values import plain_url, read_value
 from webhook.detection.words import Role, key_words, role
 
 
@@ -48,6 +48,8 @@ def read_content(key: str, text: str) -> Content:
     text = text[:_LONGEST]
     if key.endswith(_NO_CONFIGURATION):
         return Content(Value())
+    if (url := plain_url(text)) is not None:
+        return Content(url)
     if role(key_words(key)) is Role.CREDENTIAL:
         return Content(without_words(read_value(text)))
     if text.startswith("-") and "=" in text:

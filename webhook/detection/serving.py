@@ -93,10 +93,7 @@ def _behind_services(
     for number, name in declared.items():
         if (kind := catalog.of_port(number)) and name and catalog.named(words(name)) == kind:
             yield kind
-    labels = pod.labels
-    for service in surroundings.services(namespace):
-        if not service.selects(labels):
-            continue
+    for service in surroundings.services(namespace).selecting(pod.labels):
         for port in service.ports:
             kind = catalog.of_port(_target(port, numbers)) or catalog.of_port(port.number)
             if kind and port.name not in _ASIDE_PORTS - {"http"}:

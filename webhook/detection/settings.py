@@ -26,8 +26,7 @@ class Settings:
         self._ports: dict[tuple[str, ...], str] = {}
         self._providers: dict[tuple[str, ...], str] = {}
         self._off: set[tuple[str, ...]] = set()
-        self._entries = [entry for entry in scope.entries if entry.read is not None]
-        for entry in self._entries:
+        for entry in scope.entries:
             self._note(entry.key, entry.value)
 
     def _note(self, key: Key, value: Value) -> None:
@@ -46,8 +45,8 @@ class Settings:
                 self._providers.setdefault(key.subject, kind)
 
     def live(self) -> Iterator[Entry]:
-        """The entries that count and that nothing switches off."""
-        return (entry for entry in self._entries if not self.is_off(entry.key))
+        """The entries that nothing switches off."""
+        return (entry for entry in self.scope.entries if not self.is_off(entry.key))
 
     def is_off(self, key: Key) -> bool:
         """Whether a neighbouring entry switches off what the key belongs to, or chooses something else."""

@@ -24,21 +24,14 @@ class Entry(Struct, frozen=True, gc=False):
     Attributes:
         key: What the keys that lead to it say.
         trail: Where it stands, for people: "env NAME ← ConfigMap cfg/key".
-        read: What its value says; None where nobody has to know, since no such value counts under such a key.
-        text: The value in that case.
+        value: What its value says.
         in_file: Whether it comes from a mounted file.
     """
 
     key: Key
     trail: str
-    read: Value | None
-    text: str = ""
+    value: Value
     in_file: bool = False
-
-    @property
-    def value(self) -> Value:
-        """What its value says, whether it counts or not."""
-        return self.read if self.read is not None else read_content(self.key.path[-1], self.text).value
 
 
 class Scope:
@@ -46,7 +39,8 @@ class Scope:
 
     Attributes:
         container: The container.
-        entries: The settings.
+        entries: The settings that may count.
+        quiet: The environment variables that do not, since no such value counts under such a key, and their keys.
         variables: Each environment variable's content, or its text as long as nobody had to read it.
         arguments: Each argument that is a single word or number.
     """
@@ -54,6 +48,7 @@ class Scope:
     def __init__(self, container: Container) -> None:
         self.container = container
         self.entries: list[Entry] = []
+        self.quiet: dict[str, Key] = {}
         self.variables: dict[str, Content | str] = {}
         self.arguments: dict[str, str] = {}
 
@@ -74,6 +69,12 @@ class Scope:
         if isinstance(said, str):
             said = self.variables[name] = read_content(name, said)
         return said
+
+    def all_entries(self) -> Iterator[Entry]:
+        """The settings, and behind them those that do not count."""
+        yield from self.entries
+        for name, key in self.quiet.items():
+            yield Entry(key, f"env {name}", self.content(name).value)
 
 
 class Sources:
@@ -100,12 +101,14 @@ class Sources:
     def _scope(self, container: Container) -> Scope:
         scope = Scope(container)
         entries = scope.entries
-        for name, (said, trail) in self._environment(container).items():
+        scope.variables, origins = self._environment(container)
+        for name, said in scope.variables.items():
             key = key_of(self._catalog, name)
-            scope.variables[name] = said
             if key.is_quiet and isinstance(said, str) and QUIET.fullmatch(said):
-                entries.append(Entry(key, trail, None, said))
-            elif (content := scope.content(name)).lines:
+                scope.quiet[name] = key
+                continue
+            trail = f"env {name}{origins.get(name, '')}"
+            if (content := scope.content(name)).lines:
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
@@ -125,25 +128,28 @@ class Sources:
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
-    def _environment(self, container: Container) -> dict[str, tuple[Content | str, str]]:
-        """Every variable, as its text or read before, with its trail.
+    def _environment(self, container: Container) -> tuple[dict[str, Content | str], dict[str, str]]:
+        """Every variable, as its text or read before; and of those that come from an object, the rest of the trail.
 
         As in Kubernetes `env` wins over `envFrom`, and the later over the earlier.
         """
-        environment: dict[str, tuple[Content | str, str]] = {}
+        environment: dict[str, Content | str] = {}
+        origins: dict[str, str] = {}
         for source in container.env_from or ():
             for reference, kind in ((source.config_map_ref, "ConfigMap"), (source.secret_ref, "Secret")):
                 if reference is None:
                     continue
                 for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
                     name = (source.prefix or "") + key
-                    environment[name] = (content, f"env {name} ← {kind} {reference.name}/{key}")
+                    environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
         for variable in container.env or ():
+            name = variable.name
             if variable.value is not None:
-                environment[variable.name] = (variable.value, f"env {variable.name}")
+                environment[name] = variable.value
+                origins.pop(name, None)
             elif referred := self._referred(variable):
-                environment[variable.name] = referred
-        return environment
+                environment[name], origins[name] = referred
+        return environment, origins
 
     def _referred(self, variable: EnvVar) -> tuple[Content, str] | None:
         if variable.value_from is None:
@@ -152,15 +158,16 @@ class Sources:
         reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
         if reference is None:
             return None
-        trail = f"env {variable.name} ← {kind} {reference.name}/{reference.key}"
+        origin = f" ← {kind} {reference.name}/{reference.key}"
         held = self._held(kind, reference.name)
         if held is None or reference.key not in held:
+            trail = f"env {variable.name}{origin}"
             self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
-            return (UNREADABLE_CONTENT, trail) if held is None and not reference.optional else None
+            return (UNREADABLE_CONTENT, origin) if held is None and not reference.optional else None
         content = held[reference.key]
         if role(key_words(variable.name)) is Role.CREDENTIAL:
             content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
-        return content, trail
+        return content, origin
 
     def _files(self, container: Container) -> Iterator[tuple[Content, str, str]]:
         for mount in container.volume_mounts or ():

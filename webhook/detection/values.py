@@ -21,7 +21,7 @@ _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 # What most URLs look like: one, with one host, without user information.
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+._:-]{0,39})://([A-Za-z0-9_-]{1,253}(?:\.[A-Za-z0-9_-]{1,253}){0,20})(?::(\d{1,5}))?"
-    r"(?:[/?#;][^@:]*+)?"
+    r"(?:[/?#;][^@:\n]*+)?"
 )
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
@@ -44,9 +44,8 @@ def read_value(text: str) -> Value:
         What it says. References to variables are kept unexpanded.
     """
     text = normalised(text.strip().strip("\"'").strip())
-    if url := _URL.fullmatch(text):
-        scheme, host, port = url.groups("")
-        return Value((Mention(host, port, scheme.lower(), Form.URL),))
+    if (url := plain_url(text)) is not None:
+        return url
     if len(text) <= 8:
         folded = text.lower()
         if folded in _OFF:
@@ -56,6 +55,15 @@ def read_value(text: str) -> Value:
     if _WORD.fullmatch(text):
         return Value(() if text.isdigit() else (Mention(text),), word=text)
     return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+
+
+def plain_url(text: str) -> Value | None:
+    """What a text says that is a URL as most are; None for any other."""
+    url = _URL.fullmatch(text)
+    if url is None:
+        return None
+    scheme, host, port = url.groups("")
+    return Value((Mention(host, port, scheme.lower(), Form.URL),))
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:

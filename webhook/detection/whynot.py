@@ -83,7 +83,7 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     reasons: list[Reason] = []
     for scope in sources.scopes():
         doubts = _Doubts(Settings(scope, catalog), places, catalog, served, kind)
-        looked_at.update(_source(entry) for entry in scope.entries)
+        looked_at.update(_source(entry) for entry in scope.all_entries())
         reasons += doubts.all()
     if found:
         return WhyNot(Answer.YES, dict(looked_at), tuple(found), findings.unknown)
@@ -114,7 +114,7 @@ class _Doubts:
         self._reading = Reading(settings, places, catalog)
 
     def all(self) -> Iterator[Reason]:
-        for entry in self._settings.scope.entries:
+        for entry in self._settings.scope.all_entries():
             in_key = entry.key.hint == self._kind
             concerned = [mention for mention in entry.value.mentions if in_key or self._concerns(entry, mention)]
             for mention in concerned:

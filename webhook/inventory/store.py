@@ -7,13 +7,14 @@ out from its own content.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from webhook.core.surroundings import Service
+from webhook.core.surroundings import Service, Services
 from webhook.detection.content import Content
 
 Contents = Mapping[str, Content]
+_NO_SERVICES = Services()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class _WorkedOut:
     """
 
     services: dict[str, Service] = field(default_factory=dict)
-    all: tuple[Service, ...] | None = None
+    all: Services | None = None
 
 
 @dataclass(slots=True)
@@ -70,11 +71,11 @@ class _Namespace:
             found = known.services[name] = self._with_images(service)
         return found
 
-    def all_services(self) -> tuple[Service, ...]:
+    def all_services(self) -> Services:
         known = self.worked_out
         if known.all is None:
             found = (self.service(name) for name in tuple(self.services))
-            known.all = tuple(service for service in found if service is not None)
+            known.all = Services(service for service in found if service is not None)
         return known.all
 
     def _with_images(self, service: Service) -> Service:
@@ -184,10 +185,10 @@ class Store:
         place = self._namespaces.get(namespace)
         return None if place is None else place.service(name)
 
-    def services(self, namespace: str) -> Sequence[Service]:
+    def services(self, namespace: str) -> Services:
         """All Services of a namespace."""
         place = self._namespaces.get(namespace)
-        return () if place is None else place.all_services()
+        return _NO_SERVICES if place is None else place.all_services()
 
     def config_map(self, namespace: str, name: str) -> Contents | None:
         """What the keys of a ConfigMap say, or None when there is no such ConfigMap."""

@@ -119,9 +119,7 @@ class Consequences:
                 f"PeerAuthentication {peer.metadata} demands mutual TLS of it, and nobody would: it takes plain text"
             )
             yield _warned(party, Consequence.STRICT_GIVEN_UP, message)
-        for service in self._surroundings.services(party.namespace):
-            if not service.selects(party.pod.labels):
-                continue
+        for service in self._surroundings.services(party.namespace).selecting(party.pod.labels):
             for rule in self._istio.destinations:
                 if names(rule.spec.host, rule.metadata.namespace, service) and rule.is_mutual_for(party.pod.labels):
                     message = (

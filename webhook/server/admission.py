@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -162,10 +161,13 @@ async def _decide(
     namespace = review.request.namespace
     for left in reversed(range(_LOOK_UPS + 1)):
         asked = Asked(decider.surroundings)
-        decide = partial(decider.memory.decide, pod, namespace, document=document, surroundings=asked, policy=policy)
-        large = len(review.body) > LARGE
-        known = decider.memory.recall(pod, namespace, surroundings=asked, policy=policy) if large else decide()
-        decision = known if known is not None else await asyncio.to_thread(decide)
+        case = decider.memory.case(pod, namespace, surroundings=asked, policy=policy)
+        if (known := case.recall()) is not None:
+            decision = known
+        elif len(review.body) > LARGE:
+            decision = await asyncio.to_thread(case.decide, document)
+        else:
+            decision = case.decide(document)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             break
     return decision

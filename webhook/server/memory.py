@@ -83,59 +83,32 @@ class Memory:
         """How many different pods are remembered."""
         return len(self._known)
 
-    def decide(
-        self, pod: Pod, namespace: str, *, document: Callable[[], dict[str, Any]], surroundings: Asked, policy: Policy
-    ) -> Decision:
-        """As `webhook.core.engine.decide`, of surroundings that answer a question as they did before."""
-        replica, key, given = _as_asked(pod, namespace, surroundings, policy)
-        if (decision := self._decided(key, given, surroundings)) is not None:
-            return decision
-        found_in: _Known | None = None
-        looked_at = False
+    def case(self, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> Case:
+        """A pod that is to be decided about.
 
-        def whole() -> dict[str, Any]:
-            nonlocal looked_at
-            looked_at = True
-            return document()
-
-        def find(*_: object) -> Findings:
-            nonlocal found_in
-            found_in = self._find(key, replica, namespace, surroundings)
-            return found_in.findings
-
-        decision = engine.decide(pod, namespace, document=whole, surroundings=surroundings, policy=policy, detect=find)
-        if found_in is not None and not looked_at:
-            found_in.decided = given, decision
-        return decision
-
-    def recall(self, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> Decision | None:
-        """What `decide` would answer, if it can without detecting or asking the policy."""
-        _, key, given = _as_asked(pod, namespace, surroundings, policy)
-        return self._decided(key, given, surroundings)
+        Args:
+            pod: The pod as it is to be created.
+            namespace: Where it is to be created.
+            surroundings: What is asked about the cluster around it.
+            policy: The policy that decides.
+        """
+        return Case(self, pod, namespace, surroundings, policy)
 
     def detect(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
         """As `webhook.detection.detect.detect`."""
         replica = as_replica(pod)
-        return self._find(_key(replica, namespace, catalog), replica, namespace, Asked(surroundings)).findings
+        return self.find(_key(replica, namespace, catalog), replica, namespace, Asked(surroundings)).findings
 
-    def _decided(self, key: _Key, given: _Given, surroundings: Asked) -> Decision | None:
+    def decided(self, key: _Key, given: _Given, asked: Asked) -> Decision | None:
+        """What was decided about a pod of which all this is the same."""
         known = self._recall(key)
-        if known is None or known.decided is None or known.decided[0] != given:
+        if known is None or known.decided is None or known.decided[0] != given or not known.holds(asked):
             return None
-        holds = known.holds(surroundings)
-        if not holds:
-            return None
-        self._on_look(holds)
+        self._on_look(True)  # noqa: FBT003 - as `on_look` has it
         return known.decided[1]
 
-    def _recall(self, key: _Key) -> _Known | None:
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-        return known
-
-    def _find(self, key: _Key, replica: Pod, namespace: str, asked: Asked) -> _Known:
+    def find(self, key: _Key, replica: Pod, namespace: str, asked: Asked) -> _Known:
+        """What is found of such a pod, now or before."""
         known = self._recall(key)
         remembered = known is not None and known.holds(asked)
         self._on_look(remembered)
@@ -144,6 +117,13 @@ class Memory:
         # What was asked before counts among the questions, too: it is not much, and nothing is missing.
         known = _Known(detect(replica, namespace, asked, key[1]), dict(asked.answers))
         self._remember(key, known)
+        return known
+
+    def _recall(self, key: _Key) -> _Known | None:
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
         return known
 
     def _remember(self, key: _Key, known: _Known) -> None:
@@ -156,12 +136,47 @@ class Memory:
                 self.facts -= oldest.facts
 
 
-def _as_asked(pod: Pod, namespace: str, surroundings: Asked, policy: Policy) -> tuple[Pod, _Key, _Given]:
-    """The pod as detection sees it, by what its findings are remembered, and what else its decision follows from."""
-    replica = as_replica(pod)
-    # A policy that was replaced is not kept alive by what it decided.
-    given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
-    return replica, _key(replica, namespace, policy.catalog), given
+class Case:
+    """A pod that is to be decided about, and by what it is known again."""
+
+    __slots__ = ("_asked", "_given", "_key", "_memory", "_namespace", "_pod", "_policy", "_replica")
+
+    def __init__(self, memory: Memory, pod: Pod, namespace: str, asked: Asked, policy: Policy) -> None:
+        self._memory = memory
+        self._pod = pod
+        self._namespace = namespace
+        self._asked = asked
+        self._policy = policy
+        self._replica = as_replica(pod)
+        self._key = _key(self._replica, namespace, policy.catalog)
+        # A policy that was replaced is not kept alive by what it decided.
+        self._given: _Given = ref(policy), asked.namespace_labels(namespace), _digest(pod.metadata.annotations)
+
+    def recall(self) -> Decision | None:
+        """The decision, if it was made before of a pod that is the same, and the surroundings answer as they did."""
+        return self._memory.decided(self._key, self._given, self._asked)
+
+    def decide(self, document: Callable[[], dict[str, Any]]) -> Decision:
+        """The decision as `webhook.core.engine.decide` makes it; `document` as there."""
+        found_in: _Known | None = None
+        looked_at = False
+
+        def whole() -> dict[str, Any]:
+            nonlocal looked_at
+            looked_at = True
+            return document()
+
+        def find(*_: object) -> Findings:
+            nonlocal found_in
+            found_in = self._memory.find(self._key, self._replica, self._namespace, self._asked)
+            return found_in.findings
+
+        decision = engine.decide(
+            self._pod, self._namespace, document=whole, surroundings=self._asked, policy=self._policy, detect=find
+        )
+        if found_in is not None and not looked_at:
+            found_in.decided = self._given, decision
+        return decision
 
 
 def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
