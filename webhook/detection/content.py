@@ -28,8 +28,8 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
 
 
 UNREADABLE_CONTENT = Content(UNREADABLE)
-QUIET = re.compile(rf"(?![-{{\[<\s])[^:=(,\n]*+(?:,[^:=(\n]*+|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]*+)*+)")
-"""A text that says no more than words do: it is no file, no command line, no URL, no connection string.
+says_nothing = re.compile(rf"(?![-{{\[<\s])[^:=(,\n]*+(?:,[^:=(\n]*+|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]*+)*+)").fullmatch
+"""Matches a text that says no more than words do: it is no file, no command line, no URL, no connection string.
 
 Pairs are as quiet as words while none of them is a host, nor an option behind a comma.
 """

@@ -14,8 +14,6 @@ from webhook.detection.words import words
 
 _LOCAL = r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost\.localdomain"
 _REMOTE = re.compile(rf"(?!(?:{_LOCAL})\Z)(?:[a-z0-9_](?:[a-z0-9_.-]{{0,252}})|[0-9a-f:.]{{2,45}})")
-# What follows a Service's name and its namespace in a host name.
-_END_OF_A_SERVICE: tuple[list[str], ...] = ([], ["svc"])
 _NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all any enabled disabled example".split())
 
 
@@ -69,14 +67,16 @@ class Places:
 
     def _service(self, host: str) -> Service | None:
         """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
-        first, *rest = host.split(".")
-        if not rest:
-            return self._surroundings.service(self._namespace, first)
-        found = self._surroundings.service(rest[0], first) if rest[1:2] in _END_OF_A_SERVICE else None
-        if found is None and len(rest) == 1:
-            found = self._surroundings.service(self._namespace, rest[0])
-        elif found is None and rest[2:3] in _END_OF_A_SERVICE:
-            found = self._surroundings.service(rest[1], rest[0])
+        labels = host.split(".")
+        if len(labels) == 1:
+            return self._surroundings.service(self._namespace, host)
+        found = None
+        if len(labels) == 2 or labels[2] == "svc":
+            found = self._surroundings.service(labels[1], labels[0])
+        if found is None and len(labels) == 2:
+            found = self._surroundings.service(self._namespace, labels[1])
+        elif found is None and (len(labels) == 3 or labels[3] == "svc"):
+            found = self._surroundings.service(labels[2], labels[1])
         return found
 
 

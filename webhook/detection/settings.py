@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import Key
@@ -44,9 +44,10 @@ class Settings:
             elif kind := self._catalog.named(chosen):
                 self._providers.setdefault(key.subject, kind)
 
-    def live(self) -> Iterator[Entry]:
+    def live(self) -> Iterable[Entry]:
         """The entries that nothing switches off."""
-        return (entry for entry in self.scope.entries if not self.is_off(entry.key))
+        entries = self.scope.entries
+        return [entry for entry in entries if not self.is_off(entry.key)] if self._off else entries
 
     def is_off(self, key: Key) -> bool:
         """Whether a neighbouring entry switches off what the key belongs to, or chooses something else."""

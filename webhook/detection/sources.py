@@ -11,7 +11,7 @@ from webhook.core.pod import Container, EnvVar, KeyToPath, Pod, Volume, VolumeMo
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
-from webhook.detection.content import QUIET, UNREADABLE_CONTENT, Content, read_content
+from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content, says_nothing
 from webhook.detection.keys import Key, key_of
 from webhook.detection.lines import Line
 from webhook.detection.mentions import Value
@@ -100,12 +100,12 @@ class Sources:
 
     def _scope(self, container: Container) -> Scope:
         scope = Scope(container)
-        entries = scope.entries
+        entries, quiet = scope.entries, scope.quiet
         scope.variables, origins = self._environment(container)
         for name, said in scope.variables.items():
             key = key_of(self._catalog, name)
-            if key.is_quiet and isinstance(said, str) and QUIET.fullmatch(said):
-                scope.quiet[name] = key
+            if key.is_quiet and isinstance(said, str) and says_nothing(said):
+                quiet[name] = key
                 continue
             trail = f"env {name}{origins.get(name, '')}"
             if (content := scope.content(name)).lines:
@@ -146,7 +146,8 @@ class Sources:
             name = variable.name
             if variable.value is not None:
                 environment[name] = variable.value
-                origins.pop(name, None)
+                if origins:
+                    origins.pop(name, None)
             elif referred := self._referred(variable):
                 environment[name], origins[name] = referred
         return environment, origins

@@ -20,8 +20,8 @@ _ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 # What most URLs look like: one, with one host, without user information.
 _URL = re.compile(
-    r"([A-Za-z][A-Za-z0-9+._:-]{0,39})://([A-Za-z0-9_-]{1,253}(?:\.[A-Za-z0-9_-]{1,253}){0,20})(?::(\d{1,5}))?"
-    r"(?:[/?#;][^@:\n]*+)?"
+    r"([A-Za-z][A-Za-z0-9+._:-]{0,39})://([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
+    r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
 _SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
