@@ -1,10 +1,11 @@
-"""The server alone: who answers an AdmissionReview on loopback, how fast, and at what cost."""
+"""The server alone: who answers an AdmissionReview on loopback, how fast, and at what cost; and how soon."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import policies
 import reviews
 from figures import Cell
-from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, alone
+from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, START, alone
 from load import Load, Target, send
 from processes import Programs
 from servers import PEERS, Certificate, Server, certificate, start_constant, start_ours, start_peer
@@ -57,7 +58,7 @@ def running(tools: Path, directory: Path, seconds: float) -> Iterator[list[Cell]
             policy = policies.write(directory / f"{count}-rules.yaml", count)
             names = [f"sidecar-policy-{count}-rules-{number}" for number in range(replicas)]
             servers[f"{count} rules"] = [start_ours(programs, name, pair, policy) for name in names]
-        yield list(_cells(tools / "load", pair, servers, bodies, seconds))
+        yield [*_cells(tools / "load", pair, servers, bodies, seconds), *_starts(tools, directory, pair)]
 
 
 def profiled(tools: Path, directory: Path, seconds: float) -> dict[str, dict[str, int]]:
@@ -139,6 +140,25 @@ def _cells(
         *(_Arm(f"{values:,} values", both[:1], bodies[str(values)], DECIDED) for values in (10, 100, 1000, 2000)),
     ]
     yield from cells(GROWTH, Load(1, seconds), growth)
+
+
+def _starts(tools: Path, directory: Path, pair: Certificate) -> Iterator[Cell]:
+    logs = directory / "starts"
+    logs.mkdir()
+
+    def cell(arm: str, start: Callable[[Programs], Server]) -> Cell:
+        def measure() -> Mapping[str, float]:
+            with Programs(logs) as programs:
+                began = time.monotonic()
+                start(programs)
+                return {"ready": time.monotonic() - began}
+
+        return Cell(START, arm, measure)
+
+    policy = directory / "10-rules.yaml"
+    yield cell("go typed", lambda programs: start_peer(programs, tools / "typed", pair))
+    yield cell("floor in Python", lambda programs: start_constant(programs, pair))
+    yield cell("ours", lambda programs: start_ours(programs, "sidecar-policy", pair, policy))
 
 
 def _measuring(program: Path, target: Target, load: Load, servers: Servers) -> Callable[[], Mapping[str, float]]:

@@ -21,8 +21,8 @@ class Cell:
     Attributes:
         scenario: What is asked, and how, as `alone/small/8`. Arms of one scenario are measured side by side.
         arm: Who is asked.
-        measure: Measures once. Times are milliseconds, but for `cpu` (microseconds of the server's for a request);
-            `rss` is megabytes.
+        measure: Measures once. Times are milliseconds, but for `cpu` (microseconds of the server's for a request)
+            and `ready` (seconds); `rss` is megabytes.
     """
 
     scenario: str
@@ -48,8 +48,8 @@ class Side(NamedTuple):
     beyond: str | None = None
 
 
-class Ratio(NamedTuple):
-    """A ratio over several rounds: in the middle, and between what half of the rounds lie."""
+class Spread(NamedTuple):
+    """A figure over several rounds: in the middle, and between what half of the rounds lie."""
 
     median: float
     low: float
@@ -89,7 +89,12 @@ class Figures:
         values = self.values(side, measure)
         return statistics.median(values.values()) if values else None
 
-    def ratio(self, measure: str, over: Side, under: Side) -> Ratio | None:
+    def spread(self, measure: str, side: Side) -> Spread | None:
+        """A measure of one side; None where nothing was measured."""
+        values = self.values(side, measure)
+        return _spread(list(values.values())) if values else None
+
+    def ratio(self, measure: str, over: Side, under: Side) -> Spread | None:
         """How many times one side is the other.
 
         For the quartiles, rounds are left out in which the divisor is not positive: something added nothing, within
@@ -103,13 +108,13 @@ class Figures:
         ratios = [values[number] / divisors[number] for number in both if divisors[number] > 0.0]
         if not ratios:
             return None
-        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+        spread = _spread(ratios)
         if over.beyond is None:
-            return Ratio(middle, low, high)
+            return spread
         divisor = statistics.median(divisors[number] for number in both)
         if divisor <= 0.0:
             return None
-        return Ratio(statistics.median(values[number] for number in both) / divisor, low, high)
+        return spread._replace(median=statistics.median(values[number] for number in both) / divisor)
 
     def as_data(self) -> list[dict[str, Any]]:
         """All samples as what JSON can hold; `from_data` reads it."""
@@ -119,6 +124,11 @@ class Figures:
     def from_data(cls, data: Iterable[Mapping[str, Any]]) -> Figures:
         """The figures of an earlier run."""
         return cls(Sample(**one) for one in data)
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    return Spread(middle, low, high)
 
 
 def interleaved(cells: Sequence[Cell], rounds: int) -> Iterator[Sample]:

@@ -50,6 +50,7 @@ def _sections(run: Run) -> Iterator[str]:
             for title, rows in tables.alone_tables(run.figures):
                 yield f"{title}\n{tables.text(rows)}"
             yield f"growth, 1 connection\n{tables.text(tables.growth_table(run.figures))}"
+            yield f"start\n{tables.text(tables.start_table(run.figures))}"
             yield f"where the CPU time goes\n{tables.text(tables.profile_table(run.figures, run.profile))}"
         else:
             for title, rows in tables.created_tables(run.figures, run.arms):
@@ -75,6 +76,7 @@ def write_pages(root: Path, run: Run) -> None:
         "targets": f"{tables.markdown(tables.verdicts(reached(run)))}\n\n{_verdict(run)}",
         "server": _markdown(tables.alone_tables(run.figures)),
         "growth": tables.markdown(tables.growth_table(run.figures)),
+        "start": tables.markdown(tables.start_table(run.figures)),
         "profile": tables.markdown(tables.profile_table(run.figures, run.profile)),
         "apiserver": _markdown(tables.created_tables(run.figures, run.arms)),
         "about": "\n".join(f"- {TITLES[part]}: {_about(about)}." for part, about in run.abouts.items()),

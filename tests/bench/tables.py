@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from figures import Figures, Ratio, Side
-from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, Outcome, alone, created
+from figures import Figures, Side, Spread
+from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, START, Outcome, alone, created
 
 Rows = Sequence[Sequence[str]]
 
@@ -28,13 +28,13 @@ def markdown(rows: Rows) -> str:
 
 
 def verdicts(outcomes: Iterable[Outcome]) -> Rows:
-    """Every goal with its ratio, between what half of the rounds lie, and whether it is met."""
+    """Every goal with what was measured, between what half of the rounds lie, and whether it is met."""
     rows = [("Target", "Limit", "Measured", "Half of the rounds", "")]
     for outcome in outcomes:
-        ratio = outcome.ratio
-        measured = ("not measured", "-") if ratio is None else (f"{ratio.median:.2f} x", _spread(ratio))
+        goal, found = outcome.goal, outcome.measured
+        measured = ("not measured", "-") if found is None else (f"{found.median:.2f} {goal.unit}", _spread(found))
         said = "met" if outcome.met else "NOT MET"
-        rows.append((outcome.goal.name, f"<= {outcome.goal.limit:g} x", *measured, said))
+        rows.append((goal.name, f"<= {goal.limit:g} {goal.unit}", *measured, said))
     return rows
 
 
@@ -72,6 +72,15 @@ def growth_table(figures: Figures) -> Rows:
         ratio = "" if first else _ratio(figures.ratio("p50", side, above))
         rows.append((arm, *cells, _number(figures.median(side, "cpu"), 0), ratio))
         above = side
+    return rows
+
+
+def start_table(figures: Figures) -> Rows:
+    """How long each server takes to start."""
+    rows = [("Server", "ready after s")]
+    for arm in ("go typed", "floor in Python", "ours"):
+        found = figures.spread("ready", Side(START, arm))
+        rows.append((arm, _ratio(found)))
     return rows
 
 
@@ -123,12 +132,12 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _ratio(ratio: Ratio | None) -> str:
+def _ratio(ratio: Spread | None) -> str:
     return "-" if ratio is None else f"{ratio.median:.2f} ({_spread(ratio)})"
 
 
-def _spread(ratio: Ratio) -> str:
-    return f"{ratio.low:.2f} … {ratio.high:.2f}"
+def _spread(of: Spread) -> str:
+    return f"{of.low:.2f} … {of.high:.2f}"
 
 
 def _many(count: int, what: str) -> str:

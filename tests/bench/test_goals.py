@@ -16,6 +16,14 @@ def test_a_goal_is_met_up_to_its_limit(ours, met):
     assert outcome(ours, peer=4.0).met is met
 
 
+@pytest.mark.parametrize(("seconds", "met"), [([0.9, 1.0, 7.0], True), ([0.9, 1.01, 7.0], False)])
+def test_a_time_is_held_against_the_limit_itself(seconds, met):
+    figures = Figures(Sample("start", "ours", number, {"ready": took}) for number, took in enumerate(seconds))
+    (one,) = outcomes(figures, [Goal("start", "ready", Side("start", "ours"), None, limit=1.0)])
+
+    assert (one.met, one.goal.unit) == (met, "s")
+
+
 def test_a_goal_that_was_not_measured_is_not_met():
     (one,) = outcomes(Figures([]), [GOAL])
 

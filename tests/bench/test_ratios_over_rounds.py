@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from figures import Cell, Figures, Ratio, Sample, Side, interleaved
+from figures import Cell, Figures, Sample, Side, Spread, interleaved
 
 OURS, PEER = Side("load", "ours"), Side("load", "peer")
 
@@ -26,7 +26,7 @@ def test_a_ratio_is_taken_within_each_round_and_the_median_of_them_is_told():
 def test_half_of_the_rounds_lie_between_the_quartiles_that_are_told():
     figures = rounds(ours=[5.0, 1.0, 2.0, 4.0, 3.0], peer=[1.0] * 5)
 
-    assert figures.ratio("p50", OURS, PEER) == Ratio(median=3.0, low=2.0, high=4.0)
+    assert figures.ratio("p50", OURS, PEER) == Spread(median=3.0, low=2.0, high=4.0)
 
 
 def test_what_an_arm_adds_is_counted_from_the_same_round():
@@ -44,13 +44,13 @@ def test_of_what_is_added_the_ratio_of_the_medians_is_told():
     # In its single rounds it is 2, 0.5 and 1.5: what the peer adds in the first is next to nothing.
     ratio = added(none=[1.0, 1.0, 1.0], ours=[2.0, 3.0, 4.0], peer=[1.5, 5.0, 3.0])
 
-    assert ratio == Ratio(median=1.0, low=1.0, high=1.75)
+    assert ratio == Spread(median=1.0, low=1.0, high=1.75)
 
 
 def test_rounds_in_which_the_divisor_added_nothing_or_less_have_no_part_in_the_quartiles():
     ratio = added(none=[1.0] * 5, ours=[2.0] * 5, peer=[3.0, 3.0, 3.0, 1.0, 0.5])
 
-    assert ratio == Ratio(median=0.5, low=0.5, high=0.5)
+    assert ratio == Spread(median=0.5, low=0.5, high=0.5)
 
 
 @pytest.mark.parametrize("peer", [[3.0, 1.0, 0.5], [1.0, 1.0, 1.0]])
@@ -61,7 +61,7 @@ def test_beside_what_adds_nothing_there_is_no_ratio(peer):
 def test_a_round_that_lacks_one_side_is_left_out_of_the_ratio():
     figures = rounds(ours=[1.0, 1.0], peer=[2.0, None])
 
-    assert figures.ratio("p50", OURS, PEER) == Ratio(median=0.5, low=0.5, high=0.5)
+    assert figures.ratio("p50", OURS, PEER) == Spread(median=0.5, low=0.5, high=0.5)
 
 
 @pytest.mark.parametrize("measure", ["p50", "p99"])
