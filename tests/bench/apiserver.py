@@ -44,6 +44,7 @@ class Arm:
         decision: What we decide, if we are asked.
         istio: Whether Istio's injector is asked.
         client: Whether the pod is a client of Redis and RabbitMQ, and not only of HTTP.
+        fresh: Whether each pod has values that were never seen; else all are replicas of one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Arm:
     decision: str | None = None
     istio: bool = False
     client: bool = True
+    fresh: bool = True
 
     @property
     def namespace(self) -> str:
@@ -65,6 +67,7 @@ ARMS = (
     Arm("go typed", called=("typed",), expect=SKIPPED),
     Arm("go lean", called=("lean",), expect=SKIPPED),
     Arm("ours, skip", called=(product.NAME,), expect=SKIPPED, decision="skip"),
+    Arm("ours, skip, replicas", called=(product.NAME,), expect=SKIPPED, decision="skip", fresh=False),
     Arm("ours, inherit", called=(product.NAME,), decision="inherit", client=False),
     Arm("Istio", called=(istio.INJECTOR,), expect=INJECTED, istio=True),
     Arm("ours + Istio, skipped", called=(product.NAME,), expect=SKIPPED, decision="skip", istio=True),
@@ -179,13 +182,13 @@ def _apply_admission_policy(plane: ControlPlane, namespace: str) -> None:
 
 
 def _pod(plane: ControlPlane, arm: Arm) -> Object:
-    """A pod of the namespace's own ReplicaSet, each request's with other values."""
+    """A pod of the namespace's own ReplicaSet."""
 
     def replica_sets() -> list[Object]:
         return plane.api.list("apps/v1/ReplicaSet", arm.namespace)
 
     (owner,) = eventually(replica_sets, what=f"a ReplicaSet in {arm.namespace}")
-    pod = reviews.pod(reviews.SMALL, fresh=True, namespace=arm.namespace)
+    pod = reviews.pod(reviews.SMALL, fresh=arm.fresh, namespace=arm.namespace)
     return reviews.owned(pod, owner["metadata"]["name"], owner["metadata"]["uid"])
 
 

@@ -70,11 +70,12 @@ def _goals() -> Iterator[Goal]:
                 yield from _alone("6 KB", "small", load, pods, peer, limit)
         for load in LARGE_CONNECTIONS:
             yield from _alone("220 KB", "large", load, pods, "go typed", 1.0)
-    for clients in CONNECTIONS:
-        where = created(clients)
-        for measure, limit in (("p50", 1.0), ("p99", 1.1)):
-            name = f"API server, {_many(clients, 'client')}: added {measure} / go typed"
-            yield Goal(name, measure, Side(where, "ours, skip", "none"), Side(where, "go typed", "none"), limit)
+    for pods, arm in (("new pods", "ours, skip"), ("replicas", "ours, skip, replicas")):
+        for clients in CONNECTIONS:
+            where = created(clients)
+            for measure, limit in (("p50", 1.0), ("p99", 1.1)):
+                name = f"API server, {pods}, {_many(clients, 'client')}: added {measure} / go typed"
+                yield Goal(name, measure, Side(where, arm, "none"), Side(where, "go typed", "none"), limit)
     for clients in CONNECTIONS:
         where = created(clients)
         name = f"skipped pod in the mesh, {_many(clients, 'client')}: added p50 / Istio alone"
