@@ -1,8 +1,10 @@
 """The store: Services find the images behind them, whatever comes first, and forget those that go."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from webhook.core.surroundings import Service, ServicePort
+from webhook.core.surroundings import Service, ServicePort, Services
 from webhook.inventory.store import PodTemplate, Store
 
 REDIS = PodTemplate({"app": "basket-data", "tier": "data"}, ("redis:7",))
@@ -136,3 +138,15 @@ def test_what_is_worked_out_from_what_changes_meanwhile_is_not_kept(store):
 
     assert images(store) == ("redis:8",)
     assert [service.images for service in store.services("shop")] == [("redis:8",)]
+
+
+_LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy"))
+
+
+@given(st.lists(st.none() | _LABELS, max_size=6), _LABELS)
+def test_the_services_found_by_label_are_those_that_select_the_pod_each_once(selectors, labels):
+    services = Services(Service("shop", str(number), selector=one) for number, one in enumerate(selectors))
+
+    found = list(services.selecting(labels))
+
+    assert sorted(found, key=services.index) == [service for service in services if service.selects(labels)]

@@ -106,6 +106,13 @@ def test_a_request_goes_over_a_connection_that_is_free_before_its_own_is_open(se
     assert report.seconds[1] < 4.0
 
 
+def test_when_it_is_late_it_still_reads_what_comes_in_between_two_requests(send):
+    _, report = send([0.0] + [0.3] * 300, seconds=0.0)
+
+    assert report.opened < 200
+    assert None not in report.seconds
+
+
 def test_stopped_early_it_tells_of_what_it_sent_alone(send):
     _, report = send([0.0, 0.1, 1.2], enough=0.9)
 

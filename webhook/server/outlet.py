@@ -21,8 +21,9 @@ class Outlet:
 
     MOST_LINES: Final = 10_000
     """How many lines may wait: some three megabytes."""
-    EVERY: Final = 0.05
-    """Seconds between two writes; a process that is killed loses as much."""
+    EVERY: Final = 0.2
+    """Seconds between two writes; a process that is killed loses as much. Whoever is answered meanwhile waits for it:
+    with twenty writes a second that was one request of a hundred."""
     LAST: Final = 1.0
     """Seconds that the end waits for the last lines to be written."""
 
