@@ -155,7 +155,7 @@ def _starts(tools: Path, directory: Path, pair: Certificate) -> Iterator[Cell]:
 
         return Cell(START, arm, measure)
 
-    policy = directory / "10-rules.yaml"
+    policy = policies.write(logs / "policy.yaml", 10)
     yield cell("go typed", lambda programs: start_peer(programs, tools / "typed", pair))
     yield cell("floor in Python", lambda programs: start_constant(programs, pair))
     yield cell("ours", lambda programs: start_ours(programs, "sidecar-policy", pair, policy))

@@ -74,11 +74,11 @@ def _goals() -> Iterator[Goal]:
         for clients in CONNECTIONS:
             where = created(clients)
             for measure, limit in (("p50", 1.0), ("p99", 1.1)):
-                name = f"API server, {pods}, {_many(clients, 'client')}: added {measure} / go typed"
+                name = f"API server, {pods}, {many(clients, 'client')}: added {measure} / go typed"
                 yield Goal(name, measure, Side(where, arm, "none"), Side(where, "go typed", "none"), limit)
     for clients in CONNECTIONS:
         where = created(clients)
-        name = f"skipped pod in the mesh, {_many(clients, 'client')}: added p50 / Istio alone"
+        name = f"skipped pod in the mesh, {many(clients, 'client')}: added p50 / Istio alone"
         yield Goal(name, "p50", Side(where, "ours + Istio, skipped", "none"), Side(where, "Istio", "none"), 0.5)
     yield Goal("10 → 1,000 rules: p50", "p50", Side(GROWTH, "1,000 rules"), Side(GROWTH, "10 rules"), 1.5)
     yield Goal("10 → 1,000 values: p50", "p50", Side(GROWTH, "1,000 values"), Side(GROWTH, "10 values"), 100.0)
@@ -91,11 +91,12 @@ def _goals() -> Iterator[Goal]:
 def _alone(what: str, size: str, load: int, pods: str, peer: str, limit: float) -> Iterator[Goal]:
     where = alone(size, load)
     for measure in ("p50", "p99"):
-        name = f"{what}, {pods}, {_many(load, 'connection')}: {measure} / {peer}"
+        name = f"{what}, {pods}, {many(load, 'connection')}: {measure} / {peer}"
         yield Goal(name, measure, Side(where, f"ours, {pods}"), Side(where, peer), limit)
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """A count with what is counted: "1 client", "8 clients"."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bars import Panel, Row, chart
 from figures import Figures, Side
-from goals import CONNECTIONS, OPEN, alone, created
+from goals import CONNECTIONS, OPEN, alone, created, many
 from tables import ORDER
 
 NOTE = "Milliseconds, less is better. Bar: median; thin bar: 99th percentile. Medians of {rounds} interleaved rounds."
@@ -14,7 +14,7 @@ NOTE = "Milliseconds, less is better. Bar: median; thin bar: 99th percentile. Me
 
 def server(figures: Figures) -> str:
     """The server alone, under each load with small pods."""
-    loads = {alone("small", one): f"{one} connection{'' if one == 1 else 's'}" for one in CONNECTIONS}
+    loads = {alone("small", one): many(one, "connection") for one in CONNECTIONS}
     loads[alone("small", "open")] = f"{OPEN} requests a second, open loop"
     panels = [Panel(heading, _rows(figures, scenario, ORDER)) for scenario, heading in loads.items()]
     return chart("Time to answer an AdmissionReview of 6 KB", _note(figures, alone("small", 1)), panels)
@@ -24,7 +24,7 @@ def api_server(figures: Figures, arms: Sequence[str]) -> str:
     """What each webhook adds to the creation of a pod."""
     panels = [
         Panel(
-            f"{clients} client{'' if clients == 1 else 's'}",
+            many(clients, "client"),
             _rows(figures, created(clients), [arm for arm in arms if arm != "none"], beyond="none"),
         )
         for clients in CONNECTIONS

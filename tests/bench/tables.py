@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from figures import Figures, Side, Spread
-from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, START, Outcome, alone, created
+from goals import CONNECTIONS, GROWTH, LARGE_CONNECTIONS, OPEN, START, Outcome, alone, created, many
 
 Rows = Sequence[Sequence[str]]
 
@@ -45,7 +45,7 @@ def alone_tables(figures: Figures) -> Iterator[tuple[str, Rows]]:
         scenario = alone(size, load)
         if not figures.arms(scenario):
             continue
-        how = f"{OPEN} requests/s, open loop" if load == "open" else _many(load, "connection")
+        how = f"{OPEN} requests/s, open loop" if load == "open" else many(load, "connection")
         yield f"{KILOBYTES[size]}, {how}", _alone(figures, scenario)
 
 
@@ -56,7 +56,7 @@ def _alone(figures: Figures, scenario: str) -> Rows:
         side = Side(scenario, arm)
         cells = [_number(figures.median(side, measure), 2) for measure in ("p50", "p99", "p999")]
         cells += [_number(figures.median(side, measure), 0) for measure in ("perSecond", "cpu", "rss")]
-        ratios = [_ratio(figures.ratio(measure, side, Side(scenario, "go typed"))) for measure in ("p50", "p99")]
+        ratios = [_told(figures.ratio(measure, side, Side(scenario, "go typed"))) for measure in ("p50", "p99")]
         rows.append((arm, *cells, *ratios))
     return rows
 
@@ -69,7 +69,7 @@ def growth_table(figures: Figures) -> Rows:
         side = Side(GROWTH, arm)
         cells = [_number(figures.median(side, measure), 2) for measure in ("p50", "p99")]
         first = above is None or above.arm.endswith("rules") != arm.endswith("rules")
-        ratio = "" if first else _ratio(figures.ratio("p50", side, above))
+        ratio = "" if first else _told(figures.ratio("p50", side, above))
         rows.append((arm, *cells, _number(figures.median(side, "cpu"), 0), ratio))
         above = side
     return rows
@@ -77,11 +77,8 @@ def growth_table(figures: Figures) -> Rows:
 
 def start_table(figures: Figures) -> Rows:
     """How long each server takes to start."""
-    rows = [("Server", "ready after s")]
-    for arm in ("go typed", "floor in Python", "ours"):
-        found = figures.spread("ready", Side(START, arm))
-        rows.append((arm, _ratio(found)))
-    return rows
+    arms = ("go typed", "floor in Python", "ours")
+    return [("Server", "ready after s"), *((arm, _told(figures.spread("ready", Side(START, arm)))) for arm in arms)]
 
 
 def profile_table(figures: Figures, profile: Mapping[str, Mapping[str, int]]) -> Rows:
@@ -109,7 +106,7 @@ def created_tables(figures: Figures, arms: Sequence[str]) -> Iterator[tuple[str,
     for clients in CONNECTIONS:
         scenario = created(clients)
         if figures.arms(scenario):
-            yield _many(clients, "client"), _created(figures, scenario, arms)
+            yield many(clients, "client"), _created(figures, scenario, arms)
 
 
 def _created(figures: Figures, scenario: str, arms: Sequence[str]) -> Rows:
@@ -123,7 +120,7 @@ def _created(figures: Figures, scenario: str, arms: Sequence[str]) -> Rows:
             cells += ["", "", ""]
         else:
             cells += [_number(figures.median(added, measure), 2) for measure in ("p50", "p99")]
-            cells.append(_ratio(figures.ratio("p50", added, Side(scenario, "go typed", "none"))))
+            cells.append(_told(figures.ratio("p50", added, Side(scenario, "go typed", "none"))))
         rows.append((arm, *cells))
     return rows
 
@@ -132,13 +129,9 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _ratio(ratio: Spread | None) -> str:
-    return "-" if ratio is None else f"{ratio.median:.2f} ({_spread(ratio)})"
+def _told(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.median:.2f} ({_spread(spread)})"
 
 
 def _spread(of: Spread) -> str:
     return f"{of.low:.2f} … {of.high:.2f}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
