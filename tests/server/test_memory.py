@@ -18,7 +18,7 @@ from webhook.detection.content import read_content
 from webhook.inventory.store import PodTemplate, Store
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.memory import Memory
+from webhook.server.memory import Case, Memory
 
 NAMESPACE = "shop"
 POLICIES = """
@@ -103,7 +103,7 @@ PODS = st.builds(
 
 
 def _remembering(memory, pod, namespace, *, document, surroundings, policy):
-    case = memory.case(pod, namespace, surroundings=surroundings, policy=policy)
+    case = Case(memory, pod, namespace, surroundings=surroundings, policy=policy)
     known = case.recall()
     return case.decide(document) if known is None else known
 

@@ -67,8 +67,8 @@ class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has wor
         """Each Service once, under a label that it selects: a namespace may have hundreds, and a pod a few labels."""
         found: dict[tuple[str, str], list[Service]] = {}
         for service in self:
-            for label in tuple((service.selector or {}).items())[:1]:
-                found.setdefault(label, []).append(service)
+            if service.selector:
+                found.setdefault(next(iter(service.selector.items())), []).append(service)
         return found
 
 

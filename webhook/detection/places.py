@@ -67,17 +67,21 @@ class Places:
 
     def _service(self, host: str) -> Service | None:
         """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
-        labels = host.split(".")
-        if len(labels) == 1:
-            return self._surroundings.service(self._namespace, host)
-        found = None
-        if len(labels) == 2 or labels[2] == "svc":
-            found = self._surroundings.service(labels[1], labels[0])
-        if found is None and len(labels) == 2:
-            found = self._surroundings.service(self._namespace, labels[1])
-        elif found is None and (len(labels) == 3 or labels[3] == "svc"):
-            found = self._surroundings.service(labels[2], labels[1])
+        name, _, rest = host.partition(".")
+        found = self._named(name, rest)
+        if found is None and rest:
+            name, _, rest = rest.partition(".")
+            found = self._named(name, rest)
         return found
+
+    def _named(self, name: str, rest: str) -> Service | None:
+        """The Service of that name; behind it in the host stand nothing, its namespace, or that and `svc…`."""
+        if not rest:
+            return self._surroundings.service(self._namespace, name)
+        namespace, _, domain = rest.partition(".")
+        if domain and domain.partition(".")[0] != "svc":
+            return None
+        return self._surroundings.service(namespace, name)
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:

@@ -107,8 +107,6 @@ class Reading:
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
-        if place.service is None and place.port is None:
-            return None
         kinds = self._image_kinds(place.service)
         kind = kinds[0] if kinds else None
         if kind is None:

@@ -45,11 +45,11 @@ class Scope:
         arguments: Each argument that is a single word or number.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, variables: dict[str, Content | str]) -> None:
         self.container = container
         self.entries: list[Entry] = []
         self.quiet: dict[str, Key] = {}
-        self.variables: dict[str, Content | str] = {}
+        self.variables = variables
         self.arguments: dict[str, str] = {}
 
     def word(self, name: str) -> str:
@@ -99,10 +99,10 @@ class Sources:
                 yield self._scope(container)
 
     def _scope(self, container: Container) -> Scope:
-        scope = Scope(container)
+        variables, origins = self._environment(container)
+        scope = Scope(container, variables)
         entries, quiet = scope.entries, scope.quiet
-        scope.variables, origins = self._environment(container)
-        for name, said in scope.variables.items():
+        for name, said in variables.items():
             key = key_of(self._catalog, name)
             if key.is_quiet and isinstance(said, str) and says_nothing(said):
                 quiet[name] = key

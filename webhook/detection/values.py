@@ -59,7 +59,8 @@ def read_value(text: str) -> Value:
 
 def plain_url(text: str) -> Value | None:
     """What a text says that is a URL as most are; None for any other."""
-    url = _URL.fullmatch(text)
+    # Nearly all texts that are none are told by this alone.
+    url = _URL.fullmatch(text) if "://" in text else None
     if url is None:
         return None
     scheme, host, port = url.groups("")

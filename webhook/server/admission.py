@@ -17,7 +17,7 @@ from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest, Denial, Review, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
-from webhook.server.memory import Memory
+from webhook.server.memory import Case, Memory
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 
@@ -161,7 +161,7 @@ async def _decide(
     namespace = review.request.namespace
     for left in reversed(range(_LOOK_UPS + 1)):
         asked = Asked(decider.surroundings)
-        case = decider.memory.case(pod, namespace, surroundings=asked, policy=policy)
+        case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
         if (known := case.recall()) is not None:
             decision = known
         elif len(review.body) > LARGE:

@@ -83,17 +83,6 @@ class Memory:
         """How many different pods are remembered."""
         return len(self._known)
 
-    def case(self, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> Case:
-        """A pod that is to be decided about.
-
-        Args:
-            pod: The pod as it is to be created.
-            namespace: Where it is to be created.
-            surroundings: What is asked about the cluster around it.
-            policy: The policy that decides.
-        """
-        return Case(self, pod, namespace, surroundings, policy)
-
     def detect(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
         """As `webhook.detection.detect.detect`."""
         replica = as_replica(pod)
@@ -141,16 +130,25 @@ class Case:
 
     __slots__ = ("_asked", "_given", "_key", "_memory", "_namespace", "_pod", "_policy", "_replica")
 
-    def __init__(self, memory: Memory, pod: Pod, namespace: str, asked: Asked, policy: Policy) -> None:
+    def __init__(self, memory: Memory, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> None:
+        """Work out by what it is known.
+
+        Args:
+            memory: What is remembered, and will be.
+            pod: The pod as it is to be created.
+            namespace: Where it is to be created.
+            surroundings: What is asked about the cluster around it.
+            policy: The policy that decides.
+        """
         self._memory = memory
         self._pod = pod
         self._namespace = namespace
-        self._asked = asked
+        self._asked = surroundings
         self._policy = policy
         self._replica = as_replica(pod)
         self._key = _key(self._replica, namespace, policy.catalog)
         # A policy that was replaced is not kept alive by what it decided.
-        self._given: _Given = ref(policy), asked.namespace_labels(namespace), _digest(pod.metadata.annotations)
+        self._given: _Given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
 
     def recall(self) -> Decision | None:
         """The decision, if it was made before of a pod that is the same, and the surroundings answer as they did."""
