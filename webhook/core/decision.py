@@ -76,6 +76,7 @@ class Dependency(Struct, frozen=True, gc=False):
         host: The host as configured, or None when only the kind is known.
         port: The TCP port, or None when it is not known.
         evidence: The trail that led here, without any value but host, port and kind.
+        port_elsewhere: Whether only an object of another namespace than the pod's may have said the port.
     """
 
     kind: str
@@ -83,6 +84,7 @@ class Dependency(Struct, frozen=True, gc=False):
     host: str | None
     port: int | None
     evidence: str
+    port_elsewhere: bool = False
 
 
 class Findings(Struct, frozen=True, gc=False):
@@ -93,11 +95,14 @@ class Findings(Struct, frozen=True, gc=False):
         serves: The kinds that the pod is itself a server of, sorted.
         unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
             read), as sentences. With them, "no dependency found" is not "no dependency".
+        own: The dependencies as the pod and its own namespace say them, as if other namespaces had no objects; None
+            where no object of another namespace says anything.
     """
 
     dependencies: tuple[Dependency, ...] = ()
     serves: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    own: tuple[Dependency, ...] | None = None
 
 
 NO_FINDINGS = Findings()

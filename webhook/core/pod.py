@@ -48,15 +48,27 @@ class KeyReference(Struct, frozen=True, gc=False):
     optional: bool | None = None
 
 
+class FieldReference(Struct, frozen=True, gc=False, rename="camel"):
+    """A fieldRef: a field of the pod itself, as `metadata.namespace` or `metadata.labels['app']`."""
+
+    field_path: str = ""
+
+
+class ResourceReference(Struct, frozen=True, gc=False):
+    """A resourceFieldRef: an amount of CPU or memory, whichever it is."""
+
+
 class EnvVarSource(Struct, frozen=True, gc=False, rename="camel"):
-    """Where an environment variable's value comes from; fieldRef and resourceFieldRef say nothing to us."""
+    """Where an environment variable's value comes from. A source that is none of these, a fileKeyRef, is not known."""
 
     config_map_key_ref: KeyReference | None = None
     secret_key_ref: KeyReference | None = None
+    field_ref: FieldReference | None = None
+    resource_field_ref: ResourceReference | None = None
 
 
 class EnvVar(Struct, frozen=True, gc=False, rename="camel"):
-    """One environment variable of a container."""
+    """One environment variable of a container. The API server leaves out a `value` that is empty."""
 
     name: str = ""
     value: str | None = None
@@ -79,11 +91,15 @@ class EnvFromSource(Struct, frozen=True, rename="camel"):
 
 
 class VolumeMount(Struct, frozen=True, rename="camel"):
-    """Where a volume appears in a container; `sub_path` takes one file or folder of it."""
+    """Where a volume appears in a container.
+
+    `sub_path` takes one file or folder of it; so does `sub_path_expr`, with references $(NAME) to the environment.
+    """
 
     name: str = ""
     mount_path: str = ""
     sub_path: str | None = None
+    sub_path_expr: str | None = None
 
 
 class ContainerPort(Struct, frozen=True, rename="camel"):
@@ -198,6 +214,19 @@ class Volume(Struct, frozen=True, rename="camel"):
         )
 
 
+class HostAlias(Struct, frozen=True):
+    """Host names that the pod's /etc/hosts maps to an address."""
+
+    ip: str = ""
+    hostnames: list[str] | None = None
+
+
+class DnsConfig(Struct, frozen=True):
+    """How the pod resolves names, besides its dnsPolicy."""
+
+    searches: list[str] | None = None
+
+
 class PodSpec(Struct, frozen=True, rename="camel"):
     """The part of spec that decisions look at."""
 
@@ -206,6 +235,9 @@ class PodSpec(Struct, frozen=True, rename="camel"):
     volumes: list[Volume] | None = None
     host_network: bool | None = None
     service_account_name: str | None = None
+    host_aliases: list[HostAlias] | None = None
+    dns_config: DnsConfig | None = None
+    enable_service_links: bool | None = None
 
 
 class Pod(Struct, frozen=True):

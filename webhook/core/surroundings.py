@@ -37,6 +37,7 @@ class Service:
         ports: Its ports, in order.
         selector: The labels it selects pods by; empty for Services without a selector.
         external_name: The DNS name that an ExternalName Service stands for.
+        headless: Whether it has no address of its own (`clusterIP: None`).
         images: Images of the containers of the workloads that the selector matches.
     """
 
@@ -46,10 +47,16 @@ class Service:
     selector: Mapping[str, str] | None = None
     external_name: str | None = None
     images: tuple[str, ...] = ()
+    headless: bool = False
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
         return self.selector.items() <= labels.items() if self.selector else False
+
+
+def as_variable(name: str) -> str:
+    """The name of a Service or port as service links write it: "my-redis" -> "MY_REDIS"."""
+    return name.upper().replace("-", "_")
 
 
 class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
@@ -61,6 +68,15 @@ class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has wor
             for service in self._by_label.get(label, ()):
                 if service.selects(labels):
                     yield service
+
+    def linked(self, variable: str) -> Service | None:
+        """The Service whose service links begin with `variable`; only those with an address and ports have links."""
+        return self._by_variable.get(variable)
+
+    @cached_property
+    def _by_variable(self) -> Mapping[str, Service]:
+        linked = (service for service in self if service.ports and not service.headless and not service.external_name)
+        return {as_variable(service.name): service for service in linked}
 
     @cached_property
     def _by_label(self) -> Mapping[tuple[str, str], Sequence[Service]]:

@@ -36,23 +36,35 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     """
     sources = Sources(pod, namespace, surroundings, catalog)
     places = Places(pod, namespace, surroundings)
+    own_places = Places(pod, namespace, surroundings, only_own=True)
     served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
+    own: list[Dependency] = []
     for scope in sources.scopes():
-        runs = served.by_container.get(scope.container.name)
-        stated = Reading(Settings(scope, catalog), places, catalog).dependencies()
-        found += [dependency for dependency in stated if catalog.may_dial(runs, dependency.kind)]
-    if not found:
-        found += _paired(pod, namespace, surroundings, catalog)
-    return Findings(
-        dependencies=_merged(
+        settings, runs = Settings(scope, catalog), served.by_container.get(scope.container.name)
+
+        def stated(within: Places, settings: Settings = settings, runs: str | None = runs) -> list[Dependency]:
+            dependencies = Reading(settings, within, catalog).dependencies()
+            return [dependency for dependency in dependencies if catalog.may_dial(runs, dependency.kind)]
+
+        everywhere = stated(places)
+        found += everywhere
+        own += stated(own_places) if places.met_elsewhere else everywhere
+
+    def concluded(dependencies: list[Dependency]) -> tuple[Dependency, ...]:
+        dependencies = dependencies or list(_paired(pod, namespace, surroundings, catalog))
+        return _merged(
             dependency
-            for dependency in found
+            for dependency in dependencies
             if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
             and not catalog.is_server_only(dependency.kind)
-        ),
+        )
+
+    return Findings(
+        dependencies=concluded(found),
         serves=served.kinds,
         unknown=tuple(sources.unknown),
+        own=concluded(own) if places.met_elsewhere else None,
     )
 
 

@@ -16,6 +16,10 @@ _LOCAL = r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost
 _REMOTE = re.compile(rf"(?!(?:{_LOCAL})\Z)(?:[a-z0-9_](?:[a-z0-9_.-]{{0,252}})|[0-9a-f:.]{{2,45}})")
 _NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all any enabled disabled example".split())
 
+# A resolver gives up on longer chains of aliases, and the API server takes no more search domains.
+_MOST_ALIASES = 8
+_MOST_SEARCHES = 32
+
 
 class Place(Struct, frozen=True, gc=False):
     """Where a mention leads.
@@ -23,30 +27,59 @@ class Place(Struct, frozen=True, gc=False):
     Attributes:
         host: The host name as configured, in lower case.
         port: The TCP port, or None.
-        service: The Service that the host names, or None for hosts that no known Service answers for.
+        service: The Service that the host names, behind any aliases that are Services themselves; of an alias for a
+            host that is no Service, the alias. None for hosts that no known Service answers for.
+        target: The host that ExternalName Services stand for; "" where there is none.
+        elsewhere: Whether an object of another namespace than the pod's says something of it.
     """
 
     host: str
     port: int | None
     service: Service | None
+    target: str = ""
+    elsewhere: bool = False
 
     def __str__(self) -> str:
         """The place for a trail."""
+        target = f" → {self.target}" if self.target else ""
         port = "" if self.port is None else f":{self.port}"
-        if self.service is None:
-            return f"{self.host}{port}"
-        return f"Service {self.host}{port}"
+        return f"{'' if self.service is None else 'Service '}{self.host}{target}{port}"
+
+    def named(self, catalog: Catalog, *, weak: bool = True) -> str | None:
+        """The kind that its name names, see `named_in`; the name behind aliases is what is really dialled."""
+        behind = named_in(self.target, catalog, weak=weak) if self.target else None
+        return behind or named_in(self.host, catalog, weak=weak)
 
 
 class Places:
-    """Resolves host names for one pod."""
+    """Resolves host names for one pod.
 
-    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings) -> None:
+    Attributes:
+        met_elsewhere: Whether an object of another namespace answered so far.
+    """
+
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, *, only_own: bool = False) -> None:
+        """Take the pod.
+
+        Args:
+            pod: The pod.
+            namespace: Where it runs.
+            surroundings: The Services around it.
+            only_own: Resolve as if other namespaces had no objects.
+        """
+        self.met_elsewhere = False
         self._pod = pod
         # A Job's pods serve nothing, even where a Service's selector happens to match them.
         self._serves = not is_batch(pod)
         self._namespace = namespace
         self._surroundings = surroundings
+        self._only_own = only_own
+        spec = pod.spec
+        self._addresses = {
+            name.lower(): alias.ip for alias in spec.host_aliases or () for name in alias.hostnames or ()
+        }
+        searches = (spec.dns_config.searches if spec.dns_config is not None else None) or ()
+        self._searches = [search.lower().strip(".") for search in searches[:_MOST_SEARCHES] if "svc" in search.lower()]
 
     def resolve(self, host: str, port: str) -> Place | None:
         """The place, or None when the host is empty, the pod itself, or no host at all."""
@@ -55,11 +88,27 @@ class Places:
             host, _, port = host.partition(":")
         if host in _NOT_HOSTS or not _REMOTE.fullmatch(host):
             return None
-        service = self._service(host)
+        number = int(port) if port.isdigit() and 0 < int(port) < 65536 else None
+        if (address := self._addresses.get(host)) is not None:
+            return Place(host, number, None) if _REMOTE.fullmatch(address.lower()) else None
+        service, target, elsewhere = self._service(host), "", False
+        for _ in range(_MOST_ALIASES):
+            if service is None:
+                break
+            elsewhere = elsewhere or service.namespace != self._namespace
+            if not service.external_name:
+                break
+            target = service.external_name.lower().rstrip(".")
+            if not _REMOTE.fullmatch(target):
+                return None
+            # What an alias stands for is looked up as it is, without the namespaces that complete short names.
+            behind = self._service(target) if "." in target else None
+            if behind is None:
+                break
+            service = behind
         if service is not None and self._is_own(service):
             return None
-        number = int(port) if port.isdigit() and 0 < int(port) < 65536 else None
-        return Place(host, number, service)
+        return Place(host, number, service, target, elsewhere)
 
     def _is_own(self, service: Service) -> bool:
         """Whether the pod itself stands behind the Service."""
@@ -67,6 +116,14 @@ class Places:
 
     def _service(self, host: str) -> Service | None:
         """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
+        while host.startswith("_") and "." in host:
+            host = host.partition(".")[2]  # an SRV record's _port._tcp
+        found = self._completed(host)
+        for search in self._searches if found is None else ():
+            found = found or self._completed(f"{host}.{search}")
+        return found
+
+    def _completed(self, host: str) -> Service | None:
         name, _, rest = host.partition(".")
         found = self._named(name, rest)
         if found is None and rest:
@@ -81,7 +138,14 @@ class Places:
         namespace, _, domain = rest.partition(".")
         if domain and domain.partition(".")[0] != "svc":
             return None
+        if namespace != self._namespace:
+            return self._elsewhere(namespace, name)
         return self._surroundings.service(namespace, name)
+
+    def _elsewhere(self, namespace: str, name: str) -> Service | None:
+        found = None if self._only_own else self._surroundings.service(namespace, name)
+        self.met_elsewhere = self.met_elsewhere or found is not None
+        return found
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.detection.catalog import Catalog
 from webhook.detection.mentions import Form, Mention
-from webhook.detection.places import Place, Places, named_in
+from webhook.detection.places import Place, Places
 from webhook.detection.references import expand
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Entry
@@ -74,17 +76,23 @@ class Reading:
         concluded = self._conclude(entry, mention, place)
         if concluded is None:
             return None
+        unwritten = place.port is None
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
-        return Dependency(kind, confidence, place.host, port_number, f"{entry.trail} → {place} → {kind}")
+        trail = f"{entry.trail} → {place} → {kind}"
+        return Dependency(kind, confidence, place.host, port_number, trail, place.elsewhere and unwritten)
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
         scope = self._settings.scope
-        if mention.unless and scope.defines(mention.unless):
-            return None
         host, port = expand(mention.host, scope.word), expand(mention.port, scope.word)
-        return self._places.resolve(host, port or self._settings.port_beside(entry.key))
+        if mention.unless:
+            if scope.defines(mention.unless):
+                return None
+            host = scope.link(mention.unless) or host
+        # A service link such as REDIS_PORT is host:port.
+        port = port.rpartition(":")[2] or self._settings.port_beside(entry.key)
+        return self._places.resolve(host, port)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -112,7 +120,7 @@ class Reading:
         if kind is None:
             if place.port is None:
                 return None
-            kind = entry.key.hint or self._settings.provider(entry.key) or named_in(place.host, self._catalog)
+            kind = entry.key.hint or self._settings.provider(entry.key) or place.named(self._catalog)
             if kind is None or not self._catalog.uses_port(kind, place.port):
                 return None
         return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
@@ -147,7 +155,7 @@ class Reading:
         if len(named) != 1:
             return None
         kind, number = named.popitem()
-        return kind, Confidence.PROBABLE, Place(place.host, number, service)
+        return kind, Confidence.PROBABLE, replace(place, port=number)
 
     def _only_kind(
         self, service: Service, kinds: list[str], place: Place, entry: Entry
@@ -156,7 +164,7 @@ class Reading:
         for kind in kinds:
             port = next((number for number in numbers if self._catalog.uses_port(kind, number)), None)
             if port is not None or len(numbers) == 1:
-                return kind, Confidence.CERTAIN, Place(place.host, port or numbers[0], service)
+                return kind, Confidence.CERTAIN, replace(place, port=port or numbers[0])
         by_port = {
             named: number for number in reversed(numbers) if (named := self._catalog.of_port(number)) is not None
         }
@@ -168,7 +176,7 @@ class Reading:
         if others and not kinds and not self._is_hinted(kind, entry, place):
             return None
         sure = Confidence.CERTAIN if len(numbers) == 1 else Confidence.PROBABLE
-        return kind, sure, Place(place.host, port, service)
+        return kind, sure, replace(place, port=port)
 
     def _by_port(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
         kind = self._catalog.of_port(place.port)
@@ -179,13 +187,13 @@ class Reading:
     def _is_hinted(self, kind: str, entry: Entry, place: Place) -> bool:
         """Whether the words around a place name the kind."""
         return (
-            kind in (entry.key.hint, self._settings.provider(entry.key)) or named_in(place.host, self._catalog) == kind
+            kind in (entry.key.hint, self._settings.provider(entry.key)) or place.named(self._catalog) == kind
         )
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         kind = self._settings.provider(entry.key) or entry.key.hint
         if kind is None and entry.key.subject:
-            kind = named_in(place.host, self._catalog)
+            kind = place.named(self._catalog)
         if kind is None or not (entry.key.locates or mention.form is not Form.BARE):
             return None
         if self._chooses(entry, mention, place):
@@ -211,14 +219,14 @@ class Reading:
             and place.port is None
             and "." not in place.host
             and entry.key.may_choose
-            and named_in(place.host, self._catalog) is None
+            and place.named(self._catalog) is None
         )
 
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
         """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""
         return (
             kind not in (self._settings.provider(entry.key), entry.key.strong_hint)
-            and named_in(place.host, self._catalog, weak=False) != kind
+            and place.named(self._catalog, weak=False) != kind
         )
 
     def _may_be(self, kind: str, place: Place) -> bool:

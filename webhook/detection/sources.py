@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from webhook.core.mesh import is_istio_container
-from webhook.core.pod import Container, EnvVar, KeyToPath, Pod, Volume, VolumeMount
+from webhook.core.pod import Container, EnvVarSource, FieldReference, KeyToPath, Pod, Volume, VolumeMount
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
 from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content, says_nothing
 from webhook.detection.keys import Key, key_of
 from webhook.detection.lines import Line
+from webhook.detection.links import Links
 from webhook.detection.mentions import Value
+from webhook.detection.references import expand_as_kubernetes, referred
+from webhook.detection.subpaths import SubPath, sub_path
 from webhook.detection.words import Role, key_words, role
+
+_NOTHING = Content(Value())
+_LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
+_MOST_EXPANDED = 1_000_000
+"""Characters that references $(NAME) in one pod's environment may add up to."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -45,16 +54,27 @@ class Scope:
         arguments: Each argument that is a single word or number.
     """
 
-    def __init__(self, container: Container, variables: dict[str, Content | str]) -> None:
+    def __init__(self, container: Container, links: Links) -> None:
         self.container = container
         self.entries: list[Entry] = []
         self.quiet: dict[str, Key] = {}
-        self.variables = variables
+        self.variables: dict[str, Content | str] = {}
         self.arguments: dict[str, str] = {}
+        self._links = links
 
     def word(self, name: str) -> str:
         """The environment variable or argument of this name where it is a single word or number; else ""."""
-        return self.content(name).value.word if name in self.variables else self.arguments.get(name, "")
+        if name in self.variables or name not in self.arguments:
+            return self.variable(name) or ""
+        return self.arguments[name]
+
+    def variable(self, name: str) -> str | None:
+        """The environment variable of this name where it is a single word, else ""; None when it is not set."""
+        return self.content(name).value.word if name in self.variables else self.link(name)
+
+    def link(self, name: str) -> str | None:
+        """The service link of this name: a host, a port or host:port; None where there is none, or it is overridden."""
+        return None if name in self.variables else self._links.value(name)
 
     def defines(self, name: str) -> bool:
         """Whether there is an environment variable of this name that has a value, single word or not."""
@@ -91,6 +111,8 @@ class Sources:
         self._namespace = namespace
         self._surroundings = surroundings
         self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if not volume.is_token}
+        self._links = Links(pod, namespace, surroundings)
+        self._room = _MOST_EXPANDED
 
     def scopes(self) -> Iterator[Scope]:
         """The settings of every container that is the application's, init containers included."""
@@ -99,10 +121,10 @@ class Sources:
                 yield self._scope(container)
 
     def _scope(self, container: Container) -> Scope:
-        variables, origins = self._environment(container)
-        scope = Scope(container, variables)
+        scope = Scope(container, self._links)
+        origins = self._environment(container, scope)
         entries, quiet = scope.entries, scope.quiet
-        for name, said in variables.items():
+        for name, said in scope.variables.items():
             key = key_of(self._catalog, name)
             if key.is_quiet and isinstance(said, str) and says_nothing(said):
                 quiet[name] = key
@@ -119,7 +141,7 @@ class Sources:
                 scope.arguments.setdefault(line.path[0], line.value.word)
         for field_name, command in container.hooks():
             entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
-        for content, trail, name in self._files(container):
+        for content, trail, name in self._files(container, scope):
             for line in content.lines or (Line((name,), content.value),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
@@ -128,61 +150,99 @@ class Sources:
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
-    def _environment(self, container: Container) -> tuple[dict[str, Content | str], dict[str, str]]:
-        """Every variable, as its text or read before; and of those that come from an object, the rest of the trail.
+    def _environment(self, container: Container, scope: Scope) -> dict[str, str]:
+        """Fill in every variable as the kubelet does; return the rest of the trail of those that come from elsewhere.
 
-        As in Kubernetes `env` wins over `envFrom`, and the later over the earlier.
+        `env` overrides `envFrom`, and the later the earlier. A reference $(NAME) sees what was set before it.
         """
-        environment: dict[str, Content | str] = {}
+        environment = scope.variables
         origins: dict[str, str] = {}
-        for source in container.env_from or ():
-            for reference, kind in ((source.config_map_ref, "ConfigMap"), (source.secret_ref, "Secret")):
+        for held_by in container.env_from or ():
+            for reference, kind in ((held_by.config_map_ref, "ConfigMap"), (held_by.secret_ref, "Secret")):
                 if reference is None:
                     continue
                 for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
-                    name = (source.prefix or "") + key
+                    name = (held_by.prefix or "") + key
                     environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
         for variable in container.env or ():
-            name = variable.name
-            if variable.value is not None:
-                environment[name] = variable.value
+            name, text, source = variable.name, variable.value or "", variable.value_from
+            if text or source is None:
+                environment[name] = self._expanded(text, name, scope) if "$(" in text else text
                 if origins:
                     origins.pop(name, None)
-            elif referred := self._referred(variable):
-                environment[name], origins[name] = referred
-        return environment, origins
+            elif (found := self._referred(name, source)) is not None:
+                environment[name], origins[name] = found
+        return origins
 
-    def _referred(self, variable: EnvVar) -> tuple[Content, str] | None:
-        if variable.value_from is None:
-            return None
-        config_map, secret = variable.value_from.config_map_key_ref, variable.value_from.secret_key_ref
+    def _expanded(self, text: str, name: str, scope: Scope) -> Content | str:
+        """A variable's text with the variables that it refers to. Of one that is no single word nothing is filled in.
+
+        A text that is one reference and nothing else says what that variable says.
+        """
+        whole = referred(text)
+        if whole in scope.variables:
+            content = scope.content(whole)
+            return _NOTHING if content.lines else _under_key(name, content)
+
+        def value_of(other: str) -> str | None:
+            value = scope.variable(other)
+            self._room -= len(value or "")
+            return value if self._room >= 0 else ""
+
+        expanded = expand_as_kubernetes(text, value_of)
+        if self._room < 0:
+            self._not_known("env: references $(NAME) expand to more than a megabyte: not all of them were read")
+        return expanded
+
+    def _referred(self, name: str, source: EnvVarSource) -> tuple[Content | str, str] | None:
+        """What a variable is set to, and where from; None when an optional reference leads nowhere: it sets nothing."""
+        config_map, secret = source.config_map_key_ref, source.secret_key_ref
         reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
         if reference is None:
-            return None
+            return self._of_pod(name, source)
         origin = f" ← {kind} {reference.name}/{reference.key}"
         held = self._held(kind, reference.name)
-        if held is None or reference.key not in held:
-            trail = f"env {variable.name}{origin}"
-            self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
-            return (UNREADABLE_CONTENT, origin) if held is None and not reference.optional else None
-        content = held[reference.key]
-        if role(key_words(variable.name)) is Role.CREDENTIAL:
-            content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
-        return content, origin
+        if held is not None and reference.key in held:
+            return _under_key(name, held[reference.key]), origin
+        if reference.optional:
+            return None
+        self._not_readable(kind, reference.name, f"env {name}{origin}", name, optional=False)
+        return UNREADABLE_CONTENT if held is None else _NOTHING, origin
 
-    def _files(self, container: Container) -> Iterator[tuple[Content, str, str]]:
+    def _of_pod(self, name: str, source: EnvVarSource) -> tuple[Content | str, str]:
+        """What a variable says that is set from the pod itself, or from a file that is only there when the pod runs."""
+        field = source.field_ref
+        if field is None and source.resource_field_ref is not None:
+            return _NOTHING, ""
+        origin = f" ← {field.field_path}" if field is not None else ""
+        if field is None or field.field_path.startswith("metadata.annotations["):
+            why = "is known only when the pod runs" if field is None else "is an annotation's, which is not read"
+            if role(key_words(name)) is not Role.CREDENTIAL:
+                self._not_known(f"env {name}{origin}: its value {why}")
+            return UNREADABLE_CONTENT, origin
+        return self._field(field), origin
+
+    def _field(self, field: FieldReference) -> Content | str:
+        """Names and addresses of the pod itself and its node say nothing: they are no backends."""
+        if (label := _LABEL.fullmatch(field.field_path)) is not None:
+            return self._pod.labels.get(label["key"], "")
+        if field.field_path == "metadata.namespace":
+            return Content(Value(word=self._namespace))
+        return _NOTHING
+
+    def _files(self, container: Container, scope: Scope) -> Iterator[tuple[Content, str, str]]:
         for mount in container.volume_mounts or ():
             if (volume := self._volumes.get(mount.name)) is not None:
-                yield from self._mounted(mount, volume)
+                yield from self._mounted(mount, volume, sub_path(mount, scope.variable))
 
-    def _mounted(self, mount: VolumeMount, volume: Volume) -> Iterator[tuple[Content, str, str]]:
+    def _mounted(self, mount: VolumeMount, volume: Volume, part: SubPath) -> Iterator[tuple[Content, str, str]]:
         for kind, name, items, optional in _volume_sources(volume):
             held = self._object(kind, name, f"volume {volume.name}", optional=optional)
             chosen = {item.key: item.path for item in items} if items is not None else {key: key for key in held}
             for key, path in chosen.items():
-                if key not in held or not _under(mount.sub_path, path):
+                if key not in held or not part.covers(path):
                     continue
-                where = mount.mount_path if mount.sub_path == path else f"{mount.mount_path.rstrip('/')}/{path}"
+                where = mount.mount_path if part.is_file(path) else f"{mount.mount_path.rstrip('/')}/{path}"
                 yield held[key], f"file {where} ← {kind} {name}/{key}", path
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
@@ -199,7 +259,9 @@ class Sources:
         if optional or role(key_words(variable)) is Role.CREDENTIAL:
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
-        sentence = f"{trail}: {kind} {name} {why}"
+        self._not_known(f"{trail}: {kind} {name} {why}")
+
+    def _not_known(self, sentence: str) -> None:
         if sentence not in self.unknown:
             self.unknown.append(sentence)
 
@@ -215,5 +277,8 @@ def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] 
                 yield kind, projected.name, projected.items, projected.optional
 
 
-def _under(sub_path: str | None, path: str) -> bool:
-    return not sub_path or path == sub_path or path.startswith(sub_path.rstrip("/") + "/")
+def _under_key(name: str, content: Content) -> Content:
+    """What a variable says whose value comes from elsewhere: under the name of a credential nothing but URLs count."""
+    if role(key_words(name)) is Role.CREDENTIAL:
+        return Content(Value(tuple(mention for mention in content.value.mentions if mention.scheme)))
+    return content

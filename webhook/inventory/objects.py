@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from webhook.core.pod import PodSpec
 from webhook.core.surroundings import Service, ServicePort
@@ -53,7 +53,9 @@ class ServiceSpec(Struct, frozen=True, rename="camel"):
 
     ports: list[ServicePortObject] | None = None
     selector: dict[str, str] | None = None
+    type: str | None = None
     external_name: str | None = None
+    cluster_ip: str | None = field(name="clusterIP", default=None)
 
 
 class ServiceObject(Struct, frozen=True):
@@ -112,7 +114,8 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
             for port in read.spec.ports or ()
         ),
         selector=read.spec.selector,
-        external_name=read.spec.external_name,
+        external_name=read.spec.external_name if read.spec.type == "ExternalName" else None,
+        headless=read.spec.cluster_ip == "None",
     )
 
 
