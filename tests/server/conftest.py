@@ -69,6 +69,7 @@ class SkipBasket:
     version: str = "test/00000001"
     overrides_explicit: bool = False
     needs_findings: bool = False
+    hides_other_namespaces: bool = True
     min_confidence: Confidence = Confidence.PROBABLE
     catalog: Catalog = field(default_factory=Catalog.default)
 

@@ -121,7 +121,8 @@ def is_told(decision: Decision) -> bool:
 
 
 def tell(decision: Decision) -> Message:
-    """What to say of a decision that `is_told`."""
+    """What to say of a decision that `is_told`: no more than the pod's author may see."""
+    decision = decision.shown
     audit = decision.mode is Mode.AUDIT
     done = " and ".join(_deeds(decision, audit=audit))
     by = "the default" if decision.rule is None else f"rule {decision.rule}"

@@ -122,6 +122,7 @@ class Decision(Struct, frozen=True, dict=True):
         matched: What made the rule match, as short phrases ("dependency redis"), for the explanation.
         policy: Name and generation of the policy, as "mesh-default/3f2a91c0".
         warnings: What a person who creates the pod would want to be told.
+        to_author: The same without what only objects of other namespaces say; None where there is nothing to hide.
     """
 
     action: Action
@@ -134,6 +135,12 @@ class Decision(Struct, frozen=True, dict=True):
     matched: tuple[str, ...] = ()
     policy: str = ""
     warnings: tuple[str, ...] = ()
+    to_author: Decision | None = None
+
+    @property
+    def shown(self) -> Decision:
+        """What the pod's author may see of it: in the pod, in warnings, Events and audit annotations."""
+        return self.to_author or self
 
     @property
     def by_policy(self) -> bool:

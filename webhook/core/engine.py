@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision, Findings, Mode, Reason
 from webhook.core.facts import Facts, owners_of
+from webhook.core.other_namespaces import hide, only_own
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.core.verdict import Policy, Verdict
@@ -16,6 +19,11 @@ from webhook.detection.detect import detect as detect_anew
 
 Detect = Callable[[Pod, str, Surroundings, Catalog], Findings]
 """What `webhook.detection.detect.detect` does."""
+
+_LEFT_OUT = (
+    "excludes no port that only a Service in another namespace declares: write the port into the pod's configuration, "
+    "list it in the rule's ports, or set spec.detection.otherNamespaces: show in the policy"
+)
 
 
 def decide(
@@ -64,7 +72,13 @@ def decide(
         findings=findings() if investigate or policy.needs_findings else Findings(),
         document=document,
     )
-    return _from_verdict(policy.verdict(facts), facts, policy.version)
+    verdict = policy.verdict(facts)
+    if facts.findings.own is None or not policy.hides_other_namespaces:
+        return _from_verdict(verdict, facts, policy.version)
+    own = replace(facts, findings=only_own(facts.findings))
+    hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
+    to_author = _from_verdict(hiding.to_author, own, policy.version)
+    return replace(_from_verdict(hiding.verdict, facts, policy.version), to_author=to_author)
 
 
 def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
@@ -89,7 +103,9 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
-        if not ports:
+        if verdict.left_out:
+            warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
+        elif not ports:
             warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
     if (invalid := mesh.invalid_choice(facts.pod)) is not None:
         warnings.append(invalid)

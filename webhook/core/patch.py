@@ -65,7 +65,7 @@ def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
 
 
 def _provenance(decision: Decision) -> dict[str, str]:
-    said = {DECISION: decision.action.value, REASON: "; ".join(decision.matched) or decision.reason.sentence}
+    said = {DECISION: decision.action.value, REASON: "; ".join(decision.shown.matched) or decision.reason.sentence}
     return said if decision.rule is None else said | {RULE: decision.rule}
 
 

@@ -24,6 +24,9 @@ class Verdict(Struct, frozen=True):
         hold: Start the application after the sidecar.
         matched: What made the rule match, as short phrases.
         warnings: What went wrong on the way, for example a CEL expression that failed on this pod.
+        confidence: How sure a dependency has to be for the rule, or the default, to see it.
+        kinds: The kinds that the rule's `dependencies` names; None when it names none.
+        left_out: Whether bypass excludes no port of some dependency, since only objects of other namespaces contain it.
     """
 
     action: Action
@@ -34,6 +37,9 @@ class Verdict(Struct, frozen=True):
     hold: bool = False
     matched: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    confidence: Confidence = Confidence.PROBABLE
+    kinds: frozenset[str] | None = None
+    left_out: bool = False
 
 
 class Policy(Protocol):
@@ -62,6 +68,11 @@ class Policy(Protocol):
     @property
     def min_confidence(self) -> Confidence:
         """Dependencies below this confidence are shown, but no rule sees them."""
+        ...
+
+    @property
+    def hides_other_namespaces(self) -> bool:
+        """Whether a pod's author is not shown what only objects of other namespaces say."""
         ...
 
     def exempts(self, namespace: str) -> bool:

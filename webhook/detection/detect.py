@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
 from webhook.core.pod import Pod
@@ -11,7 +13,7 @@ from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.places import Places
 from webhook.detection.reading import Reading
-from webhook.detection.serving import served_by
+from webhook.detection.serving import Served, served_by
 from webhook.detection.settings import Settings
 from webhook.detection.sources import Sources
 
@@ -35,36 +37,36 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         other, unless the pod is a proxy for it.
     """
     sources = Sources(pod, namespace, surroundings, catalog)
-    places = Places(pod, namespace, surroundings)
-    own_places = Places(pod, namespace, surroundings, only_own=True)
+    places, own_places = Places(pod, namespace, surroundings), Places(pod, namespace, surroundings, only_own=True)
     served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
     own: list[Dependency] = []
     for scope in sources.scopes():
         settings, runs = Settings(scope, catalog), served.by_container.get(scope.container.name)
-
-        def stated(within: Places, settings: Settings = settings, runs: str | None = runs) -> list[Dependency]:
-            dependencies = Reading(settings, within, catalog).dependencies()
-            return [dependency for dependency in dependencies if catalog.may_dial(runs, dependency.kind)]
-
-        everywhere = stated(places)
-        found += everywhere
-        own += stated(own_places) if places.met_elsewhere else everywhere
-
-    def concluded(dependencies: list[Dependency]) -> tuple[Dependency, ...]:
-        dependencies = dependencies or list(_paired(pod, namespace, surroundings, catalog))
-        return _merged(
-            dependency
-            for dependency in dependencies
-            if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
-            and not catalog.is_server_only(dependency.kind)
-        )
-
+        stated = _dialled(Reading(settings, places, catalog), runs, catalog)
+        found += stated
+        own += _dialled(Reading(settings, own_places, catalog), runs, catalog) if places.met_elsewhere else stated
+    if not found or not own:
+        paired = tuple(_paired(pod, namespace, surroundings, catalog))
+        found, own = found or [*paired], own or [*paired]
     return Findings(
-        dependencies=concluded(found),
+        dependencies=_reported(found, served, catalog),
         serves=served.kinds,
         unknown=tuple(sources.unknown),
-        own=concluded(own) if places.met_elsewhere else None,
+        own=_reported(own, served, catalog) if places.met_elsewhere else None,
+    )
+
+
+def _dialled(reading: Reading, runs: str | None, catalog: Catalog) -> list[Dependency]:
+    return [dependency for dependency in reading.dependencies() if catalog.may_dial(runs, dependency.kind)]
+
+
+def _reported(found: list[Dependency], served: Served, catalog: Catalog) -> tuple[Dependency, ...]:
+    return _merged(
+        dependency
+        for dependency in found
+        if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
+        and not catalog.is_server_only(dependency.kind)
     )
 
 
@@ -90,7 +92,10 @@ def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:
     """One dependency for each kind, host and port, surest first; those without a host only where no other has one."""
     best: dict[tuple[str, str | None, int | None], Dependency] = {}
     for dependency in sorted(found, key=lambda dependency: -dependency.confidence.rank):
-        best.setdefault((dependency.kind, dependency.host, dependency.port), dependency)
+        key = dependency.kind, dependency.host, dependency.port
+        surest = best.setdefault(key, dependency)
+        if surest.port_elsewhere and not dependency.port_elsewhere:
+            best[key] = replace(surest, port_elsewhere=False)
     located = {dependency.kind for dependency in best.values() if dependency.host is not None}
     sure = {dependency.kind for dependency in best.values() if dependency.confidence is not Confidence.POSSIBLE}
     return tuple(

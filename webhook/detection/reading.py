@@ -80,7 +80,9 @@ class Reading:
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
         trail = f"{entry.trail} → {place} → {kind}"
-        return Dependency(kind, confidence, place.host, port_number, trail, place.elsewhere and unwritten)
+        # Without a port in the configuration an http URL leads to a backend only by the images behind its Service.
+        by_service = place.elsewhere and unwritten and (place.port is not None or mention.scheme in HTTP)
+        return Dependency(kind, confidence, place.host, port_number, trail, by_service)
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
@@ -186,9 +188,7 @@ class Reading:
 
     def _is_hinted(self, kind: str, entry: Entry, place: Place) -> bool:
         """Whether the words around a place name the kind."""
-        return (
-            kind in (entry.key.hint, self._settings.provider(entry.key)) or place.named(self._catalog) == kind
-        )
+        return kind in (entry.key.hint, self._settings.provider(entry.key)) or place.named(self._catalog) == kind
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         kind = self._settings.provider(entry.key) or entry.key.hint

@@ -52,6 +52,8 @@ class CompiledRule:
             hold=self.hold,
             matched=matched or ("every pod",),
             warnings=tuple(subject.warnings),
+            confidence=self.match.confidence,
+            kinds=kinds,
         )
 
 
@@ -67,6 +69,7 @@ class CompiledPolicy:
         overrides_explicit: Whether rules win over what the pod says about itself.
         min_confidence: spec.detection.minConfidence.
         read_secrets: spec.detection.secrets.
+        hides_other_namespaces: Whether spec.detection.otherNamespaces is hide.
         catalog: The backends to look for: those of the package, with what spec.detection.catalog makes of them.
         needs_findings: Whether any rule asks what the pod talks to or serves.
         default: What happens to a pod that no rule matches.
@@ -81,6 +84,7 @@ class CompiledPolicy:
     overrides_explicit: bool
     min_confidence: Confidence
     read_secrets: bool
+    hides_other_namespaces: bool
     catalog: Catalog = field(repr=False, compare=False)
     needs_findings: bool
     default: Action
@@ -110,6 +114,7 @@ class CompiledPolicy:
             mode=self.mode,
             dependencies=subject.dependencies(self.min_confidence),
             warnings=tuple(subject.warnings),
+            confidence=self.min_confidence,
         )
 
 
@@ -132,6 +137,7 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
         overrides_explicit=spec.explicit == "override",
         min_confidence=least,
         read_secrets=spec.detection.secrets,
+        hides_other_namespaces=spec.detection.other_namespaces == "hide",
         catalog=_catalog(spec.detection),
         needs_findings=any(rule.needs_findings for rule in rules),
         default=spec.default,

@@ -119,6 +119,14 @@ class Detection(Model):
         StrictBool,
         Field(description="Also read what Secrets say. Needs the right to read them in the cluster."),
     ] = False
+    other_namespaces: Annotated[
+        Literal["hide", "show"],
+        Field(
+            description="What annotations, warnings, Events and audit annotations of a pod say of kinds and ports that "
+            "only objects of other namespaces contain. hide: nothing, and bypass does not exclude such a port; the "
+            "decision still uses them. show: everything.",
+        ),
+    ] = "hide"
     catalog: Annotated[
         OwnCatalog | None,
         Field(

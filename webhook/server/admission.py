@@ -119,7 +119,7 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     response = answer(
         review.request.uid,
         patch=operations,
-        warnings=[_PREFIX + warning for warning in decision.warnings],
+        warnings=[_PREFIX + warning for warning in decision.shown.warnings],
         audit_annotations=_audit_annotations(decision),
     )
     admission.decision = decision
@@ -199,7 +199,7 @@ def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, 
 
 def _audit_annotations(decision: Decision) -> dict[str, str]:
     """What the API server's audit log keeps; it puts the webhook's name and a slash before each key."""
-    said = decision.summary
+    said = decision.shown.summary
     annotations = {"decision": said["action"], "mode": said["mode"], "reason": said["reason"], "policy": said["policy"]}
     if decision.rule is not None:
         annotations["rule"] = decision.rule

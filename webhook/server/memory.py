@@ -47,7 +47,8 @@ class _Known:
 
     @property
     def facts(self) -> int:
-        return 2 + len(self.answers) + len(self.findings.dependencies) + len(self.findings.unknown)
+        found = self.findings
+        return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + len(found.unknown)
 
     def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():

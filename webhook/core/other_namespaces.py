@@ -1,0 +1,64 @@
+"""What the author of a pod may see of a decision that objects of other namespaces had a say in.
+
+Whoever may create a pod may name any Service in it, and sees what is decided: in the pod, in warnings, Events and audit
+annotations. The decision uses everything; what is shown is computed from the pod and its own namespace alone. So two
+clusters that differ only in other namespaces show the same of a pod, except for what a rule did because of them: its
+action, its name, the ports of the pod's own configuration that it excludes, and that there was something of which it
+had no port.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from webhook.core.decision import Dependency, Findings
+from webhook.core.verdict import Verdict
+
+_HIDDEN = "a dependency in another namespace"
+
+
+class Hiding(Struct, frozen=True):
+    """A verdict that excludes no port which only objects of other namespaces contain.
+
+    Attributes:
+        verdict: For those who may see all.
+        to_author: The same as the pod's author may see it.
+    """
+
+    verdict: Verdict
+    to_author: Verdict
+
+
+def only_own(findings: Findings) -> Findings:
+    """Return the findings as if other namespaces had no objects."""
+    return findings if findings.own is None else replace(findings, dependencies=findings.own, own=None)
+
+
+def hide(verdict: Verdict, own: tuple[Dependency, ...], own_verdict: Verdict) -> Hiding:
+    """Take out of a verdict what only objects of other namespaces contain.
+
+    Args:
+        verdict: What the policy says, given everything.
+        own: The dependencies that the pod and its own namespace show.
+        own_verdict: What the policy says, given nothing but those.
+    """
+    least, kinds = verdict.confidence.rank, verdict.kinds
+    seen = [found for found in own if found.confidence.rank >= least and (kinds is None or found.kind in kinds)]
+    written = [found for found in verdict.dependencies if not found.port_elsewhere]
+    left_out = verdict.ports is None and len(written) < len(verdict.dependencies)
+    carried_out = replace(verdict, dependencies=(*seen, *written), left_out=left_out)
+    if own_verdict.rule == verdict.rule:
+        matched = own_verdict.matched
+    else:
+        matched = _without_hidden(verdict, {f"dependency {found.kind}" for found in seen})
+    return Hiding(carried_out, replace(carried_out, matched=matched, warnings=own_verdict.warnings))
+
+
+def _without_hidden(verdict: Verdict, known: set[str]) -> tuple[str, ...]:
+    """The phrases of a rule that matches only because of other namespaces; no kind but those of `known` is named."""
+    dependencies = {f"dependency {found.kind}" for found in verdict.dependencies}
+    shown = [phrase for phrase in verdict.matched if phrase not in dependencies or phrase in known]
+    if dependencies.intersection(verdict.matched) and not known.intersection(verdict.matched):
+        shown.append(_HIDDEN)
+    return tuple(shown)
