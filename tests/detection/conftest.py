@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from serialised import as_serialised
 
 from webhook.core.decision import Findings
 from webhook.core.pod import ConfigMapVolume, Container, EnvVar, ObjectMeta, Pod, PodSpec, Volume, VolumeMount
@@ -67,11 +69,17 @@ def read_case(tmp_path):
 
 @pytest.fixture
 def find(read_case):
-    """Detection over a case as cases.yaml writes them, or over plain manifests."""
+    """Detection over a case as cases.yaml writes them, or over plain manifests.
+
+    The pod is found to be the same as it is written, for the command line, and as the API server serialises it.
+    """
 
     def find_(case: dict[str, Any] | None = None, **kwargs: Any) -> Findings:
         workload, surroundings = read_case(case, **kwargs)
-        return detect(workload.pod, workload.namespace, surroundings, Catalog.default())
+        found = detect(workload.pod, workload.namespace, surroundings, Catalog.default())
+        sent = msgspec.convert(as_serialised(workload.document, workload.namespace), Pod)
+        assert detect(sent, workload.namespace, surroundings, Catalog.default()) == found
+        return found
 
     return find_
 
