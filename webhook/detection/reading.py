@@ -92,9 +92,9 @@ class Reading:
             if scope.defines(mention.unless):
                 return None
             host = scope.link(mention.unless) or host
+        port = port or self._settings.port_beside(entry.key)
         # A service link such as REDIS_PORT is host:port.
-        port = port.rpartition(":")[2] or self._settings.port_beside(entry.key)
-        return self._places.resolve(host, port)
+        return self._places.resolve(host, port.rpartition(":")[2])
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
