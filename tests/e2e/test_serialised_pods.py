@@ -47,8 +47,8 @@ KEY = {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "k
     ],
     ids=["small", "with much that is empty"],
 )
-def test_a_pod_is_serialised_as_the_api_server_does(namespace, spec):
-    here = namespace()
+def test_a_pod_is_serialised_as_the_api_server_does(make_namespace, spec):
+    here = make_namespace({})
     pod = shop.pod("app", spec)
 
     stored = here.create(pod, dry_run=True)["spec"]
