@@ -40,7 +40,7 @@ class ObjectMeta(Struct, frozen=True, rename="camel"):
     owner_references: list[OwnerReference] | None = None
 
 
-class KeyReference(Struct, frozen=True, gc=False):
+class KeyReference(Struct, frozen=True, omit_defaults=True, gc=False):
     """A configMapKeyRef or secretKeyRef: one key of one object."""
 
     name: str = ""
@@ -58,7 +58,7 @@ class ResourceReference(Struct, frozen=True, gc=False):
     """A resourceFieldRef: an amount of CPU or memory, whichever it is."""
 
 
-class EnvVarSource(Struct, frozen=True, gc=False, rename="camel"):
+class EnvVarSource(Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
     """Where an environment variable's value comes from. A source that is none of these, a fileKeyRef, is not known."""
 
     config_map_key_ref: KeyReference | None = None
@@ -67,7 +67,7 @@ class EnvVarSource(Struct, frozen=True, gc=False, rename="camel"):
     resource_field_ref: ResourceReference | None = None
 
 
-class EnvVar(Struct, frozen=True, gc=False, rename="camel"):
+class EnvVar(Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
     """One environment variable of a container. The API server leaves out a `value` that is empty."""
 
     name: str = ""
@@ -90,7 +90,7 @@ class EnvFromSource(Struct, frozen=True, rename="camel"):
     secret_ref: ObjectReference | None = None
 
 
-class VolumeMount(Struct, frozen=True, rename="camel"):
+class VolumeMount(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """Where a volume appears in a container.
 
     `sub_path` takes one file or folder of it; so does `sub_path_expr`, with references $(NAME) to the environment.
@@ -128,7 +128,7 @@ class Lifecycle(Struct, frozen=True, rename="camel"):
     pre_stop: Handler | None = None
 
 
-class Container(Struct, frozen=True, rename="camel"):
+class Container(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A container or init container. An init container with restart_policy Always is a native sidecar."""
 
     name: str = ""
@@ -195,7 +195,7 @@ class ProjectedVolume(Struct, frozen=True):
     sources: list[ProjectedSource] | None = None
 
 
-class Volume(Struct, frozen=True, rename="camel"):
+class Volume(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A volume; the kinds that hold no configuration are skipped."""
 
     name: str = ""
@@ -227,7 +227,7 @@ class DnsConfig(Struct, frozen=True):
     searches: list[str] | None = None
 
 
-class PodSpec(Struct, frozen=True, rename="camel"):
+class PodSpec(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """The part of spec that decisions look at."""
 
     containers: list[Container] | None = None

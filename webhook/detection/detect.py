@@ -37,7 +37,7 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         other, unless the pod is a proxy for it.
     """
     sources = Sources(pod, namespace, surroundings, catalog)
-    places, own_places = Places(pod, namespace, surroundings), Places(pod, namespace, surroundings, only_own=True)
+    places = Places(pod, namespace, surroundings)
     served = served_by(pod, namespace, surroundings, catalog)
     found: list[Dependency] = []
     own: list[Dependency] = []
@@ -45,7 +45,10 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         settings, runs = Settings(scope, catalog), served.by_container.get(scope.container.name)
         stated = _dialled(Reading(settings, places, catalog), runs, catalog)
         found += stated
-        own += _dialled(Reading(settings, own_places, catalog), runs, catalog) if places.met_elsewhere else stated
+        if places.met_elsewhere:
+            own_places = Places(pod, namespace, surroundings, only_own=True)
+            stated = _dialled(Reading(settings, own_places, catalog), runs, catalog)
+        own += stated
     if not found or not own:
         paired = tuple(_paired(pod, namespace, surroundings, catalog))
         found, own = found or [*paired], own or [*paired]

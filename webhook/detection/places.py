@@ -74,12 +74,8 @@ class Places:
         self._namespace = namespace
         self._surroundings = surroundings
         self._only_own = only_own
-        spec = pod.spec
-        self._addresses = {
-            name.lower(): alias.ip for alias in spec.host_aliases or () for name in alias.hostnames or ()
-        }
-        searches = (spec.dns_config.searches if spec.dns_config is not None else None) or ()
-        self._searches = [search.lower().strip(".") for search in searches[:_MOST_SEARCHES] if "svc" in search.lower()]
+        self._addresses = _addresses(pod) if pod.spec.host_aliases else {}
+        self._searches = _searches(pod) if pod.spec.dns_config is not None else ()
 
     def resolve(self, host: str, port: str) -> Place | None:
         """The place, or None when the host is empty, the pod itself, or no host at all."""
@@ -89,26 +85,33 @@ class Places:
         if host in _NOT_HOSTS or not _REMOTE.fullmatch(host):
             return None
         number = int(port) if port.isdigit() and 0 < int(port) < 65536 else None
-        if (address := self._addresses.get(host)) is not None:
+        if self._addresses and (address := self._addresses.get(host)) is not None:
             return Place(host, number, None) if _REMOTE.fullmatch(address.lower()) else None
-        service, target, elsewhere = self._service(host), "", False
+        service = self._service(host)
+        if service is None:
+            return Place(host, number, None)
+        if service.external_name:
+            return self._behind(host, number, service)
+        if service.namespace != self._namespace:
+            return Place(host, number, service, elsewhere=True)
+        return None if self._is_own(service) else Place(host, number, service)
+
+    def _behind(self, host: str, port: int | None, service: Service) -> Place | None:
+        """The place behind a Service that is an alias, and maybe others behind it."""
+        target, elsewhere = "", service.namespace != self._namespace
         for _ in range(_MOST_ALIASES):
-            if service is None:
-                break
-            elsewhere = elsewhere or service.namespace != self._namespace
             if not service.external_name:
                 break
             target = service.external_name.lower().rstrip(".")
             if not _REMOTE.fullmatch(target):
                 return None
-            # What an alias stands for is looked up as it is, without the namespaces that complete short names.
-            behind = self._service(target) if "." in target else None
+            # An alias stands for a full name: search domains do not complete it.
+            behind = self._completed(target) if "." in target else None
             if behind is None:
                 break
             service = behind
-        if service is not None and self._is_own(service):
-            return None
-        return Place(host, number, service, target, elsewhere)
+            elsewhere = elsewhere or service.namespace != self._namespace
+        return None if self._is_own(service) else Place(host, port, service, target, elsewhere)
 
     def _is_own(self, service: Service) -> bool:
         """Whether the pod itself stands behind the Service."""
@@ -116,11 +119,12 @@ class Places:
 
     def _service(self, host: str) -> Service | None:
         """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
-        while host.startswith("_") and "." in host:
+        while host[0] == "_" and "." in host:
             host = host.partition(".")[2]  # an SRV record's _port._tcp
         found = self._completed(host)
-        for search in self._searches if found is None else ():
-            found = found or self._completed(f"{host}.{search}")
+        if found is None and self._searches:
+            names = (self._completed(f"{host}.{search}") for search in self._searches)
+            found = next((service for service in names if service is not None), None)
         return found
 
     def _completed(self, host: str) -> Service | None:
@@ -146,6 +150,17 @@ class Places:
         found = None if self._only_own else self._surroundings.service(namespace, name)
         self.met_elsewhere = self.met_elsewhere or found is not None
         return found
+
+
+def _addresses(pod: Pod) -> dict[str, str]:
+    """The address of each name in the pod's own hosts file."""
+    return {name.lower(): alias.ip for alias in pod.spec.host_aliases or () for name in alias.hostnames or ()}
+
+
+def _searches(pod: Pod) -> list[str]:
+    """The pod's own search domains, as far as Services can be in them."""
+    searches = (pod.spec.dns_config.searches if pod.spec.dns_config is not None else None) or ()
+    return [search.lower().strip(".") for search in searches[:_MOST_SEARCHES] if "svc" in search.lower()]
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:

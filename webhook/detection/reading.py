@@ -93,8 +93,9 @@ class Reading:
                 return None
             host = scope.link(mention.unless) or host
         port = port or self._settings.port_beside(entry.key)
-        # A service link such as REDIS_PORT is host:port.
-        return self._places.resolve(host, port.rpartition(":")[2])
+        if ":" in port:
+            port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
+        return self._places.resolve(host, port)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
