@@ -101,9 +101,7 @@ class Bodies:
         incoming.deadline.reschedule(0)
 
 
-async def read_body(
-    scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies
-) -> bytes | bytearray:
+async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
     """Read the body of a request that says it is JSON.
 
     Args:
