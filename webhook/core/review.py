@@ -164,7 +164,6 @@ _DOCUMENT = msgspec.json.Decoder(_RequestOnly)
 _RAW = msgspec.json.Decoder(_RawReview)
 _ENCODER = msgspec.json.Encoder()
 _PACKER = msgspec.msgpack.Encoder()
-_PIECE = 64 * 1024
 
 
 def parse(body: bytes | bytearray) -> Review:
@@ -198,8 +197,8 @@ def _is_utf8(body: bytes | bytearray | msgspec.Raw) -> bool:
     decoder = getincrementaldecoder("utf-8")()
     view = memoryview(body)
     try:
-        for start in range(0, len(view), _PIECE):
-            decoder.decode(view[start : start + _PIECE])
+        for start in range(0, len(view), 65536):
+            decoder.decode(view[start : start + 65536])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
