@@ -1,7 +1,10 @@
-# A base with Python >= 3.11, and with venv and pip for the first stage. Both stages have to use the same.
-ARG BASE_IMAGE=docker.io/library/python:3.13.5-slim-bookworm
+# A base with Python >= 3.11, and with venv and pip for the first stage. Both stages have to use the same. By default it is
+# the newest Python for which every locked dependency has a wheel.
+ARG BASE_IMAGE=docker.io/library/python:3.14.10-slim-trixie
+# As sha256:…; a release sets it to the digest of the base that was tested. Empty: whatever the tag is at the time.
+ARG BASE_DIGEST=""
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS build
 WORKDIR /src
 COPY requirements/build.txt requirements/runtime.txt requirements/
 # pip stays outside of what is copied into the image; there it would only be something to attack.
@@ -18,7 +21,7 @@ RUN /pip/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheel . \
 # The root file system may be read-only, so bytecode is made here; but not of the thousand models that are never imported.
 RUN /opt/sidecar-policy/bin/python -m compileall -q -x '/kubernetes/(aio/)?client/(api|models)/' /opt/sidecar-policy/lib
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}}
 ARG VERSION=0.1.0
 ARG REVISION=""
 LABEL org.opencontainers.image.title="sidecar-policy" \

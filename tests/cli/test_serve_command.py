@@ -231,6 +231,18 @@ def test_sigusr1_switches_the_log_to_debug_and_back(serve):
     assert len(server.events("admission")) == 1
 
 
+@pytest.mark.parametrize("which", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=lambda which: which.name)
+def test_signals_that_ask_for_no_end_do_not_end_the_server(serve, which):
+    server = serve()
+    server.listening()
+    for _ in range(3):
+        server.process.send_signal(which)
+        time.sleep(0.1)
+
+    assert server.process.poll() is None
+    assert server.end() == 0
+
+
 def test_ctrl_c_is_130(serve):
     server = serve()
     server.listening()

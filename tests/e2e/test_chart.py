@@ -98,6 +98,16 @@ def test_the_table_of_values_has_each_with_its_default():
         assert path in in_words or said == f"`{json.dumps(default)}`", path
 
 
+def test_the_plain_port_lets_in_only_those_that_are_named(helm):
+    monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    closed = only("NetworkPolicy", helm.render())["spec"]["ingress"]
+    named = only("NetworkPolicy", helm.render(values={"networkPolicy": {"metricsFrom": monitoring}}))["spec"]["ingress"]
+
+    https, http = ([{"port": port, "protocol": "TCP"}] for port in ("https", "http"))
+    assert closed == [{"ports": https}]
+    assert named == [{"ports": https}, {"ports": http, "from": monitoring}]
+
+
 def test_the_policy_by_default_is_the_packaged_one(helm):
     text = only("ConfigMap", helm.render())["data"]["policy.yaml"]
 

@@ -32,7 +32,7 @@ from webhook.server.observe import Observer, watch_loop_lag
 from webhook.server.pairs import PairFiles
 from webhook.server.ports import listen
 from webhook.server.readiness import Health, Readiness
-from webhook.server.service import Listener, Service
+from webhook.server.service import Listener, ListenerError, Service
 from webhook.server.settings import Limits, LogFormat, LogLevel, OnError
 from webhook.server.status import create_status_app
 from webhook.server.tls import ServingCertificate
@@ -112,6 +112,7 @@ class Running:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     thread: threading.Thread | None = None
+    error: ListenerError | None = None
 
     @property
     def port(self) -> int:
@@ -129,7 +130,10 @@ class Running:
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             self.loop = runner.get_loop()
-            runner.run(self.service.run(self.stop, self.hurry))
+            try:
+                runner.run(self.service.run(self.stop, self.hurry))
+            except ListenerError as error:
+                self.error = error
 
     def leave(self) -> None:
         self.loop.call_soon_threadsafe(self.stop.set)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from webhook.server.service import ListenerError
 from webhook.server.settings import Limits
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -130,3 +131,16 @@ def test_a_watch_that_fails_is_begun_again(start_server, kit):
     (line,) = server.log("watch failed")
     assert (line["watch"], line["error"]) == ("failing", "OSError")
     assert "CANARY" not in server.lines.getvalue()
+
+
+@pytest.mark.parametrize("which", ["webhook", "status"])
+def test_a_listener_that_ends_by_itself_ends_the_server_in_order(start_server, which):
+    server = start_server(limits=FAST)
+    listener = getattr(server.service, which)
+    server.loop.call_soon_threadsafe(setattr, listener.server, "should_exit", True)  # noqa: FBT003
+
+    assert server.join()
+    assert isinstance(server.error, ListenerError)
+    assert str(server.ports[which == "status"]) in str(server.error)
+    assert [line["port"] for line in server.log("listener ended")] == [server.ports[which == "status"]]
+    assert server.log("stopped")

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -101,3 +102,56 @@ def test_probes_are_answered_during_a_scrape(start_server):
         answered.set()
 
     assert scrape.result()[0] == 200
+
+
+def test_probes_are_answered_while_readiness_waits_for_a_file(start_server):
+    server = start_server()
+    begun, answered = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert answered.wait(5)
+        return Health(ok=True)
+
+    server.service.readiness._checks["slow"] = slow
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.get, "/readyz")
+        assert begun.wait(5)
+        assert server.get("/livez") == (200, "ok\n")
+        answered.set()
+
+    assert waiting.result() == (200, "ok\n")
+
+
+def test_a_hundred_scrapes_at_once_are_rendered_as_few(start_server):
+    server = start_server()
+    rendered = []
+
+    class Slow(Collector):
+        def collect(self):
+            rendered.append(1)
+            time.sleep(0.05)
+            return ()
+
+    server.metrics.registry.register(Slow())
+    rendered.clear()
+    with ThreadPoolExecutor(100) as pool:
+        statuses = {status for status, _ in pool.map(lambda _: server.get("/metrics"), range(100))}
+
+    assert statuses == {200}
+    assert len(rendered) < 20
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=x",
+        "application/openmetrics-text; version=1.0.0.0.0.0.0.0.1",
+        "application/openmetrics-text; version=2;escaping=nonsense",
+        "text/plain;version=1.x",
+        ",;=,;;",
+        "application/openmetrics-text;version=",
+    ],
+)
+def test_metrics_are_given_whatever_is_accepted(server, accept):
+    assert server.get("/metrics", {"accept": accept})[0] == 200

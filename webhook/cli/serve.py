@@ -206,6 +206,7 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.server.pairs import UnservableError
     from webhook.server.ports import PortError
     from webhook.server.serve import serve as run
+    from webhook.server.service import ListenerError
 
     threshold = Threshold(log_level)
     outlet = Outlet(sys.stderr)
@@ -222,7 +223,7 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     except NoClusterError as error:
         hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
         raise failure(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
-    except (PortError, UnservableError) as error:
+    except (PortError, UnservableError, ListenerError) as error:
         raise failure(ExitCode.UNREADABLE, f"error: {error}") from None
     except OSError as error:
         raise failure(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 # Kubernetes' ServiceAccount plugin adds it to nearly every pod, under another name each time.
 _TOKEN = re.compile("kube-api-access-[a-z0-9]+")
@@ -105,7 +106,7 @@ class VolumeMount(Struct, frozen=True, omit_defaults=True, rename="camel"):
 class ContainerPort(Struct, frozen=True, rename="camel"):
     """A port that the container says it listens on."""
 
-    container_port: int = 0
+    container_port: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
     name: str | None = None
 
 

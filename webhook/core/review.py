@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from webhook.core.pod import Pod
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
+_NO_JSON: Final = "the body is not complete, valid JSON in UTF-8, or nested too deeply"
+_NO_JSON_OBJECT: Final = "the object is not valid JSON in UTF-8, or nested too deeply"
 MAX_WARNING: Final = 256
 """Characters in one warning; the API server may cut longer ones."""
 MAX_WARNINGS: Final = 4096
@@ -28,6 +31,13 @@ MAX_WARNINGS: Final = 4096
 
 class UnreadableReviewError(ValueError):
     """The body is no AdmissionReview that can be answered. Its text is for the operator and holds no value."""
+
+
+class UnreadableObjectError(Exception):
+    """The object of a review is no JSON object with numbers of 64 bits. Its text holds no value.
+
+    It is no ValueError, for what evaluates policies takes those for a fault of the expression.
+    """
 
 
 class GroupVersionKind(Struct, frozen=True):
@@ -76,8 +86,19 @@ class Review(Struct, frozen=True):
     body: bytes | bytearray
 
     def document(self) -> dict[str, Any]:
-        """The object as a plain dict, decoded anew at each call."""
-        return _DOCUMENT.decode(self.body).request.object
+        """Decode the object as a plain dict, again at each call.
+
+        Raises:
+            UnreadableObjectError: Something is wrong in a part of it that decisions do not look at.
+        """
+        try:
+            document = _DOCUMENT.decode(self.body).request.object
+            _PACKER.encode(document)  # integers of more than 64 bits pass the decoder
+        except (UnicodeDecodeError, RecursionError):
+            raise UnreadableObjectError(_NO_JSON_OBJECT) from None
+        except (ValueError, OverflowError):
+            raise UnreadableObjectError("the object has a number of more than 64 bits") from None
+        return document
 
 
 class _PodRequest(AdmissionRequest, frozen=True, rename="camel"):
@@ -102,6 +123,14 @@ class _ObjectOnly(Struct, frozen=True):
 
 class _RequestOnly(Struct, frozen=True):
     request: _ObjectOnly
+
+
+class _RawObject(Struct, frozen=True):
+    object: msgspec.Raw = msgspec.Raw()
+
+
+class _RawReview(Struct, frozen=True):
+    request: _RawObject
 
 
 class Denial(Struct, frozen=True):
@@ -132,7 +161,9 @@ class _Answer(Struct, frozen=True, kw_only=True, rename="camel"):
 _POD_REVIEW = msgspec.json.Decoder(_PodReview)
 _REVIEW = msgspec.json.Decoder(_Review)
 _DOCUMENT = msgspec.json.Decoder(_RequestOnly)
+_RAW = msgspec.json.Decoder(_RawReview)
 _ENCODER = msgspec.json.Encoder()
+_PACKER = msgspec.msgpack.Encoder()
 
 
 def parse(body: bytes | bytearray) -> Review:
@@ -145,14 +176,33 @@ def parse(body: bytes | bytearray) -> Review:
         What is in it. An object that is no Pod makes no review unreadable: many are about other kinds.
 
     Raises:
-        UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid.
+        UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid, or what
+            is around the object is not UTF-8.
     """
     try:
         review = _POD_REVIEW.decode(body)
     except (ValueError, RecursionError) as error:
         return Review(_checked(_without_object(body)), None, _problem(error), body)
     request = _checked(review)
+    # The decoder checks only the texts that it decodes. A body in ASCII, as most are, costs nothing here.
+    if not body.isascii() and not _is_utf8(body):
+        if _is_utf8(_RAW.decode(body).request.object):
+            raise UnreadableReviewError(_NO_JSON)
+        return Review(request, None, _NO_JSON_OBJECT, body)
     return Review(request, None if review.request is None else review.request.object, "", body)
+
+
+def _is_utf8(body: bytes | bytearray | msgspec.Raw) -> bool:
+    """Return whether bytes are UTF-8; by pieces, since a text may take four times the memory of its bytes."""
+    decoder = getincrementaldecoder("utf-8")()
+    view = memoryview(body)
+    try:
+        for start in range(0, len(view), 65536):
+            decoder.decode(view[start : start + 65536])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_object(body: bytes | bytearray) -> _Review:
@@ -161,7 +211,7 @@ def _without_object(body: bytes | bytearray) -> _Review:
     except msgspec.ValidationError as error:
         raise UnreadableReviewError(f"not an AdmissionReview: {_type_error(str(error))}") from None
     except (ValueError, RecursionError):
-        raise UnreadableReviewError("the body is not complete, valid JSON in UTF-8, or nested too deeply") from None
+        raise UnreadableReviewError(_NO_JSON) from None
 
 
 def _checked(review: _Review | _PodReview) -> AdmissionRequest:
@@ -181,7 +231,7 @@ def _checked(review: _Review | _PodReview) -> AdmissionRequest:
 def _problem(error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         return _type_error(str(error), of="$.request.object")
-    return "the object is not valid JSON in UTF-8, or nested too deeply"
+    return _NO_JSON_OBJECT
 
 
 def answer(
@@ -236,7 +286,7 @@ def fit_warnings(warnings: Sequence[str]) -> list[str]:
 # What msgspec says of a type error: names of types and the path, with map keys already left out. Anything else that
 # it may say could hold a value and is not passed on.
 _TYPE_ERROR = re.compile(
-    r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|Object missing required field `\w+`"
+    r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|Expected `int` [<>]= -?[0-9]+|Object missing required field `\w+`"
     r"|(?:Integer value|Number) out of range)(?: - at `(?P<path>[^`]+)`)?"
 )
 

@@ -14,7 +14,7 @@ from webhook.core.conformance import Contradiction, as_created, contradiction
 from webhook.core.decision import Decision
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
-from webhook.core.review import AdmissionRequest, Denial, Review, answer, parse
+from webhook.core.review import AdmissionRequest, Denial, Review, UnreadableObjectError, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
 from webhook.server.memory import Case, Memory
@@ -103,6 +103,9 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
     admission.pod = review.pod
     try:
         return await judge(review.pod, review, decider, admission)
+    except UnreadableObjectError as error:
+        admission.outcome = Outcome.UNREADABLE_POD
+        return _unchanged(admission, request, f"the pod was left as it is: {error}")
     except SurroundingsUnknownError:
         admission.outcome = Outcome.NOT_SYNCED
         return _failed(admission, request, decider.on_error, _NOT_SYNCED)

@@ -17,6 +17,7 @@
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
 | more bytes than allowed                                | 413  |         | too-large          | text, closed       |
 | not here in time                                       | 408  |         | too-slow           | text, closed       |
+| other large requests take all memory                   | 503  |         | too-busy           | text, closed       |
 | connection lost before it was here                     |      |         | client-gone        |                    |
 | another path; another method                           | 404; 405 |     | not counted        |                    |
 
@@ -35,7 +36,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webhook.core.review import UnreadableReviewError
 from webhook.server.admission import Decider, Judge, admit, mutate, validate
-from webhook.server.body import ClientGoneError, RefusedError, read_body
+from webhook.server.body import Bodies, ClientGoneError, RefusedError, read_body
 from webhook.server.observe import Observer
 from webhook.server.outcome import Admission
 from webhook.server.settings import Limits
@@ -70,19 +71,25 @@ class WebhookApp(FastAPI):
 class Webhook:
     """One webhook as an ASGI application."""
 
-    def __init__(self, name: str, judge: Judge, decider: Decider, observer: Observer, limits: Limits) -> None:
+    def __init__(
+        self, name: str, judge: Judge, decider: Decider, observer: Observer, limits: Limits, bodies: Bodies
+    ) -> None:
         self._name = name
         self._judge = judge
         self._decider = decider
         self._observer = observer
         self._limits = limits
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one AdmissionReview, whatever came in, and tell the observer once."""
         started = perf_counter()
         admission = Admission(self._name)
+        body: bytes | bytearray = b""
         try:
-            body = await read_body(scope, receive, limit=self._limits.body, seconds=self._limits.read)
+            body = await read_body(
+                scope, receive, limit=self._limits.body, seconds=self._limits.read, bodies=self._bodies
+            )
             response = await admit(body, self._decider, admission, self._judge)
             await _send(send, HTTPStatus.OK, b"application/json", response)
         except UnreadableReviewError as error:
@@ -95,6 +102,7 @@ class Webhook:
         except ClientGoneError:
             admission.detail = "the connection was lost before the request had come in"
         finally:
+            self._bodies.release(body)
             self._observer.admission(admission, perf_counter() - started)
 
 
@@ -113,15 +121,19 @@ def create_app(
         An ASGI application.
     """
     judges = {MUTATE: mutate, VALIDATE: validate}
+    bodies = Bodies(limits.bodies)
     webhooks: dict[str, ASGIApp] = {
-        path: Webhook(path[1:], judge, decider, observer, limits) for path, judge in judges.items()
+        path: Webhook(path[1:], judge, decider, observer, limits, bodies) for path, judge in judges.items()
     }
     return WebhookApp(webhooks if around is None else {path: around(path, one) for path, one in webhooks.items()})
 
 
 async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:
     # What is left of such a request on its connection is not worth reading.
-    await _send(send, status, b"text/plain; charset=utf-8", f"{message}\n".encode(), (b"connection", b"close"))
+    headers = [(b"connection", b"close")]
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", b"1"))  # the API server's client does, within its time-out
+    await _send(send, status, b"text/plain; charset=utf-8", f"{message}\n".encode(), *headers)
 
 
 async def _send(

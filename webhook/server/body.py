@@ -11,6 +11,8 @@ from webhook.server.outcome import Outcome
 
 DISCARDED = 4
 """How many times the limit is read and thrown away, so that a client that writes all before it reads sees the 413."""
+SMALL = 64 * 1024
+"""Bytes. Smaller bodies are always received, whatever others hold: the number of connections bounds their memory."""
 
 
 class RefusedError(Exception):
@@ -26,7 +28,80 @@ class ClientGoneError(Exception):
     """The client closed the connection before the request had come in."""
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes | bytearray:
+class _Incoming:
+    """A body that is being received."""
+
+    __slots__ = ("deadline", "displaced", "size")
+
+    def __init__(self, deadline: asyncio.Timeout) -> None:
+        self.deadline = deadline
+        self.size = 0
+        self.displaced = False
+
+
+class Bodies:
+    """Bound the memory of all bodies that are being received or answered, together.
+
+    A body that does not fit displaces the one that has been coming in for longest: a client that sends at the speed of
+    a network takes milliseconds, so that one is slow or stalled. Only where all bodies have come in already, and are
+    being answered, is the new one refused.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Start without any body.
+
+        Args:
+            limit: Bytes that all bodies may have that are larger than `SMALL`.
+        """
+        self._limit = limit
+        self._held = 0
+        self._incoming: dict[_Incoming, None] = {}
+
+    def hold(self, size: int, incoming: _Incoming | None = None) -> None:
+        """Count a body that has been received up to `size`.
+
+        Args:
+            size: Its bytes.
+            incoming: Given as long as more of it is expected.
+
+        Raises:
+            RefusedError: 503; there is no memory for it, and it has been released.
+        """
+        if size <= SMALL:
+            return
+        if incoming is None:
+            self._held += size
+        else:
+            self._held += size - incoming.size
+            incoming.size = size
+            self._incoming[incoming] = None
+        while self._held > self._limit and self._incoming:
+            self._displace(next(iter(self._incoming)))
+        if incoming is not None and incoming.displaced:
+            raise _too_busy()
+        if self._held > self._limit:
+            self._held -= size
+            raise _too_busy()
+
+    def received(self, incoming: _Incoming, *, whole: bool) -> None:
+        """Expect no more of a body. It stays counted if it is whole, until `release`."""
+        self._incoming.pop(incoming, None)
+        if not whole and not incoming.displaced:
+            self._held -= incoming.size
+
+    def release(self, body: bytes | bytearray) -> None:
+        """Count a body no more, which `read_body` has returned."""
+        if len(body) > SMALL:
+            self._held -= len(body)
+
+    def _displace(self, incoming: _Incoming) -> None:
+        del self._incoming[incoming]
+        self._held -= incoming.size
+        incoming.displaced = True
+        incoming.deadline.reschedule(0)
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
     """Read the body of a request that says it is JSON.
 
     Args:
@@ -34,13 +109,14 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         receive: The ASGI channel.
         limit: Bytes that the body may have.
         seconds: Time that it may take.
+        bodies: Counts it, until the caller releases it.
 
     Returns:
         The body.
 
     Raises:
         RefusedError: 415 for another content type or encoding, 413 for a body over the limit, 408 for one that takes
-            too long.
+            too long, 503 where other bodies take all memory.
         ClientGoneError: The connection was lost.
     """
     announced = _check_headers(scope)
@@ -51,11 +127,15 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         body: bytes = first["body"]
         if len(body) > limit:
             raise _too_large(limit)
+        bodies.hold(len(body))
         return body
     try:
-        async with asyncio.timeout(seconds):
-            return await _receive_all(first or await receive(), receive, limit)
+        async with asyncio.timeout(seconds) as deadline:
+            incoming = _Incoming(deadline)
+            return await _receive_all(first or await receive(), receive, limit, bodies, incoming)
     except TimeoutError:
+        if incoming.displaced:
+            raise _too_busy() from None
         raise RefusedError(
             HTTPStatus.REQUEST_TIMEOUT, Outcome.TOO_SLOW, f"the body did not come in within {seconds:g} s"
         ) from None
@@ -98,22 +178,36 @@ def _at_once(receive: Receive) -> Message | None:
     return None
 
 
-async def _receive_all(message: Message, receive: Receive, limit: int) -> bytearray:
+async def _receive_all(
+    message: Message, receive: Receive, limit: int, bodies: Bodies, incoming: _Incoming
+) -> bytearray:
     collected = bytearray()
     seen = 0
-    while message["type"] == "http.request":
-        chunk = message["body"]
-        seen += len(chunk)
-        if seen <= limit:
-            collected += chunk
-        more = message.get("more_body", False)
-        if seen > limit * DISCARDED or (seen > limit and not more):
-            raise _too_large(limit)
-        if not more:
-            return collected
-        message = await receive()
+    whole = False
+    try:
+        while message["type"] == "http.request":
+            chunk = message["body"]
+            seen += len(chunk)
+            if seen <= limit:
+                collected += chunk
+                bodies.hold(len(collected), incoming)
+            more = message.get("more_body", False)
+            if seen > limit * DISCARDED or (seen > limit and not more):
+                raise _too_large(limit)
+            if not more:
+                whole = True
+                return collected
+            message = await receive()
+    finally:
+        bodies.received(incoming, whole=whole)
     raise ClientGoneError
 
 
 def _too_large(limit: int) -> RefusedError:
     return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Outcome.TOO_LARGE, f"the body has more than {limit} bytes")
+
+
+def _too_busy() -> RefusedError:
+    return RefusedError(
+        HTTPStatus.SERVICE_UNAVAILABLE, Outcome.TOO_BUSY, "large requests of others take all memory: try again"
+    )

@@ -103,14 +103,15 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def capture_standard_logging(logger: FilteringBoundLogger) -> None:
-    """Send what libraries have to say, from warnings on, through `logger`.
+    """Send what libraries have to say, from warnings on and from uvicorn errors only, through `logger`.
 
     This changes the process's logging configuration, so only the process's entry point calls it.
     """
     for name in ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry"):
         standard = logging.getLogger(name)
         standard.handlers = [_Forward(logger)]
-        standard.setLevel(logging.WARNING)
+        # uvicorn warns of each request that is none, which anybody can send as often as they like.
+        standard.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
         standard.propagate = False
 
 

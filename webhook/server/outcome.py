@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     WRONG_CONTENT_TYPE = "wrong-content-type"
     TOO_LARGE = "too-large"
     TOO_SLOW = "too-slow"
+    TOO_BUSY = "too-busy"
+    """There was no memory for a large request beside those that were being received or answered."""
     CLIENT_GONE = "client-gone"
     """The connection was lost, or cut at the end of the grace period, before the request had come in."""
 

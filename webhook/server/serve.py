@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, outlet: Outlet) -> signal.Signals:
     """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
 
+    SIGHUP and SIGUSR2 are ignored: policy and certificate are reloaded when their files change.
+
     Args:
         settings: What to serve.
         log: Is told of everything.
@@ -60,8 +62,11 @@ def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, o
         UnservableError: The given certificate cannot be served.
         CertificateError: None can be issued for the given names.
         PortError: A port is taken.
+        ListenerError: A port was closed although no signal came.
         OSError: The directory for an issued certificate cannot be written.
     """
+    for which in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(which, signal.SIG_IGN)  # each would end the process, by default
     with ExitStack() as cleanup:
         service, authority = compose(settings, log, outlet, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -20,6 +20,10 @@ Watch = Callable[[asyncio.Event], Awaitable[None]]
 _RETRY_SECONDS = 1.0
 
 
+class ListenerError(Exception):
+    """A port was closed although nobody had asked for it. Its text says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A server and the socket that it is to serve."""
@@ -66,30 +70,41 @@ class Service:
             stop: Begins the end.
             hurry: Cuts the drain time short.
             **listening: Further fields of the log line that says that both ports are open.
+
+        Raises:
+            ListenerError: A listener ended by itself. Everything else was shut down in order.
         """
+        ports = {"port": self.webhook.port, "health_port": self.status.port}
         quiet = asyncio.Event()
         watches = [asyncio.create_task(self._keep(name, watch, quiet)) for name, watch in self.watches.items()]
-        webhook = await _start(self.webhook)
-        status = await _start(self.status)
+        listeners = (await _start(self.webhook), await _start(self.status))
         # What is there now stays for good; the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        self.log.info("listening", port=self.webhook.port, health_port=self.status.port, **listening)
+        if not any(listener.done() for listener in listeners):
+            self.log.info("listening", **ports, **listening)
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, webhook, status}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, *listeners}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        ended = [port for port, listener in zip(ports.values(), listeners, strict=True) if listener.done()]
+        for port in ended:
+            self.log.error("listener ended", port=port)
         self.readiness.leave()
         self.webhook.server.leave()
         self.log.info("draining", seconds=self.drain)
         await _wait(hurry, self.drain)
-        for listener, task in ((self.webhook, webhook), (self.status, status)):
-            listener.server.should_exit = True
-            await task
+        for server, listener in zip((self.webhook.server, self.status.server), listeners, strict=True):
+            server.should_exit = True
+            await asyncio.wait({listener})
+            if not listener.cancelled() and (error := listener.exception()) is not None:
+                self.log.error("listener failed", **describe(error))
         quiet.set()
         await asyncio.gather(*watches)
         for close in self.closing:
             await close()
         self.log.info("stopped")
+        if ended:
+            raise ListenerError(f"the listener on port {' and '.join(map(str, ended))} ended by itself")
 
     async def _keep(self, name: str, watch: Watch, quiet: asyncio.Event) -> None:
         """Run a watch until the end; one that fails is told of and begun again."""

@@ -49,6 +49,14 @@ class Limits:
         grace: Requests in flight may take this long after the server has stopped listening. Longer than `read`, so
             that none is cut off.
         close: A client has this long to take note that its connection is closed.
+        head: Bytes of a request that are not its body: request line, headers, trailers, and the framing of chunks as
+            far as it is larger than what is in them.
+        headers: Headers and trailers of a request.
+        pipelined: Requests of one connection that wait for the answer to an earlier one.
+        bodies: Bytes in the bodies of all requests that are being received or answered.
+        connections: Connections on each port. Half of them may be without a complete request.
+        handshake: A TLS handshake may take this long.
+        write: A client may leave this long so much of its answers unread that no more is written.
     """
 
     body: int = 8 * 1024 * 1024
@@ -56,6 +64,13 @@ class Limits:
     keep_alive: int = 120
     grace: int = 12
     close: float = 2.0
+    head: int = 32 * 1024
+    headers: int = 128
+    pipelined: int = 64
+    bodies: int = 32 * 1024 * 1024
+    connections: int = 384
+    handshake: float = 10.0
+    write: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
