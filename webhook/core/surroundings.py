@@ -47,13 +47,20 @@ class Service:
     external_name: str | None = None
     images: tuple[str, ...] = ()
 
+    @property
+    def extent(self) -> int:
+        """Units of work to go through its ports, images and labels: see `webhook.core.budget`."""
+        return (len(self.ports) + len(self.images) + len(self.selector or ())) // 8
+
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
         return self.selector.items() <= labels.items() if self.selector else False
 
 
 class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
-    """All Services of a namespace. Where one of them changes, others stand for them all."""
+    """All Services of a namespace, without the images behind them. Where one of them changes, others stand for them
+    all.
+    """
 
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
         """The Services that pods with these labels are behind."""
@@ -91,7 +98,7 @@ class Surroundings(Protocol):
         ...
 
     def services(self, namespace: str) -> Services:
-        """All Services of a namespace."""
+        """All Services of a namespace, without the images behind them."""
         ...
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:

@@ -24,6 +24,7 @@ class Verdict(Struct, frozen=True):
         hold: Start the application after the sidecar.
         matched: What made the rule match, as short phrases.
         warnings: What went wrong on the way, for example a CEL expression that failed on this pod.
+        known: False where `spec.onUnknown` decided, since a rule had to look at what is not known.
     """
 
     action: Action
@@ -34,6 +35,7 @@ class Verdict(Struct, frozen=True):
     hold: bool = False
     matched: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    known: bool = True
 
 
 class Policy(Protocol):
@@ -69,5 +71,13 @@ class Policy(Protocol):
         ...
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default."""
+        """The first rule that matches, or the default; `unknown` where a rule has to look at findings that are cut.
+
+        Raises:
+            BudgetExceededError: The rules exceed `facts.budget` for this pod.
+        """
+        ...
+
+    def unknown(self) -> Verdict:
+        """What `spec.onUnknown` says."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
 from webhook.core.pod import Pod
@@ -21,7 +22,9 @@ _PAIRED = (
 )
 
 
-def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
+def detect(
+    pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget | None = None
+) -> Findings:
     """Find what a pod talks to and what it serves.
 
     Args:
@@ -29,21 +32,29 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         namespace: Where it runs.
         surroundings: The Services, ConfigMaps and Secrets around it.
         catalog: The backends to look for.
+        budget: What it may spend; None is a full one.
 
     Returns:
         The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
-        other, unless the pod is a proxy for it.
+        other, unless the pod is a proxy for it. Where the budget is exceeded they say that, and nothing else.
     """
-    sources = Sources(pod, namespace, surroundings, catalog)
+    try:
+        return _found(pod, namespace, surroundings, catalog, budget or Budget())
+    except BudgetExceededError as error:
+        return Findings(unknown=(str(error),), cut=True)
+
+
+def _found(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> Findings:
+    sources = Sources(pod, namespace, surroundings, catalog, budget)
     places = Places(pod, namespace, surroundings)
-    served = served_by(pod, namespace, surroundings, catalog)
+    served = served_by(pod, namespace, surroundings, catalog, budget)
     found: list[Dependency] = []
     for scope in sources.scopes():
         runs = served.by_container.get(scope.container.name)
-        stated = Reading(Settings(scope, catalog), places, catalog).dependencies()
+        stated = Reading(Settings(scope, catalog), places, catalog, budget).dependencies()
         found += [dependency for dependency in stated if catalog.may_dial(runs, dependency.kind)]
     if not found:
-        found += _paired(pod, namespace, surroundings, catalog)
+        found += _paired(pod, namespace, surroundings, catalog, budget)
     return Findings(
         dependencies=_merged(
             dependency
@@ -52,20 +63,26 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
             and not catalog.is_server_only(dependency.kind)
         ),
         serves=served.kinds,
-        unknown=tuple(sources.unknown),
+        unknown=sources.unknown,
     )
 
 
-def _paired(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Iterator[Dependency]:
+def _paired(
+    pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget
+) -> Iterator[Dependency]:
     """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend.
 
     Only of use where nothing else was found: what is configured is what is used.
     """
-    paired = {f"{owner.name}-{suffix}": owner.name for owner in owners_of(pod) for suffix in _PAIRED}
-    for service in surroundings.services(namespace) if paired else ():
-        stem = paired.get(service.name)
-        if stem is None or service.selects(pod.labels):
+    owners = owners_of(pod)
+    budget.spend(len(owners))
+    paired = {f"{owner.name}-{suffix}": owner.name for owner in owners for suffix in _PAIRED}
+    for named in surroundings.services(namespace) if paired else ():
+        stem = paired.get(named.name)
+        service = None if stem is None else surroundings.service(namespace, named.name)
+        if service is None or service.selects(pod.labels):
             continue
+        budget.spend(service.extent)
         kinds = {kind for image in service.images if (kind := catalog.of_image(image)) is not None}
         kinds |= {kind for port in service.ports if (kind := catalog.of_port(port.number)) is not None}
         if len(kinds) == 1:
