@@ -76,7 +76,9 @@ def decide(
         budget=budget,
     )
     if reason is Reason.UNKNOWN:
-        return _from_verdict(policy.unknown(), facts, policy.version, why=f"the namespace {namespace} could not be read")
+        return _from_verdict(
+            policy.unknown(), facts, policy.version, why=f"the namespace {namespace} could not be read"
+        )
     budget.refill()
     try:
         verdict = policy.verdict(facts)

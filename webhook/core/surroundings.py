@@ -58,8 +58,9 @@ class Service:
 
 
 class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
-    """All Services of a namespace, without the images behind them. Where one of them changes, others stand for them
-    all.
+    """All Services of a namespace, without the images behind them.
+
+    Where one of them changes, others stand for them all.
     """
 
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:

@@ -81,9 +81,7 @@ class Scope:
 class Sources:
     """Reads the configuration of one pod."""
 
-    def __init__(
-        self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget
-    ) -> None:
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> None:
         self._unknown: dict[str, None] = {}
         self._budget = budget
         self._catalog = catalog

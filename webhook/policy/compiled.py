@@ -37,7 +37,7 @@ class CompiledRule:
         return asks or (self.action is Action.BYPASS and self.ports is None)
 
     def depends(self, subject: Subject) -> bool:
-        """Whether it depends on the findings if, or how, the rule decides: all that is known otherwise lets it match."""
+        """Whether the findings say if, or how, the rule decides: all else that it asks for lets it match."""
         if not self.needs_findings or not self.match.may_hold(subject):
             return False
         if self.unless is not None and self.unless.may_hold(subject):

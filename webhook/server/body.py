@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before the request had come in."""
+    """The client closed the connection before the request had come in, or before it was answered."""
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes | bytearray:
