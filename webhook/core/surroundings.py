@@ -7,7 +7,7 @@ Two implementations stand behind this interface: manifest files (`webhook.invent
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ class Service:
         selector: The labels it selects pods by; empty for Services without a selector.
         external_name: The DNS name that an ExternalName Service stands for.
         images: Images of the containers of the workloads that the selector matches.
+        extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
     """
 
     namespace: str
@@ -46,11 +47,11 @@ class Service:
     selector: Mapping[str, str] | None = None
     external_name: str | None = None
     images: tuple[str, ...] = ()
+    extent: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def extent(self) -> int:
-        """Units of work to go through its ports, images and labels: see `webhook.core.budget`."""
-        return (len(self.ports) + len(self.images) + len(self.selector or ())) // 8
+    def __post_init__(self) -> None:
+        """Work out its extent, which each pod that names the Service pays for."""
+        object.__setattr__(self, "extent", (len(self.ports) + len(self.images) + len(self.selector or ())) // 8)
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""

@@ -51,8 +51,9 @@ class Reading:
                 yield from self._by_key_alone(entry)
             elif value.switch:
                 yield from self._by_switch(entry)
+            if value.mentions:
+                self._budget.spend(len(value.mentions))
             for mention in value.mentions:
-                self._budget.spend()
                 if (dependency := self.by_mention(entry, mention)) is not None:
                     yield dependency
 
@@ -74,7 +75,7 @@ class Reading:
         place = self.place_of(entry, mention)
         if place is None:
             return None
-        if place.service is not None:
+        if place.service is not None and place.service.extent:
             self._budget.spend(place.service.extent)
         concluded = self._conclude(entry, mention, place)
         if concluded is None:

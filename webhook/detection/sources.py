@@ -106,17 +106,16 @@ class Sources:
         scope = Scope(container, variables)
         entries, quiet = scope.entries, scope.quiet
         for name, said in variables.items():
-            short = name[:LONGEST_NAME]
-            key = key_of(self._catalog, short)
+            key = key_of(self._catalog, name)
             if key.is_quiet and isinstance(said, str) and says_nothing(said):
                 quiet[name] = key
                 continue
             if isinstance(said, str):
                 self._budget.spend(len(said) // 64)
-            trail = f"env {short}{origins.get(name, '')}"
+            trail = f"env {name}{origins.get(name, '')}"
             if (content := scope.content(name)).lines:
                 self._budget.spend(len(content.lines))
-                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", short) for line in content.lines]
+                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
         for line in self._command([*(container.command or ()), *(container.args or ())]):
@@ -134,6 +133,8 @@ class Sources:
         return scope
 
     def _command(self, arguments: list[str]) -> tuple[Line, ...]:
+        if not arguments:
+            return ()
         self._budget.spend(len(arguments) // 16 + sum(map(len, arguments)) // 64)
         lines = read_command(arguments)
         self._budget.spend(len(lines))
@@ -156,20 +157,20 @@ class Sources:
                 held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
                 self._budget.spend(1 + len(held) // 16)
                 for key, content in held.items():
-                    name = (source.prefix or "") + key
+                    name = ((source.prefix or "") + key)[:LONGEST_NAME]
                     environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
         self._budget.spend(1 + len(container.env or ()))
         for variable in container.env or ():
-            name = variable.name
+            name = variable.name[:LONGEST_NAME]
             if variable.value is not None:
                 environment[name] = variable.value
                 if origins:
                     origins.pop(name, None)
-            elif referred := self._referred(variable):
+            elif referred := self._referred(name, variable):
                 environment[name], origins[name] = referred
         return environment, origins
 
-    def _referred(self, variable: EnvVar) -> tuple[Content, str] | None:
+    def _referred(self, name: str, variable: EnvVar) -> tuple[Content, str] | None:
         if variable.value_from is None:
             return None
         config_map, secret = variable.value_from.config_map_key_ref, variable.value_from.secret_key_ref
@@ -179,11 +180,11 @@ class Sources:
         origin = f" ← {kind} {reference.name}/{reference.key}"
         held = self._held(kind, reference.name)
         if held is None or reference.key not in held:
-            trail = f"env {variable.name}{origin}"
-            self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
+            trail = f"env {name}{origin}"
+            self._not_readable(kind, reference.name, trail, name, optional=reference.optional)
             return (UNREADABLE_CONTENT, origin) if held is None and not reference.optional else None
         content = held[reference.key]
-        if role(key_words(variable.name)) is Role.CREDENTIAL:
+        if role(key_words(name)) is Role.CREDENTIAL:
             content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
         return content, origin
 

@@ -204,23 +204,38 @@ async def _decide(
     in_time = True
     for left in reversed(range(_LOOK_UPS + 1)):
         asked = Asked(decider.surroundings)
-
-        def made(budget: Budget, asked: Asked = asked) -> Decision:
-            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
-            return case.recall() or case.decide(document, budget)
-
+        made: Decision | None = None
         if len(review.body) <= LARGE:
-            decision = made(budget := Budget(INLINE))
-        if len(review.body) > LARGE or budget.exceeded:
-            decision, in_time = await decider.workers.run(namespace, partial(_in_full, made), caller)
+            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
+            made = case.recall() or _at_once(case, document)
+        if made is None:
+            in_full = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
+            made, in_time = await decider.workers.run(namespace, in_full, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             break
-    return decision, in_time
+    return made, in_time
 
 
-def _in_full(made: Callable[[Budget], Decision], cancelled: Callable[[], bool]) -> tuple[Decision, bool]:
+def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
+    """The decision where it takes little, else None."""
+    budget = Budget(INLINE)
+    decision = case.decide(document, budget)
+    return None if budget.exceeded else decision
+
+
+def _in_full(
+    memory: Memory,
+    pod: Pod,
+    namespace: str,
+    asked: Asked,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    cancelled: Callable[[], bool],
+) -> tuple[Decision, bool]:
+    """The decision, and whether it was made before it was cancelled."""
+    case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
-    return made(budget), not budget.cancelled
+    return case.recall() or case.decide(document, budget), not budget.cancelled
 
 
 async def _aside(review: Review, decider: Decider, caller: Caller, work: Callable[[], T]) -> T:
