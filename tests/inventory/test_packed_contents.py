@@ -1,11 +1,13 @@
 """What the keys of a ConfigMap say, folded, is what they said before."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.detection.content import read_content
-from webhook.inventory.packed import Packed, _unfolded
+from webhook.inventory.packed import _RECENT, UNFOLDED, Packed
 
 TEXTS = {
     "REDIS_HOST": "data",
@@ -42,11 +44,34 @@ def test_it_answers_as_any_mapping():
 
 
 def test_two_that_say_the_same_are_equal_and_are_not_unfolded_for_that():
-    _unfolded.cache_clear()
+    before = _RECENT.size
     one, same, other = (Packed(contents(texts)) for texts in (TEXTS, dict(reversed(TEXTS.items())), {}))
 
     assert (one == same, hash(one) == hash(same), one == other) == (True, True, False)
-    assert _unfolded.cache_info().misses == 0
+    assert _RECENT.size == before
+
+
+def test_what_stays_unfolded_is_bounded_by_its_size():
+    """A tenant may have as many ConfigMaps of a megabyte as there is room for, and name them all in one pod."""
+    text = "".join(f"k{number}_host: s{number}:6379\n" for number in range(9000))
+    for number in range(30):
+        assert Packed(contents({f"{number}.yaml": text}))[f"{number}.yaml"].lines
+    for number in range(5000):
+        assert len(Packed(contents({"host": f"data-{number}"}))) == 1
+
+    assert _RECENT.size <= UNFOLDED
+    assert len(_RECENT) <= UNFOLDED // 1024
+
+
+def test_one_key_of_many_is_unfolded_alone():
+    """Each is one call that holds the interpreter."""
+    text = "".join(f"k{number}: a:{number % 10}\n" for number in range(900))
+    many = Packed(contents({f"{number}.yaml": text for number in range(100)}))
+    many["0.yaml"]
+    began = time.process_time()
+    many["1.yaml"]
+
+    assert time.process_time() - began < 0.02
 
 
 def test_it_equals_a_mapping_of_another_kind_that_says_the_same():
@@ -58,10 +83,3 @@ def test_the_settings_of_a_file_take_less_room_than_its_text():
     packed = Packed(contents({"application.properties": text}))
 
     assert len(packed._bytes) < len(text) / 2
-
-
-def test_no_more_than_a_bounded_number_stays_unfolded():
-    for number in range(300):
-        len(Packed(contents({"host": f"data-{number}"})))
-
-    assert _unfolded.cache_info().currsize == 128

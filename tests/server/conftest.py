@@ -89,6 +89,9 @@ class SkipBasket:
             return Verdict(Action.SKIP, rule="basket", dependencies=(found,), matched=("label app",))
         return Verdict(Action.INHERIT)
 
+    def unknown(self) -> Verdict:
+        return Verdict(Action.INHERIT, known=False)
+
 
 def make_review(pod: Any = POD, **request: Any) -> dict[str, Any]:
     kind = {"group": "", "version": "v1", "kind": "Pod"}

@@ -1,4 +1,4 @@
-"""What the server sets up for a live cluster, and for nothing else."""
+"""What the server sets up."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ from webhook.server.settings import LogFormat, Settings
 @pytest.fixture(autouse=True)
 def usual_interval():
     before = sys.getswitchinterval()
-    yield before
+    yield
     sys.setswitchinterval(before)
 
 
@@ -32,8 +32,8 @@ def test_a_thread_that_reads_the_cluster_keeps_a_request_waiting_for_less_than_a
     assert sys.getswitchinterval() < SLICE_SECONDS
 
 
-def test_without_a_cluster_to_read_threads_switch_as_usual(usual_interval, tmp_path):
+def test_a_thread_that_decides_keeps_a_request_waiting_for_less_than_a_slice(tmp_path):
     (tmp_path / "shop.yaml").write_text("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
     composed(tmp_path, manifests=(tmp_path / "shop.yaml",))
 
-    assert sys.getswitchinterval() == usual_interval
+    assert sys.getswitchinterval() < SLICE_SECONDS

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from webhook.core.budget import Budget
 from webhook.core.engine import decide
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Asked, Service, ServicePort
@@ -105,7 +106,7 @@ PODS = st.builds(
 def _remembering(memory, pod, namespace, *, document, surroundings, policy):
     case = Case(memory, pod, namespace, surroundings=surroundings, policy=policy)
     known = case.recall()
-    return case.decide(document) if known is None else known
+    return case.decide(document, Budget()) if known is None else known
 
 
 class _Cluster(RuleBasedStateMachine):

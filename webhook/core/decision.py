@@ -53,6 +53,7 @@ class Reason(Enum):
 
     RULE = ("rule", "the first rule that matches decides")
     DEFAULT = ("default", "no rule matches, so the policy's default holds")
+    UNKNOWN = ("unknown", "what decides about the pod could not be read, so the policy's onUnknown holds")
     EXPLICIT_POD = ("explicit-pod", "the pod itself says sidecar.istio.io/inject")
     EXEMPT_NAMESPACE = ("exempt-namespace", "the policy exempts the namespace")
     NOT_IN_MESH = ("not-in-mesh", "neither the namespace nor the pod asks Istio for a sidecar")
@@ -97,12 +98,14 @@ class Findings(Struct, frozen=True, gc=False):
             read), as sentences. With them, "no dependency found" is not "no dependency".
         own: The dependencies as the pod and its own namespace say them, as if other namespaces had no objects; None
             where no object of another namespace says anything.
+        cut: Whether the pod's configuration was not read to its end. Then nothing is known of what it talks to.
     """
 
     dependencies: tuple[Dependency, ...] = ()
     serves: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     own: tuple[Dependency, ...] | None = None
+    cut: bool = False
 
 
 NO_FINDINGS = Findings()
@@ -144,8 +147,8 @@ class Decision(Struct, frozen=True, dict=True):
 
     @property
     def by_policy(self) -> bool:
-        """Whether a rule or the policy's default decided, and not Istio's own rules or the pod itself."""
-        return self.reason in {Reason.RULE, Reason.DEFAULT}
+        """Whether a rule, the policy's default or its onUnknown decided, and not Istio's rules or the pod itself."""
+        return self.reason in {Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN}
 
     @cached_property
     def summary(self) -> dict[str, Any]:

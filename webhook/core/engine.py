@@ -8,7 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from webhook.core import mesh
-from webhook.core.decision import Action, Decision, Findings, Mode, Reason
+from webhook.core.budget import Budget, BudgetExceededError
+from webhook.core.decision import NO_FINDINGS, Action, Decision, Findings, Mode, Reason
 from webhook.core.facts import Facts, owners_of
 from webhook.core.other_namespaces import hide, only_own
 from webhook.core.pod import Pod
@@ -17,13 +18,15 @@ from webhook.core.verdict import Policy, Verdict
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect as detect_anew
 
-Detect = Callable[[Pod, str, Surroundings, Catalog], Findings]
+Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
 """What `webhook.detection.detect.detect` does."""
 
 _LEFT_OUT = (
     "excludes no port that only a Service in another namespace declares: write the port into the pod's configuration, "
     "list it in the rule's ports, or set spec.detection.otherNamespaces: show in the policy"
 )
+# What holds whatever the namespace's labels are.
+_WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
 
 
 def decide(
@@ -35,6 +38,7 @@ def decide(
     policy: Policy,
     investigate: bool = False,
     detect: Detect = detect_anew,
+    budget: Budget | None = None,
 ) -> Decision:
     """Decide about one pod.
 
@@ -47,49 +51,68 @@ def decide(
         investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
             be shown.
         detect: Finds what the pod talks to; another one may remember what it found of pods that are alike.
+        budget: What detection may spend, and then the rules once more; None is a full one. Where it is exceeded, what
+            was to be read is not known.
 
     Returns:
         The decision. It never raises for anything a pod may contain.
     """
-    namespace_labels = surroundings.namespace_labels(namespace) or {}
+    budget = budget or Budget()
+    labels = surroundings.namespace_labels(namespace)
 
     def findings() -> Findings:
-        return detect(pod, namespace, surroundings, policy.catalog)
+        return detect(pod, namespace, surroundings, policy.catalog, budget)
 
-    reason = _settled(pod, namespace, namespace_labels=namespace_labels, policy=policy)
-    if reason is not None:
+    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy)
+    if reason is not None and reason is not Reason.UNKNOWN:
         return Decision(
             action=Action.INHERIT,
             reason=reason,
-            findings=findings() if investigate else Findings(),
+            findings=findings() if investigate else NO_FINDINGS,
             policy=policy.version,
         )
     facts = Facts(
         pod=pod,
         namespace=namespace,
-        namespace_labels=namespace_labels,
+        namespace_labels=labels or {},
         owners=owners_of(pod),
-        findings=findings() if investigate or policy.needs_findings else Findings(),
+        findings=findings() if investigate or (policy.needs_findings and reason is None) else NO_FINDINGS,
         document=document,
+        budget=budget,
     )
+    if reason is Reason.UNKNOWN:
+        why = f"the namespace {namespace} could not be read"
+        return _from_verdict(policy.unknown(), facts, policy.version, why=why)
+    budget.refill()
+    try:
+        return _by_rules(facts, policy)
+    except BudgetExceededError as error:
+        facts = replace(facts, findings=Findings(unknown=(str(error),), cut=True))
+        return _from_verdict(policy.unknown(), facts, policy.version, why=str(error))
+
+
+def _by_rules(facts: Facts, policy: Policy) -> Decision:
+    """What the rules decide, and what of it the pod's author is shown."""
     verdict = policy.verdict(facts)
+    why = next(iter(facts.findings.unknown[-1:]), "")
     if facts.findings.own is None or not policy.hides_other_namespaces:
-        return _from_verdict(verdict, facts, policy.version)
+        return _from_verdict(verdict, facts, policy.version, why=why)
     own = replace(facts, findings=only_own(facts.findings))
     hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
-    to_author = _from_verdict(hiding.to_author, own, policy.version)
-    return replace(_from_verdict(hiding.verdict, facts, policy.version), to_author=to_author)
+    to_author = _from_verdict(hiding.to_author, own, policy.version, why=why)
+    return replace(_from_verdict(hiding.verdict, facts, policy.version, why=why), to_author=to_author)
 
 
-def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
-    """Why no rule is asked, or None."""
-    if outside := mesh.outside(namespace, namespace_labels, pod):
+def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
+    """Why no rule is asked, or None. Without the namespace's labels it may not be known whether Istio is asked."""
+    outside = mesh.outside(namespace, namespace_labels or {}, pod)
+    if outside and (namespace_labels is not None or outside in _WHATEVER_NAMESPACE):
         return outside
     if policy.exempts(namespace):
         return Reason.EXEMPT_NAMESPACE
     if mesh.explicit_choice(pod) is not None and not policy.overrides_explicit:
         return Reason.EXPLICIT_POD
-    return None
+    return None if namespace_labels is not None else Reason.UNKNOWN
 
 
 def _overruled(action: Action, explicit: mesh.Explicit | None) -> bool:
@@ -97,9 +120,18 @@ def _overruled(action: Action, explicit: mesh.Explicit | None) -> bool:
     return explicit is not None and action is wanted[explicit]
 
 
-def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
+def _reason(verdict: Verdict) -> Reason:
+    if not verdict.known:
+        return Reason.UNKNOWN
+    return Reason.DEFAULT if verdict.rule is None else Reason.RULE
+
+
+def _from_verdict(verdict: Verdict, facts: Facts, version: str, *, why: str) -> Decision:
+    """The decision, with what a person would want to be told; `why` is the reason why something is not known."""
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
+    if not verdict.known:
+        warnings.append(f"{why}: the policy's onUnknown decides, {verdict.action.value}")
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
@@ -115,7 +147,7 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
         warnings.append(f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping, so hold is not added to it")
     return Decision(
         action=verdict.action,
-        reason=Reason.DEFAULT if verdict.rule is None else Reason.RULE,
+        reason=_reason(verdict),
         rule=verdict.rule,
         mode=verdict.mode,
         findings=facts.findings,

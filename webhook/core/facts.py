@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from webhook.core.budget import Budget
 from webhook.core.decision import Findings
 from webhook.core.pod import OwnerReference, Pod
 
@@ -25,6 +27,7 @@ class Facts(Struct, frozen=True):
         owners: Who created it, see `owners_of`.
         findings: What detection found.
         document: Gives the whole pod as a plain dict. Only CEL expressions need it, so it is built on demand.
+        budget: What the rules may spend on this pod.
     """
 
     pod: Pod
@@ -33,6 +36,7 @@ class Facts(Struct, frozen=True):
     owners: tuple[OwnerReference, ...]
     findings: Findings
     document: Callable[[], dict[str, Any]]
+    budget: Budget = msgspec.field(default_factory=Budget)
 
 
 def is_batch(pod: Pod) -> bool:

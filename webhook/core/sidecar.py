@@ -13,8 +13,11 @@ _IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.E
 
 
 def in_mesh(decision: Decision) -> bool:
-    """Whether Istio's injector is asked about the pod, and the pod does not bring a sidecar along."""
-    return decision.reason in _IN_MESH
+    """Whether Istio's injector is asked about the pod, and the pod does not bring a sidecar along.
+
+    Where the namespace's labels are not known, that is not known, and nobody should be told of a pod that differs.
+    """
+    return decision.reason in _IN_MESH or (decision.reason is Reason.UNKNOWN and decision.findings.cut)
 
 
 def gets_sidecar(pod: Pod, decision: Decision) -> bool:

@@ -7,7 +7,7 @@ Two implementations stand behind this interface: manifest files (`webhook.invent
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class Service:
         external_name: The DNS name that an ExternalName Service stands for.
         headless: Whether it has no address of its own (`clusterIP: None`).
         images: Images of the containers of the workloads that the selector matches.
+        extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
     """
 
     namespace: str
@@ -48,6 +49,11 @@ class Service:
     external_name: str | None = None
     images: tuple[str, ...] = ()
     headless: bool = False
+    extent: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out its extent, which each pod that names the Service pays for."""
+        object.__setattr__(self, "extent", (len(self.ports) + len(self.images) + len(self.selector or ())) // 8)
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
@@ -60,7 +66,10 @@ def as_variable(name: str) -> str:
 
 
 class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
-    """All Services of a namespace. Where one of them changes, others stand for them all."""
+    """All Services of a namespace, without the images behind them.
+
+    Where one of them changes, others stand for them all.
+    """
 
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
         """The Services that pods with these labels are behind."""
@@ -107,7 +116,7 @@ class Surroundings(Protocol):
         ...
 
     def services(self, namespace: str) -> Services:
-        """All Services of a namespace."""
+        """All Services of a namespace, without the images behind them."""
         ...
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:

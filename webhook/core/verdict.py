@@ -27,6 +27,7 @@ class Verdict(Struct, frozen=True):
         confidence: How sure a dependency has to be for the rule, or the default, to see it.
         kinds: The kinds that the rule's `dependencies` names; None when it names none.
         left_out: Whether bypass excludes no port of some dependency, since only objects of other namespaces contain it.
+        known: False where `spec.onUnknown` decided, since a rule had to look at what is not known.
     """
 
     action: Action
@@ -40,6 +41,7 @@ class Verdict(Struct, frozen=True):
     confidence: Confidence = Confidence.PROBABLE
     kinds: frozenset[str] | None = None
     left_out: bool = False
+    known: bool = True
 
 
 class Policy(Protocol):
@@ -80,5 +82,13 @@ class Policy(Protocol):
         ...
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default."""
+        """The first rule that matches, or the default; `unknown` where a rule has to look at findings that are cut.
+
+        Raises:
+            BudgetExceededError: The rules exceed `facts.budget` for this pod.
+        """
+        ...
+
+    def unknown(self) -> Verdict:
+        """What `spec.onUnknown` says."""
         ...

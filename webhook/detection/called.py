@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
@@ -25,18 +27,21 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         catalog: What the settings may speak of.
 
     Returns:
-        For each Service's namespace and name the trail that leads to it.
+        For each Service's namespace and name the trail that leads to it; of a pod that exceeds the budget of a
+        decision, those that were found until then.
     """
+    budget = Budget()
     places = Places(pod, namespace, surroundings)
     found: dict[tuple[str, str], str] = {}
-    for scope in Sources(pod, namespace, surroundings, catalog).scopes():
-        for service, trail in _named_in(Settings(scope, catalog), places, catalog):
-            found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
+    with suppress(BudgetExceededError):
+        for scope in Sources(pod, namespace, surroundings, catalog, budget).scopes():
+            settings = Settings(scope, catalog)
+            for service, trail in _named_in(settings, Reading(settings, places, catalog, budget)):
+                found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
     return found
 
 
-def _named_in(settings: Settings, places: Places, catalog: Catalog) -> Iterator[tuple[Service, str]]:
-    reading = Reading(settings, places, catalog)
+def _named_in(settings: Settings, reading: Reading) -> Iterator[tuple[Service, str]]:
     for entry in settings.live():
         if entry.key.is_aside or not entry.value.readable:
             continue

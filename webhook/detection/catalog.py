@@ -109,14 +109,14 @@ class Catalog:
 
     def of_image(self, image: str) -> str | None:
         """The kind that a server image runs, from its repository's last one or two parts."""
-        for name in _names(image):
+        for name in _names(image[:_LONGEST_IMAGE]):
             if (kind := self._by_image.get(name)) is not None:
                 return kind
         return None
 
     def relays(self, image: str) -> str | None:
         """What an image passes on: a kind, "" for any protocol, None when it is no proxy."""
-        base = _repository(image)[-1]
+        base = _repository(image[:_LONGEST_IMAGE])[-1]
         return self._by_proxy.get(base) or ("" if base in self._relays else None)
 
     def of_server(self, program: str) -> str | None:
@@ -241,6 +241,8 @@ def _without_role(base: str) -> str:
     return stem.rpartition("-")[2] if stem != base else ""
 
 
+# No registry takes a longer reference, and each is remembered.
+_LONGEST_IMAGE = 512
 # Behind a backend's name in an image's, these words say that it is the server itself.
 _ROLES = ("db", "database", "server", "local", "standalone", "primary", "master", "single", "node")
 

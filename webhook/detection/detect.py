@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
 from webhook.core.pod import Pod
@@ -23,7 +24,9 @@ _PAIRED = (
 )
 
 
-def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
+def detect(
+    pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget | None = None
+) -> Findings:
     """Find what a pod talks to and what it serves.
 
     Args:
@@ -31,31 +34,39 @@ def detect(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
         namespace: Where it runs.
         surroundings: The Services, ConfigMaps and Secrets around it.
         catalog: The backends to look for.
+        budget: What it may spend; None is a full one.
 
     Returns:
         The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
-        other, unless the pod is a proxy for it.
+        other, unless the pod is a proxy for it. Where the budget is exceeded they say that, and nothing else.
     """
-    sources = Sources(pod, namespace, surroundings, catalog)
+    try:
+        return _found(pod, namespace, surroundings, catalog, budget or Budget())
+    except BudgetExceededError as error:
+        return Findings(unknown=(str(error),), cut=True)
+
+
+def _found(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> Findings:
+    sources = Sources(pod, namespace, surroundings, catalog, budget)
     places = Places(pod, namespace, surroundings)
-    served = served_by(pod, namespace, surroundings, catalog)
+    served = served_by(pod, namespace, surroundings, catalog, budget)
     found: list[Dependency] = []
     own: list[Dependency] = []
     for scope in sources.scopes():
         settings, runs = Settings(scope, catalog), served.by_container.get(scope.container.name)
-        stated = _dialled(Reading(settings, places, catalog), runs, catalog)
+        stated = _dialled(Reading(settings, places, catalog, budget), runs, catalog)
         found += stated
         if places.met_elsewhere:
             own_places = Places(pod, namespace, surroundings, only_own=True)
-            stated = _dialled(Reading(settings, own_places, catalog), runs, catalog)
+            stated = _dialled(Reading(settings, own_places, catalog, budget), runs, catalog)
         own += stated
     if not found or not own:
-        paired = tuple(_paired(pod, namespace, surroundings, catalog))
+        paired = tuple(_paired(pod, namespace, surroundings, catalog, budget))
         found, own = found or [*paired], own or [*paired]
     return Findings(
         dependencies=_reported(found, served, catalog),
         serves=served.kinds,
-        unknown=tuple(sources.unknown),
+        unknown=sources.unknown,
         own=_reported(own, served, catalog) if places.met_elsewhere else None,
     )
 
@@ -73,16 +84,22 @@ def _reported(found: list[Dependency], served: Served, catalog: Catalog) -> tupl
     )
 
 
-def _paired(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Iterator[Dependency]:
+def _paired(
+    pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget
+) -> Iterator[Dependency]:
     """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend.
 
     Only of use where nothing else was found: what is configured is what is used.
     """
-    paired = {f"{owner.name}-{suffix}": owner.name for owner in owners_of(pod) for suffix in _PAIRED}
-    for service in surroundings.services(namespace) if paired else ():
-        stem = paired.get(service.name)
-        if stem is None or service.selects(pod.labels):
+    owners = owners_of(pod)
+    budget.spend(len(owners))
+    paired = {f"{owner.name}-{suffix}": owner.name for owner in owners for suffix in _PAIRED}
+    for named in surroundings.services(namespace) if paired else ():
+        stem = paired.get(named.name)
+        service = None if stem is None else surroundings.service(namespace, named.name)
+        if service is None or service.selects(pod.labels):
             continue
+        budget.spend(service.extent)
         kinds = {kind for image in service.images if (kind := catalog.of_image(image)) is not None}
         kinds |= {kind for port in service.ports if (kind := catalog.of_port(port.number)) is not None}
         if len(kinds) == 1:

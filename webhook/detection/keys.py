@@ -19,6 +19,11 @@ from webhook.detection.words import (
     switched,
 )
 
+LONGEST_NAME = 253
+"""Characters of a name, as for the key of a ConfigMap. A longer one is cut: what keys say is remembered."""
+# More words no key has that means anything, and each way to begin with them is kept.
+_MOST_WORDS = 64
+_MOST_ABOVE = 32
 # Words that may stand beside a backend's name in the key of a switch that means "use it".
 _PLAIN = frozenset("session sessions cache caching store storage queue broker use with is has active on db".split())
 
@@ -44,8 +49,8 @@ class Key:
     def __init__(self, path: tuple[str, ...], catalog: Catalog) -> None:
         self._catalog = catalog
         self.path = path
-        self.tokens = tokens = tuple(word for part in path for word in key_words(part))
-        self.above = tuple(tokens[:length] for length in range(1, len(tokens)))
+        self.tokens = tokens = tuple(word for part in path for word in key_words(part))[-_MOST_WORDS:]
+        self.above = tuple(tokens[:length] for length in range(1, min(len(tokens), _MOST_ABOVE)))
         self.role = role(tokens)
         self.subject = subject(tokens)
         self.is_aside = is_aside(tokens)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.detection.catalog import Catalog
@@ -36,8 +37,9 @@ _HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888
 class Reading:
     """Concludes from settings to dependencies."""
 
-    def __init__(self, settings: Settings, places: Places, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, places: Places, catalog: Catalog, budget: Budget) -> None:
         self._settings = settings
+        self._budget = budget
         self._places = places
         self._catalog = catalog
 
@@ -51,6 +53,8 @@ class Reading:
                 yield from self._by_key_alone(entry)
             elif value.switch:
                 yield from self._by_switch(entry)
+            if value.mentions:
+                self._budget.spend(len(value.mentions))
             for mention in value.mentions:
                 if (dependency := self.by_mention(entry, mention)) is not None:
                     yield dependency
@@ -73,6 +77,8 @@ class Reading:
         place = self.place_of(entry, mention)
         if place is None:
             return None
+        if place.service is not None and place.service.extent:
+            self._budget.spend(place.service.extent)
         concluded = self._conclude(entry, mention, place)
         if concluded is None:
             return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from webhook.core.budget import Budget
 from webhook.core.facts import is_batch
 from webhook.core.mesh import is_istio_container
 from webhook.core.pod import Container, Pod
-from webhook.core.surroundings import ServicePort, Surroundings
+from webhook.core.surroundings import ServicePort, Services, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import SHELLS, programs
 from webhook.detection.words import words
@@ -16,6 +17,8 @@ from webhook.detection.words import words
 _ASIDE_PORTS = frozenset({"metrics", "exporter", "http", "https", "web", "ui"})
 # A container that only waits to be entered runs no server, whatever its image could run.
 _IDLE = frozenset({"sleep", "tail", "cat", "pause"})
+# How often a command line is gone through, to say what a container serves.
+_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Served:
     by_container: Mapping[str, str] = field(default_factory=dict)
 
 
-def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Served:
+def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> Served:
     """The kinds that the pod serves.
 
     A server image or program is evidence, unless the pod is a Job or only runs the image's client tools. So is a
@@ -44,7 +47,9 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     if is_batch(pod):
         return Served()
     containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
-    by_port = set(_behind_services(pod, containers, namespace, surroundings, catalog))
+    services = surroundings.services(namespace)
+    budget.spend(len(services) // 64 + sum(map(_extent, containers)))
+    by_port = set(_behind_services(pod, containers, services, catalog, budget))
     run_by = {container.name: _run_by(container, catalog) for container in containers}
     by_image = {kind for kind in run_by.values() if kind is not None}
     if by_port and not by_image & by_port:
@@ -60,6 +65,15 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         and (not container.command or _starts(container, catalog))
     }
     return Served(tuple(sorted(found)), frozenset(relayed), surely)
+
+
+def _extent(container: Container) -> int:
+    """Units of work to go through a container's ports and command line."""
+    extent = 1 + len(container.ports or ()) // 16
+    for given in (container.command, container.args):
+        if given:
+            extent += _PASSES * (len(given) // 16 + sum(map(len, given)) // 64)
+    return extent
 
 
 def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
@@ -86,14 +100,15 @@ def _run_by(container: Container, catalog: Catalog) -> str | None:
 
 
 def _behind_services(
-    pod: Pod, containers: list[Container], namespace: str, surroundings: Surroundings, catalog: Catalog
+    pod: Pod, containers: list[Container], services: Services, catalog: Catalog, budget: Budget
 ) -> Iterator[str]:
     declared = {port.container_port: port.name for container in containers for port in container.ports or ()}
     numbers = {name: number for number, name in declared.items() if name}
     for number, name in declared.items():
         if (kind := catalog.of_port(number)) and name and catalog.named(words(name)) == kind:
             yield kind
-    for service in surroundings.services(namespace).selecting(pod.labels):
+    for service in services.selecting(pod.labels):
+        budget.spend(1 + service.extent)
         for port in service.ports:
             kind = catalog.of_port(_target(port, numbers)) or catalog.of_port(port.number)
             if kind and port.name not in _ASIDE_PORTS - {"http"}:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from webhook.core.budget import Budget
 from webhook.core.mesh import is_istio_container
 from webhook.core.pod import Container, EnvVarSource, FieldReference, KeyToPath, Pod, Volume, VolumeMount
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
 from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content, says_nothing
-from webhook.detection.keys import Key, key_of
+from webhook.detection.keys import LONGEST_NAME, Key, key_of
 from webhook.detection.lines import Line
 from webhook.detection.links import Links
 from webhook.detection.mentions import Value
@@ -98,14 +99,11 @@ class Scope:
 
 
 class Sources:
-    """Reads the configuration of one pod.
+    """Reads the configuration of one pod."""
 
-    Attributes:
-        unknown: What could not be read, as sentences; filled by `scopes`.
-    """
-
-    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> None:
-        self.unknown: list[str] = []
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> None:
+        self._unknown: dict[str, None] = {}
+        self._budget = budget
         self._catalog = catalog
         self._pod = pod
         self._namespace = namespace
@@ -113,6 +111,11 @@ class Sources:
         self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if not volume.is_token}
         self._links = Links(pod, namespace, surroundings)
         self._room = _MOST_EXPANDED
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be read, as sentences; complete when all of `scopes` was taken."""
+        return tuple(self._unknown)
 
     def scopes(self) -> Iterator[Scope]:
         """The settings of every container that is the application's, init containers included."""
@@ -129,23 +132,35 @@ class Sources:
             if key.is_quiet and isinstance(said, str) and says_nothing(said):
                 quiet[name] = key
                 continue
+            if isinstance(said, str):
+                self._budget.spend(len(said) // 64)
             trail = f"env {name}{origins.get(name, '')}"
             if (content := scope.content(name)).lines:
+                self._budget.spend(len(content.lines))
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        for line in read_command([*(container.command or ()), *(container.args or ())]):
+        for line in self._command([*(container.command or ()), *(container.args or ())]):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
                 scope.arguments.setdefault(line.path[0], line.value.word)
         for field_name, command in container.hooks():
-            entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
+            entries += [self._entry(line, f"{field_name} command") for line in self._command(command)]
         for content, trail, name in self._files(container, scope):
+            self._budget.spend(1 + len(content.lines))
             for line in content.lines or (Line((name,), content.value),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
+
+    def _command(self, arguments: list[str]) -> tuple[Line, ...]:
+        if not arguments:
+            return ()
+        self._budget.spend(len(arguments) // 16 + sum(map(len, arguments)) // 64)
+        lines = read_command(arguments)
+        self._budget.spend(len(lines))
+        return lines
 
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
@@ -161,11 +176,14 @@ class Sources:
             for reference, kind in ((held_by.config_map_ref, "ConfigMap"), (held_by.secret_ref, "Secret")):
                 if reference is None:
                     continue
-                for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
-                    name = (held_by.prefix or "") + key
+                held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
+                self._budget.spend(1 + len(held) // 16)
+                for key, content in held.items():
+                    name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
                     environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
+        self._budget.spend(1 + len(container.env or ()))
         for variable in container.env or ():
-            name, text, source = variable.name, variable.value or "", variable.value_from
+            name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
             if text or source is None:
                 environment[name] = self._expanded(text, name, scope) if "$(" in text else text
                 if origins:
@@ -231,19 +249,30 @@ class Sources:
         return _NOTHING
 
     def _files(self, container: Container, scope: Scope) -> Iterator[tuple[Content, str, str]]:
+        """Every file once, under the first path that it is mounted at."""
+        seen: set[tuple[str, ...]] = set()
         for mount in container.volume_mounts or ():
             if (volume := self._volumes.get(mount.name)) is not None:
-                yield from self._mounted(mount, volume, sub_path(mount, scope.variable))
+                self._budget.spend()
+                yield from self._mounted(mount, volume, sub_path(mount, scope.variable), seen)
 
-    def _mounted(self, mount: VolumeMount, volume: Volume, part: SubPath) -> Iterator[tuple[Content, str, str]]:
+    def _mounted(
+        self, mount: VolumeMount, volume: Volume, part: SubPath, seen: set[tuple[str, ...]]
+    ) -> Iterator[tuple[Content, str, str]]:
         for kind, name, items, optional in _volume_sources(volume):
             held = self._object(kind, name, f"volume {volume.name}", optional=optional)
+            self._budget.spend(1 + len(held if items is None else items) // 16)
             chosen = {item.key: item.path for item in items} if items is not None else {key: key for key in held}
             for key, path in chosen.items():
                 if key not in held or not part.covers(path):
                     continue
+                # A file that is a single value has its name for a key, so that another name may say more.
+                file = (kind, name, key) if held[key].lines else (kind, name, key, path)
+                if file in seen:
+                    continue
+                seen.add(file)
                 where = mount.mount_path if part.is_file(path) else f"{mount.mount_path.rstrip('/')}/{path}"
-                yield held[key], f"file {where} ← {kind} {name}/{key}", path
+                yield held[key], f"file {where} ← {kind} {name}/{key}", path[:LONGEST_NAME]
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
@@ -262,8 +291,7 @@ class Sources:
         self._not_known(f"{trail}: {kind} {name} {why}")
 
     def _not_known(self, sentence: str) -> None:
-        if sentence not in self.unknown:
-            self.unknown.append(sentence)
+        self._unknown[sentence] = None
 
 
 def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:

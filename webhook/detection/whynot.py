@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from webhook.core.budget import Budget
 from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
@@ -77,12 +78,17 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
         for dependency in findings.dependencies
         if dependency.kind == kind
     ]
-    sources, places = Sources(pod, namespace, surroundings, catalog), Places(pod, namespace, surroundings)
-    served = served_by(pod, namespace, surroundings, catalog)
+    if findings.cut:
+        return WhyNot(Answer.UNKNOWN, {}, (), findings.unknown)
+    # No more than detection has just done within the same budget.
+    budget = Budget()
+    sources, places = Sources(pod, namespace, surroundings, catalog, budget), Places(pod, namespace, surroundings)
+    served = served_by(pod, namespace, surroundings, catalog, budget)
     looked_at: Counter[str] = Counter({"Services": len(surroundings.services(namespace))})
     reasons: list[Reason] = []
     for scope in sources.scopes():
-        doubts = _Doubts(Settings(scope, catalog), places, catalog, served, kind)
+        settings = Settings(scope, catalog)
+        doubts = _Doubts(settings, Reading(settings, places, catalog, budget), catalog, served, kind)
         looked_at.update(_source(entry) for entry in scope.all_entries())
         reasons += doubts.all()
     if found:
@@ -105,13 +111,12 @@ _OFF = "it is empty, or switched off"
 class _Doubts:
     """What in one container's settings has to do with a kind, and why it does not count."""
 
-    def __init__(self, settings: Settings, places: Places, catalog: Catalog, served: Served, kind: str) -> None:
+    def __init__(self, settings: Settings, reading: Reading, catalog: Catalog, served: Served, kind: str) -> None:
         self._settings = settings
-        self._places = places
         self._catalog = catalog
         self._served = served
         self._kind = kind
-        self._reading = Reading(settings, places, catalog)
+        self._reading = reading
 
     def all(self) -> Iterator[Reason]:
         for entry in self._settings.scope.all_entries():

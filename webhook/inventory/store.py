@@ -41,7 +41,7 @@ class _WorkedOut:
 
     Attributes:
         services: Services with the images behind them.
-        all: All Services; the same object as long as nothing changes.
+        all: All Services, without images; the same object as long as nothing changes.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -74,8 +74,7 @@ class _Namespace:
     def all_services(self) -> Services:
         known = self.worked_out
         if known.all is None:
-            found = (self.service(name) for name in tuple(self.services))
-            known.all = Services(service for service in found if service is not None)
+            known.all = Services(self.services.values())
         return known.all
 
     def _with_images(self, service: Service) -> Service:
@@ -186,7 +185,7 @@ class Store:
         return None if place is None else place.service(name)
 
     def services(self, namespace: str) -> Services:
-        """All Services of a namespace."""
+        """All Services of a namespace, without the images behind them."""
         place = self._namespaces.get(namespace)
         return _NO_SERVICES if place is None else place.all_services()
 

@@ -36,6 +36,14 @@ class CompiledRule:
         asks = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
         return asks or (self.action is Action.BYPASS and self.ports is None)
 
+    def depends(self, subject: Subject) -> bool:
+        """Whether the findings say if, or how, the rule decides: all else that it asks for lets it match."""
+        if not self.needs_findings or not self.match.may_hold(subject):
+            return False
+        if self.unless is not None and self.unless.may_hold(subject):
+            return self.unless.needs_findings
+        return self.match.needs_findings or (self.action is Action.BYPASS and self.ports is None)
+
     def verdict(self, subject: Subject) -> Verdict | None:
         """What the rule says of the pod; None when it does not match."""
         matched = self.match.holds(subject)
@@ -73,6 +81,7 @@ class CompiledPolicy:
         catalog: The backends to look for: those of the package, with what spec.detection.catalog makes of them.
         needs_findings: Whether any rule asks what the pod talks to or serves.
         default: What happens to a pod that no rule matches.
+        on_unknown: What happens to a pod about which something is not known that a rule would have to know.
         rules: In order.
         warnings: What validation found that is no error.
     """
@@ -88,6 +97,7 @@ class CompiledPolicy:
     catalog: Catalog = field(repr=False, compare=False)
     needs_findings: bool
     default: Action
+    on_unknown: Action
     rules: tuple[CompiledRule, ...]
     warnings: tuple[Problem, ...]
     _exempt: Callable[[str], bool] = field(repr=False, compare=False)
@@ -103,9 +113,15 @@ class CompiledPolicy:
         return self._exempt(namespace)
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default."""
+        """The first rule that matches, or the default; where a rule depends on findings that are cut, `unknown`.
+
+        Raises:
+            BudgetExceededError: The rules exceed the budget for this pod.
+        """
         subject = Subject(facts)
         for number in self._index.candidates(facts):
+            if facts.findings.cut and self.rules[number].depends(subject):
+                return self.unknown()
             verdict = self.rules[number].verdict(subject)
             if verdict is not None:
                 return verdict
@@ -116,6 +132,10 @@ class CompiledPolicy:
             warnings=tuple(subject.warnings),
             confidence=self.min_confidence,
         )
+
+    def unknown(self) -> Verdict:
+        """What spec.onUnknown says."""
+        return Verdict(action=self.on_unknown, mode=self.mode, known=False)
 
 
 def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[Problem, ...] = ()) -> CompiledPolicy:
@@ -141,6 +161,7 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
         catalog=_catalog(spec.detection),
         needs_findings=any(rule.needs_findings for rule in rules),
         default=spec.default,
+        on_unknown=spec.on_unknown,
         rules=rules,
         warnings=warnings,
         _exempt=matcher(spec.exempt.namespaces or ()),

@@ -18,6 +18,8 @@ from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
 
 _REMEMBERED_TEXTS = 4096
+# A pod may have an image of a megabyte, which is not worth keeping.
+_LONGEST_REMEMBERED = 512
 
 Lookup = Callable[[Facts], int]
 K = TypeVar("K", bound=Hashable)
@@ -26,14 +28,17 @@ K = TypeVar("K", bound=Hashable)
 class RuleIndex:
     """Finds the candidates among the rules. It never misses a rule that matches."""
 
-    __slots__ = ("_all", "_dimensions")
+    __slots__ = ("_all", "_dimensions", "_others")
 
     def __init__(self, rules: Sequence[Criteria]) -> None:
         self._all = (1 << len(rules)) - 1
-        dimensions = (
-            _texts([rule.namespaces for rule in rules], lambda facts: (facts.namespace,)),
+        found = (
             _keys([rule.dependencies for rule in rules], lambda facts: (d.kind for d in facts.findings.dependencies)),
             _keys([rule.serves for rule in rules], lambda facts: facts.findings.serves),
+        )
+        dimensions = (
+            _texts([rule.namespaces for rule in rules], lambda facts: (facts.namespace,)),
+            *found,
             _keys([_owner_kinds(rule) for rule in rules], lambda facts: (owner.kind for owner in facts.owners)),
             _keys([_pairs(rule.labels) for rule in rules], lambda facts: facts.pod.labels.items()),
             _keys([_pairs(rule.namespace_labels) for rule in rules], lambda facts: facts.namespace_labels.items()),
@@ -45,11 +50,16 @@ class RuleIndex:
             _texts([rule.images for rule in rules], _images),
         )
         self._dimensions = tuple(dimension for dimension in dimensions if dimension is not None)
+        self._others = tuple(dimension for dimension in self._dimensions if dimension not in found)
 
     def candidates(self, facts: Facts) -> Iterator[int]:
-        """The numbers of the rules that can match the pod, in order."""
+        """The numbers of the rules that can match the pod, in order. Findings that are cut rule none out.
+
+        Raises:
+            BudgetExceededError: The rules exceed the budget for this pod.
+        """
         left = self._all
-        for dimension in self._dimensions:
+        for dimension in self._others if facts.findings.cut else self._dimensions:
             left &= dimension(facts)
             if not left:
                 return
@@ -106,17 +116,24 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     if not wild:
         return exact
 
-    @lru_cache(maxsize=_REMEMBERED_TEXTS)
     def of_text(text: str) -> int:
         return sum(1 << number for number, matches in wild if matches(text))
 
+    remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(of_text)
+    # A glob is matched against a short text in about a microsecond.
+    cost = 1 + len(wild) // 16
     free = sum(1 << number for number, globs in enumerate(wanted) if globs is None)
     base: Lookup = exact or (lambda _: free)
 
     def lookup(facts: Facts) -> int:
         found = base(facts)
         for text in present(facts):
-            found |= of_text(text)
+            if len(text) <= _LONGEST_REMEMBERED:
+                facts.budget.spend(cost)
+                found |= remembered(text)
+            else:
+                facts.budget.spend(cost * (1 + len(text) // 64))
+                found |= of_text(text)
         return found
 
     return lookup

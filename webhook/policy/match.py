@@ -6,7 +6,7 @@ holds when each does; a field that the rule does not give has no criterion and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,21 +30,34 @@ class Subject:
     warnings: list[str] = field(default_factory=list)
     _document: dict[str, Any] | None = None
     _contexts: dict[Confidence, Context] = field(default_factory=dict)
+    _dependencies: dict[Confidence, tuple[Dependency, ...]] = field(default_factory=dict)
 
     @property
-    def images(self) -> list[str]:
+    def images(self) -> Iterator[str]:
         """The images of all containers."""
-        return [container.image for container in self.facts.pod.containers() if container.image]
+        return (container.image for container in self.facts.pod.containers() if container.image)
 
     @property
     def service_account(self) -> str:
         """The service account; Kubernetes fills in "default" after webhooks were called."""
         return self.facts.pod.spec.service_account_name or "default"
 
+    def spend_on(self, text: str) -> None:
+        """Count that a text of the pod is matched against a rule's globs.
+
+        Raises:
+            BudgetExceededError: The rules exceed the budget for this pod.
+        """
+        self.facts.budget.spend(1 + len(text) // 64)
+
     def dependencies(self, least: Confidence) -> tuple[Dependency, ...]:
         """The dependencies that are at least that sure."""
-        found = self.facts.findings.dependencies
-        return tuple(dependency for dependency in found if dependency.confidence.rank >= least.rank)
+        found = self._dependencies.get(least)
+        if found is None:
+            every = self.facts.findings.dependencies
+            found = tuple(dependency for dependency in every if dependency.confidence.rank >= least.rank)
+            self._dependencies[least] = found
+        return found
 
     def context(self, variables: frozenset[str], least: Confidence) -> Context:
         """The CEL context with at least these variables; nothing in it is converted twice.
@@ -88,12 +101,18 @@ class Match:
         kinds: The kinds of `dependencies`; None when it is not given.
         needs_findings: Whether it asks what the pod talks to or serves.
         criteria: All must hold; the cheap ones come first.
+        others: Those of them that do not ask that.
     """
 
     confidence: Confidence
     kinds: frozenset[str] | None
     needs_findings: bool
     criteria: tuple[Criterion, ...]
+    others: tuple[Criterion, ...]
+
+    def may_hold(self, subject: Subject) -> bool:
+        """Whether it holds but for what the pod talks to or serves, which is not known."""
+        return all(criterion(subject) is not None for criterion in self.others)
 
     def holds(self, subject: Subject) -> tuple[str, ...] | None:
         """Why all criteria hold, as phrases; None when one does not."""
@@ -117,10 +136,14 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
     confidence = criteria.confidence or least
     expression = compile_expression(criteria.when) if criteria.when is not None else None
     reads = expression.variables if expression else frozenset[str]()
-    made = (
-        _text("namespace", criteria.namespaces, lambda subject: [subject.facts.namespace]),
+    by_findings = (
         _kinds("dependency", criteria.dependencies, lambda subject: _kinds_of(subject, confidence)),
         _kinds("serves", criteria.serves, lambda subject: subject.facts.findings.serves),
+    )
+    when = _when(expression, rule, confidence)
+    made = (
+        _text("namespace", criteria.namespaces, lambda subject: [subject.facts.namespace]),
+        *by_findings,
         _owners(criteria.owners),
         _text("service account", criteria.service_accounts, lambda subject: [subject.service_account]),
         _selector("labels", criteria.labels, lambda s: s.facts.pod.labels),
@@ -131,28 +154,37 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
         ),
         _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
         _text("image", criteria.images, lambda subject: subject.images),
-        _when(expression, rule, confidence),
+        when,
     )
+    unknown = {*by_findings, when} if reads & _FOUND else {*by_findings}
     return Match(
         confidence=confidence,
         kinds=None if criteria.dependencies is None else frozenset(criteria.dependencies),
-        needs_findings=bool(criteria.dependencies or criteria.serves or reads & {"dependencies", "serves"}),
+        needs_findings=bool(criteria.dependencies or criteria.serves or reads & _FOUND),
         criteria=tuple(criterion for criterion in made if criterion is not None),
+        others=tuple(criterion for criterion in made if criterion is not None and criterion not in unknown),
     )
+
+
+# The variables of CEL expressions that stand for what detection found.
+_FOUND = frozenset({"dependencies", "serves"})
 
 
 def _kinds_of(subject: Subject, least: Confidence) -> list[str]:
     return list(dict.fromkeys(dependency.kind for dependency in subject.dependencies(least)))
 
 
-def _text(noun: str, globs: tuple[str, ...] | None, texts: Callable[[Subject], list[str]]) -> Criterion | None:
+def _text(noun: str, globs: tuple[str, ...] | None, texts: Callable[[Subject], Iterable[str]]) -> Criterion | None:
     if globs is None:
         return None
     matches = matcher(globs)
 
     def criterion(subject: Subject) -> tuple[str, ...] | None:
-        found = next((text for text in texts(subject) if matches(text)), None)
-        return None if found is None else (f"{noun} {found}",)
+        for text in texts(subject):
+            subject.spend_on(text)
+            if matches(text):
+                return (f"{noun} {text}",)
+        return None
 
     return criterion
 
@@ -182,7 +214,10 @@ def _owners(owners: tuple[str, ...] | None) -> Criterion | None:
     def criterion(subject: Subject) -> tuple[str, ...] | None:
         for owner in subject.facts.owners:
             matches = matchers.get(owner.kind)
-            if matches and matches(owner.name):
+            if matches is None:
+                continue
+            subject.spend_on(owner.name)
+            if matches(owner.name):
                 return (f"owner {owner.kind}/{owner.name}",)
         return None
 

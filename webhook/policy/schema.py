@@ -153,6 +153,13 @@ class Spec(Model):
         Literal[Action.INHERIT, Action.SKIP, Action.INJECT],
         Field(description="What happens to a pod that no rule matches."),
     ] = Action.INHERIT
+    on_unknown: Annotated[
+        Literal[Action.INHERIT, Action.SKIP, Action.INJECT],
+        Field(
+            description="What happens to a pod about which a rule would have to know what could not be read: its "
+            "configuration exceeds what one decision reads, or its namespace is not known.",
+        ),
+    ] = Action.INHERIT
 
 
 class Metadata(Model):

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from webhook.core import engine
+from webhook.core.budget import Budget
 from webhook.core.conformance import Contradiction, as_created, contradiction
-from webhook.core.decision import Decision
+from webhook.core.decision import Decision, Findings
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest, Denial, Review, UnreadableObjectError, answer, parse
 from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
 from webhook.core.verdict import Policy
+from webhook.server.body import ClientGoneError
 from webhook.server.memory import Case, Memory
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
+from webhook.server.workers import ANYBODY, Caller, OverloadedError, Workers
 
 # Several webhooks may warn about one pod; people should see who speaks.
 _PREFIX = "sidecar-policy: "
 _FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
+_NOT_IN_TIME = "deciding about the pod took too long"
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
 LARGE = 64 * 1024
-"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread unless it is known."""
+"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread."""
+INLINE = 256
+"""Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
 
 
 class Policies(Protocol):
@@ -57,6 +64,7 @@ class Decider:
         policies: Gives the policy in force.
         surroundings: The cluster, or the manifests that stand for it.
         memory: What was found of pods, for those that are like them.
+        workers: Where decisions are made that take long.
         look_up: For objects that were created a moment ago; None where the surroundings are all there is.
         on_error: What to answer when deciding fails.
         strict: Whether a pod that contradicts its decision is refused.
@@ -65,15 +73,19 @@ class Decider:
     policies: Policies
     surroundings: Surroundings
     memory: Memory = field(default_factory=Memory)
+    workers: Workers = field(default_factory=Workers)
     look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
 
 
-Judge = Callable[[Pod, Review, Decider, Admission], Awaitable[bytes]]
+Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
+T = TypeVar("T")
 
 
-async def admit(body: bytes | bytearray, decider: Decider, admission: Admission, judge: Judge) -> bytes:
+async def admit(
+    body: bytes | bytearray, decider: Decider, admission: Admission, judge: Judge, caller: Caller = ANYBODY
+) -> bytes:
     """Answer one AdmissionReview.
 
     Args:
@@ -81,11 +93,13 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
         decider: All that a decision needs besides.
         admission: Filled in with how it went, also when this raises.
         judge: `mutate` or `validate`.
+        caller: Who waits for the answer.
 
     Returns:
         The body of the answer, with HTTP status 200.
 
     Raises:
+        ClientGoneError: The client has gone, and nobody waits for the answer.
         UnreadableReviewError: The body is no AdmissionReview that can be answered.
     """
     admission.outcome = Outcome.BAD_REVIEW
@@ -102,10 +116,15 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
         return _unchanged(admission, request, "the request has no object, so there is nothing to decide")
     admission.pod = review.pod
     try:
-        return await judge(review.pod, review, decider, admission)
+        return await judge(review.pod, review, decider, admission, caller)
+    except ClientGoneError:
+        raise
     except UnreadableObjectError as error:
         admission.outcome = Outcome.UNREADABLE_POD
         return _unchanged(admission, request, f"the pod was left as it is: {error}")
+    except OverloadedError as error:
+        admission.outcome = Outcome.OVERLOADED
+        return _failed(admission, request, decider.on_error, str(error))
     except SurroundingsUnknownError:
         admission.outcome = Outcome.NOT_SYNCED
         return _failed(admission, request, decider.on_error, _NOT_SYNCED)
@@ -115,9 +134,16 @@ async def admit(body: bytes | bytearray, decider: Decider, admission: Admission,
         return _failed(admission, request, decider.on_error, _FAILED)
 
 
-async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admission) -> bytes:
-    """Decide about a pod, and answer with the patch that carries the decision out."""
-    decision = await _decide(pod, review, decider, decider.policies.current, review.document)
+async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admission, caller: Caller) -> bytes:
+    """Decide about a pod, and answer with the patch that carries the decision out.
+
+    Where there is no time to look at what it talks to, that is not known, and decided as such.
+    """
+    policy = decider.policies.current
+    try:
+        decision, in_time = await _decide(pod, review, decider, policy, review.document, caller)
+    except OverloadedError as error:
+        decision, in_time = _undetected(pod, review, decider, policy, str(error)), False
     operations = patch(pod, decision)
     response = answer(
         review.request.uid,
@@ -127,19 +153,23 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     )
     admission.decision = decision
     admission.outcome = Outcome.PATCHED if operations else Outcome.UNCHANGED
+    if not in_time:
+        admission.outcome = Outcome.OVERLOADED
     return response
 
 
-async def validate(pod: Pod, review: Review, decider: Decider, admission: Admission) -> bytes:
+async def validate(pod: Pod, review: Review, decider: Decider, admission: Admission, caller: Caller) -> bytes:
     """Compare a pod, after all mutation, with what is decided about it; refuse it only if that is wanted.
 
     A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
+    Where there is no time to decide, nothing can be said.
     """
-    document = as_created(review.document())
-    created = msgspec.convert(document, Pod)
+    created, document = await _aside(review, decider, caller, lambda: _as_created(review))
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision = await _decide(created, review, decider, policy, lambda: document)
+        admission.decision, in_time = await _decide(created, review, decider, policy, lambda: document, caller)
+        if not in_time:
+            raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
         if found is None:
             break
@@ -158,22 +188,82 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
 
 
 async def _decide(
-    pod: Pod, review: Review, decider: Decider, policy: Policy, document: Callable[[], dict[str, Any]]
-) -> Decision:
-    """The decision, made anew when what was asked for and missed turns out to have been created just now."""
+    pod: Pod,
+    review: Review,
+    decider: Decider,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    caller: Caller,
+) -> tuple[Decision, bool]:
+    """The decision, and whether it was made in time.
+
+    It is made anew when what was asked for and missed turns out to have been created just now.
+
+    Raises:
+        OverloadedError: No thread was free in time.
+        ClientGoneError: The client has gone.
+    """
     namespace = review.request.namespace
+    in_time = True
     for left in reversed(range(_LOOK_UPS + 1)):
         asked = Asked(decider.surroundings)
-        case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
-        if (known := case.recall()) is not None:
-            decision = known
-        elif len(review.body) > LARGE:
-            decision = await asyncio.to_thread(case.decide, document)
-        else:
-            decision = case.decide(document)
+        made: Decision | None = None
+        if len(review.body) <= LARGE:
+            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
+            made = case.recall() or _at_once(case, document)
+        if made is None:
+            in_full = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
+            made, in_time = await decider.workers.run(namespace, in_full, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             break
-    return decision
+    return made, in_time
+
+
+def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
+    """The decision where it takes little, else None."""
+    budget = Budget(INLINE)
+    decision = case.decide(document, budget)
+    return None if budget.exceeded else decision
+
+
+def _in_full(
+    memory: Memory,
+    pod: Pod,
+    namespace: str,
+    asked: Asked,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    cancelled: Callable[[], bool],
+) -> tuple[Decision, bool]:
+    """The decision, and whether it was made before it was cancelled."""
+    case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
+    budget = Budget(cancelled=cancelled)
+    return case.recall() or case.decide(document, budget), not budget.cancelled
+
+
+async def _aside(review: Review, decider: Decider, caller: Caller, work: Callable[[], T]) -> T:
+    """Do some work: in a thread where the review is large."""
+    if len(review.body) <= LARGE:
+        return work()
+    return await decider.workers.run(review.request.namespace, lambda _: work(), caller)
+
+
+def _undetected(pod: Pod, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
+    """The decision by all but what the pod talks to."""
+    return engine.decide(
+        pod,
+        review.request.namespace,
+        document=review.document,
+        surroundings=decider.surroundings,
+        policy=policy,
+        detect=lambda *_: Findings(unknown=(why,), cut=True),
+        budget=Budget(INLINE),
+    )
+
+
+def _as_created(review: Review) -> tuple[Pod, dict[str, Any]]:
+    document = as_created(review.document())
+    return msgspec.convert(document, Pod), document
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:

@@ -12,6 +12,8 @@
 | a pod whose fields have other types than the API's     | 200  | yes     | unreadable-pod     | warning: the field |
 | deciding fails, --on-error allow                       | 200  | yes     | internal-error     | warning            |
 | deciding fails, --on-error deny                        | 200  | no      | internal-error     | status             |
+| /mutate: no thread was free, or it took too long       | 200  | yes     | overloaded         | as onUnknown says  |
+| /validate: the same                                    | 200  | by --on-error | overloaded   | warning or status  |
 | the cluster has not been read once yet                 | 200  | by --on-error | not-synced   | warning or status  |
 | no JSON, no AdmissionReview v1, no request, empty uid  | 400  |         | bad-review         | text               |
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -38,8 +40,9 @@ from webhook.core.review import UnreadableReviewError
 from webhook.server.admission import Decider, Judge, admit, mutate, validate
 from webhook.server.body import Bodies, ClientGoneError, RefusedError, read_body
 from webhook.server.observe import Observer
-from webhook.server.outcome import Admission
+from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import Limits
+from webhook.server.workers import Caller
 
 MUTATE = "/mutate"
 VALIDATE = "/validate"
@@ -83,14 +86,15 @@ class Webhook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one AdmissionReview, whatever came in, and tell the observer once."""
-        started = perf_counter()
+        started, started_at = perf_counter(), monotonic()
         admission = Admission(self._name)
         body: bytes | bytearray = b""
         try:
             body = await read_body(
                 scope, receive, limit=self._limits.body, seconds=self._limits.read, bodies=self._bodies
             )
-            response = await admit(body, self._decider, admission, self._judge)
+            caller = Caller(started_at + self._limits.answer_within(scope.get("query_string", b"")), receive)
+            response = await admit(body, self._decider, admission, self._judge, caller)
             await _send(send, HTTPStatus.OK, b"application/json", response)
         except UnreadableReviewError as error:
             admission.detail = str(error)
@@ -100,7 +104,8 @@ class Webhook:
             admission.detail = str(error)
             await _refuse(send, error.status, str(error))
         except ClientGoneError:
-            admission.detail = "the connection was lost before the request had come in"
+            admission.outcome = Outcome.CLIENT_GONE
+            admission.detail = "the connection was lost before the request had come in, or was answered"
         finally:
             self._bodies.release(body)
             self._observer.admission(admission, perf_counter() - started)

@@ -25,7 +25,7 @@ class RefusedError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before the request had come in."""
+    """The client closed the connection before the request had come in, or before it was answered."""
 
 
 class _Incoming:

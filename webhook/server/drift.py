@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,7 +25,7 @@ from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
 from webhook.core.drift import Drift, drifted, restart_command
 from webhook.core.verdict import Policy
-from webhook.server.admission import LARGE, Decider
+from webhook.server.admission import Decider
 from webhook.server.metrics import Metrics
 
 # The kubelet's copies of static pods are created from a file, and not by what is decided.
@@ -178,8 +177,8 @@ class DriftWatch:
     async def _count(self, page: list[Raw], policy: Policy, check: Check) -> None:
         for item in page:
             check.pods += 1
-            judged = partial(judge, item, self._decider, policy)
-            workload = await asyncio.to_thread(judged) if memoryview(item).nbytes > LARGE else judged()
+            # A small pod, too, may refer to much.
+            workload = await asyncio.to_thread(judge, item, self._decider, policy)
             if workload is not None:
                 check.drifted[workload] += 1
             # Requests come first: they share the event loop.

@@ -23,6 +23,7 @@ import msgspec
 from msgspec.structs import replace
 
 from webhook.core import engine
+from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
 from webhook.core.pod import Container, Pod
 from webhook.core.surroundings import Asked, Reference, Surroundings
@@ -47,8 +48,17 @@ class _Known:
 
     @property
     def facts(self) -> int:
+        """How much is kept: names that a pod gives may be of any length, so that long ones count as many."""
         found = self.findings
-        return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + len(found.unknown)
+        dependencies = (*found.dependencies, *(found.own or ()))
+        length = 0
+        for question in self.answers:
+            length += len(question.name)
+        for dependency in dependencies:
+            length += len(dependency.evidence)
+        for sentence in found.unknown:
+            length += len(sentence)
+        return 2 + len(self.answers) + len(dependencies) + len(found.unknown) + length // 1024
 
     def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():
@@ -84,10 +94,13 @@ class Memory:
         """How many different pods are remembered."""
         return len(self._known)
 
-    def detect(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> Findings:
+    def detect(
+        self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget | None = None
+    ) -> Findings:
         """As `webhook.detection.detect.detect`."""
         replica = as_replica(pod)
-        return self.find(_key(replica, namespace, catalog), replica, namespace, Asked(surroundings)).findings
+        key = _key(replica, namespace, catalog)
+        return self.find(key, replica, namespace, Asked(surroundings), budget or Budget()).findings
 
     def decided(self, key: _Key, given: _Given, asked: Asked) -> Decision | None:
         """What was decided about a pod of which all this is the same."""
@@ -97,16 +110,18 @@ class Memory:
         self._on_look(True)  # noqa: FBT003 - as `on_look` has it
         return known.decided[1]
 
-    def find(self, key: _Key, replica: Pod, namespace: str, asked: Asked) -> _Known:
-        """What is found of such a pod, now or before."""
+    def find(self, key: _Key, replica: Pod, namespace: str, asked: Asked, budget: Budget) -> _Known:
+        """What is found of such a pod, now or before. What is not conclusive is not remembered."""
         known = self._recall(key)
         remembered = known is not None and known.holds(asked)
-        self._on_look(remembered)
         if known is not None and remembered:
+            self._on_look(remembered)
             return known
         # What was asked before counts among the questions, too: it is not much, and nothing is missing.
-        known = _Known(detect(replica, namespace, asked, key[1]), dict(asked.answers))
-        self._remember(key, known)
+        known = _Known(detect(replica, namespace, asked, key[1], budget), dict(asked.answers))
+        if budget.is_conclusive:
+            self._on_look(remembered)
+            self._remember(key, known)
         return known
 
     def _recall(self, key: _Key) -> _Known | None:
@@ -155,8 +170,8 @@ class Case:
         """The decision, if it was made before of a pod that is the same, and the surroundings answer as they did."""
         return self._memory.decided(self._key, self._given, self._asked)
 
-    def decide(self, document: Callable[[], dict[str, Any]]) -> Decision:
-        """The decision as `webhook.core.engine.decide` makes it; `document` as there."""
+    def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
+        """The decision as `webhook.core.engine.decide` makes it; `document` and `budget` as there."""
         found_in: _Known | None = None
         looked_at = False
 
@@ -167,13 +182,19 @@ class Case:
 
         def find(*_: object) -> Findings:
             nonlocal found_in
-            found_in = self._memory.find(self._key, self._replica, self._namespace, self._asked)
+            found_in = self._memory.find(self._key, self._replica, self._namespace, self._asked, budget)
             return found_in.findings
 
         decision = engine.decide(
-            self._pod, self._namespace, document=whole, surroundings=self._asked, policy=self._policy, detect=find
+            self._pod,
+            self._namespace,
+            document=whole,
+            surroundings=self._asked,
+            policy=self._policy,
+            detect=find,
+            budget=budget,
         )
-        if found_in is not None and not looked_at:
+        if found_in is not None and not looked_at and budget.is_conclusive:
             found_in.decided = self._given, decision
         return decision
 

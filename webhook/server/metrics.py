@@ -51,6 +51,7 @@ class Metrics:
         requests: Requests to the webhook by how they ended.
         duration: Seconds from a request's headers to its answer.
         decisions: Decisions by action, rule, mode and reason.
+        cut: Decisions about pods whose configuration was not read to its end, by why.
         detections: Backends found, each kind once for a pod.
         findings: Pods by where it was known from what they talk to.
         remembered: How many pods' findings are remembered.
@@ -99,6 +100,12 @@ class Metrics:
             "sidecar_policy_decisions",
             "Decisions about pods; rule is empty when no rule decided.",
             ("action", "rule", "mode", "reason"),
+            registry=registry,
+        )
+        self.cut = Counter(
+            "sidecar_policy_decisions_cut",
+            "Decisions about pods whose configuration was not read to its end: too much of it, or no time.",
+            ("cause",),
             registry=registry,
         )
         self.detections = Counter(
@@ -257,6 +264,8 @@ class Metrics:
             self.policy_loads.labels(load.value)
         for reload in ("replaced", "kept"):
             self.certificate_reloads.labels(reload)
+        for cause in ("budget", "overload"):
+            self.cut.labels(cause)
         for source in ("detection", "memory"):
             self.findings.labels(source)
         for where in ("secret", "configuration"):

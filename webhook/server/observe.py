@@ -75,6 +75,9 @@ class Observer:
             self.log.debug("admission", **fields)
         elif admission.decision is not None:
             self._count(admission.decision)
+            if admission.decision.findings.cut:
+                overloaded = admission.outcome is Outcome.OVERLOADED
+                self.metrics.cut.labels("overload" if overloaded else "budget").inc()
             self.log.info("decision", **decided, **fields)
         else:
             self.log.warning("admission", detail=admission.detail, **fields)

@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     """Another operation, kind or subresource than the creation of a pod."""
     NO_OBJECT = "no-object"
     UNREADABLE_POD = "unreadable-pod"
+    OVERLOADED = "overloaded"
+    """Decided without a look at what the pod talks to: no thread was free for that, or it took too long."""
     NOT_SYNCED = "not-synced"
     """The cluster has not been read once yet, so nothing can be said about the pod."""
     INTERNAL_ERROR = "internal-error"

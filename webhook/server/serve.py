@@ -35,6 +35,7 @@ from webhook.server.service import Listener, Service, Watch
 from webhook.server.settings import Settings
 from webhook.server.status import create_status_app
 from webhook.server.tls import ServingCertificate
+from webhook.server.workers import SWITCH_SECONDS
 
 if TYPE_CHECKING:
     from webhook.server.cluster import LiveCluster
@@ -88,6 +89,8 @@ def compose(
     Returns:
         The service, and the authority's certificate when the server issued its own.
     """
+    # A thread that decides, or reads a large object, hands the interpreter over as soon as the event loop wants it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics(CollectorRegistry())
     metrics.count_lost_lines(lambda: outlet.lost)
     telling = PolicyTelling(metrics, log)
@@ -110,7 +113,7 @@ def compose(
         strict=settings.strict,
     )
     events = None if live is None else live.events
-    closing = [] if live is None else [live.close]
+    closing = [decider.workers.close] if live is None else [decider.workers.close, live.close]
     if settings.traces is None:
         app = create_app(decider, Observer(metrics, log, events), settings.limits)
     else:
@@ -153,6 +156,7 @@ def compose(
         drain=settings.drain,
         log=log,
         closing=closing,
+        hasten=decider.workers.leave,
     )
     return service, authority
 
@@ -178,13 +182,10 @@ def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLo
 def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
     # The slowest of all imports, and of no use without a cluster.
     from webhook.cluster.client import connect  # noqa: PLC0415
-    from webhook.cluster.turns import SLICE_SECONDS  # noqa: PLC0415
     from webhook.server.cluster import LiveCluster  # noqa: PLC0415
 
     client = connect(settings.kubeconfig, settings.context)
     log.info("cluster", server=client.server)
-    # A thread that reads a large object hands the interpreter over as soon as a slice is over.
-    sys.setswitchinterval(SLICE_SECONDS / 2)
     return LiveCluster(
         client, read_secrets=lambda: settings.secrets or policies.current.read_secrets, metrics=metrics, log=log
     )

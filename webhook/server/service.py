@@ -50,6 +50,7 @@ class Service:
         drain: Seconds between saying "not ready" and closing the TLS port.
         log: Is told of the start and the end.
         closing: What is to be closed when all else has ended.
+        hasten: Called when the drain time is over, so that requests in flight are answered soon.
     """
 
     webhook: Listener
@@ -59,6 +60,7 @@ class Service:
     drain: float
     log: FilteringBoundLogger
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
+    hasten: Callable[[], None] = lambda: None
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event, **listening: object) -> None:
         """Serve until `stop` is set, then leave in good order.
@@ -93,6 +95,7 @@ class Service:
         self.webhook.server.leave()
         self.log.info("draining", seconds=self.drain)
         await _wait(hurry, self.drain)
+        self.hasten()
         for server, listener in zip((self.webhook.server, self.status.server), listeners, strict=True):
             server.should_exit = True
             await asyncio.wait({listener})

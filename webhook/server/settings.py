@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +58,8 @@ class Limits:
         connections: Connections on each port. Half of them may be without a complete request.
         handshake: A TLS handshake may take this long.
         write: A client may leave this long so much of its answers unread that no more is written.
+        decide: A decision may take this long, and no longer than half of what the API server says it waits; what is not
+            known then is decided by the policy's onUnknown.
     """
 
     body: int = 8 * 1024 * 1024
@@ -71,6 +74,21 @@ class Limits:
     connections: int = 384
     handshake: float = 10.0
     write: float = 10.0
+    decide: float = 4.0
+
+    def answer_within(self, query: bytes) -> float:
+        """Seconds that a decision may take.
+
+        Args:
+            query: The query of the webhook's URL, in which the API server says how long it waits: "timeout=10s".
+        """
+        said = _TIMEOUT.search(query) if query else None
+        return self.decide if said is None else min(self.decide, float(said[1]) * _UNITS[said[2]] / 2)
+
+
+# A duration as Go writes it.
+_TIMEOUT = re.compile(rb"(?:^|&)timeout=(\d{1,9}(?:\.\d{1,9})?)(ms|s|m)(?:&|$)")
+_UNITS = {b"ms": 0.001, b"s": 1.0, b"m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
