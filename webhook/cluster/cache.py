@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
@@ -134,11 +135,11 @@ class Cache(Generic[T]):
             return 0.0
         return await self._take(item, metadata, lambda: self.versions.is_change(key, version))
 
-    async def adopt(self, item: Raw) -> bool:
+    async def adopt(self, item: Raw) -> tuple[bool, float]:
         """Take an object that was read directly, unless list or watch brought something newer.
 
         Returns:
-            Whether the object is there.
+            Whether the object is there, and the CPU seconds that it took.
 
         Raises:
             ClusterError: It is no object of the API.
@@ -150,9 +151,8 @@ class Cache(Generic[T]):
             waits = key in self.later and self.versions.is_current(key, version)
             return waits or self.versions.is_ahead(key, version)
 
-        if wanted():
-            await self._take(item, metadata, wanted)
-        return key in self.versions and key not in self.later
+        cost = await self._take(item, metadata, wanted) if wanted() else 0.0
+        return key in self.versions and key not in self.later, cost
 
     def remove(self, key: Key, version: str) -> None:
         """Drop an object that is gone as of a version, unless it is known to have been created again since."""
@@ -183,7 +183,7 @@ class Cache(Generic[T]):
                 metadata = named(answer)
                 async with self._turns:
                     await self._turns.breathe()
-                    cost = await self._take(answer, metadata, lambda: self.versions.is_current(key, metadata.resource_version))
+                    cost = await self._take(answer, metadata, partial(self._is_current, metadata))
                 del answer
                 failures = 0
                 await self._turns.rest(cost * _PAUSE)
@@ -195,6 +195,9 @@ class Cache(Generic[T]):
                 self.later.add(key)
             if failures:
                 await asyncio.sleep(max(delay(failures), asked))
+
+    def _is_current(self, metadata: Meta) -> bool:
+        return self.versions.is_current(metadata.key, metadata.resource_version)
 
     async def _take(self, item: Raw, metadata: Meta, wanted: Callable[[], bool]) -> float:
         """Read an object, and keep what it says if that is still wanted then; return the CPU seconds that it took."""

@@ -100,52 +100,74 @@ async def pages(
         ClusterError: The API server refuses, does not answer, answers something else, or never ends.
         ExpiredError: The list has to be begun again.
     """
-    query = {"limit": str(limit)} | ({"fieldSelector": fields} if fields else {})
-    last, lasts, behind, stalled, expired = "", set[str](), "", 0, 0
+    asking = _Asking(client, path, fields, limit, consistent=consistent)
+    lasts: set[str] = set()
+    stalled = 0
     while True:
-        asked = int(query["limit"])
-        try:
-            answer = await client.get(path, query, most=PAGE_BYTES_AT_MOST if asked > 1 else OBJECT_BYTES)
-        except TooLargeError:
-            if asked == 1:
-                raise
-            query["limit"] = str(max(1, asked // 4))
-            continue
-        except ExpiredError as error:
-            expired += 1
-            if consistent or expired > MOST_STALLED or "continue" not in query:
-                raise
-            if error.continue_:
-                query["continue"] = error.continue_
-            else:
-                del query["continue"]
-                lasts.clear()
-                behind = last
-            await asyncio.sleep(_pause(expired))
-            continue
-        size, page = len(answer), _decoded(answer)
-        del answer
+        size, page = await asking.page()
         items = page.items or []
         newest = _name(items[-1]) if items else ""
-        stalled = stalled + 1 if newest in lasts or not items else 0
+        stalled = stalled + 1 if newest <= asking.behind or newest in lasts else 0
         if stalled > MOST_STALLED:
             raise ClusterError(f"the API server's list of {path} does not end")
-        # A list that was begun again brings the first objects once more, in the order of their names.
-        fresh = [item for item in items if _name(item) > behind] if behind else items
+        fresh = [item for item in items if _name(item) > asking.behind] if asking.behind else items
         yield Page(fresh, page.metadata.resource_version)
         if not page.metadata.continue_:
             return
-        if newest:
-            last = max(newest, behind)
-            lasts.add(newest)
-        query["continue"] = page.metadata.continue_
+        lasts.add(newest)
+        asking.last = max(newest, asking.last)
+        asking.query["continue"] = page.metadata.continue_
         if wanted_bytes is not None:
             # Objects of one kind are about as large as those before them.
-            query["limit"] = str(min(max(len(items) * wanted_bytes() // max(size, 1), 1), LARGEST_PAGE))
-        if stalled:
-            await asyncio.sleep(_pause(stalled))
-        elif pause and fresh:
-            await asyncio.sleep(pause)
+            asking.limit = min(max(len(items) * wanted_bytes() // max(size, 1), 1), LARGEST_PAGE)
+        await asyncio.sleep(_pause(stalled) if stalled else pause)
+
+
+class _Asking:
+    """Asks for pages.
+
+    Attributes:
+        query: The parameters of the next request, without its limit.
+        limit: Objects in the next page.
+        last: The last name of all pages so far.
+        behind: The name up to which a list that was begun again brings nothing new.
+    """
+
+    def __init__(self, client: Client, path: str, fields: str, limit: int, *, consistent: bool) -> None:
+        self.query = {"fieldSelector": fields} if fields else {}
+        self.limit = limit
+        self.last = self.behind = ""
+        self._client = client
+        self._path = path
+        self._consistent = consistent
+        self._expired = 0
+
+    async def page(self) -> tuple[int, _List]:
+        """Return the next page, and how many bytes it has."""
+        while True:
+            most = PAGE_BYTES_AT_MOST if self.limit > 1 else OBJECT_BYTES
+            try:
+                answer = await self._client.get(self._path, {"limit": str(self.limit)} | self.query, most=most)
+            except TooLargeError:
+                if self.limit == 1:
+                    raise
+                self.limit = max(1, self.limit // 4)
+            except ExpiredError as error:
+                self._go_on(error)
+                await asyncio.sleep(_pause(self._expired))
+            else:
+                return len(answer), _decoded(answer)
+
+    def _go_on(self, error: ExpiredError) -> None:
+        """Go on after a token has expired: with the one that came with the error, else from the last name."""
+        self._expired += 1
+        if self._consistent or self._expired > MOST_STALLED or "continue" not in self.query:
+            raise error
+        if error.continue_:
+            self.query["continue"] = error.continue_
+        else:
+            del self.query["continue"]
+            self.behind = self.last
 
 
 def _pause(times: int) -> float:

@@ -120,11 +120,11 @@ class Reflector(Generic[T]):
             group.create_task(self._cache.read_later())
             await self._follow()
 
-    async def adopt(self, item: Raw) -> bool:
+    async def adopt(self, item: Raw) -> tuple[bool, float]:
         """Take an object that was read directly, unless list or watch brought something newer.
 
         Returns:
-            Whether the object is there.
+            Whether the object is there, and the CPU seconds that it took.
 
         Raises:
             ClusterError: It is no object of the API.

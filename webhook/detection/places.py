@@ -47,9 +47,17 @@ class Places:
         self._serves = not is_batch(pod)
         self._namespace = namespace
         self._surroundings = surroundings
+        self._ask = surroundings.service
 
-    def resolve(self, host: str, port: str) -> Place | None:
-        """The place, or None when the host is empty, the pod itself, or no host at all."""
+    def resolve(self, host: str, port: str, *, look_up: bool = True) -> Place | None:
+        """Return the place, or None when the host is empty, the pod itself, or no host at all.
+
+        Args:
+            host: The host.
+            port: Its port; what is no port counts as none.
+            look_up: Whether a Service that is not known may be looked for at the API server by this name.
+        """
+        self._ask = self._surroundings.service if look_up else self._surroundings.mentioned
         host = host.lower().rstrip(".")
         if host.count(":") == 1:
             host, _, port = host.partition(":")
@@ -77,11 +85,11 @@ class Places:
     def _named(self, name: str, rest: str) -> Service | None:
         """The Service of that name; behind it in the host stand nothing, its namespace, or that and `svc…`."""
         if not rest:
-            return self._surroundings.service(self._namespace, name)
+            return self._ask(self._namespace, name)
         namespace, _, domain = rest.partition(".")
         if domain and domain.partition(".")[0] != "svc":
             return None
-        return self._surroundings.service(namespace, name)
+        return self._ask(namespace, name)
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:

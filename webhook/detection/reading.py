@@ -84,7 +84,8 @@ class Reading:
         if mention.unless and scope.defines(mention.unless):
             return None
         host, port = expand(mention.host, scope.word), expand(mention.port, scope.word)
-        return self._places.resolve(host, port or self._settings.port_beside(entry.key))
+        look_up = _is_host(entry, mention, host) and not (entry.is_secret or scope.is_secret(host.lower()))
+        return self._places.resolve(host, port or self._settings.port_beside(entry.key), look_up=look_up)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -243,3 +244,8 @@ class Reading:
             return True
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
+
+
+def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
+    """Whether a mention is a host by its form or by its key; a word under a backend's name may be anything."""
+    return mention.form is not Form.BARE or "." in host or entry.key.role is Role.LOCATION

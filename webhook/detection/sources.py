@@ -17,6 +17,9 @@ from webhook.detection.lines import Line
 from webhook.detection.mentions import Value
 from webhook.detection.words import Role, key_words, role
 
+# Shorter words stand in many hosts by chance.
+_SHORTEST_SECRET = 3
+
 
 class Entry(Struct, frozen=True, gc=False):
     """One setting of a container.
@@ -32,6 +35,11 @@ class Entry(Struct, frozen=True, gc=False):
     trail: str
     value: Value
     in_file: bool = False
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it comes from a Secret, as its trail says."""
+        return " ← Secret " in self.trail
 
 
 class Scope:
@@ -51,6 +59,7 @@ class Scope:
         self.quiet: dict[str, Key] = {}
         self.variables = variables
         self.arguments: dict[str, str] = {}
+        self._secrets: list[str] | None = None
 
     def word(self, name: str) -> str:
         """The environment variable or argument of this name where it is a single word or number; else ""."""
@@ -69,6 +78,13 @@ class Scope:
         if isinstance(said, str):
             said = self.variables[name] = read_content(name, said)
         return said
+
+    def is_secret(self, text: str) -> bool:
+        """Whether a text holds a word from a Secret, which references to variables may have brought there."""
+        if self._secrets is None:
+            words = {entry.value.word.lower() for entry in self.entries if entry.is_secret}
+            self._secrets = [word for word in words if len(word) >= _SHORTEST_SECRET]
+        return any(word in text for word in self._secrets)
 
     def all_entries(self) -> Iterator[Entry]:
         """The settings, and behind them those that do not count."""
