@@ -77,7 +77,7 @@ def test_null_items_are_an_empty_list(ask):
 
 @pytest.mark.parametrize("document", [{}, {"metadata": {}, "items": []}, [], {"metadata": {"resourceVersion": 5}}])
 def test_what_is_no_list_is_refused(ask, document):
-    with pytest.raises(ClusterError, match="not understood|no resource version"):
+    with pytest.raises(ClusterError, match=r"not understood|no resource version"):
         ask(lambda *_: (200, document), scenario())
 
 

@@ -20,11 +20,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from webhook.cluster.client import OBJECT_BYTES, Client
+from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError, ExpiredError, TooLargeError
 
 PAGE_BYTES_AT_MOST: Final = 4 * 1024 * 1024
-"""Of a page with several objects. A page of one object may be as large as an object."""
+"""Of a page with several objects."""
+WHOLE_BYTES_AT_MOST: Final = 128 * 1024 * 1024
+"""Of the answer when a single object was asked for: some servers take no notice of a limit."""
 LARGEST_PAGE: Final = 500
 """Objects, as in client-go."""
 MOST_STALLED: Final = 10
@@ -145,7 +147,7 @@ class _Asking:
     async def page(self) -> tuple[int, _List]:
         """Return the next page, and how many bytes it has."""
         while True:
-            most = PAGE_BYTES_AT_MOST if self.limit > 1 else OBJECT_BYTES
+            most = PAGE_BYTES_AT_MOST if self.limit > 1 else WHOLE_BYTES_AT_MOST
             try:
                 answer = await self._client.get(self._path, {"limit": str(self.limit)} | self.query, most=most)
             except TooLargeError:

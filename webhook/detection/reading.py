@@ -248,4 +248,4 @@ class Reading:
 
 def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
     """Whether a mention is a host by its form or by its key; a word under a backend's name may be anything."""
-    return mention.form is not Form.BARE or "." in host or entry.key.role is Role.LOCATION
+    return mention.form is not Form.BARE or entry.key.role is Role.LOCATION or host.split(".")[2:3] == ["svc"]
