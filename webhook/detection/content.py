@@ -21,7 +21,7 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         value: What it says when an environment variable takes it as its value.
         lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
-        cut: Whether a limit was exceeded, so that not all of it was read.
+        cut: Whether a part of it was left out, since it exceeds a limit.
     """
 
     value: Value
