@@ -246,11 +246,11 @@ def test_a_direct_read_has_an_object_that_waits(api, kubeconfig, monkeypatch):
     api.put(PATH, large("b", "1"))
 
     async def scenario(one):
-        await _until(lambda: one.synced)
+        await _until(lambda: one.synced and kept.reads)
         kept.go_on.set()
         answer = await one._client.get("/api/v1/namespaces/tenant/configmaps/b")
-        assert await one.adopt(reflector_module.Raw(answer))
-        assert kept[("tenant", "b")] == "1"
+        there, _ = await one.adopt(reflector_module.Raw(answer))
+        assert (there, kept[("tenant", "b")]) == (True, "1")
 
     _following(kubeconfig, scenario, (PATH, kept.sink()))
 

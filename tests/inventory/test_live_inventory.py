@@ -350,12 +350,16 @@ def test_a_service_or_namespace_has_the_name_of_one(api, live, look_ups, kind, n
 
 
 def test_an_object_has_a_budget_of_which_its_shortest_values_are_read_first():
-    large = "".join(f"key{number}: value\n" for number in range(MOST_SETTINGS))
-    read = DataObject(Metadata(), data={"a.yaml": large, "b.yaml": large, "HOST": "db", "z": "x" * MOST_CHARACTERS})
+    large = "".join(f"key{number}: value\n" for number in range(MOST_SETTINGS // 8))
+    files = {f"{number}.yaml": large for number in range(10)}
+    read = DataObject(Metadata(), data=files | {"HOST": "db", "z": "x" * MOST_CHARACTERS})
 
     contents = contents_of(read, secret=False)
+    cut = {key for key, content in contents.items() if content.cut}
 
+    assert list(contents) == [*files, "HOST", "z"]
     assert contents["HOST"].value.mentions[0].host == "db"
     assert sum(len(content.lines) for content in contents.values()) <= MOST_SETTINGS
-    assert {"b.yaml", "z"} <= {key for key, content in contents.items() if content.cut}
+    assert {"8.yaml", "9.yaml", "z"} <= cut
+    assert "0.yaml" not in cut
     assert not contents["z"].value.readable

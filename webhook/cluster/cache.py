@@ -189,11 +189,13 @@ class Cache(Generic[T]):
                 await self._turns.rest(cost * _PAUSE)
             except ClusterError as error:
                 if error.status == HTTPStatus.NOT_FOUND:
+                    # The watch has the deletion, or will have it.
+                    self.later.discard(key)
                     continue
                 asked = error.retry_after
                 failures += 1
+            if key in self.later:
                 self.later.add(key)
-            if failures:
                 await asyncio.sleep(max(delay(failures), asked))
 
     def _is_current(self, metadata: Meta) -> bool:

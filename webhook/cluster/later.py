@@ -28,13 +28,14 @@ class Later:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._waiting: set[Key] = set()
+        self._queued: set[Key] = set()
         self._ready: OrderedDict[str, dict[Key, None]] = OrderedDict()
         self._resting: list[tuple[float, Key]] = []
         self._until: dict[Key, float] = {}
         self._added = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many objects wait."""
+        """Return how many objects wait, or are being read."""
         return len(self._waiting)
 
     def __contains__(self, key: Key) -> bool:
@@ -54,10 +55,11 @@ class Later:
             self._until = {one: until for one, until in self._until.items() if until > now}
 
     def add(self, key: Key) -> None:
-        """Have an object read when it is its turn."""
-        if key in self._waiting:
-            return
+        """Have an object read when it is its turn, once more if it is being read just now."""
         self._waiting.add(key)
+        if key in self._queued:
+            return
+        self._queued.add(key)
         if self.rests(key):
             heapq.heappush(self._resting, (self._until[key], key))
         else:
@@ -65,22 +67,20 @@ class Later:
         self._added.set()
 
     def discard(self, key: Key) -> None:
-        """Leave an object out: it was read, or is gone."""
+        """Leave an object out: what was read is its newest version, or it is gone."""
         self._waiting.discard(key)
 
     def clear(self) -> None:
         """Leave all objects out."""
         self._waiting.clear()
-        self._ready.clear()
-        self._resting.clear()
 
     async def next(self) -> Key:
-        """Wait for the next object and take it out of the queue."""
+        """Wait for the next object. It waits until it is discarded."""
         while True:
             self._added.clear()
             while (key := self._take()) is not None:
+                self._queued.remove(key)
                 if key in self._waiting:
-                    self._waiting.remove(key)
                     return key
             due = self._resting[0][0] - self._clock() if self._resting else None
             try:
