@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from certs.issue import KeyPair
@@ -45,13 +45,18 @@ def write(directory: Path, authority: bytes, serving: KeyPair) -> list[Path]:
     return [_replace(directory / name, content, mode) for name, content, mode in contents]
 
 
-def read(certificate: Path, key: Path) -> KeyPair:
+def read(certificate: Path, key: Path, contents: Callable[[Path], bytes] = Path.read_bytes) -> KeyPair:
     """Read a pair, as it is; whether it fits is for `certs.issue.verify` or TLS to say.
+
+    Args:
+        certificate: The file of the certificate.
+        key: The file of its key.
+        contents: Reads a file.
 
     Raises:
         OSError: A file cannot be read.
     """
-    return KeyPair(certificate.read_bytes(), key.read_bytes())
+    return KeyPair(contents(certificate), contents(key))
 
 
 def _replace(path: Path, content: bytes, mode: int) -> Path:

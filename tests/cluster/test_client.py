@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from webhook.cluster.client import connect
-from webhook.cluster.errors import ClusterError, ExpiredError, NoClusterError
+from webhook.cluster.errors import LONGEST_MESSAGE, ClusterError, ExpiredError, NoClusterError, TooLargeError
 
 PATH = "/api/v1/configmaps"
 
 
-def ask(kubeconfig, call):
+def asked(kubeconfig, call):
     async def asking():
         try:
             return await call(client)
@@ -25,7 +25,7 @@ def ask(kubeconfig, call):
 def test_an_answer_is_the_raw_json(api, kubeconfig):
     api.put(PATH, {"metadata": {"name": "cfg", "namespace": "shop"}, "data": {"a": "b"}})
 
-    answer = ask(kubeconfig, lambda client: client.get("/api/v1/namespaces/shop/configmaps/cfg"))
+    answer = asked(kubeconfig, lambda client: client.get("/api/v1/namespaces/shop/configmaps/cfg"))
 
     assert json.loads(answer)["data"] == {"a": "b"}
 
@@ -35,7 +35,7 @@ def test_a_refusal_says_what_the_api_server_says(api, kubeconfig, status, error)
     api.refusals[PATH] = (status, "because")
 
     with pytest.raises(error, match="because") as refused:
-        ask(kubeconfig, lambda client: client.get(PATH))
+        asked(kubeconfig, lambda client: client.get(PATH))
 
     assert refused.value.status == status
 
@@ -46,7 +46,7 @@ def test_an_api_server_that_is_not_there_is_named_and_no_token_is(kubeconfig):
     kubeconfig.write_text(yaml.safe_dump(document))
 
     with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:1 cannot be reached") as lost:
-        ask(kubeconfig, lambda client: client.get(PATH))
+        asked(kubeconfig, lambda client: client.get(PATH))
 
     assert lost.value.status is None
     assert "CANARY" not in str(lost.value)
@@ -57,7 +57,7 @@ def test_an_api_server_that_does_not_answer_in_time_is_given_up(api, kubeconfig)
         return await client.get(f"{PATH}?watch=true", seconds=0.1)
 
     with pytest.raises(ClusterError, match="does not answer"):
-        ask(kubeconfig, watch)
+        asked(kubeconfig, watch)
 
 
 def test_a_line_of_a_watch_may_come_in_pieces_and_be_long(api, kubeconfig):
@@ -70,7 +70,7 @@ def test_a_line_of_a_watch_may_come_in_pieces_and_be_long(api, kubeconfig):
             api.send(PATH, None)
             return [len(line) async for line in lines]
 
-    assert ask(kubeconfig, follow) == [3_000_012, 13]
+    assert asked(kubeconfig, follow) == [3_000_012, 13]
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,34 @@ def test_outside_a_cluster_the_ways_to_reach_one_are_named(monkeypatch):
 
     with pytest.raises(NoClusterError, match=r"no pod of a cluster .*: give --kubeconfig FILE"):
         connect()
+
+
+def test_a_redirect_is_not_followed(ask, loopback):
+    elsewhere = []
+    with loopback(lambda _, path, *__: (elsewhere.append(path), {})) as other:
+        where = {"Location": f"http://127.0.0.1:{other}/elsewhere"}
+
+        with pytest.raises(ClusterError, match="redirect") as refused:
+            ask(lambda *_: (302, {}, where), lambda client: client.get(PATH))
+
+    assert (refused.value.status, elsewhere) == (302, [])
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("30", 30), ("99999999", 120), ("-1", 0), ("soon", 0), ("9" * 5000, 0)])
+def test_how_long_the_api_server_wants_to_be_left_alone_is_part_of_the_error(ask, said, seconds):
+    with pytest.raises(ClusterError) as refused:
+        ask(lambda *_: (429, {}, {"Retry-After": said}), lambda client: client.get(PATH))
+
+    assert refused.value.retry_after == seconds
+
+
+def test_an_answer_has_a_limit(ask):
+    with pytest.raises(TooLargeError, match="more than 1000 bytes"):
+        ask(lambda *_: (200, b"x" * 1001), lambda client: client.get(PATH, most=1000))
+
+
+def test_what_the_api_server_says_is_cut(ask):
+    with pytest.raises(ClusterError) as refused:
+        ask(lambda *_: (500, {"message": "x" * 10_000}), lambda client: client.get(PATH))
+
+    assert len(str(refused.value)) == LONGEST_MESSAGE

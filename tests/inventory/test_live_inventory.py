@@ -11,7 +11,9 @@ import pytest
 
 from webhook.cluster.client import connect
 from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
+from webhook.inventory.allowance import BURST
 from webhook.inventory.live import LiveInventory
+from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject, Metadata, contents_of
 from webhook.inventory.packed import Packed
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
@@ -276,3 +278,88 @@ def test_a_service_in_a_namespace_that_is_not_known_is_no_question_worth_asking(
         assert list(asked.missed) == [Reference("Service", "shop", "data"), Reference("ConfigMap", "shop", "cfg")]
 
     live(scenario)
+
+
+def test_pods_that_miss_the_same_object_wait_for_one_read_of_it(api, live, look_ups):
+    api.put(NAMESPACES, namespace("shop"))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        missing = [Reference("ConfigMap", "shop", "cfg")]
+        assert all(await asyncio.gather(*(inventory.look_up(missing) for _ in range(50))))
+
+    live(scenario)
+    assert look_ups == {("ConfigMap", "found"): 1}
+
+
+def test_the_flood_of_a_tenant_leaves_the_others_their_direct_reads(api, live, look_ups):
+    for name in ("shop", "tenant"):
+        api.put(NAMESPACES, namespace(name))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        for number in range(100):
+            await inventory.look_up([Reference("ConfigMap", "tenant", f"c{number}")])
+        assert look_ups.total() <= BURST + 10
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        assert await inventory.look_up([Reference("ConfigMap", "shop", "cfg")])
+
+    live(scenario)
+
+
+def test_namespaces_that_are_not_known_share_their_direct_reads(api, live, look_ups):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        for number in range(100):
+            await inventory.look_up([Reference("ConfigMap", f"made-up-{number}", "cfg")])
+        assert look_ups.total() <= BURST + 10
+
+    live(scenario)
+
+
+def test_a_direct_read_that_comes_late_does_not_revive_what_was_deleted(api, live, monkeypatch):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced and api.events.get(CONFIG_MAPS))
+        api.put(CONFIG_MAPS, named("cfg", data={"REDIS_HOST": "data"}), deliver=False)
+        get = inventory._client.get
+
+        async def late(*args, **options):
+            answer = await get(*args, **options)
+            api.delete(CONFIG_MAPS, "shop/cfg")
+            api.put(CONFIG_MAPS, named("another"))
+            await until(lambda: inventory.config_map("shop", "another") is not None)
+            return answer
+
+        monkeypatch.setattr(inventory._client, "get", late)
+        assert not await inventory.look_up([Reference("ConfigMap", "shop", "cfg")])
+        assert inventory.config_map("shop", "cfg") is None
+
+    live(scenario)
+
+
+@pytest.mark.parametrize("kind", ["Service", "Namespace"])
+@pytest.mark.parametrize("name", ["a.b", "a" * 64, "-a", "a-"])
+def test_a_service_or_namespace_has_the_name_of_one(api, live, look_ups, kind, name):
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert not await inventory.look_up([Reference(kind, "shop" if kind == "Service" else "", name)])
+
+    live(scenario)
+    assert look_ups == {}
+
+
+def test_an_object_has_a_budget_of_which_its_shortest_values_are_read_first():
+    large = "".join(f"key{number}: value\n" for number in range(MOST_SETTINGS // 8))
+    files = {f"{number}.yaml": large for number in range(10)}
+    read = DataObject(Metadata(), data=files | {"HOST": "db", "z": "x" * MOST_CHARACTERS})
+
+    contents = contents_of(read, secret=False)
+    cut = {key for key, content in contents.items() if content.cut}
+
+    assert list(contents) == [*files, "HOST", "z"]
+    assert contents["HOST"].value.mentions[0].host == "db"
+    assert sum(len(content.lines) for content in contents.values()) <= MOST_SETTINGS
+    assert {"8.yaml", "9.yaml", "z"} <= cut
+    assert "0.yaml" not in cut
+    assert not contents["z"].value.readable

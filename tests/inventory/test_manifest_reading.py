@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pytest
 
+from webhook.inventory import manifests
 from webhook.inventory.manifests import ManifestError, read
 
 DEPLOYMENT = """\
@@ -149,3 +151,27 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
     with pytest.raises(ManifestError, match="is not UTF-8 text"):
         read([str(file)])
+
+
+def test_a_pipe_is_waited_for_only_where_that_is_wanted(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+
+    for paths, options in [([tmp_path], {}), ([tmp_path / "pipe.yaml"], {"pipes": False})]:
+        with pytest.raises(ManifestError, match="it is a pipe and not a regular file"):
+            read([str(path) for path in paths], **options)
+
+
+def test_a_link_that_leads_back_is_not_followed(tmp_path):
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+    for name in "bcd":
+        (tmp_path / name).symlink_to(tmp_path)
+
+    assert len(read([str(tmp_path)]).objects) == 1
+
+
+def test_a_file_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifests, "MOST_BYTES", 1 << 20)
+    (tmp_path / "a.yaml").write_text("#" * ((1 << 20) + 1))
+
+    with pytest.raises(ManifestError, match="more than 1 MiB"):
+        read([str(tmp_path / "a.yaml")])

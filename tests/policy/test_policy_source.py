@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook.policy.files import PolicyError
+from webhook.policy.files import MAX_ENTRIES, MAX_FILES, PolicyError
 from webhook.policy.source import PolicySource, ReloadOutcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -279,3 +281,77 @@ def test_watching_ends_when_it_is_told_to(file):
             pass
 
     asyncio.run(follow())
+
+
+def replaced_by_a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def replaced_by_a_socket(file):
+    file.unlink()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(file))
+
+
+def replaced_by_a_device(file):
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (replaced_by_a_pipe, "it is a pipe and not a regular file"),
+        (replaced_by_a_socket, "it is a socket and not a regular file"),
+        (replaced_by_a_device, "it is a device and not a regular file"),
+    ],
+)
+def test_what_is_no_regular_file_is_refused_with_its_kind_and_stops_no_reload(file, text, clock, spoil, said):
+    source = PolicySource([file], clock=clock)
+    spoil(file)
+    outcomes = []
+    reading = threading.Thread(target=lambda: outcomes.append(source.reload()), daemon=True)
+    reading.start()
+    reading.join(5)
+
+    assert outcomes == [ReloadOutcome.REJECTED]
+    assert str(source.status.problems[0]) == f"{file}: error: cannot be read: {said}"
+    file.unlink()
+    file.write_text(text("second"))
+    assert source.reload() is ReloadOutcome.LOADED
+
+
+def test_a_directory_of_thousands_of_files_is_refused_and_does_not_hold_up_the_event_loop(tmp_path, text, clock):
+    (tmp_path / "a.yaml").write_text(text("first"))
+    source = PolicySource([tmp_path], clock=clock, poll_seconds=0.05)
+    for number in range(2 * MAX_ENTRIES):
+        (tmp_path / f"{number}.yaml").touch()
+    late = []
+
+    async def scenario():
+        stop = asyncio.Event()
+        watching = asyncio.create_task(source.watch(stop))
+        loop = asyncio.get_running_loop()
+        for _ in range(50):
+            before = loop.time()
+            await asyncio.sleep(0.02)
+            late.append(loop.time() - before - 0.02)
+        stop.set()
+        await watching
+
+    asyncio.run(scenario())
+
+    assert rule_of(source) == "first"
+    assert f"more than {MAX_ENTRIES} entries" in str(source.status.problems[0])
+    assert sorted(late)[len(late) // 2] < 0.05
+
+
+@pytest.mark.parametrize("files", [(MAX_FILES + 1, 10), (4, 1_000_000)], ids=["too many", "too much"])
+def test_the_files_of_a_policy_have_a_limit(tmp_path, clock, files):
+    count, size = files
+    for number in range(count):
+        (tmp_path / f"{number:03}.yaml").write_text("#" * size)
+
+    with pytest.raises(PolicyError, match="at most, and this file exceeds that"):
+        PolicySource([tmp_path], clock=clock)

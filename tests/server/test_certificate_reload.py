@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from certs import files
 from certs.issue import issue_authority, issue_serving
 from webhook.server.logs import make_logger
 from webhook.server.metrics import Metrics
-from webhook.server.pairs import PairFiles, UnservableError
+from webhook.server.pairs import MOST_BYTES, PairFiles, UnservableError
 from webhook.server.settings import LogFormat
 from webhook.server.tls import ServingCertificate
 
@@ -289,3 +290,26 @@ def test_the_protocol_is_http_1_1(server):
 
     with contextlib.closing(server.raw(context)) as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+@pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_keeps_the_certificate(pair, load, tmp_path, name):
+    expected = pair()
+    certificate, metrics, log = load()
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    certificate.reload()
+
+    assert handshake(certificate) == expected
+    assert reloads(metrics, "kept") == 1
+    assert f"{name}: it is a pipe and not a regular file" in log.getvalue()
+
+
+def test_a_certificate_has_a_limit(pair, load, tmp_path):
+    expected = pair()
+    certificate, _, log = load()
+    (tmp_path / "tls.crt").write_bytes(b"x" * (MOST_BYTES + 1))
+    certificate.reload()
+
+    assert handshake(certificate) == expected
+    assert "it has more than 1 MiB" in log.getvalue()

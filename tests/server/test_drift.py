@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -246,3 +247,22 @@ def test_nothing_is_checked_before_the_cluster_has_been_read(shop, parts):
         return checked(parts)()
 
     run(parts, watch, later)
+
+
+def test_a_scrape_never_sees_no_drift_between_two_checks(shop, parts):
+    seen, halt = [], threading.Event()
+
+    def scrape():
+        while not halt.is_set():
+            seen.append(sample(parts, "sidecar_policy_drifted_pods", pod_namespace="shop", reason="sidecar-unwanted"))
+
+    watch = make(parts)
+    run(parts, watch, checked(parts))
+    scraping = threading.Thread(target=scrape)
+    scraping.start()
+    for _ in range(300):
+        watch._show(watch._last)
+    halt.set()
+    scraping.join()
+
+    assert set(seen) == {2}

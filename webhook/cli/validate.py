@@ -85,7 +85,9 @@ def _read(files: Sequence[str]) -> tuple[Source, ...]:
     problems: list[Problem] = []
     for file in files:
         try:
-            sources += [Source("-", sys.stdin.buffer.read(MAX_BYTES + 1))] if file == "-" else read([Path(file)])
+            sources += (
+                [Source("-", sys.stdin.buffer.read(MAX_BYTES + 1))] if file == "-" else read([Path(file)], pipes=True)
+            )
         except PolicyError as error:
             problems += error.problems
     if problems:

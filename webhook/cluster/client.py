@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -19,17 +20,27 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from webhook import __version__
-from webhook.cluster.errors import ClusterError, NoClusterError, refusal
+from webhook.cluster.errors import ClusterError, NoClusterError, TooLargeError, refusal
 
+SILENCE_SECONDS: Final = 28.0
+"""A connection on which nothing came for so long is dead. A watch has to be asked for less than that."""
+OBJECT_BYTES: Final = 16 * 1024 * 1024
+"""Of one answer, or of one event of a watch. etcd takes 1.5 MB, which JSON's escapes make up to six times as much."""
+_ERROR_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
-# An API server sends a bookmark each minute, so a watch that is silent for longer is dead (KEP-956).
-_SILENCE_SECONDS = 90.0
+# No API server asks for more, and nobody should be put off for longer.
+_LONGEST_RETRY_AFTER = 120
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 
+class _Meta(msgspec.Struct, rename={"continue_": "continue"}):
+    continue_: str = ""
+
+
 class _Status(msgspec.Struct):
     message: str = ""
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
 
 
 class Client:
@@ -38,27 +49,32 @@ class Client:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
         self._api.user_agent = f"sidecar-policy/{__version__}"
+        self._api.configuration.client_session_kwargs = {"middlewares": (_without_redirects,)}
 
     @property
     def server(self) -> str:
         """The API server's address."""
         return str(self._api.configuration.host)
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float = 60.0) -> bytes:
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, *, seconds: float = 60.0, most: int = OBJECT_BYTES
+    ) -> bytes:
         """Read one answer whole.
 
         Args:
             path: As "/api/v1/namespaces/shop/configmaps/cfg".
             query: Parameters.
             seconds: How long it may take.
+            most: How many bytes it may have.
 
         Returns:
             The body.
 
         Raises:
             ClusterError: There is no such object, no right to read it, or no answer.
+            TooLargeError: It has more than `most` bytes.
         """
-        return await self._send("GET", path, query=query, seconds=seconds)
+        return await self._send("GET", path, query=query, seconds=seconds, most=most)
 
     async def post(self, path: str, document: Mapping[str, Any], *, seconds: float = 10.0) -> bytes:
         """Create an object.
@@ -96,10 +112,10 @@ class Client:
             Lines of JSON, each one event.
 
         Raises:
-            ClusterError: The server refuses, the connection is lost, or nothing came for 90 s.
+            ClusterError: The server refuses, the connection is lost, nothing came for 28 s, or an event is too large.
             ExpiredError: The resource version is too old.
         """
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         async with self._open("GET", path, {**query, "watch": "true"}, limits) as response:
             yield _lines(response)
 
@@ -116,10 +132,11 @@ class Client:
         document: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
         seconds: float,
+        most: int = OBJECT_BYTES,
     ) -> bytes:
-        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         async with self._open(method, path, query or {}, limits, document, content_type) as response:
-            return await response.read()
+            return await _body(response, most)
 
     @asynccontextmanager
     async def _open(
@@ -144,7 +161,7 @@ class Client:
             response: aiohttp.ClientResponse = answer.response
             async with response:
                 if response.status >= 300:
-                    raise _refused(response.status, await response.read())
+                    raise await _refused(response)
                 yield response
         except TimeoutError:
             raise ClusterError(f"{self.server} does not answer") from None
@@ -189,18 +206,45 @@ def _unusable(kubeconfig: Path | None, error: Exception) -> str:
     return f"{kubeconfig} is no kubeconfig that can be used: {why}"
 
 
+async def _without_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Refuse to follow redirects: no API server sends any, and whoever else does shall not get our token."""
+    response = await handler(request)
+    if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
+        response.close()
+        raise ClusterError(f"{request.url.origin()} answers with a redirect, which is not followed", response.status)
+    return response
+
+
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            response.close()
+            raise TooLargeError(f"the API server's answer has more than {most} bytes", response.status)
+    return bytes(body)
+
+
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     rest = bytearray()
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield bytes(line)
+        first, *others = chunk.split(b"\n")
+        rest += first
+        if len(rest) > OBJECT_BYTES:
+            raise TooLargeError(f"an event of the API server has more than {OBJECT_BYTES} bytes")
+        for following in others:
+            if rest:
+                yield bytes(rest)
+            rest = bytearray(following)
 
 
-def _refused(status: int, body: bytes) -> ClusterError:
+async def _refused(response: aiohttp.ClientResponse) -> ClusterError:
     try:
-        message = msgspec.json.decode(body, type=_Status).message
-    except msgspec.MsgspecError:
-        message = ""
-    return refusal(status, message)
+        status = msgspec.json.decode(await _body(response, _ERROR_BYTES), type=_Status)
+    except (msgspec.MsgspecError, TooLargeError):
+        status = _Status()
+    asked = response.headers.get("Retry-After", "")
+    seconds = min(int(asked), _LONGEST_RETRY_AFTER) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
+    return refusal(response.status, status.message, retry_after=seconds, continue_=status.metadata.continue_)

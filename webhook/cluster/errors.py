@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
+
+LONGEST_MESSAGE: Final = 500
+"""Characters of the API server's own words; the rest is cut off."""
 
 
 class NoClusterError(Exception):
-    """There is no configuration to reach a cluster with. Its text says what was tried and how to mend it."""
+    """There is no configuration to reach a cluster with. Its text says what was tried and how to fix it."""
 
 
 class ClusterError(Exception):
@@ -14,18 +18,34 @@ class ClusterError(Exception):
 
     Attributes:
         status: The HTTP status; None when there was no answer.
+        retry_after: Seconds for which the API server asks to be left alone; 0 when it does not.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class ExpiredError(ClusterError):
-    """The resource version, or the list's next page, is too old: 410 Gone."""
+    """The resource version, or the list's next page, is too old: 410 Gone.
+
+    Attributes:
+        continue_: A token to go on with at the newest version from where the list was; empty when there is none.
+    """
+
+    continue_: str = ""
 
 
-def refusal(status: int, message: str) -> ClusterError:
-    """The error for what an API server says, in an answer or in the middle of a watch."""
-    kind = ExpiredError if status == HTTPStatus.GONE else ClusterError
-    return kind(message or f"the API server answers {status}", status)
+class TooLargeError(ClusterError):
+    """The answer has more bytes than may be read at once."""
+
+
+def refusal(status: int, message: str, *, retry_after: float = 0.0, continue_: str = "") -> ClusterError:
+    """Return the error for what an API server says, in an answer or in the middle of a watch."""
+    said = message[:LONGEST_MESSAGE] or f"the API server answers {status}"
+    if status != HTTPStatus.GONE:
+        return ClusterError(said, status, retry_after)
+    expired = ExpiredError(said, status, retry_after)
+    expired.continue_ = continue_
+    return expired

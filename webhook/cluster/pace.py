@@ -15,6 +15,10 @@ class TokenBucket:
         self._tokens = float(burst)
         self._filled = clock()
 
+    def spend(self, tokens: float) -> None:
+        """Take tokens for what was done already, also where there are none: then the next ones are owed."""
+        self._tokens -= tokens
+
     def take(self) -> bool:
         """Take one token, if there is one."""
         now = self._clock()

@@ -4,7 +4,8 @@ The list comes in pages and says at which resource version it was true; the watc
 was when it breaks. Only when the server has forgotten that version (410 Gone) is the list read again. Objects that have
 not changed since are not read a second time.
 
-All of it shares the event loop with the requests that are served, and gives way to them: see `Turns`.
+All of it shares the event loop with the requests that are served, and gives way to them: see `Turns`. What is costly to
+read does not hold up a list: see `Cache`.
 
 Source: kubernetes.io, "Kubernetes API Concepts": resource versions, paging, watch bookmarks.
 """
@@ -14,80 +15,43 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 from structlog.typing import FilteringBoundLogger
 
+from webhook.cluster.backoff import delay
+from webhook.cluster.cache import LARGE_BYTES, Cache, Resource, Sink, named
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError, ExpiredError, refusal
+from webhook.cluster.pages import Meta, pages
 from webhook.cluster.turns import Turns
+from webhook.cluster.versions import Key
+
+__all__ = ["Reflector", "Resource", "Sink", "run_until"]
 
 FIRST_PAGE: Final = 25
 """Objects, as long as it is not known how large they are."""
-# As client-go.
-_LARGEST_PAGE = 500
-# As client-go: watches of many clients, and of one client for many kinds, do not end all at once.
-_WATCH_SECONDS = (300.0, 600.0)
+LIST_SECONDS: Final = 60.0
+LIST_NAMESPACE_SECONDS: Final = 5.0
+"""CPU time that reading the objects of one list may take, in all and for each namespace; the rest is read later."""
+# The server ends a watch within this time, so that one which has died without a word is noticed soon after. Watches of
+# many clients, and of one client for many kinds, do not end all at once.
+_WATCH_SECONDS = (20.0, 25.0)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+# Only a watch that stayed open for so long is a success: whatever ends sooner is tried again with growing delays.
+_STEADY_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind of object, in all namespaces.
-
-    Attributes:
-        kind: "ConfigMap".
-        path: Its collection: "/api/v1/configmaps".
-        fields: A field selector for those that are wanted; empty for all.
-    """
-
-    kind: str
-    path: str
-    fields: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sink(Generic[T]):
-    """Where the objects of one kind go.
-
-    Attributes:
-        read: Reduces an object's JSON to what is kept. Must be free of side effects: large objects are read in a
-            thread. It may raise msgspec.ValidationError.
-        put: Takes what was read of the object of this namespace and name.
-        drop: Forgets it.
-    """
-
-    read: Callable[[Raw], T]
-    put: Callable[[str, str, T], None]
-    drop: Callable[[str, str], None]
-
-
-class _Meta(Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.namespace, self.name
-
-
-class _Object(Struct):
-    metadata: _Meta
+class _Status(Struct):
     message: str = ""
     code: int = 0
-
-
-class _List(Struct):
-    metadata: _Meta
-    items: list[Raw]
+    metadata: Meta = msgspec.field(default_factory=Meta)
 
 
 class _Event(Struct):
@@ -95,9 +59,8 @@ class _Event(Struct):
     object: Raw
 
 
-_LIST = msgspec.json.Decoder(_List)
 _EVENT = msgspec.json.Decoder(_Event)
-_OBJECT = msgspec.json.Decoder(_Object)
+_STATUS = msgspec.json.Decoder(_Status)
 
 
 class Reflector(Generic[T]):
@@ -134,18 +97,17 @@ class Reflector(Generic[T]):
         self.problem = ""
         self._status: int | None = None
         self._client = client
-        self._sink = sink
         self._turns = turns or Turns(lambda: True, clock)
         self._log = log.bind(resource=resource.kind)
         self._clock = clock
-        self._known: dict[tuple[str, str], str] = {}
+        self._cache = Cache(client, resource, sink, log=self._log, turns=self._turns, clock=clock)
         self._version: str | None = None
-        self._heard = clock()
+        self._heard = self._opened = clock()
         self._following = False
 
     def __len__(self) -> int:
-        """How many objects there are."""
-        return len(self._known)
+        """Return how many objects there are."""
+        return len(self._cache.versions)
 
     @property
     def behind(self) -> float:
@@ -154,72 +116,85 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Follow the kind until cancelled. Whatever the API server does, this only waits and tries again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._cache.read_later())
+            await self._follow()
+
+    async def adopt(self, item: Raw) -> tuple[bool, float]:
+        """Take an object that was read directly, unless list or watch brought something newer.
+
+        Returns:
+            Whether the object is there, and the CPU seconds that it took.
+
+        Raises:
+            ClusterError: It is no object of the API.
+        """
+        return await self._cache.adopt(item)
+
+    def forget(self) -> None:
+        """Drop every object, and begin again at the next run."""
+        self._cache.forget()
+        self._version = None
+        self.synced = False
+
+    async def _follow(self) -> None:
         failures = 0
         while True:
-            before = self._heard
+            failed: ClusterError | None = None
+            self._opened = self._clock()
             try:
                 if self._version is None:
                     await self._list()
                 await self._watch()
             except ClusterError as error:
+                failed = error
                 if isinstance(error, ExpiredError):
                     self._version = None
                 self._tell(error)
             finally:
+                steady = self._following and self._clock() - self._opened >= _STEADY_SECONDS
                 self._following = False
-            failures = 0 if self._heard > before else failures + 1
-            if failures or self.problem:
-                await asyncio.sleep(_delay(failures))
-
-    async def adopt(self, item: Raw) -> None:
-        """Take an object that was read directly, unless the watch was quicker; from here on it is followed as others.
-
-        Raises:
-            ClusterError: It is no object of the API.
-        """
-        metadata = _decoded(_OBJECT, item).metadata
-        if metadata.key not in self._known:
-            await self._take(item, metadata)
-
-    def forget(self) -> None:
-        """Drop every object, and begin anew at the next run."""
-        for key in self._known:
-            self._sink.drop(*key)
-        self._known.clear()
-        self._version = None
-        self.synced = False
+            failures = 0 if steady else failures + 1
+            if failures or failed is not None:
+                await asyncio.sleep(max(_delay(failures), 0.0 if failed is None else failed.retry_after))
 
     async def _list(self) -> None:
-        gone = set(self._known)
-        query = {"limit": str(FIRST_PAGE)} | self._selected()
-        while True:
-            answer = await self._client.get(self.resource.path, query)
+        seen: set[Key] = set()
+        spent: defaultdict[str, float] = defaultdict(float)
+        version = ""
+        path, fields, wanted = self.resource.path, self.resource.fields, self._wanted_bytes
+        async for page in pages(self._client, path, fields=fields, limit=FIRST_PAGE, wanted_bytes=wanted):
             self._heard = self._clock()
-            async with self._turns:
-                page = _decoded(_LIST, answer)
-                for item in page.items:
+            if not version:
+                version = page.version
+                self._cache.versions.begin_list(version)
+            for item in page.items:
+                async with self._turns:
                     await self._turns.breathe()
-                    metadata = _decoded(_OBJECT, item).metadata
-                    gone.discard(metadata.key)
-                    await self._take(item, metadata)
-            if not page.metadata.continue_:
-                break
-            # Objects of one kind are about as large as those before them.
-            limit = min(max(len(page.items) * self._turns.page_bytes // len(answer), 1), _LARGEST_PAGE)
-            query |= {"limit": str(limit), "continue": page.metadata.continue_}
-        for key in gone:
-            self._remove(key)
-        self._version = page.metadata.resource_version
-        self._log.info("listed", objects=len(self._known))
+                    metadata = named(item)
+                    seen.add(metadata.key)
+                    late = spent[""] > LIST_SECONDS or spent[metadata.namespace] > LIST_NAMESPACE_SECONDS
+                    cost = await self._cache.change(item, metadata, late=late)
+                for total in {"", metadata.namespace}:
+                    spent[total] += cost
+                await self._turns.rest(cost)
+        self._cache.retain(seen, version)
+        self._cache.versions.reach(version)
+        self._version = version
+        self._log.info("listed", objects=len(self), later=len(self._cache.later))
         self.synced = True
+
+    def _wanted_bytes(self) -> int:
+        return self._turns.page_bytes
 
     async def _watch(self) -> None:
         query = {
             "resourceVersion": self._version or "",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(random.uniform(*_WATCH_SECONDS))),  # noqa: S311 - spreads load, hides nothing
-        } | self._selected()
+        } | ({"fieldSelector": self.resource.fields} if self.resource.fields else {})
         async with self._client.watch(self.resource.path, query) as lines:
+            self._heard = self._opened = self._clock()
             self._following = True
             if self.problem:
                 self._log.info("followed again")
@@ -228,37 +203,28 @@ class Reflector(Generic[T]):
                 self._heard = self._clock()
                 async with self._turns:
                     await self._turns.breathe()
-                    await self._event(_decoded(_EVENT, line))
+                    cost = await self._event(_decoded(_EVENT, line))
+                await self._turns.rest(cost)
 
-    async def _event(self, event: _Event) -> None:
-        read = _decoded(_OBJECT, event.object)
-        if event.type == "ERROR":
-            raise refusal(read.code, read.message)
-        if event.type == "DELETED":
-            self._remove(read.metadata.key)
-        elif event.type != "BOOKMARK":
-            await self._take(event.object, read.metadata)
-        self._version = read.metadata.resource_version
-
-    async def _take(self, item: Raw, metadata: _Meta) -> None:
-        key = metadata.key
-        if self._known.get(key) == metadata.resource_version:
-            return
-        try:
-            kept = await self._turns.reduced(self._sink.read, item)
-        except msgspec.ValidationError:
-            self._log.warning("object not understood", namespace=metadata.namespace, name=metadata.name)
-            self._sink.drop(*key)
+    async def _event(self, event: _Event) -> float:
+        """Take one event; return the CPU seconds that it took."""
+        cost = 0.0
+        if event.type in {"ERROR", "BOOKMARK"}:
+            status = _decoded(_STATUS, event.object)
+            if event.type == "ERROR":
+                raise refusal(status.code, status.message)
+            version = status.metadata.resource_version
         else:
-            self._sink.put(*key, kept)
-        self._known[key] = metadata.resource_version
-
-    def _remove(self, key: tuple[str, str]) -> None:
-        self._known.pop(key, None)
-        self._sink.drop(*key)
-
-    def _selected(self) -> dict[str, str]:
-        return {"fieldSelector": self.resource.fields} if self.resource.fields else {}
+            metadata = named(event.object)
+            version = metadata.resource_version
+            if event.type == "DELETED":
+                self._cache.remove(metadata.key, version)
+            else:
+                late = memoryview(event.object).nbytes > LARGE_BYTES
+                cost = await self._cache.change(event.object, metadata, late=late)
+        self._version = version
+        self._cache.versions.reach(version)
+        return cost
 
     def _tell(self, error: ClusterError) -> None:
         # A connection that is lost fails in several ways, one after the other.
@@ -266,6 +232,10 @@ class Reflector(Generic[T]):
         if not still and str(error) != self.problem:
             self._log.warning("not followed", problem=str(error), status=error.status)
         self.problem, self._status = str(error), error.status
+
+
+def _delay(failures: int) -> float:
+    return delay(failures, _FIRST_DELAY, _LONGEST_DELAY)
 
 
 async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) -> None:
@@ -289,9 +259,3 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
         return decoder.decode(text)
     except msgspec.MsgspecError:
         raise ClusterError("the API server's answer is not understood") from None
-
-
-def _delay(failures: int) -> float:
-    """Doubling, with half of it left to chance, so that replicas do not come back together."""
-    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**failures)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, hides nothing

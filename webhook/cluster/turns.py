@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from msgspec import Raw
 
@@ -20,10 +21,12 @@ START_SLICE_SECONDS: Final = 0.02
 """The same while there are no requests but probes."""
 LARGE_BYTES: Final = 4 * 1024
 """A larger object may take longer to read than a slice: a thread reads it, and shares the interpreter fairly."""
-START_LARGE_BYTES: Final = 64 * 1024
+START_LARGE_BYTES: Final = 16 * 1024
 PAGE_BYTES: Final = 256 * 1024
 """Of a list at a time. Its objects are told apart in one piece, which takes some 2 ms for a megabyte."""
 START_PAGE_BYTES: Final = 1024 * 1024
+READERS: Final = 2
+"""Threads that read large objects."""
 
 T = TypeVar("T")
 
@@ -44,6 +47,8 @@ class Turns:
         self._serving = serving
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ingest")
         self._began = 0.0
         self._worked = 0.0
 
@@ -54,13 +59,20 @@ class Turns:
 
     async def __aenter__(self) -> Self:
         await self._lock.acquire()
+        self._holder = asyncio.current_task()
         self._began = self._clock()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Whoever is cancelled while a thread reads for it has no turn to end.
+        if self._holder is asyncio.current_task():
+            self._end()
+
+    def _end(self) -> None:
         self._worked += self._clock() - self._began
+        self._holder = None
         self._lock.release()
 
     async def breathe(self) -> None:
@@ -74,8 +86,15 @@ class Turns:
             now = self._clock()
         self._began = now
 
+    async def rest(self, seconds: float) -> None:
+        """Have a reader that used a thread for so long pause for as long, while requests are served."""
+        if seconds > SLICE_SECONDS and self._serving():
+            await asyncio.sleep(seconds)
+
     async def reduced(self, read: Callable[[Raw], T], item: Raw) -> T:
-        """What `read` makes of an object, without holding up the event loop if it is large.
+        """Return what `read` makes of an object, without holding up the event loop if it is large.
+
+        A large object is read in a thread, and the turn is another's until that is done.
 
         Args:
             read: Free of side effects, for a thread may run it.
@@ -83,7 +102,11 @@ class Turns:
         """
         if memoryview(item).nbytes <= (LARGE_BYTES if self._serving() else START_LARGE_BYTES):
             return read(item)
-        result = await asyncio.to_thread(read, item)
-        # The loop was free meanwhile.
-        self._began = self._clock()
-        return result
+        had_turn = self._holder is not None and self._holder is asyncio.current_task()
+        if had_turn:
+            self._end()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, read, item)
+        finally:
+            if had_turn:
+                await self.__aenter__()

@@ -115,6 +115,10 @@ class Surroundings(Protocol):
         """The Service of that name, or None."""
         ...
 
+    def mentioned(self, namespace: str, name: str) -> Service | None:
+        """As `service`, for what may be any word: if there is no such Service, nobody is to be asked for one."""
+        ...
+
     def services(self, namespace: str) -> Services:
         """All Services of a namespace, without the images behind them."""
         ...
@@ -131,7 +135,8 @@ class Surroundings(Protocol):
 class Reference(Struct, frozen=True, gc=False):
     """What somebody asked for: an object by its name, or all Services of a namespace.
 
-    `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name.
+    `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name, and "Mention" is a Service that
+    a word may name, or may not.
     """
 
     kind: str
@@ -150,12 +155,24 @@ def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401
             return surroundings.service(question.namespace, question.name)
         case "ConfigMap":
             return surroundings.config_map(question.namespace, question.name)
+        case "Mention":
+            return surroundings.mentioned(question.namespace, question.name)
         case "Services":
             return surroundings.services(question.namespace)
         case "Namespace":
             return surroundings.namespace_labels(question.name)
         case _:
             return surroundings.secret(question.namespace, question.name)
+
+
+class Missed(list[Reference]):
+    """Objects that are not there.
+
+    Attributes:
+        asker: The namespace of the pod that needs them.
+    """
+
+    asker: str = ""
 
 
 class Asked:
@@ -170,16 +187,22 @@ class Asked:
         self._surroundings = surroundings
 
     @property
-    def missed(self) -> list[Reference]:
-        """The objects that were asked for and are not there.
+    def missed(self) -> Missed:
+        """The objects that were asked for and are not there, and may have been created a moment ago.
 
-        A Service counts only where its namespace is known, since the second label of any host name could be one.
+        A Service counts only where its namespace is known, since the second label of any host name could be one, and
+        never for a word that is only mentioned: it would become a part of a request to the API server.
         """
-        return [
+        missed = Missed(
             question
             for question, answer in self.answers.items()
-            if answer is None and (question.kind != "Service" or self._knows(question.namespace))
-        ]
+            if answer is None
+            and question.kind != "Mention"
+            and (question.kind != "Service" or self._knows(question.namespace))
+        )
+        # The first question of all is for the labels of the pod's own namespace.
+        missed.asker = next((question.name for question in self.answers if question.kind == "Namespace"), "")
+        return missed
 
     def answer(self, question: Reference) -> Any:  # noqa: ANN401 - as `ask`
         """As `ask`."""
@@ -197,6 +220,11 @@ class Asked:
     def service(self, namespace: str, name: str) -> Service | None:
         """As `Surroundings`."""
         service: Service | None = self.answer(Reference("Service", namespace, name))
+        return service
+
+    def mentioned(self, namespace: str, name: str) -> Service | None:
+        """As `Surroundings`."""
+        service: Service | None = self.answer(Reference("Mention", namespace, name))
         return service
 
     def services(self, namespace: str) -> Services:

@@ -21,10 +21,12 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         value: What it says when an environment variable takes it as its value.
         lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
+        cut: Whether a part of it was left out, since it exceeds a limit.
     """
 
     value: Value
     lines: tuple[Line, ...] = ()
+    cut: bool = False
 
 
 UNREADABLE_CONTENT = Content(UNREADABLE)

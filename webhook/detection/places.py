@@ -76,9 +76,17 @@ class Places:
         self._only_own = only_own
         self._addresses = _addresses(pod) if pod.spec.host_aliases else {}
         self._searches = _searches(pod) if pod.spec.dns_config is not None else ()
+        self._ask = surroundings.service
 
-    def resolve(self, host: str, port: str) -> Place | None:
-        """The place, or None when the host is empty, the pod itself, or no host at all."""
+    def resolve(self, host: str, port: str, *, look_up: bool = True) -> Place | None:
+        """Return the place, or None when the host is empty, the pod itself, or no host at all.
+
+        Args:
+            host: The host.
+            port: Its port; what is no port counts as none.
+            look_up: Whether a Service that is not known may be looked for at the API server by this name.
+        """
+        self._ask = self._surroundings.service if look_up else self._surroundings.mentioned
         host = host.lower().rstrip(".")
         if host.count(":") == 1:
             host, _, port = host.partition(":")
@@ -138,16 +146,16 @@ class Places:
     def _named(self, name: str, rest: str) -> Service | None:
         """The Service of that name; behind it in the host stand nothing, its namespace, or that and `svc…`."""
         if not rest:
-            return self._surroundings.service(self._namespace, name)
+            return self._ask(self._namespace, name)
         namespace, _, domain = rest.partition(".")
         if domain and domain.partition(".")[0] != "svc":
             return None
         if namespace != self._namespace:
             return self._elsewhere(namespace, name)
-        return self._surroundings.service(namespace, name)
+        return self._ask(namespace, name)
 
     def _elsewhere(self, namespace: str, name: str) -> Service | None:
-        found = None if self._only_own else self._surroundings.service(namespace, name)
+        found = None if self._only_own else self._ask(namespace, name)
         self.met_elsewhere = self.met_elsewhere or found is not None
         return found
 

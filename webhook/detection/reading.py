@@ -101,7 +101,11 @@ class Reading:
         port = port or self._settings.port_beside(entry.key)
         if ":" in port:
             port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
-        return self._places.resolve(host, port)
+        look_up = _is_host(entry, mention, host) and not entry.is_secret
+        if look_up and scope.secret_words:
+            self._budget.spend(len(scope.secret_words) // 16)
+            look_up = not any(word in host.lower() for word in scope.secret_words)
+        return self._places.resolve(host, port, look_up=look_up)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -258,3 +262,8 @@ class Reading:
             return True
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
+
+
+def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
+    """Whether a mention is a host by its form or by its key; a word under a backend's name may be anything."""
+    return mention.form is not Form.BARE or entry.key.role is Role.LOCATION or host.split(".")[2:3] == ["svc"]

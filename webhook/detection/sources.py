@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -26,6 +27,8 @@ _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
 _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
+# Shorter words stand in many hosts by chance.
+_SHORTEST_SECRET = 3
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -42,6 +45,11 @@ class Entry(Struct, frozen=True, gc=False):
     trail: str
     value: Value
     in_file: bool = False
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it comes from a Secret, as its trail says."""
+        return " ← Secret " in self.trail
 
 
 class Scope:
@@ -90,6 +98,12 @@ class Scope:
         if isinstance(said, str):
             said = self.variables[name] = read_content(name, said)
         return said
+
+    @cached_property
+    def secret_words(self) -> tuple[str, ...]:
+        """Words from Secrets, in lower case, which references to variables may bring into other settings."""
+        words = {entry.value.word.lower() for entry in self.entries if entry.is_secret}
+        return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
 
     def all_entries(self) -> Iterator[Entry]:
         """The settings, and behind them those that do not count."""

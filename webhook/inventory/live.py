@@ -29,7 +29,8 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.turns import Turns
-from webhook.core.surroundings import Reference, SurroundingsUnknownError
+from webhook.core.surroundings import Missed, Reference, SurroundingsUnknownError
+from webhook.inventory.allowance import Allowance
 from webhook.inventory.objects import (
     DataObject,
     NamespaceObject,
@@ -56,7 +57,9 @@ _PATHS = {
     "DaemonSet": "/apis/apps/v1/daemonsets",
 }
 # A pod may name anything: what is no name of an object is not asked for (RFC 1123).
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_NAME_OF = {"Service": re.compile(_LABEL), "Namespace": re.compile(_LABEL)}
 
 T = TypeVar("T")
 
@@ -70,10 +73,10 @@ class LiveInventory(Store):
 
     LOOK_UP_SECONDS: Final = 0.5
     """How long one pod may wait for objects that the watches have not delivered yet."""
-    MOST_LOOK_UPS: Final = 16
+    MOST_LOOK_UPS: Final = 8
     """How many objects are asked for at once for one pod."""
     ABSENT_SECONDS: Final = 2.0
-    """How long an object that was not there is not asked for again."""
+    """How long an object that was not there is not asked for again at first."""
     SECRETS_POLL_SECONDS: Final = 1.0
 
     def __init__(
@@ -99,7 +102,8 @@ class LiveInventory(Store):
         self._read_secrets = read_secrets
         self._on_look_up = on_look_up
         self._clock = clock
-        self._absent: dict[Reference, float] = {}
+        self._allowance = Allowance(self.ABSENT_SECONDS, self._now)
+        self._reading: dict[Reference, asyncio.Task[bool]] = {}
         self._synced = False
         turns = Turns(lambda: self._synced, clock)
         self.reflectors: dict[str, Reflector[Any]] = {
@@ -140,56 +144,71 @@ class LiveInventory(Store):
     async def watch(self, stop: asyncio.Event) -> None:
         """Follow the cluster until `stop` is set."""
         always = [one.run() for kind, one in self.reflectors.items() if kind != "Secret"]
-        await run_until(stop, *always, self._follow_secrets())
+        try:
+            await run_until(stop, *always, self._follow_secrets())
+        finally:
+            for reading in self._reading.values():
+                reading.cancel()
 
     async def look_up(self, missed: Collection[Reference]) -> bool:
         """Read objects directly that may have been created a moment ago.
+
+        Pods that miss the same object wait for one read of it. `Allowance` bounds how many there are.
 
         Args:
             missed: What a decision asked for and this inventory does not have.
 
         Returns:
-            Whether one of them is there now, so that it is worth deciding anew.
+            Whether one of them is there now, so that it is worth deciding again.
         """
-        now = self._clock()
-        wanted = [one for one in missed if self._absent.get(one, 0.0) <= now and self._may_be_read(one)]
-        if not wanted:
+        asker = missed.asker if isinstance(missed, Missed) else next((one.namespace for one in missed), "")
+        asker = asker if self.knows(asker) else ""
+        readings: set[asyncio.Task[bool]] = set()
+        for reference in missed:
+            if len(readings) == self.MOST_LOOK_UPS:
+                break
+            reading = self._reading.get(reference)
+            if reading is None and self._may_be_read(reference) and self._allowance.take(reference, asker):
+                reading = self._reading[reference] = asyncio.create_task(self._read(reference, asker))
+            if reading is not None:
+                readings.add(reading)
+        if not readings:
             return False
-        found: list[Reference] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.LOOK_UP_SECONDS), asyncio.TaskGroup() as group:
-                for one in wanted[: self.MOST_LOOK_UPS]:
-                    group.create_task(self._read(one, found))
-        return bool(found)
+        done, _ = await asyncio.wait(readings, timeout=self.LOOK_UP_SECONDS)
+        return any(reading.result() for reading in done if not reading.cancelled())
+
+    def _now(self) -> float:
+        return self._clock()
 
     def _may_be_read(self, reference: Reference) -> bool:
-        if reference.kind == "Secret" and not self._read_secrets():
+        if reference.kind not in _PATHS or (reference.kind == "Secret" and not self._read_secrets()):
             return False
-        names = (reference.name, reference.namespace) if reference.namespace else (reference.name,)
-        return all(_NAME.fullmatch(name) for name in names)
+        name = _NAME_OF.get(reference.kind, _NAME)
+        in_namespace = not reference.namespace or _NAME_OF["Namespace"].fullmatch(reference.namespace)
+        return bool(name.fullmatch(reference.name) and in_namespace)
 
-    async def _read(self, reference: Reference, found: list[Reference]) -> None:
-        collection = _PATHS[reference.kind]
-        if reference.namespace:
-            collection = collection.replace("/v1/", f"/v1/namespaces/{reference.namespace}/")
+    async def _read(self, reference: Reference, asker: str) -> bool:
+        """Read one object; what takes longer than a pod can wait for is there for the next one."""
+        reflector = self.reflectors[reference.kind]
         outcome = "failed"
         try:
-            answer = await self._client.get(f"{collection}/{reference.name}", seconds=self.LOOK_UP_SECONDS)
-            await self.reflectors[reference.kind].adopt(Raw(answer))
-            found.append(reference)
-            outcome = "found"
+            # There is some time left to reduce what was read.
+            async with asyncio.timeout(self.LOOK_UP_SECONDS * 0.8):
+                path = reflector.resource.path_of(reference.namespace, reference.name)
+                answer = await self._client.get(path, seconds=self.LOOK_UP_SECONDS)
+            there, seconds = await reflector.adopt(Raw(answer))
+            self._allowance.spend(asker, seconds)
+            outcome = "found" if there else "absent"
+        except TimeoutError:
+            pass
         except ClusterError as error:
             outcome = "absent" if error.status == HTTPStatus.NOT_FOUND else "failed"
+            self._allowance.pause(error.retry_after)
         finally:
+            del self._reading[reference]
             self._on_look_up(reference.kind, outcome)
-            if outcome != "found":
-                self._remember(reference)
-
-    def _remember(self, reference: Reference) -> None:
-        now = self._clock()
-        if len(self._absent) > 10_000:
-            self._absent = {one: until for one, until in self._absent.items() if until > now}
-        self._absent[reference] = now + self.ABSENT_SECONDS
+            (self._allowance.find if outcome == "found" else self._allowance.miss)(reference)
+        return outcome == "found"
 
     async def _follow_secrets(self) -> None:
         """The policy says, and may change its mind, whether Secrets are read."""
@@ -222,9 +241,11 @@ class LiveInventory(Store):
                 self.drop_service,
             )
         if kind == "ConfigMap":
-            return Sink(_reader(DataObject, partial(_packed, secret=False)), self.put_config_map, self.drop_config_map)
+            read = _reader(DataObject, partial(_packed, secret=False))
+            return Sink(read, self.put_config_map, self.drop_config_map, costly=True)
         if kind == "Secret":
-            return Sink(_reader(DataObject, partial(_packed, secret=True)), self.put_secret, self.drop_secret)
+            read = _reader(DataObject, partial(_packed, secret=True))
+            return Sink(read, self.put_secret, self.drop_secret, costly=True)
         return Sink(
             _reader(TemplatedObject, template_of), partial(self.put_template, kind), partial(self.drop_template, kind)
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 import yaml
@@ -19,7 +21,12 @@ from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.inventory.yamlfile import Document, documents
 from webhook.problem import Problem
+from webhook.regular import entries, open_regular
 
+MOST_FILES: Final = 10_000
+"""Manifests below one folder."""
+MOST_BYTES: Final = 64 << 20
+"""Of one file."""
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _IN_MESH = {NAMESPACE_INJECTION: "enabled"}
 
@@ -114,6 +121,7 @@ def read(
     secrets: bool = False,
     namespace_labels: Mapping[str, str] | None = None,
     stdin: TextIO | None = None,
+    pipes: bool = True,
 ) -> Manifests:
     """Read manifests.
 
@@ -122,6 +130,7 @@ def read(
         secrets: Read the values of Secrets too; like all values they are reduced to what they say.
         namespace_labels: The labels of namespaces that have no Namespace object; None puts them in the mesh.
         stdin: What "-" reads; None means the process's standard input.
+        pipes: Whether a path may be a pipe, whose writer is waited for.
 
     Returns:
         The manifests. Objects with fields of the wrong type are left out and told in `problems`.
@@ -133,7 +142,7 @@ def read(
     problems: list[Problem] = []
     objects: list[ManifestObject] = []
     workloads: list[Workload] = []
-    for file, text in _texts(paths, stdin or sys.stdin, errors):
+    for file, text in _texts(paths, stdin or sys.stdin, errors, pipes=pipes):
         for document in _documents(file, text, errors):
             for item, path in _objects(file, document, errors):
                 objects.append(item)
@@ -150,25 +159,44 @@ def read(
     return Manifests(objects, workloads, problems, secrets=secrets, namespace_labels=namespace_labels)
 
 
-def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem]) -> Iterator[tuple[str, str]]:
+def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem], *, pipes: bool) -> Iterator[tuple[str, str]]:
     for path in paths:
         found = Path(path)
-        for file in sorted(_files(found)) if path != "-" and found.is_dir() else [found]:
+        try:
+            inside = sorted(islice(_files(found), MOST_FILES + 1)) if path != "-" and found.is_dir() else None
+        except OSError as error:
+            errors.append(Problem("error", str(error.filename or path), None, "", f"cannot be read: {error.strerror}"))
+            continue
+        if inside is not None and len(inside) > MOST_FILES:
+            errors.append(Problem("error", path, None, "", f"holds more than {MOST_FILES} manifests"))
+            continue
+        for file in [found] if inside is None else inside:
             try:
-                yield str(file), stdin.read() if path == "-" else file.read_text(encoding="utf-8")
+                yield str(file), stdin.read() if path == "-" else _text(file, pipes=pipes and inside is None)
             except OSError as error:
                 errors.append(Problem("error", str(file), None, "", f"cannot be read: {error.strerror}"))
             except UnicodeDecodeError:
                 errors.append(Problem("error", str(file), None, "", "is not UTF-8 text"))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _text(file: Path, *, pipes: bool) -> str:
+    with open_regular(file, pipes=pipes) as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(file))
+    return content.decode("utf-8")
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """The manifests below a folder; hidden entries are left out, as the `..data` of a mounted volume is one."""
-    for entry in folder.iterdir():
+    here = folder.resolve()
+    if here in above:
+        return  # a symbolic link leads back
+    for entry in entries(folder):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _files(entry)
+            yield from _files(entry, (*above, here))
         elif entry.suffix in _SUFFIXES:
             yield entry
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct, field
 
 from webhook.core.pod import PodSpec
 from webhook.core.surroundings import Service, ServicePort
 from webhook.detection.content import Content, read_content
+from webhook.detection.mentions import UNREADABLE
 from webhook.inventory.store import PodTemplate
 
 # Where each kind of workload keeps its pod template; a Pod is its own.
@@ -27,6 +29,13 @@ POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+
+
+MOST_CHARACTERS: Final = 1 << 20
+"""Of all values of a ConfigMap or Secret; the API server takes no more than that."""
+MOST_SETTINGS: Final = 10_000
+"""Of all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
+_NOT_READ = Content(UNREADABLE, cut=True)
 
 
 class Metadata(Struct, frozen=True):
@@ -131,10 +140,27 @@ def images_of(spec: PodSpec) -> tuple[str, ...]:
 
 
 def contents_of(read: DataObject, *, secret: bool) -> dict[str, Content]:
-    """What each key of a ConfigMap or Secret says; the values go no further than this function."""
-    texts = {key: _decoded(text or "") if secret else text or "" for key, text in (read.data or {}).items()}
-    texts |= {key: text or "" for key, text in (read.string_data or {}).items()}
-    return {key: read_content(key, text) for key, text in texts.items()}
+    """Return what each key of a ConfigMap or Secret says; the values go no further than this function.
+
+    An object has a budget of `MOST_CHARACTERS` and `MOST_SETTINGS`, of which its shortest values are read first. What
+    exceeds it is marked as cut, or as not readable where nothing of it was read.
+    """
+    texts = {key: (text or "", secret) for key, text in (read.data or {}).items()}
+    texts |= {key: (text or "", False) for key, text in (read.string_data or {}).items()}
+    characters, settings = MOST_CHARACTERS, MOST_SETTINGS
+    contents = dict.fromkeys(texts, _NOT_READ)
+    for key in sorted(texts, key=lambda key: len(texts[key][0])):
+        text, encoded = texts[key]
+        if characters <= 0 or settings <= 0:
+            break
+        whole = _decoded(text) if encoded else text
+        content = read_content(key, whole[:characters])
+        if len(content.lines) > settings or len(whole) > characters:
+            content = Content(content.value, content.lines[:settings], cut=True)
+        contents[key] = content
+        characters -= len(whole)
+        settings -= 1 + len(content.lines)
+    return contents
 
 
 def _decoded(text: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
+from webhook.cluster.pages import pages
 from webhook.core.mesh import is_istio_name
 from webhook.inventory.objects import POD_PATHS, images_of
 from webhook.inventory.store import PodTemplate, Store
@@ -98,14 +99,6 @@ class Snapshot(Store):
         self.documents: list[dict[str, Any]] = []
         self.problems: list[Problem] = []
         self.notes: list[str] = []
-
-
-class _List(msgspec.Struct):
-    metadata: dict[str, Any]
-    items: list[dict[str, Any]]
-
-
-_LIST = msgspec.json.Decoder(_List)
 
 
 async def read(client: Client, *, namespace: str | None, secrets: bool, whole: bool) -> Snapshot:
@@ -195,17 +188,12 @@ class _Reading:
 
     async def _listed(self, path: str, fields: str) -> AsyncIterator[dict[str, Any]]:
         """The items of a list, page by page, so that no more than one page of whole objects is held."""
-        query = {"limit": str(_PAGE)} | ({"fieldSelector": fields} if fields else {})
-        while True:
-            try:
-                page = _LIST.decode(await self._client.get(path, query))
-            except msgspec.MsgspecError:
-                raise ClusterError("the API server's answer is not understood") from None
+        async for page in pages(self._client, path, fields=fields, limit=_PAGE, consistent=False):
             for item in page.items:
-                yield item
-            if not (following := page.metadata.get("continue")):
-                return
-            query["continue"] = following
+                try:
+                    yield msgspec.json.decode(item, type=dict)
+                except msgspec.MsgspecError:
+                    raise ClusterError("the API server's answer is not understood") from None
 
     async def _mesh_configuration(self) -> None:
         path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps/istio"

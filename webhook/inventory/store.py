@@ -184,6 +184,10 @@ class Store:
         place = self._namespaces.get(namespace)
         return None if place is None else place.service(name)
 
+    def mentioned(self, namespace: str, name: str) -> Service | None:
+        """As `service`."""
+        return self.service(namespace, name)
+
     def services(self, namespace: str) -> Services:
         """All Services of a namespace, without the images behind them."""
         place = self._namespaces.get(namespace)

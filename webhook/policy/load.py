@@ -32,7 +32,7 @@ def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None) -> Compi
     Raises:
         PolicyError: A file cannot be read, or there is an error in one.
     """
-    return build(read(paths), kinds=kinds)
+    return build(read(paths, pipes=True), kinds=kinds)
 
 
 @cache

@@ -7,6 +7,7 @@ place by one assignment; a change that is broken leaves the last good policy in 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,15 +18,18 @@ from typing import Protocol
 from watchfiles import awatch
 
 from webhook.policy.compiled import CompiledPolicy
-from webhook.policy.files import PolicyError, Source, generation, read
+from webhook.policy.files import MAX_ENTRIES, PolicyError, Source, generation, read
 from webhook.policy.load import build, default_policy
 from webhook.problem import Problem
+from webhook.regular import entries
 
 # Editors and the kubelet write in several steps; a batch is taken when nothing came for one step, or at the latest
 # after the debounce. Both are milliseconds.
 _STEP = 50
 _DEBOUNCE = 200
 _VANISHED_GRACE = 0.2
+# Files that take so long to read, and change all the time, are read again after a pause of so many times as long.
+_LONG, _PAUSE = 0.5, 3
 # A pod may be decided by one replica and looked at again by another; a mounted ConfigMap reaches them up to a minute
 # and a bit apart.
 _STILL_RECENT = timedelta(minutes=2)
@@ -137,7 +141,7 @@ class PolicySource:
         """
         while not stop.is_set():
             try:
-                watched = self._directories()
+                watched = await asyncio.to_thread(self._directories)
                 watched_paths = {path for path, _inode in watched}
                 async for changes in awatch(
                     *watched_paths,
@@ -149,27 +153,26 @@ class PolicySource:
                     yield_on_timeout=True,
                     recursive=False,
                 ):
-                    await self._reload_off_loop()
+                    await self._reload_off_loop(stop)
                     remade = watched_paths.intersection(Path(changed) for _kind, changed in changes)
-                    if remade or self._directories() != watched:
+                    if remade or await asyncio.to_thread(self._directories) != watched:
                         break
             except OSError:
-                # A directory that is gone for now, or no inotify watches left: poll, and try again.
-                await self._pause(stop)
-                await self._reload_off_loop()
+                # A directory that is gone for now or too full, or no inotify watches left: poll, and try again.
+                await _pause(stop, self._poll_seconds)
+                await self._reload_off_loop(stop)
 
-    async def _pause(self, stop: asyncio.Event) -> None:
-        try:
-            await asyncio.wait_for(stop.wait(), timeout=self._poll_seconds)
-        except TimeoutError:
-            return
-
-    async def _reload_off_loop(self) -> None:
-        """Reload without blocking the requests that the event loop serves."""
-        before = self.status
-        if self._paths and not all(path.exists() for path in self._paths):
+    async def _reload_off_loop(self, stop: asyncio.Event) -> None:
+        """Reload without blocking the requests that the event loop serves, and in a quarter of the time at most."""
+        before, began = self.status, time.monotonic()
+        if not await asyncio.to_thread(self._are_there):
             await asyncio.sleep(_VANISHED_GRACE)
         self._tell(await asyncio.to_thread(self._look), before)
+        if (took := time.monotonic() - began) > _LONG:
+            await _pause(stop, _PAUSE * took)
+
+    def _are_there(self) -> bool:
+        return all(path.exists() for path in self._paths)
 
     def _tell(self, outcome: ReloadOutcome, before: PolicyStatus) -> None:
         if self._on_outcome is not None and self.status is not before:
@@ -224,10 +227,17 @@ class PolicySource:
         """
         wanted: set[Path] = set()
         for path in self._paths:
-            inside = path.iterdir() if path.is_dir() else ()
+            inside = entries(path, MAX_ENTRIES) if path.is_dir() else ()
             wanted |= {path, path.parent, path.parent.parent, path.resolve(), path.resolve().parent}
             wanted |= {entry.resolve().parent for entry in inside}
         found = frozenset((path, path.stat().st_ino) for path in wanted if path.is_dir())
         if not found:
             raise FileNotFoundError(2, "no directory to watch")
         return found
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+    except TimeoutError:
+        return

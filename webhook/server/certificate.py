@@ -9,6 +9,7 @@ from pathlib import Path
 
 from certs import files
 from certs.issue import issue_authority, issue_serving, verify
+from webhook.server.pairs import contents
 from webhook.server.settings import Settings
 
 _ADDRESSES = ("127.0.0.1", "::1")
@@ -45,8 +46,8 @@ def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Pat
 
 def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
     try:
-        pair = files.read(directory / files.CERTIFICATE, directory / files.KEY)
-        authority = (directory / files.AUTHORITY).read_bytes()
+        pair = files.read(directory / files.CERTIFICATE, directory / files.KEY, contents)
+        authority = contents(directory / files.AUTHORITY)
     except OSError:
         return False
     return all(verify(pair, authority, name, now=then).ok for name in names)

@@ -189,10 +189,11 @@ class DriftWatch:
         for workload, pods in check.drifted.items():
             by_namespace[workload.namespace] += pods
         named = {namespace for namespace, _ in by_namespace.most_common(self.MOST_NAMESPACES)}
-        self._metrics.drifted.clear()
+        shown: Counter[tuple[str, ...]] = Counter()
         for workload, pods in check.drifted.items():
             namespace = workload.namespace if workload.namespace in named else self.OTHERS
-            self._metrics.drifted.labels(namespace, workload.drift.code).inc(pods)
+            shown[namespace, workload.drift.code] += pods
+        self._metrics.drifted.show(shown)
         self._metrics.drift_pods.set(check.pods)
 
     def _tell(self, problem: str) -> None:

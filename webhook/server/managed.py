@@ -31,8 +31,10 @@ from webhook.server.pairs import PendingError
 from webhook.server.readiness import Health
 
 _POLL_SECONDS = 10.0
-# Replicas that got into each other's way come back at different times.
-_PAUSE_SECONDS = 0.05
+# Replicas that got into each other's way come back at different times; what is written again and again, without an
+# end, after ever longer pauses.
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 10.0
+_WRITES_IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +177,18 @@ class SelfManaged:
         return Reflector(client, resource, sink, log=self._log)
 
     async def _look_after(self, changed: Callable[[], None]) -> None:
+        written = 0
         while True:
             self._changed.clear()
             look = await self._act()
             if look is not None and self._take_up(look):
                 changed()
             if look is not None and look.wrote:
-                await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, hides nothing
+                written += 1
+                longest = min(_PAUSE_SECONDS * 2 ** min(max(0, written - _WRITES_IN_A_ROW), 16), _LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load, hides nothing
                 continue
+            written = 0
             await self._rest(look.step.due if look is not None else None)
 
     async def _act(self) -> Look | None:

@@ -6,10 +6,10 @@ increased, as Prometheus sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -41,6 +41,32 @@ class _LostLines(Collector):
         yield CounterMetricFamily(
             "sidecar_policy_log_lines_lost", "Log lines that nobody read in time, or at all.", value=self._lost()
         )
+
+
+class SwappedGauge(Collector):
+    """A gauge whose values are replaced all at once: a scrape sees those before or those after, never none of them."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._values: Mapping[tuple[str, ...], float] = {}
+        registry.register(self)
+
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Replace all values.
+
+        Args:
+            values: For each tuple of the labels' values the gauge's. It is not copied.
+        """
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        """As prometheus_client asks for it at a scrape."""
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+        for labels, value in self._values.items():
+            family.add_metric(labels, value)
+        yield family
 
 
 class Metrics:
@@ -170,7 +196,7 @@ class Metrics:
             "When the policy in force was loaded.",
             registry=registry,
         )
-        self.policy = Gauge(
+        self.policy = SwappedGauge(
             "sidecar_policy_policy_info",
             "The policy in force; always 1.",
             ("policy", "generation"),
@@ -181,7 +207,7 @@ class Metrics:
             "1 while a newer policy is broken and the one before it stays in force.",
             registry=registry,
         )
-        self.drifted = Gauge(
+        self.drifted = SwappedGauge(
             "sidecar_policy_drifted_pods",
             "Pods whose sidecar is not as decided today, by their namespace; told by the replica that checks.",
             ("pod_namespace", "reason"),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from watchfiles import awatch
 
 from certs import files
 from certs.issue import KeyPair
+from webhook.regular import open_regular
 
+MOST_BYTES: Final = 1 << 20
+"""Of a file with a certificate or a key."""
 _POLL_MILLISECONDS = 10_000
 
 
@@ -57,6 +61,7 @@ class PairFiles:
         """
         self._certificate = certificate
         self._key = key
+        self._seen: KeyPair | UnservableError | None = None
 
     @property
     def certificate(self) -> str:
@@ -69,18 +74,18 @@ class PairFiles:
         return str(self._key)
 
     def read(self) -> KeyPair:
-        """Read both files.
+        """Return what both files hold: as they were when `watch` last looked, else as they are now.
 
         Raises:
             UnservableError: One cannot be read.
         """
-        try:
-            return files.read(self._certificate, self._key)
-        except OSError as error:
-            raise UnservableError(f"{error.filename}: {error.strerror}") from None
+        seen = self._look() if self._seen is None else self._seen
+        if isinstance(seen, UnservableError):
+            raise seen
+        return seen
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Call `changed` when a file changes, until `stop` is set.
+        """Call `changed` when a file changes, until `stop` is set. Files are read in a thread.
 
         The directories are watched, since mounted Secrets change by a swapped symbolic link; and every ten seconds it
         is called anyway, since some file systems tell nobody.
@@ -94,4 +99,24 @@ class PairFiles:
             rust_timeout=_POLL_MILLISECONDS,
             yield_on_timeout=True,
         ):
+            self._seen = await asyncio.to_thread(self._look)
             changed()
+
+    def _look(self) -> KeyPair | UnservableError:
+        try:
+            return files.read(self._certificate, self._key, contents)
+        except OSError as error:
+            return UnservableError(f"{error.filename}: {error.strerror}")
+
+
+def contents(path: Path) -> bytes:
+    """Read a file with a certificate or a key.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is too large.
+    """
+    with open_regular(path) as stream:
+        read = stream.read(MOST_BYTES + 1)
+    if len(read) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(path))
+    return read

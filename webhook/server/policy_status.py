@@ -34,8 +34,7 @@ class PolicyTelling:
             self._log.error("policy rejected", problems=[str(problem) for problem in status.problems or ()], **known)
             return
         # The file is good: what is in force is what it says.
-        self._metrics.policy.clear()
-        self._metrics.policy.labels(status.name, status.generation).set(1)
+        self._metrics.policy.show({(status.name, status.generation): 1})
         self._metrics.policy_loaded.set(status.loaded_at.timestamp())
         self._log.info("policy loaded", **known)
 

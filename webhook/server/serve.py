@@ -170,7 +170,9 @@ def _memory(metrics: Metrics) -> Memory:
 
 def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
     known = manifests.read(
-        [str(path) for path in settings.manifests], secrets=settings.secrets or policies.current.read_secrets
+        [str(path) for path in settings.manifests],
+        secrets=settings.secrets or policies.current.read_secrets,
+        pipes=False,
     )
     for note in known.notes:
         log.info("manifests", note=note)
