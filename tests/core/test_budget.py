@@ -148,9 +148,7 @@ WORST = {
         ),
     ),
     "long hosts": lambda: (
-        _pod(
-            env=[{"name": f"A{n}_HOST", "value": "-".join(["redis-type"] * 20) + f".{n}:9999"} for n in range(9000)]
-        ),
+        _pod(env=[{"name": f"A{n}_HOST", "value": "-".join(["redis-type"] * 20) + f".{n}:9999"} for n in range(9000)]),
         _store(),
     ),
     "prefixes of one ConfigMap": lambda: (_pod(**KEYS), _store(**dict.fromkeys(NAMES, "redis:6379"))),

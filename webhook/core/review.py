@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -68,12 +68,14 @@ class Review(Struct, frozen=True):
         pod: The object; None where there is none, or none that can be read as a Pod.
         problem: Why it cannot: the field and what is wrong there, never the value; else empty.
         body: The bytes that all this was read from.
+        whole: Whether all was read of the pod that decisions look at; else its metadata and host network only.
     """
 
     request: AdmissionRequest
     pod: Pod | None
     problem: str
     body: bytes | bytearray
+    whole: bool = True
 
     def document(self) -> dict[str, Any]:
         """The object as a plain dict, decoded anew at each call."""
@@ -135,11 +137,12 @@ _DOCUMENT = msgspec.json.Decoder(_RequestOnly)
 _ENCODER = msgspec.json.Encoder()
 
 
-def parse(body: bytes | bytearray) -> Review:
+def parse(body: bytes | bytearray, decode: Callable[[bytes | bytearray], Any] = _POD_REVIEW.decode) -> Review:
     """Read an AdmissionReview.
 
     Args:
         body: The body of the HTTP request.
+        decode: Decodes it; another one may leave out what it wants of the object.
 
     Returns:
         What is in it. An object that is no Pod makes no review unreadable: many are about other kinds.
@@ -148,7 +151,7 @@ def parse(body: bytes | bytearray) -> Review:
         UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid.
     """
     try:
-        review = _POD_REVIEW.decode(body)
+        review = decode(body)
     except (ValueError, RecursionError) as error:
         return Review(_checked(_without_object(body)), None, _problem(error), body)
     request = _checked(review)
