@@ -304,3 +304,35 @@ def test_the_server_ends_in_time_while_decisions_are_under_way(process, kit):
     for thread in threads:
         thread.join(5)
     assert len(answers) == 8
+
+
+MANY = {
+    "empty containers": {"spec": {"containers": [{}] * 300_000}},
+    "variables": {"spec": {"containers": [{"env": [{"name": "a", "value": "b"}] * 150_000}]}},
+    "arguments": {"spec": {"containers": [{"args": ["a"] * 700_000}]}},
+    "fields that nobody reads": {"spec": {"other": [[]] * 900_000}},
+}
+
+
+@pytest.mark.parametrize("made", MANY.values(), ids=MANY)
+@pytest.mark.parametrize("judge", [mutate, validate])
+def test_a_pod_of_very_many_values_is_read_in_outline_and_not_known(kit, made, judge):
+    """To decode it all would hold the interpreter for a third of a second."""
+    policy = default_policy()
+    decider = Decider(_Policies(), _store())
+    body = json.dumps(kit.make_review({"metadata": {"labels": {"app": "a"}}} | made, namespace="tenant")).encode()
+    admission = Admission("mutate")
+    began = time.process_time()
+    response = json.loads(asyncio.run(admit(body, decider, admission, judge)))["response"]
+
+    assert time.process_time() - began < 0.15
+    assert (response["allowed"], policy.on_unknown.value) == (True, "inherit")
+    assert "more than 100000 values" in response["warnings"][0]
+    assert admission.outcome is (Outcome.UNCHANGED if judge is mutate else Outcome.UNREADABLE_POD)
+
+
+def test_what_the_outline_of_a_pod_says_is_decided_as_ever(kit):
+    pod = {"metadata": {"labels": {"sidecar.istio.io/inject": "false"}}} | MANY["variables"]
+    admission, response = _answered(kit, Decider(_Policies(), _store()), pod, Caller())
+
+    assert (admission.decision.reason.code, "warnings" in response) == ("explicit-pod", False)

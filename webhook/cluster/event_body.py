@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from webhook.core.decision import Action, Decision, Dependency, Mode
+from webhook.core.decision import Action, Decision, Dependency, Mode, Reason
 from webhook.core.facts import owners_of
 from webhook.core.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 
@@ -125,7 +125,9 @@ def tell(decision: Decision) -> Message:
     decision = decision.shown
     audit = decision.mode is Mode.AUDIT
     done = " and ".join(_deeds(decision, audit=audit))
-    by = "the default" if decision.rule is None else f"rule {decision.rule}"
+    by = f"rule {decision.rule}"
+    if decision.rule is None:
+        by = "onUnknown" if decision.reason is Reason.UNKNOWN else "the default"
     note = f"{'Audit only: ' if audit else ''}{done}, by {by} of policy {decision.policy}"
     if decision.matched:
         note += f": {'; '.join(decision.matched)}"

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from webhook.core import mesh
+from webhook.core.budget import Budget
 from webhook.core.conformance import as_created
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.engine import Detect, decide
@@ -74,6 +75,7 @@ def drifted(
     surroundings: Surroundings,
     policy: Policy,
     detect: Detect = detect_anew,
+    budget: Budget | None = None,
 ) -> Drifted | None:
     """Compare a pod that runs with what a policy decides about it now.
 
@@ -83,6 +85,7 @@ def drifted(
         surroundings: What is around it.
         policy: The policy.
         detect: As in `webhook.core.engine.decide`.
+        budget: As there. Of a pod that could not be decided about in time, nothing is said.
 
     Returns:
         None for a pod that a restart would not change.
@@ -92,9 +95,18 @@ def drifted(
     """
     original = as_created(document)
     created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
+    budget = budget or Budget()
     decision = decide(
-        created, namespace, document=lambda: original, surroundings=surroundings, policy=policy, detect=detect
+        created,
+        namespace,
+        document=lambda: original,
+        surroundings=surroundings,
+        policy=policy,
+        detect=detect,
+        budget=budget,
     )
+    if budget.cancelled:
+        return None
     found = drift(pod, created, decision)
     if found is None:
         return None

@@ -65,12 +65,7 @@ def decide(
 
     reason = _settled(pod, namespace, namespace_labels=labels, policy=policy)
     if reason is not None and reason is not Reason.UNKNOWN:
-        return Decision(
-            action=Action.INHERIT,
-            reason=reason,
-            findings=findings() if investigate else NO_FINDINGS,
-            policy=policy.version,
-        )
+        return _left_alone(reason, policy, findings() if investigate else NO_FINDINGS)
     facts = Facts(
         pod=pod,
         namespace=namespace,
@@ -81,26 +76,46 @@ def decide(
         budget=budget,
     )
     if reason is Reason.UNKNOWN:
-        why = f"the namespace {namespace} could not be read"
-        return _from_verdict(policy.unknown(), facts, policy.version, why=why)
+        return _from_verdict(policy.unknown(), facts, policy.version)
     budget.refill()
     try:
         return _by_rules(facts, policy)
     except BudgetExceededError as error:
         facts = replace(facts, findings=Findings(unknown=(str(error),), cut=True))
-        return _from_verdict(policy.unknown(), facts, policy.version, why=str(error))
+        return _from_verdict(policy.unknown(), facts, policy.version)
 
 
 def _by_rules(facts: Facts, policy: Policy) -> Decision:
     """What the rules decide, and what of it the pod's author is shown."""
     verdict = policy.verdict(facts)
-    why = next(iter(facts.findings.unknown[-1:]), "")
     if facts.findings.own is None or not policy.hides_other_namespaces:
-        return _from_verdict(verdict, facts, policy.version, why=why)
+        return _from_verdict(verdict, facts, policy.version)
     own = replace(facts, findings=only_own(facts.findings))
     hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
-    to_author = _from_verdict(hiding.to_author, own, policy.version, why=why)
-    return replace(_from_verdict(hiding.verdict, facts, policy.version, why=why), to_author=to_author)
+    to_author = _from_verdict(hiding.to_author, own, policy.version)
+    return replace(_from_verdict(hiding.verdict, facts, policy.version), to_author=to_author)
+
+
+def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, policy: Policy, why: str) -> Decision:
+    """Decide about a pod of which no more is known than its metadata, and whether it is on the host's network.
+
+    Args:
+        pod: What is known of the pod.
+        namespace: Where it is to be created.
+        surroundings: The cluster.
+        policy: The compiled policy. None of its rules is asked.
+        why: Why the rest is not known, as a sentence.
+    """
+    labels = surroundings.namespace_labels(namespace)
+    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy)
+    if reason is not None and reason is not Reason.UNKNOWN:
+        return _left_alone(reason, policy, NO_FINDINGS)
+    found = Findings(unknown=(why,), cut=True)
+    return _from_verdict(policy.unknown(), Facts(pod, namespace, labels or {}, (), found, dict), policy.version)
+
+
+def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:
+    return Decision(action=Action.INHERIT, reason=reason, findings=findings, policy=policy.version)
 
 
 def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
@@ -126,11 +141,12 @@ def _reason(verdict: Verdict) -> Reason:
     return Reason.DEFAULT if verdict.rule is None else Reason.RULE
 
 
-def _from_verdict(verdict: Verdict, facts: Facts, version: str, *, why: str) -> Decision:
-    """The decision, with what a person would want to be told; `why` is the reason why something is not known."""
+def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
     if not verdict.known:
+        cut = facts.findings.unknown[-1:] if facts.findings.cut else ()
+        why = next(iter(cut), f"the namespace {facts.namespace} could not be read")
         warnings.append(f"{why}: the policy's onUnknown decides, {verdict.action.value}")
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}

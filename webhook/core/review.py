@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from codecs import getincrementaldecoder
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -78,12 +78,14 @@ class Review(Struct, frozen=True):
         pod: The object; None where there is none, or none that can be read as a Pod.
         problem: Why it cannot: the field and what is wrong there, never the value; else empty.
         body: The bytes that all this was read from.
+        whole: Whether all was read of the pod that decisions look at; else its metadata and host network only.
     """
 
     request: AdmissionRequest
     pod: Pod | None
     problem: str
     body: bytes | bytearray
+    whole: bool = True
 
     def document(self) -> dict[str, Any]:
         """Decode the object as a plain dict, again at each call.
@@ -166,11 +168,12 @@ _ENCODER = msgspec.json.Encoder()
 _PACKER = msgspec.msgpack.Encoder()
 
 
-def parse(body: bytes | bytearray) -> Review:
+def parse(body: bytes | bytearray, decode: Callable[[bytes | bytearray], Any] = _POD_REVIEW.decode) -> Review:
     """Read an AdmissionReview.
 
     Args:
         body: The body of the HTTP request.
+        decode: Decodes it; another one may leave out what it wants of the object.
 
     Returns:
         What is in it. An object that is no Pod makes no review unreadable: many are about other kinds.
@@ -180,7 +183,7 @@ def parse(body: bytes | bytearray) -> Review:
             is around the object is not UTF-8.
     """
     try:
-        review = _POD_REVIEW.decode(body)
+        review = decode(body)
     except (ValueError, RecursionError) as error:
         return Review(_checked(_without_object(body)), None, _problem(error), body)
     request = _checked(review)

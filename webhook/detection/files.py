@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import msgspec
 import yaml
 
-from webhook.core.budget import Budget
 from webhook.detection.commands import read_script
 from webhook.detection.lines import Line, setting
 from webhook.detection.mentions import Value
@@ -27,8 +26,6 @@ _MOST_LINES = 10_000
 _MOST_PARSED = 200_000
 _LONGEST_LINE = 20_000
 _DEEPEST = 30
-# Characters of all keys above a setting. No program asks for more, and what keys say is remembered.
-_LONGEST_PATH = 1_000
 
 
 def read_file(text: str) -> tuple[Line, ...]:
@@ -44,18 +41,7 @@ def read_file(text: str) -> tuple[Line, ...]:
         return read_script(text)
     settings = _parsed(text)
     lines = _structured(settings) if settings is not None else _by_line(text)
-    return tuple(_bounded(line for line in lines if _says_something(line.value)))
-
-
-def _bounded(lines: Iterator[Line]) -> Iterator[Line]:
-    """The lines until there are more settings and places than a decision may read, which it then says."""
-    left = Budget.FULL
-    for line in lines:
-        if left < 0:
-            return
-        left -= 1 + len(line.value.mentions)
-        if sum(map(len, line.path)) <= _LONGEST_PATH:
-            yield line
+    return tuple(line for line in lines if _says_something(line.value))
 
 
 def _says_something(value: Value) -> bool:

@@ -2,82 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from webhook.core import engine
-from webhook.core.budget import Budget
 from webhook.core.conformance import Contradiction, as_created, contradiction
-from webhook.core.decision import Decision, Findings
+from webhook.core.decision import Decision
+from webhook.core.outline import MOST_VALUES, parse
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
-from webhook.core.review import AdmissionRequest, Denial, Review, UnreadableObjectError, answer, parse
-from webhook.core.surroundings import Asked, Reference, Surroundings, SurroundingsUnknownError
-from webhook.core.verdict import Policy
+from webhook.core.review import AdmissionRequest, Denial, Review, UnreadableObjectError, answer
+from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.server.body import ClientGoneError
-from webhook.server.memory import Case, Memory
+from webhook.server.deciding import LARGE, Decider, decide, decide_by_outline, decide_undetected
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
-from webhook.server.workers import ANYBODY, Caller, OverloadedError, Workers
+from webhook.server.workers import ANYBODY, Caller, OverloadedError
 
 # Several webhooks may warn about one pod; people should see who speaks.
 _PREFIX = "sidecar-policy: "
 _FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
+_TOO_MANY = f"the pod has more than {MOST_VALUES} values, so it is not known"
 _NOT_IN_TIME = "deciding about the pod took too long"
-# A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
-_LOOK_UPS = 3
-LARGE = 64 * 1024
-"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread."""
-INLINE = 256
-"""Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
-
-
-class Policies(Protocol):
-    """Where the policy in force comes from: it may be another one at each request."""
-
-    @property
-    def current(self) -> Policy:
-        """The policy in force, immutable."""
-        ...
-
-    @property
-    def recent(self) -> Sequence[Policy]:
-        """The policy in force, and those that were in force a moment ago."""
-        ...
-
-
-LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
-"""Reads objects directly that were asked for and not there; answers whether one of them is there now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decider:
-    """All that a decision needs besides the request.
-
-    Attributes:
-        policies: Gives the policy in force.
-        surroundings: The cluster, or the manifests that stand for it.
-        memory: What was found of pods, for those that are like them.
-        workers: Where decisions are made that take long.
-        look_up: For objects that were created a moment ago; None where the surroundings are all there is.
-        on_error: What to answer when deciding fails.
-        strict: Whether a pod that contradicts its decision is refused.
-    """
-
-    policies: Policies
-    surroundings: Surroundings
-    memory: Memory = field(default_factory=Memory)
-    workers: Workers = field(default_factory=Workers)
-    look_up: LookUp | None = None
-    on_error: OnError = OnError.ALLOW
-    strict: bool = False
-
 
 Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
 T = TypeVar("T")
@@ -139,11 +88,14 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
 
     Where there is no time to look at what it talks to, that is not known, and decided as such.
     """
-    policy = decider.policies.current
+    policy, in_time = decider.policies.current, True
     try:
-        decision, in_time = await _decide(pod, review, decider, policy, review.document, caller)
+        if review.whole:
+            decision, in_time = await decide(pod, review, decider, policy, review.document, caller)
+        else:
+            decision = await decide_by_outline(pod, review.request.namespace, decider, policy, _TOO_MANY)
     except OverloadedError as error:
-        decision, in_time = _undetected(pod, review, decider, policy, str(error)), False
+        decision, in_time = decide_undetected(pod, review, decider, policy, str(error)), False
     operations = patch(pod, decision)
     response = answer(
         review.request.uid,
@@ -164,10 +116,13 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
     Where there is no time to decide, nothing can be said.
     """
+    if not review.whole:
+        admission.outcome = Outcome.UNREADABLE_POD
+        return _failed(admission, review.request, decider.on_error, _TOO_MANY)
     created, document = await _aside(review, decider, caller, lambda: _as_created(review))
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision, in_time = await _decide(created, review, decider, policy, lambda: document, caller)
+        admission.decision, in_time = await decide(created, review, decider, policy, lambda: document, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -187,78 +142,11 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     )
 
 
-async def _decide(
-    pod: Pod,
-    review: Review,
-    decider: Decider,
-    policy: Policy,
-    document: Callable[[], dict[str, Any]],
-    caller: Caller,
-) -> tuple[Decision, bool]:
-    """The decision, and whether it was made in time.
-
-    It is made anew when what was asked for and missed turns out to have been created just now.
-
-    Raises:
-        OverloadedError: No thread was free in time.
-        ClientGoneError: The client has gone.
-    """
-    namespace = review.request.namespace
-    in_time = True
-    for left in reversed(range(_LOOK_UPS + 1)):
-        asked = Asked(decider.surroundings)
-        made: Decision | None = None
-        if len(review.body) <= LARGE:
-            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
-            made = case.recall() or _at_once(case, document)
-        if made is None:
-            in_full = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
-            made, in_time = await decider.workers.run(namespace, in_full, caller)
-        if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
-            break
-    return made, in_time
-
-
-def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
-    """The decision where it takes little, else None."""
-    budget = Budget(INLINE)
-    decision = case.decide(document, budget)
-    return None if budget.exceeded else decision
-
-
-def _in_full(
-    memory: Memory,
-    pod: Pod,
-    namespace: str,
-    asked: Asked,
-    policy: Policy,
-    document: Callable[[], dict[str, Any]],
-    cancelled: Callable[[], bool],
-) -> tuple[Decision, bool]:
-    """The decision, and whether it was made before it was cancelled."""
-    case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
-    budget = Budget(cancelled=cancelled)
-    return case.recall() or case.decide(document, budget), not budget.cancelled
-
-
 async def _aside(review: Review, decider: Decider, caller: Caller, work: Callable[[], T]) -> T:
     """Do some work: in a thread where the review is large."""
     if len(review.body) <= LARGE:
         return work()
     return await decider.workers.run(review.request.namespace, lambda _: work(), caller)
-
-
-def _undetected(pod: Pod, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
-    """The decision by all but what the pod talks to."""
-    return engine.decide(
-        pod,
-        review.request.namespace,
-        document=review.document,
-        surroundings=decider.surroundings,
-        policy=policy,
-        detect=lambda *_: Findings(unknown=(why,), cut=True),
-        budget=Budget(INLINE),
-    )
 
 
 def _as_created(review: Review) -> tuple[Pod, dict[str, Any]]:

@@ -37,8 +37,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webhook.core.review import UnreadableReviewError
-from webhook.server.admission import Decider, Judge, admit, mutate, validate
+from webhook.server.admission import Judge, admit, mutate, validate
 from webhook.server.body import Bodies, ClientGoneError, RefusedError, read_body
+from webhook.server.deciding import Decider
 from webhook.server.observe import Observer
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import Limits

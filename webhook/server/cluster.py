@@ -15,7 +15,7 @@ from webhook.cluster.events import Events
 from webhook.cluster.lease import Lease
 from webhook.cluster.order import WebhookOrder
 from webhook.inventory.live import LiveInventory
-from webhook.server.admission import Decider
+from webhook.server.deciding import Decider
 from webhook.server.drift import DriftWatch
 from webhook.server.metrics import Metrics
 from webhook.server.readiness import Check, Health

@@ -23,13 +23,16 @@ from webhook.cluster.errors import ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
+from webhook.core.budget import Budget
 from webhook.core.drift import Drift, drifted, restart_command
 from webhook.core.verdict import Policy
-from webhook.server.admission import Decider
+from webhook.server.deciding import Decider
 from webhook.server.metrics import Metrics
 
 # The kubelet's copies of static pods are created from a file, and not by what is decided.
 _MIRROR = "kubernetes.io/config.mirror"
+# To decide about one pod. Nothing is said of one that takes longer.
+_LONGEST_SECONDS = 4.0
 
 
 class Workload(NamedTuple):
@@ -215,7 +218,15 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     namespace = metadata.get("namespace", "")
     if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):
         return None
-    found = drifted(document, namespace, surroundings=decider.surroundings, policy=policy, detect=decider.memory.detect)
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    found = drifted(
+        document,
+        namespace,
+        surroundings=decider.surroundings,
+        policy=policy,
+        detect=decider.memory.detect,
+        budget=Budget(cancelled=lambda: time.monotonic() > deadline),
+    )
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)

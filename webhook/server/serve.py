@@ -18,9 +18,9 @@ from structlog.typing import FilteringBoundLogger
 from webhook.core.surroundings import Surroundings
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
-from webhook.server.admission import Decider
 from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
+from webhook.server.deciding import Decider
 from webhook.server.http import make_server
 from webhook.server.logs import Threshold
 from webhook.server.memory import Memory

@@ -1,0 +1,142 @@
+"""How a decision is made for a request: at once where it takes little, else in a thread, and in any case in time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from webhook.core import engine
+from webhook.core.budget import Budget
+from webhook.core.decision import Decision, Findings
+from webhook.core.pod import Pod
+from webhook.core.review import Review
+from webhook.core.surroundings import Asked, Reference, Surroundings
+from webhook.core.verdict import Policy
+from webhook.server.memory import Case, Memory
+from webhook.server.settings import OnError
+from webhook.server.workers import Caller, Workers
+
+# A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
+_LOOK_UPS = 3
+LARGE = 64 * 1024
+"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread."""
+INLINE = 256
+"""Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
+
+
+class Policies(Protocol):
+    """Where the policy in force comes from: it may be another one at each request."""
+
+    @property
+    def current(self) -> Policy:
+        """The policy in force, immutable."""
+        ...
+
+    @property
+    def recent(self) -> Sequence[Policy]:
+        """The policy in force, and those that were in force a moment ago."""
+        ...
+
+
+LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
+"""Reads objects directly that were asked for and not there; answers whether one of them is there now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """All that a decision needs besides the request.
+
+    Attributes:
+        policies: Gives the policy in force.
+        surroundings: The cluster, or the manifests that stand for it.
+        memory: What was found of pods, for those that are like them.
+        workers: Where decisions are made that take long.
+        look_up: For objects that were created a moment ago; None where the surroundings are all there is.
+        on_error: What to answer when deciding fails.
+        strict: Whether a pod that contradicts its decision is refused.
+    """
+
+    policies: Policies
+    surroundings: Surroundings
+    memory: Memory = field(default_factory=Memory)
+    workers: Workers = field(default_factory=Workers)
+    look_up: LookUp | None = None
+    on_error: OnError = OnError.ALLOW
+    strict: bool = False
+
+
+async def decide(
+    pod: Pod,
+    review: Review,
+    decider: Decider,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    caller: Caller,
+) -> tuple[Decision, bool]:
+    """The decision, and whether it was made in time.
+
+    It is made anew when what was asked for and missed turns out to have been created just now.
+
+    Raises:
+        OverloadedError: No thread was free in time.
+        ClientGoneError: The client has gone.
+    """
+    namespace = review.request.namespace
+    left = _LOOK_UPS
+    while True:
+        asked = Asked(decider.surroundings)
+        made: Decision | None = None
+        if len(review.body) <= LARGE:
+            made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
+        in_full = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
+        decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, in_full, caller)
+        if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
+            return decision, in_time
+        left -= 1
+
+
+def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
+    """The decision where it is known, or takes little to make; else None."""
+    if (known := case.recall()) is not None:
+        return known
+    budget = Budget(INLINE)
+    decision = case.decide(document, budget)
+    return None if budget.exceeded else decision
+
+
+def _in_full(
+    memory: Memory,
+    pod: Pod,
+    namespace: str,
+    asked: Asked,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    cancelled: Callable[[], bool],
+) -> tuple[Decision, bool]:
+    """The decision, and whether it was made before it was cancelled."""
+    case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
+    budget = Budget(cancelled=cancelled)
+    return case.recall() or case.decide(document, budget), not budget.cancelled
+
+
+def decide_undetected(pod: Pod, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
+    """The decision by all but what the pod talks to."""
+    return engine.decide(
+        pod,
+        review.request.namespace,
+        document=review.document,
+        surroundings=decider.surroundings,
+        policy=policy,
+        detect=lambda *_: Findings(unknown=(why,), cut=True),
+        budget=Budget(INLINE),
+    )
+
+
+async def decide_by_outline(pod: Pod, namespace: str, decider: Decider, policy: Policy, why: str) -> Decision:
+    """The decision about a pod of which only an outline was read; `why` says why."""
+    asked = Asked(decider.surroundings)
+    if asked.namespace_labels(namespace) is None and decider.look_up is not None:
+        await decider.look_up(asked.missed)
+    return engine.decide_by_outline(pod, namespace, surroundings=decider.surroundings, policy=policy, why=why)
