@@ -19,6 +19,8 @@ _BATCH = 8
 """Connections accepted at once. A handshake takes up to a millisecond, and requests are answered in between."""
 _PAUSE = 0.1
 """Seconds without accepting while there is no descriptor or no room. Clients wait in the socket's backlog."""
+_UNREAD = 64 * 1024
+"""Bytes that a client may send ahead of what is read; Linux allows twice that. A body of the API server is smaller."""
 _SHARE = 3
 """A port uses at most this fraction of the process's descriptors, so two ports leave as much for everything else."""
 
@@ -83,6 +85,8 @@ class Acceptor:
         self._most = min(limits.connections, max(_BATCH, descriptors // _SHARE))
         self._accepted: dict[Connection, None] = {}
         self._resuming: asyncio.TimerHandle | None = None
+        # Accepted sockets inherit it. As much as there is is read at once, by each of them.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)
         listening.settimeout(0)
         self._loop.add_reader(listening, self._accept)
 
@@ -112,6 +116,8 @@ class Acceptor:
         self._make_room()
 
     def _make_room(self) -> None:
+        if len(self._accepted) <= self._most // 2:
+            return
         unfinished = [connection for connection in self._accepted if connection.standing is Standing.UNFINISHED]
         self._shed(unfinished, len(unfinished) - self._most // 2)
         self._shed(self._accepted, len(self._accepted) - self._most)

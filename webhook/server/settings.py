@@ -71,7 +71,7 @@ class Limits:
     headers: int = 128
     pipelined: int = 64
     bodies: int = 32 * 1024 * 1024
-    connections: int = 384
+    connections: int = 256
     handshake: float = 10.0
     write: float = 10.0
     decide: float = 4.0
