@@ -128,7 +128,7 @@ def test_a_field_of_the_wrong_type_is_told_with_its_line_and_the_rest_is_read():
         ("a: b\n  c: d\n", "-:2: error: not valid YAML"),
         ("replicas: 2\n", "-:1: error: not a Kubernetes object (every manifest has apiVersion and kind)"),
         ("", "-: error: no Kubernetes object found"),
-        ("[" * 50_000, "-: error: not valid YAML"),
+        ("[" * 50_000, "-:1: error: nested deeper than 100 levels"),
     ],
 )
 def test_input_that_is_no_manifest_is_an_error_with_its_place(text, expected):

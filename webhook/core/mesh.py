@@ -30,6 +30,7 @@ import yaml
 
 from webhook.core.decision import Reason
 from webhook.core.pod import Container, Pod
+from webhook.yamltext import ANNOTATION, load
 
 INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
@@ -82,10 +83,10 @@ def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def parse_proxy_config(text: str) -> dict[str, Any] | None:
-    """The ProxyConfig that a YAML text holds, or None when it is not a mapping."""
+    """Return the ProxyConfig that a YAML text holds; None when it is not a mapping, or exceeds a limit."""
     try:
-        config = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date such as 2026-13-40
+        config = load(text, ANNOTATION) or {}
+    except yaml.YAMLError:
         return None
     return config if isinstance(config, dict) else None
 

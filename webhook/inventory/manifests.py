@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.inventory.yamlfile import Document, documents
 from webhook.problem import Problem
+from webhook.yamltext import MANIFESTS, LimitError
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _IN_MESH = {NAMESPACE_INJECTION: "enabled"}
@@ -155,7 +157,8 @@ def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem]) -> Iterat
         found = Path(path)
         for file in sorted(_files(found)) if path != "-" and found.is_dir() else [found]:
             try:
-                yield str(file), stdin.read() if path == "-" else file.read_text(encoding="utf-8")
+                with contextlib.nullcontext(stdin) if path == "-" else file.open(encoding="utf-8") as stream:
+                    yield str(file), stream.read(MANIFESTS.characters + 1)
             except OSError as error:
                 errors.append(Problem("error", str(file), None, "", f"cannot be read: {error.strerror}"))
             except UnicodeDecodeError:
@@ -180,10 +183,10 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
         # At the end of the text the parser's mark is on a line that is not there.
         line = min(error.problem_mark.line, text.rstrip().count("\n")) + 1 if error.problem_mark else None
         errors.append(Problem("error", file, line, "", f"not valid YAML: {error.problem or error.context}"))
-    except (yaml.YAMLError, ValueError) as error:
-        errors.append(Problem("error", file, None, "", f"not valid YAML: {type(error).__name__}"))
-    except RecursionError:
-        errors.append(Problem("error", file, None, "", "nested too deeply"))
+    except LimitError as error:
+        errors.append(Problem("error", file, error.line, "", error.problem, error.hint))
+    except yaml.YAMLError:
+        errors.append(Problem("error", file, None, "", "not valid YAML: a character that YAML does not allow"))
 
 
 def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
