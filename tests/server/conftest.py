@@ -68,6 +68,7 @@ class SkipBasket:
 
     version: str = "test/00000001"
     overrides_explicit: bool = False
+    injects: bool = False
     needs_findings: bool = False
     min_confidence: Confidence = Confidence.PROBABLE
     catalog: Catalog = field(default_factory=Catalog.default)

@@ -48,14 +48,22 @@ def decide(
     def findings() -> Findings:
         return detect(pod, namespace, surroundings, policy.catalog)
 
-    reason = _settled(pod, namespace, namespace_labels=namespace_labels, policy=policy)
-    if reason is not None:
+    def left_alone(reason: Reason) -> Decision:
         return Decision(
             action=Action.INHERIT,
             reason=reason,
             findings=findings() if investigate else Findings(),
             policy=policy.version,
         )
+
+    outside = _outside(pod, namespace, namespace_labels=namespace_labels, policy=policy)
+    tried = outside is not None and policy.injects and mesh.is_selectable(outside, namespace_labels)
+    if outside is not None and not tried:
+        return left_alone(outside)
+    if policy.exempts(namespace):
+        return left_alone(outside or Reason.EXEMPT_NAMESPACE)
+    if mesh.explicit_choice(pod) is not None and not policy.overrides_explicit:
+        return left_alone(outside or Reason.EXPLICIT_POD)
     facts = Facts(
         pod=pod,
         namespace=namespace,
@@ -64,18 +72,19 @@ def decide(
         findings=findings() if investigate or policy.needs_findings else Findings(),
         document=document,
     )
-    return _from_verdict(policy.verdict(facts), facts, policy.version)
+    verdict = policy.verdict(facts)
+    if outside is not None and verdict.action is not Action.INJECT:
+        return left_alone(outside)
+    return _from_verdict(verdict, facts, policy.version, outside)
 
 
-def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
-    """Why no rule is asked, or None."""
-    if outside := mesh.outside(namespace, namespace_labels, pod):
-        return outside
-    if policy.exempts(namespace):
-        return Reason.EXEMPT_NAMESPACE
-    if mesh.explicit_choice(pod) is not None and not policy.overrides_explicit:
-        return Reason.EXPLICIT_POD
-    return None
+def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str], policy: Policy) -> Reason | None:
+    """Why Istio would not inject, or None.
+
+    A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
+    """
+    ask = mesh.unselected if policy.overrides_explicit else mesh.outside
+    return ask(namespace, namespace_labels, pod)
 
 
 def _overruled(action: Action, explicit: mesh.Explicit | None) -> bool:
@@ -83,7 +92,7 @@ def _overruled(action: Action, explicit: mesh.Explicit | None) -> bool:
     return explicit is not None and action is wanted[explicit]
 
 
-def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
+def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason | None) -> Decision:
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
     if verdict.action is Action.BYPASS:
@@ -96,7 +105,9 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     if _overruled(verdict.action, mesh.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
         warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {mesh.INJECT}")
     if verdict.hold and mesh.proxy_config(facts.pod.annotations) is None:
-        warnings.append(f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping, so hold is not added to it")
+        warnings.append(
+            f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
+        )
     return Decision(
         action=verdict.action,
         reason=Reason.DEFAULT if verdict.rule is None else Reason.RULE,
@@ -107,5 +118,6 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
         hold=verdict.hold,
         matched=verdict.matched,
         policy=version,
+        outside=outside,
         warnings=tuple(warnings),
     )

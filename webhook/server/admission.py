@@ -132,7 +132,8 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
 
     A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
     """
-    document = as_created(review.document())
+    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+    document = as_created(review.document(), namespace_labels)
     created = msgspec.convert(document, Pod)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
