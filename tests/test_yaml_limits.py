@@ -64,6 +64,14 @@ def test_what_exceeds_a_limit_is_refused_at_once_with_what_and_how_to_fix_it(tex
     assert caught.value.line is not None or caught.value.problem.endswith("directives")
 
 
+@pytest.mark.parametrize("limits", ALL[1:], ids=lambda limits: str(limits.characters))
+def test_an_alias_of_a_long_scalar_stands_for_many_values(limits):
+    text = f"a: &a {'x' * 40_000}\nb: [" + ",".join(["*a"] * 1_000) + "]"
+
+    with pytest.raises(LimitError, match="stand for more than"):
+        load(text, limits)
+
+
 @pytest.mark.parametrize("limits", ALL[:3], ids=lambda limits: str(limits.characters))
 def test_a_text_that_is_too_long_is_not_parsed(limits, monkeypatch):
     monkeypatch.setattr(yaml, "parse", None)

@@ -25,7 +25,7 @@ class Limits:
     Attributes:
         characters: Its length.
         levels: How deep it may be nested, aliases written out.
-        aliased: How many values its aliases and merge keys may stand for.
+        aliased: How many values its aliases and merge keys may stand for; a long scalar counts for many, see `weight`.
     """
 
     characters: int
@@ -171,7 +171,7 @@ def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
             stack.pop()
         elif id(node) not in begun:
             begun.add(id(node))
-            written += 1
+            written += _weight(node)
             for child in children:
                 if id(child) in begun and id(child) not in done:
                     line = node.start_mark.line + 1
@@ -180,7 +180,7 @@ def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
         else:
             stack.pop()
             sizes = [done[id(child)] for child in children]
-            values = 1 + sum(size for size, _ in sizes)
+            values = _weight(node) + sum(size for size, _ in sizes)
             levels = bool(children) + max((deep for _, deep in sizes), default=0)
             if levels > limits.levels:
                 raise _too_deep(limits, node.start_mark)
@@ -190,6 +190,15 @@ def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
                 raise LimitError(problem, node.start_mark.line + 1, hint)
             done[id(node)] = values, levels
     return left - (done[id(root)][0] - written)
+
+
+def _weight(node: yaml.Node) -> int:
+    return weight(node.value) if isinstance(node, yaml.ScalarNode) else 1
+
+
+def weight(text: str) -> int:
+    """Return how many values a scalar counts for: reading or writing a long one again takes as long as many."""
+    return 1 + len(text) // 100
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

@@ -16,7 +16,7 @@ from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
 from webhook.problem import Problem
-from webhook.yamltext import POLICY, LimitError, check_text
+from webhook.yamltext import POLICY, LimitError, check_text, weight
 from webhook.yamlvalues import AsKubectl, FastLoader, scalar
 
 MAX_BYTES = POLICY.characters
@@ -29,7 +29,8 @@ Path = tuple[str | int, ...]
 class _Node:
     """A value: a scalar, a list of nodes, or a dict of nodes.
 
-    `size` counts the values that it holds, and `levels` how deep they are nested, aliases written out.
+    `size` counts the values that it holds, long scalars by their `weight`, and `levels` how deep they are nested,
+    aliases written out.
     """
 
     value: Any
@@ -178,7 +179,7 @@ class _Reader:
         elif isinstance(event, events.SequenceStartEvent):
             node = self._sequence(path, line)
         else:
-            node = _Node(self._scalar(event, path, line), line)
+            node = _Node(self._scalar(event, path, line), line, weight(event.value))
         if node.levels > POLICY.levels:
             raise _StopReading(Problem("error", self._file, line, "", f"nested deeper than {POLICY.levels} levels"))
         if node.size > _MAX_NODES:
