@@ -59,7 +59,12 @@ spec:
 Rules are asked in their order, and the first that matches decides. A rule matches a pod when every field of `match`
 holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is asked about pods
 that Istio would not inject whatever we say, about those of exempt namespaces, and (with `explicit: respect`) about
-those that say `sidecar.istio.io/inject` themselves.
+those that say `sidecar.istio.io/inject` themselves or bring Istio's sidecar along.
+
+`inject` is also tried for pods that Istio leaves alone because neither their namespace nor they have a label of its
+own: the label on the pod brings them in. Every other action leaves such pods as they are. Namespaces with
+`istio-injection`, `istio.io/rev` or ambient mode keep what they say, so limit such a rule by `namespaces` or
+`namespaceLabels` where it is not meant for the whole cluster.
 
 Several files, or a directory, make one policy: rules in the order of the files' names. Unknown fields, bad globs and
 expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.

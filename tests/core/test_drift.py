@@ -2,20 +2,21 @@ import pytest
 
 from webhook.core.decision import Action, Decision, Mode, Reason
 from webhook.core.drift import Drift, drift
-from webhook.core.mesh import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG, STATUS
+from webhook.core.mesh import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG
 from webhook.core.patch import DECISION, HOLD
-from webhook.core.pod import ObjectMeta, Pod, PodSpec
+from webhook.core.pod import Container, ObjectMeta, Pod, PodSpec
 
 
-def pod(*, labels=None, **annotations):
-    return Pod(ObjectMeta(name="basket", labels=labels, annotations=annotations), PodSpec())
+def pod(*, labels=None, sidecar=False, **annotations):
+    containers = [Container(name="istio-proxy", image="istio/proxyv2")] if sidecar else []
+    return Pod(ObjectMeta(name="basket", labels=labels, annotations=annotations), PodSpec(containers=containers))
 
 
 def decision(action, **how):
     return Decision(action, how.pop("reason", Reason.RULE), rule="r", **how)
 
 
-SIDECAR = {STATUS: "{}"}
+SIDECAR = {"sidecar": True}
 BYPASSED = {**SIDECAR, EXCLUDE_OUTBOUND_PORTS: "6379", DECISION: "bypass"}
 HELD = {**SIDECAR, PROXY_CONFIG: f"{HOLD}: true"}
 BYPASS = decision(Action.BYPASS, ports=(6379,))

@@ -27,7 +27,15 @@ ROWS = [
     ({}, {"istio.io/dataplane-mode": "ambient"}, {}, Reason.AMBIENT),
     ({"istio.io/dataplane-mode": "ambient", "istio-injection": "enabled"}, {}, {}, IN_MESH),
     ({"istio.io/dataplane-mode": "ambient"}, {"sidecar.istio.io/inject": "true"}, {}, IN_MESH),
-    ({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/status": "{}"}, Reason.ALREADY_INJECTED),
+    ({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/status": "{}"}, IN_MESH),
+    ({"istio.io/rev": ""}, {}, {}, Reason.NOT_IN_MESH),
+    ({"istio.io/rev": ""}, {"sidecar.istio.io/inject": "true"}, {}, Reason.NOT_IN_MESH),
+    ({"istio.io/rev": ""}, {"istio.io/rev": "canary"}, {}, Reason.NOT_IN_MESH),
+    ({"istio.io/rev": "", "istio-injection": "enabled"}, {}, {}, IN_MESH),
+    ({"istio.io/rev": "canary"}, {"istio.io/rev": ""}, {}, IN_MESH),
+    ({}, {"istio.io/rev": ""}, {}, Reason.NOT_IN_MESH),
+    ({}, {"istio.io/rev": "", "sidecar.istio.io/inject": "true"}, {}, Reason.NOT_IN_MESH),
+    ({"istio-injection": ""}, {"sidecar.istio.io/inject": "true"}, {}, Reason.NAMESPACE_DISABLED),
 ]
 
 

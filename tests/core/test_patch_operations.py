@@ -92,7 +92,8 @@ def test_bypass_adds_its_ports_to_the_authors_and_drops_none(present, expected):
         ("holdApplicationUntilProxyStarts: false", "holdApplicationUntilProxyStarts: false"),
         ("- not a mapping", "- not a mapping"),
         ("a: [", "a: ["),
-        ("a: 2026-13-40", "a: 2026-13-40"),
+        ("a: 2026-13-40", "a: 2026-13-40\nholdApplicationUntilProxyStarts: true"),
+        ("a: !!timestamp x", "a: !!timestamp x"),
     ],
 )
 def test_hold_is_merged_into_the_authors_proxy_configuration(present, expected):

@@ -15,6 +15,7 @@ ENABLED = {"istio-injection": "enabled"}
 INJECT = {"sidecar.istio.io/inject": "true"}
 REVISION = {"istio.io/rev": "default"}
 AMBIENT = {"istio.io/dataplane-mode": "ambient"}
+NO_REVISION = {"istio.io/rev": ""}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,10 @@ def client(name="client", *, labels=None, annotations=None, **fields):
         (ENABLED, client(labels=AMBIENT)),
         (AMBIENT, client(labels=INJECT)),
         (ENABLED, client(labels={"sidecar.istio.io/inject": "yes"})),
+        (ENABLED, client(labels=NO_REVISION)),
+        (ENABLED | NO_REVISION, client()),
+        (REVISION, client(labels=NO_REVISION)),
+        (ENABLED, client(annotations={"sidecar.istio.io/status": "{}"})),
     ],
     ids=[
         "namespace enabled",
@@ -71,6 +76,10 @@ def client(name="client", *, labels=None, annotations=None, **fields):
         "enabled, and an ambient pod",
         "ambient, and pod label",
         "enabled, and an invalid pod label",
+        "enabled, and a pod revision without a name",
+        "enabled, and a revision without a name",
+        "namespace revision, and a pod revision without a name",
+        "enabled, and a status that nobody but the author wrote",
     ],
 )
 def test_where_istio_would_inject_a_decision_is_made(make_place, namespace_labels, pod):
@@ -96,6 +105,11 @@ def test_where_istio_would_inject_a_decision_is_made(make_place, namespace_label
         ({"istio-injection": "true"}, client(labels=INJECT), "namespace-disabled"),
         (AMBIENT, client(), "ambient"),
         ({}, client(labels=AMBIENT), "ambient"),
+        (NO_REVISION, client(), "not-in-mesh"),
+        (NO_REVISION, client(labels=INJECT), "not-in-mesh"),
+        (NO_REVISION, client(labels=REVISION), "not-in-mesh"),
+        ({}, client(labels=NO_REVISION), "not-in-mesh"),
+        ({}, client(labels=NO_REVISION | INJECT), "not-in-mesh"),
         (REVISION, client(hostNetwork=True), "host-network"),
         ({}, client(labels=INJECT, hostNetwork=True), "host-network"),
     ],
@@ -108,6 +122,11 @@ def test_where_istio_would_inject_a_decision_is_made(make_place, namespace_label
         "neither enabled nor disabled",
         "ambient",
         "ambient pod",
+        "a revision without a name",
+        "a revision without a name, and pod label",
+        "a revision without a name, and pod revision",
+        "a pod revision without a name",
+        "a pod revision without a name, and pod label",
         "host network, and revision",
         "host network, and pod label",
     ],
@@ -121,6 +140,47 @@ def test_where_istio_would_not_inject_nothing_is_changed(make_place, namespace_l
     assert content(left_alone) == content(alone)
     assert ours.admission("client").said["decision"] == "inherit"
     assert ours.admission("client").said["reason"] == reason
+
+
+@pytest.fixture(scope="module")
+def injecting(start_server):
+    """A server whose policy gives every pod a sidecar."""
+    policy = shop.policy({"name": "everybody", "match": {"namespaces": ["*"]}, "action": "inject"})
+    policy["spec"]["explicit"] = "override"
+    return start_server(policy)
+
+
+@pytest.mark.parametrize(
+    ("namespace_labels", "pod", "taken"),
+    [
+        ({}, client(), True),
+        ({}, client(labels={"sidecar.istio.io/inject": "false"}), True),
+        ({}, client(labels=AMBIENT), True),
+        ({}, client(labels={"sidecar.istio.io/inject": "false"}, annotations={"sidecar.istio.io/status": "{}"}), True),
+        (ENABLED, client(labels={"sidecar.istio.io/inject": "false"}), True),
+        ({}, client(labels=NO_REVISION), False),
+        (NO_REVISION, client(), False),
+        ({"istio-injection": "disabled"}, client(), False),
+        (AMBIENT, client(), False),
+    ],
+    ids=[
+        "no label",
+        "no label, and the pod's own no",
+        "no label, and an ambient pod",
+        "no label, and a status that nobody but the author wrote",
+        "enabled, and the pod's own no",
+        "a pod revision without a name",
+        "a revision without a name",
+        "disabled",
+        "ambient",
+    ],
+)
+def test_inject_gives_a_sidecar_wherever_istio_takes_the_label(make_namespace, injecting, namespace_labels, pod, taken):
+    namespace = make_namespace(namespace_labels)
+    namespace.apply(*shop.OBJECTS)
+    injecting.register(namespace.name)
+
+    assert has_sidecar(namespace.create(pod)) is taken
 
 
 def test_a_system_namespace_is_never_injected_whatever_its_labels(istio, server):

@@ -8,6 +8,7 @@ import pytest
 
 from webhook.inventory import manifests
 from webhook.inventory.manifests import ManifestError, read
+from webhook.yamltext import Limits
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -130,7 +131,7 @@ def test_a_field_of_the_wrong_type_is_told_with_its_line_and_the_rest_is_read():
         ("a: b\n  c: d\n", "-:2: error: not valid YAML"),
         ("replicas: 2\n", "-:1: error: not a Kubernetes object (every manifest has apiVersion and kind)"),
         ("", "-: error: no Kubernetes object found"),
-        ("[" * 50_000, "-: error: not valid YAML"),
+        ("[" * 50_000, "-:1: error: nested deeper than 100 levels"),
     ],
 )
 def test_input_that_is_no_manifest_is_an_error_with_its_place(text, expected):
@@ -170,7 +171,7 @@ def test_a_link_that_leads_back_is_not_followed(tmp_path):
 
 
 def test_a_file_has_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifests, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(manifests, "MANIFESTS", Limits(1 << 20, levels=10, aliased=10))
     (tmp_path / "a.yaml").write_text("#" * ((1 << 20) + 1))
 
     with pytest.raises(ManifestError, match="more than 1 MiB"):

@@ -52,15 +52,16 @@ OBJECTS = {
         {"metadata": {"name": "sidecar-policy"}, "webhooks": [{"name": "pods.sidecar-policy.dev"}]},
     ],
 }
-INJECTED = {"sidecar.istio.io/status": "{}"}
+SIDECAR = {"name": "istio-proxy", "image": "istio/proxyv2"}
 
 
-def pod(config_map, **annotations):
+def pod(config_map, *sidecars):
     """A pod that takes its configuration from a ConfigMap."""
     variable = {"name": "URL", "valueFrom": {"configMapKeyRef": {"name": config_map, "key": "URL"}}}
     owner = {"kind": "ReplicaSet", "name": "web-1", "uid": "u", "apiVersion": "apps/v1", "controller": True}
-    metadata = {"generateName": "web-", "annotations": annotations, "ownerReferences": [owner]}
-    return {"metadata": metadata, "spec": {"containers": [{"name": "web", "image": "web:1", "env": [variable]}]}}
+    metadata = {"generateName": "web-", "ownerReferences": [owner]}
+    web = {"name": "web", "image": "web:1", "env": [variable]}
+    return {"metadata": metadata, "spec": {"containers": [web, *sidecars]}}
 
 
 def review(of):
@@ -182,7 +183,7 @@ def ask(server):
     """One of each kind of request."""
     assert "patch" in server.post("/mutate", review(pod("cfg")))
     server.post("/mutate", review(pod(f"missing-{time.monotonic_ns()}")))
-    server.post("/validate", review(pod("cfg", **INJECTED)))
+    server.post("/validate", review(pod("cfg", SIDECAR)))
     with pytest.raises(urllib.error.HTTPError):
         server.post("/mutate", b"{}")
 

@@ -68,6 +68,7 @@ class SkipBasket:
 
     version: str = "test/00000001"
     overrides_explicit: bool = False
+    injects: bool = False
     needs_findings: bool = False
     hides_other_namespaces: bool = True
     min_confidence: Confidence = Confidence.PROBABLE

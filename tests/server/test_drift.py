@@ -36,17 +36,18 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: bank, labels: {istio-injection: enabled}}
 """
-SIDECAR = {"sidecar.istio.io/status": "{}"}
+SIDECAR = {"name": "istio-proxy", "image": "istio/proxyv2"}
 
 
-def running(name, *, namespace="shop", owner=None, url="", **annotations):
+def running(name, *, namespace="shop", owner=None, url="", sidecars=()):
     """A pod; `owner` is the name of the Deployment behind its ReplicaSet."""
-    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    metadata = {"name": name, "namespace": namespace}
     if owner:
         metadata["labels"] = {"pod-template-hash": "abc"}
         metadata["ownerReferences"] = [{"kind": "ReplicaSet", "name": f"{owner}-abc", "controller": True}]
     environment = [{"name": "URL", "value": url}] if url else []
-    return {"metadata": metadata, "spec": {"containers": [{"name": "app", "image": "app:1", "env": environment}]}}
+    app = {"name": "app", "image": "app:1", "env": environment}
+    return {"metadata": metadata, "spec": {"containers": [app, *sidecars]}}
 
 
 @pytest.fixture
@@ -104,9 +105,9 @@ def checked(parts):
 
 @pytest.fixture
 def shop(api):
-    api.put(PODS, running("b1", owner="basket", url="redis://:CANARY@cache:6379", **SIDECAR))
-    api.put(PODS, running("b2", owner="basket", url="redis://:CANARY@cache:6379", **SIDECAR))
-    api.put(PODS, running("web", owner="web", **SIDECAR))
+    api.put(PODS, running("b1", owner="basket", url="redis://:CANARY@cache:6379", sidecars=[SIDECAR]))
+    api.put(PODS, running("b2", owner="basket", url="redis://:CANARY@cache:6379", sidecars=[SIDECAR]))
+    api.put(PODS, running("web", owner="web", sidecars=[SIDECAR]))
     api.put(PODS, running("late", namespace="bank"))
     return api
 

@@ -5,11 +5,11 @@ import pytest
 from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.server.settings import OnError
 
-INJECTED = {"annotations": {"sidecar.istio.io/status": "{}"}}
+INJECTED = [{"name": "istio-proxy", "image": "istio/proxyv2"}]
 
 
-def pod(app, **metadata):
-    return {"metadata": {"name": app, "labels": {"app": app}, **metadata}, "spec": {"containers": []}}
+def pod(app, containers=()):
+    return {"metadata": {"name": app, "labels": {"app": app}}, "spec": {"containers": list(containers)}}
 
 
 def counted(server, **labels):
@@ -24,14 +24,14 @@ def strict(start_server):
 
 def test_a_pod_that_is_as_decided_conforms_in_silence(server, kit):
     before = counted(server, outcome="conforms")
-    answer = server.post(kit.make_review(pod("other", **INJECTED)), path="/validate")
+    answer = server.post(kit.make_review(pod("other", INJECTED)), path="/validate")
 
     assert answer.review == {"uid": "uid-1", "allowed": True}
     kit.wait_until(lambda: counted(server, outcome="conforms") == before + 1)
 
 
 def test_a_pod_that_is_not_is_let_through_with_a_warning(server, kit):
-    answer = server.post(kit.make_review(pod("basket", **INJECTED)), path="/validate")
+    answer = server.post(kit.make_review(pod("basket", INJECTED)), path="/validate")
 
     assert answer.review["allowed"] is True
     assert "nobody had decided about" in answer.review["warnings"][0]
@@ -41,7 +41,7 @@ def test_a_pod_that_is_not_is_let_through_with_a_warning(server, kit):
 
 
 def test_strict_refuses_it(strict, kit):
-    answer = strict.post(kit.make_review(pod("basket", **INJECTED)), path="/validate")
+    answer = strict.post(kit.make_review(pod("basket", INJECTED)), path="/validate")
 
     assert answer.review["allowed"] is False
     assert (answer.review["status"]["code"], answer.review["status"]["reason"]) == (403, "Forbidden")
@@ -62,7 +62,7 @@ def test_a_validated_pod_is_not_counted_as_decided_a_second_time(server, kit):
 
 
 def test_what_is_no_creation_of_a_pod_is_ignored(strict, kit):
-    answer = strict.post(kit.make_review(pod("basket", **INJECTED), operation="UPDATE"), path="/validate")
+    answer = strict.post(kit.make_review(pod("basket", INJECTED), operation="UPDATE"), path="/validate")
 
     assert answer.review == {"uid": "uid-1", "allowed": True}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -90,7 +91,7 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     operations = patch(one.workload.pod, one.decision)
     if not operations:
         return item.document
-    document: dict[str, Any] = _written_out(item.document)
+    document: dict[str, Any] = copy.deepcopy(item.document)
     template = document
     for step in item.pod_path or ():
         template = template[step]
@@ -98,12 +99,3 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     template["metadata"] = template.get("metadata") or {}
     JsonPatch(operations).apply(template, in_place=True)
     return document
-
-
-def _written_out(value: Any) -> Any:  # noqa: ANN401 - a YAML value is of any type
-    """A copy in which nothing is shared: behind an alias, the selector and the pod's labels may be one object."""
-    if isinstance(value, dict):
-        return {key: _written_out(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_written_out(inner) for inner in value]
-    return value

@@ -9,11 +9,13 @@ import msgspec
 import yaml
 
 from webhook.core.facts import owners_of
+from webhook.core.mesh import sidecar_of
 from webhook.core.pod import Pod
-from webhook.core.sidecar import is_native, proxy_of
+from webhook.core.sidecar import is_native
 from webhook.diagnose.injectors import KIND
 from webhook.diagnose.picture import Member, Picture, Sidecars
 from webhook.plan.istio import IstioConfiguration
+from webhook.yamltext import CONFIGURATION, load
 
 if TYPE_CHECKING:
     from webhook.cli.decided import Decided, Inventory, Question
@@ -59,7 +61,7 @@ def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sid
     outlived: dict[tuple[str, str, str], str] = {}
     for one in running:
         pod = msgspec.convert(one.document(), Pod)
-        if proxy_of(pod) is None:
+        if sidecar_of(pod) is None:
             continue
         seen[one.namespace] = seen.get(one.namespace, True) and is_native(pod)
         if one.outlived:
@@ -78,8 +80,8 @@ def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
         ):
             continue
         try:
-            mesh = yaml.safe_load((document.get("data") or {}).get("mesh") or "{}")
-        except (yaml.YAMLError, ValueError, RecursionError):
+            mesh = load((document.get("data") or {}).get("mesh") or "{}", CONFIGURATION)
+        except yaml.YAMLError:
             continue
         defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
         return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True

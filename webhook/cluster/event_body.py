@@ -96,7 +96,8 @@ def owner_of(pod: Pod, namespace: str) -> Owner | None:
     reference = next((one for one in references if one.controller), references[0])
     alone = Pod(ObjectMeta(labels=pod.labels, owner_references=[reference]), PodSpec())
     nearest = owners_of(alone)[0]
-    return Owner(namespace, reference, "" if nearest is reference else nearest.name)
+    of_a_deployment = nearest is not reference and nearest.kind == "Deployment"
+    return Owner(namespace, reference, nearest.name if of_a_deployment else "")
 
 
 def regarding(owner: Owner, resolve: Resolve) -> Regarding:

@@ -6,17 +6,19 @@ this webhook and Istio's injector touched it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+
+from msgspec import convert
 
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision
 from webhook.core.patch import DECISION, REASON, RULE, binds, remedies
-from webhook.core.pod import Pod
+from webhook.core.pod import Container, Pod
 
 _OURS = frozenset({DECISION, RULE, REASON})
 _LABELLED = frozenset({Action.SKIP.value, Action.INJECT.value})
-
 
 _LOST = "another webhook took it off"
 _LATE = (
@@ -47,14 +49,17 @@ class Contradiction(Enum):
         self.sentence = sentence
 
 
-def as_created(document: dict[str, Any]) -> dict[str, Any]:
+def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
 
-    The label `sidecar.istio.io/inject` goes where our annotation says that we put it there. An author who writes that
-    annotation by hand gains nothing: the label does not count then.
+    The label `sidecar.istio.io/inject` goes where our annotation says that we put it there. It said "true" before where
+    a pod is skipped that nothing but this label can have brought into the mesh, for else nobody would have decided.
+    An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
+    and elsewhere the label does not count then.
 
     Args:
         document: The pod as it is about to be stored, as plain values of the types that the API gives them.
+        namespace_labels: The labels of its namespace; None when they are not known.
 
     Returns:
         The same without what was added; `document` itself is left as it is.
@@ -63,12 +68,19 @@ def as_created(document: dict[str, Any]) -> dict[str, Any]:
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
     if annotations.get(DECISION) in _LABELLED:
         metadata["labels"] = {key: value for key, value in labels.items() if key != mesh.INJECT}
+        skipped = annotations[DECISION] == Action.SKIP
+        if skipped and namespace_labels is not None and mesh.is_by_label_only(namespace_labels, labels):
+            metadata["labels"][mesh.INJECT] = "true"
     added = {*_OURS, mesh.STATUS}
     metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}
     for field in ("initContainers", "containers"):
         containers = spec.get(field) or []
-        spec[field] = [one for one in containers if not mesh.is_istio_name(one.get("name", ""))]
+        spec[field] = [one for one in containers if not _is_istios(one)]
     return document | {"metadata": metadata, "spec": spec}
+
+
+def _is_istios(container: dict[str, Any]) -> bool:
+    return mesh.is_istio_name(container.get("name", "")) and mesh.is_istio_container(convert(container, Container))
 
 
 def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
@@ -81,13 +93,15 @@ def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
     Returns:
         None for a pod that is as it was meant, and for decisions that are not to be carried out.
     """
-    injected, decided = mesh.STATUS in pod.annotations, DECISION in pod.annotations
+    injected, decided = mesh.sidecar_of(pod) is not None, DECISION in pod.annotations
     if not binds(decision):
         return None
     if not injected:
         return Contradiction.NO_SIDECAR_DESPITE_INJECT if decision.action is Action.INJECT else None
     if decision.action is Action.SKIP:
-        return Contradiction.LABEL_LOST if decided else Contradiction.INJECTED_UNDECIDED
+        # A label that is still there was put there after the sidecar.
+        lost = decided and pod.labels.get(mesh.INJECT) != "false"
+        return Contradiction.LABEL_LOST if lost else Contradiction.INJECTED_UNDECIDED
     if remedies(pod, decision):
         return Contradiction.REMEDY_LOST if decided else Contradiction.INJECTED_UNDECIDED
     return None

@@ -124,6 +124,7 @@ class Decision(Struct, frozen=True, dict=True):
         hold: Start the application only after the sidecar is ready.
         matched: What made the rule match, as short phrases ("dependency redis"), for the explanation.
         policy: Name and generation of the policy, as "mesh-default/3f2a91c0".
+        outside: Why Istio would not inject into the pod as it is, where the policy says `inject` all the same.
         warnings: What a person who creates the pod would want to be told.
         to_author: The same without what only objects of other namespaces say; None where there is nothing to hide.
     """
@@ -137,6 +138,7 @@ class Decision(Struct, frozen=True, dict=True):
     hold: bool = False
     matched: tuple[str, ...] = ()
     policy: str = ""
+    outside: Reason | None = None
     warnings: tuple[str, ...] = ()
     to_author: Decision | None = None
 

@@ -93,7 +93,7 @@ def drifted(
     Raises:
         msgspec.ValidationError: The pod is not understood.
     """
-    original = as_created(document)
+    original = as_created(document, surroundings.namespace_labels(namespace))
     created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
     budget = budget or Budget()
     decision = decide(
@@ -128,14 +128,14 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
     """
     if not in_mesh(decision) or decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
-    has_sidecar = mesh.STATUS in pod.annotations
+    has_sidecar = mesh.sidecar_of(pod) is not None
     if has_sidecar != gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:
         return None
     if binds(decision) and remedies(pod, decision):
         return Drift.REMEDY_MISSING
-    bypassed = pod.annotations.get(DECISION) == Action.BYPASS.value
+    bypassed = pod.annotations.get(DECISION) == Action.BYPASS.value and mesh.EXCLUDE_OUTBOUND_PORTS in pod.annotations
     still = binds(decision) and decision.action is Action.BYPASS
     return Drift.REMEDY_UNWANTED if bypassed and not still else None
 

@@ -63,7 +63,8 @@ def decide(
     def findings() -> Findings:
         return detect(pod, namespace, surroundings, policy.catalog, budget)
 
-    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy)
+    outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
+    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
     if reason is not None and reason is not Reason.UNKNOWN:
         return _left_alone(reason, policy, findings() if investigate else NO_FINDINGS)
     facts = Facts(
@@ -76,24 +77,27 @@ def decide(
         budget=budget,
     )
     if reason is Reason.UNKNOWN:
-        return _from_verdict(policy.unknown(), facts, policy.version)
+        return _from_verdict(policy.unknown(), facts, policy.version, outside)
     budget.refill()
     try:
-        return _by_rules(facts, policy)
+        decision = _by_rules(facts, policy, outside)
     except BudgetExceededError as error:
         facts = replace(facts, findings=Findings(unknown=(str(error),), cut=True))
-        return _from_verdict(policy.unknown(), facts, policy.version)
+        decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
+    if outside is not None and decision.action is not Action.INJECT:
+        return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
+    return decision
 
 
-def _by_rules(facts: Facts, policy: Policy) -> Decision:
+def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
     """What the rules decide, and what of it the pod's author is shown."""
     verdict = policy.verdict(facts)
     if facts.findings.own is None or not policy.hides_other_namespaces:
-        return _from_verdict(verdict, facts, policy.version)
+        return _from_verdict(verdict, facts, policy.version, outside)
     own = replace(facts, findings=only_own(facts.findings))
     hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
-    to_author = _from_verdict(hiding.to_author, own, policy.version)
-    return replace(_from_verdict(hiding.verdict, facts, policy.version), to_author=to_author)
+    to_author = _from_verdict(hiding.to_author, own, policy.version, outside)
+    return replace(_from_verdict(hiding.verdict, facts, policy.version, outside), to_author=to_author)
 
 
 def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, policy: Policy, why: str) -> Decision:
@@ -107,26 +111,46 @@ def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, p
         why: Why the rest is not known, as a sentence.
     """
     labels = surroundings.namespace_labels(namespace)
-    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy)
+    outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
+    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
     if reason is not None and reason is not Reason.UNKNOWN:
         return _left_alone(reason, policy, NO_FINDINGS)
-    found = Findings(unknown=(why,), cut=True)
-    return _from_verdict(policy.unknown(), Facts(pod, namespace, labels or {}, (), found, dict), policy.version)
+    facts = Facts(pod, namespace, labels or {}, (), Findings(unknown=(why,), cut=True), dict)
+    decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
+    if outside is not None and decision.action is not Action.INJECT:
+        return _left_alone(outside, policy, NO_FINDINGS)
+    return decision
 
 
 def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:
     return Decision(action=Action.INHERIT, reason=reason, findings=findings, policy=policy.version)
 
 
-def _settled(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
-    """Why no rule is asked, or None. Without the namespace's labels it may not be known whether Istio is asked."""
-    outside = mesh.outside(namespace, namespace_labels or {}, pod)
-    if outside and (namespace_labels is not None or outside in _WHATEVER_NAMESPACE):
+def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
+    """Why Istio would not inject, or None where it would, or where that depends on labels that are not known.
+
+    A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
+    """
+    ask = mesh.unselected if policy.overrides_explicit else mesh.outside
+    reason = ask(namespace, namespace_labels or {}, pod)
+    return reason if namespace_labels is not None or reason in _WHATEVER_NAMESPACE else None
+
+
+def _settled(
+    pod: Pod,
+    namespace: str,
+    *,
+    namespace_labels: Mapping[str, str] | None,
+    policy: Policy,
+    outside: Reason | None,
+) -> Reason | None:
+    """Why no rule is asked, or None."""
+    if outside is not None and not (policy.injects and mesh.is_selectable(outside, namespace_labels or {})):
         return outside
     if policy.exempts(namespace):
-        return Reason.EXEMPT_NAMESPACE
+        return outside or Reason.EXEMPT_NAMESPACE
     if mesh.explicit_choice(pod) is not None and not policy.overrides_explicit:
-        return Reason.EXPLICIT_POD
+        return outside or Reason.EXPLICIT_POD
     return None if namespace_labels is not None else Reason.UNKNOWN
 
 
@@ -141,7 +165,7 @@ def _reason(verdict: Verdict) -> Reason:
     return Reason.DEFAULT if verdict.rule is None else Reason.RULE
 
 
-def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
+def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason | None) -> Decision:
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
     if not verdict.known:
@@ -160,7 +184,9 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
     if _overruled(verdict.action, mesh.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
         warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {mesh.INJECT}")
     if verdict.hold and mesh.proxy_config(facts.pod.annotations) is None:
-        warnings.append(f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping, so hold is not added to it")
+        warnings.append(
+            f"annotation {mesh.PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
+        )
     return Decision(
         action=verdict.action,
         reason=_reason(verdict),
@@ -171,5 +197,6 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str) -> Decision:
         hold=verdict.hold,
         matched=verdict.matched,
         policy=version,
+        outside=outside,
         warnings=tuple(warnings),
     )

@@ -13,8 +13,14 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Findings
 from webhook.core.pod import OwnerReference, Pod
 
-# The CronJob controller names its Jobs <cronjob>-<minutes since the epoch>: eight digits from 1989 to 2160.
-_SCHEDULED_JOB = re.compile(r"(?P<cronjob>.+)-\d{8}")
+# Which of the pod's labels holds the hash that ends the name of its owner, and whose such an owner is. The controllers
+# name both: Deployments, and Argo Rollouts.
+_TEMPLATE_HASHES = (("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout"))
+# A CronJob's Job is called <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is. So
+# the number must be a minute in which a cluster that this runs in can have started it: after the release of Kubernetes
+# 1.30 (April 2024), and before 2044. A date (20260131) and most other numbers of eight digits are not.
+_SCHEDULED_JOB = re.compile(r"(?P<cronjob>.{1,52})-(?P<minute>\d{8})")
+_MINUTES = range(28_555_200, 38_920_320)
 
 
 class Facts(Struct, frozen=True):
@@ -48,18 +54,23 @@ _BATCH = frozenset({"Job", "CronJob"})
 
 
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
-    """The owners as people think of them, nearest first.
+    """Return the owners as people think of them, nearest first.
 
-    A ReplicaSet that belongs to a Deployment counts as that Deployment (its name ends in the pod's
-    pod-template-hash label); a Job that a CronJob made counts as both.
+    A ReplicaSet counts as the Deployment or Rollout that it belongs to, where its name ends in the hash of the pod's
+    template; any other stays what it is. A Job that a CronJob can have made counts as both.
     """
     owners: list[OwnerReference] = []
     for owner in pod.metadata.owner_references or ():
-        suffix = "-" + pod.labels.get("pod-template-hash", "")
-        if owner.kind == "ReplicaSet" and len(suffix) > 1 and owner.name.endswith(suffix):
-            owners.append(OwnerReference("Deployment", owner.name.removesuffix(suffix)))
-            continue
-        owners.append(owner)
-        if owner.kind == "Job" and (job := _SCHEDULED_JOB.fullmatch(owner.name)):
+        owners.append(_above(owner, pod.labels) if owner.kind == "ReplicaSet" else owner)
+        if owner.kind == "Job" and (job := _SCHEDULED_JOB.fullmatch(owner.name)) and int(job["minute"]) in _MINUTES:
             owners.append(OwnerReference("CronJob", job["cronjob"]))
     return tuple(owners)
+
+
+def _above(replica_set: OwnerReference, labels: Mapping[str, str]) -> OwnerReference:
+    """Return what a ReplicaSet belongs to, as far as its pod shows it; else the ReplicaSet."""
+    for label, kind in _TEMPLATE_HASHES:
+        name, dash, end = replica_set.name.rpartition("-")
+        if name and dash and end and end == labels.get(label):
+            return OwnerReference(kind, name)
+    return replica_set

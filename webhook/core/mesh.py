@@ -3,21 +3,30 @@
 It is the rule of istiod's injector together with the selectors of the MutatingWebhookConfiguration that Istio's
 chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resource Labels", "Resource Annotations".
 
-| first row that holds                                                         | outcome            |
-|------------------------------------------------------------------------------|--------------------|
-| annotation sidecar.istio.io/status on the pod                                | already-injected   |
-| hostNetwork                                                                  | host-network       |
-| namespace is kube-system, kube-public, kube-node-lease or local-path-storage | system-namespace   |
-| namespace label istio-injection=enabled                                      | in the mesh        |
-| namespace label istio-injection, any other value                             | namespace-disabled |
-| namespace label istio.io/rev                                                 | in the mesh        |
-| pod label istio.io/rev                                                       | in the mesh        |
-| pod label sidecar.istio.io/inject=true                                       | in the mesh        |
-| namespace or pod label istio.io/dataplane-mode=ambient                       | ambient            |
-| otherwise                                                                    | not-in-mesh        |
+| first row that holds                                                         | outcome            | inject   |
+|------------------------------------------------------------------------------|--------------------|----------|
+| the pod brings Istio's sidecar along                                         | already-injected   |          |
+| hostNetwork                                                                  | host-network       | no       |
+| namespace is kube-system, kube-public, kube-node-lease or local-path-storage | system-namespace   | no       |
+| namespace label istio-injection=enabled                                      | in the mesh        |          |
+| namespace label istio-injection, any other value                             | namespace-disabled | no       |
+| namespace label istio.io/rev with a value                                    | in the mesh        |          |
+| namespace label istio.io/rev without one                                     | not-in-mesh        | no       |
+| pod label istio.io/rev with a value                                          | in the mesh        |          |
+| pod label istio.io/rev without one                                           | not-in-mesh        | tried    |
+| pod label sidecar.istio.io/inject=true                                       | in the mesh        |          |
+| namespace label istio.io/dataplane-mode=ambient                              | ambient            | no       |
+| pod label istio.io/dataplane-mode=ambient                                    | ambient            | tried    |
+| otherwise                                                                    | not-in-mesh        | tried    |
+
+The last column: whether a policy's `inject` is tried, by the label sidecar.istio.io/inject=true on the pod. The
+selectors ask whether `istio.io/rev` is there, so a label without a value is not an absent one: it names no revision,
+and nobody injects. On a pod that is the author's doing, so `inject` is tried in vain, and the pod contradicts it. Of a
+namespace in ambient mode the pods could be brought in, but whoever labelled it chose another way into the mesh.
 
 What the pod itself says (inject=false) is no row of the table: it is the author's choice, which a policy respects
-or overrides, while the rows are what no label of ours could change.
+or overrides, while the rows are what no label of ours could change. Containers show whether a pod has a sidecar, and
+never the annotation sidecar.istio.io/status, which anybody can write and istiod itself does not ask.
 """
 
 from __future__ import annotations
@@ -30,16 +39,25 @@ import yaml
 
 from webhook.core.decision import Reason
 from webhook.core.pod import Container, Pod
+from webhook.yamltext import ANNOTATION, load
 
 INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
 REVISION = "istio.io/rev"
 NAMESPACE_INJECTION = "istio-injection"
 DATAPLANE_MODE = "istio.io/dataplane-mode"
+AMBIENT = "ambient"
 EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
 PROXY_CONFIG = "proxy.istio.io/config"
 
-_ISTIO_CONTAINERS = frozenset({"istio-init", "istio-proxy", "istio-validation", "enable-core-dump"})
+PROXY = "istio-proxy"
+"""What Istio calls the sidecar's container."""
+_ISTIO_CONTAINERS = frozenset({"istio-init", PROXY, "istio-validation", "enable-core-dump"})
+# The image that leaves the choice to the injector: such a container customises Istio's, and runs nothing itself.
+_AUTO = "auto"
+# Istio's image by its usual name, and what its containers run where a registry calls it otherwise.
+_IMAGE = "proxyv2"
+_COMMANDS = frozenset({"proxy", "istio-iptables"})
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 
@@ -51,16 +69,30 @@ class Explicit(Enum):
 
 
 def is_istio_container(container: Container) -> bool:
-    """Whether the container is Istio's; nothing in it says what the application talks to.
+    """Whether the container is Istio's, or customises Istio's; nothing in it says what the application talks to.
 
-    An author may declare istio-proxy to customise it, so its presence does not mean that the pod is injected.
+    Its name alone is not enough: an author can give it to a container that runs an image of their own.
     """
-    return is_istio_name(container.name)
+    if container.name not in _ISTIO_CONTAINERS:
+        return False
+    if container.image is None or container.image == _AUTO or _IMAGE in container.image.rpartition("/")[2]:
+        return True
+    return not container.command and (container.args or [""])[0] in _COMMANDS
 
 
 def is_istio_name(name: str) -> bool:
-    """Whether a container of that name is Istio's."""
+    """Whether Istio's containers have that name."""
     return name in _ISTIO_CONTAINERS
+
+
+def sidecar_of(pod: Pod) -> Container | None:
+    """Return the pod's sidecar: a container, or an init container that goes on running; None when it has none."""
+    containers: list[Container] = [*(pod.spec.containers or ())]
+    containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]
+    for container in containers:
+        if container.name == PROXY and container.image != _AUTO and is_istio_container(container):
+            return container
+    return None
 
 
 def explicit_choice(pod: Pod) -> Explicit | None:
@@ -82,26 +114,46 @@ def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def parse_proxy_config(text: str) -> dict[str, Any] | None:
-    """The ProxyConfig that a YAML text holds, or None when it is not a mapping."""
+    """Return the ProxyConfig that a YAML text holds; None when it is not a mapping, or exceeds a limit."""
     try:
-        config = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date such as 2026-13-40
+        config = load(text, ANNOTATION) or {}
+    except yaml.YAMLError:
         return None
     return config if isinstance(config, dict) else None
 
 
 def outside(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
     """Why Istio would not inject whatever we do, or None where there is something to decide."""
-    if STATUS in pod.annotations:
-        return Reason.ALREADY_INJECTED
+    return Reason.ALREADY_INJECTED if sidecar_of(pod) is not None else unselected(namespace, namespace_labels, pod)
+
+
+def unselected(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
+    """Why Istio's injector would not take the pod, whether or not it brings a sidecar along; None where it would."""
     if pod.spec.host_network:
         return Reason.HOST_NETWORK
     if namespace in _SYSTEM_NAMESPACES:
         return Reason.SYSTEM_NAMESPACE
     if (injection := namespace_labels.get(NAMESPACE_INJECTION)) is not None:
         return None if injection == "enabled" else Reason.NAMESPACE_DISABLED
-    if namespace_labels.get(REVISION) or pod.labels.get(REVISION) or pod.labels.get(INJECT) == "true":
+    if (revision := namespace_labels.get(REVISION, pod.labels.get(REVISION))) is not None:
+        return None if revision else Reason.NOT_IN_MESH
+    if pod.labels.get(INJECT) == "true":
         return None
-    if "ambient" in {namespace_labels.get(DATAPLANE_MODE), pod.labels.get(DATAPLANE_MODE)}:
+    if AMBIENT in {namespace_labels.get(DATAPLANE_MODE), pod.labels.get(DATAPLANE_MODE)}:
         return Reason.AMBIENT
     return Reason.NOT_IN_MESH
+
+
+def is_selectable(reason: Reason, namespace_labels: Mapping[str, str]) -> bool:
+    """Whether the label sidecar.istio.io/inject=true can bring in a pod that Istio does not take for a reason.
+
+    No other label of the pod counts: where one keeps the pod out all the same, the pod contradicts its decision.
+    """
+    by_pod = NAMESPACE_INJECTION not in namespace_labels and REVISION not in namespace_labels
+    outside = reason in {Reason.NOT_IN_MESH, Reason.AMBIENT}
+    return outside and by_pod and namespace_labels.get(DATAPLANE_MODE) != AMBIENT
+
+
+def is_by_label_only(namespace_labels: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether nothing but the label sidecar.istio.io/inject=true can bring a pod with these other labels in."""
+    return NAMESPACE_INJECTION not in namespace_labels and REVISION not in {*namespace_labels, *labels}

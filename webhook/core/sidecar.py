@@ -5,19 +5,19 @@ from __future__ import annotations
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.patch import binds
-from webhook.core.pod import Container, Pod
+from webhook.core.pod import Pod
 
-PROXY = "istio-proxy"
-"""What Istio calls the sidecar's container."""
-_IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
+_IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
 
 
 def in_mesh(decision: Decision) -> bool:
-    """Whether Istio's injector is asked about the pod, and the pod does not bring a sidecar along.
+    """Whether Istio's injector is asked about the pod, or would be by the label that the decision puts on it.
 
-    Where the namespace's labels are not known, that is not known, and nobody should be told of a pod that differs.
+    Where the namespace's labels are not known, that is not known either: no such pod is reported as different.
     """
-    return decision.reason in _IN_MESH or (decision.reason is Reason.UNKNOWN and decision.findings.cut)
+    if decision.reason is Reason.UNKNOWN and not decision.findings.cut:
+        return False
+    return decision.reason in _IN_MESH and (decision.outside is None or binds(decision))
 
 
 def gets_sidecar(pod: Pod, decision: Decision) -> bool:
@@ -30,7 +30,7 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
     Returns:
         What comes of the decision together with Istio's own rule: an audited or inherited decision changes nothing.
     """
-    if decision.reason is Reason.ALREADY_INJECTED:
+    if mesh.sidecar_of(pod) is not None:
         return True
     if not in_mesh(decision):
         return False
@@ -39,11 +39,7 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
     return mesh.explicit_choice(pod) is not mesh.Explicit.SKIP
 
 
-def proxy_of(pod: Pod) -> Container | None:
-    """The sidecar of a pod that runs, or None."""
-    return next((container for container in pod.containers() if container.name == PROXY), None)
-
-
 def is_native(pod: Pod) -> bool:
-    """Whether a running pod's sidecar is a native one: an init container that goes on running."""
-    return any(container.name == PROXY for container in pod.spec.init_containers or ())
+    """Whether a pod's sidecar is a native one: an init container that goes on running."""
+    sidecar = mesh.sidecar_of(pod)
+    return sidecar is not None and sidecar in (pod.spec.init_containers or ())

@@ -58,6 +58,11 @@ class Policy(Protocol):
         ...
 
     @property
+    def injects(self) -> bool:
+        """Whether a rule or the default says `inject`."""
+        ...
+
+    @property
     def catalog(self) -> Catalog:
         """The backends that detection knows under this policy."""
         ...

@@ -19,11 +19,10 @@ from webhook.detection.mentions import Value
 from webhook.detection.references import normalised
 from webhook.detection.values import read_value
 from webhook.detection.words import Role, key_words, role
-from webhook.yamltext import FastLoader, bounded
+from webhook.yamltext import CONFIGURATION, nodes
+from webhook.yamlvalues import AsText, plain
 
 _MOST_LINES = 10_000
-# Beyond it a parser would hold the interpreter for too long, also on a thread.
-_MOST_PARSED = 200_000
 _LONGEST_LINE = 20_000
 _DEEPEST = 30
 
@@ -50,13 +49,13 @@ def _says_something(value: Value) -> bool:
 
 def _parsed(text: str) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
-    if len(text) > _MOST_PARSED:
+    if len(text) > CONFIGURATION.characters:
         return None
     if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
         return found
     try:
-        documents = list(yaml.load_all(bounded(text), Loader=_Loader))
-    except (yaml.YAMLError, ValueError, RecursionError):
+        documents = [plain(node) for node in nodes(text, CONFIGURATION, AsText)]
+    except yaml.YAMLError:
         return None
     structured: list[object] = [document for document in documents if isinstance(document, dict | list)]
     return structured or None
@@ -242,43 +241,3 @@ def _items(text: str) -> list[str]:
         return found
     bare = text.strip().removeprefix("- ").rstrip(",;")
     return [bare] if "://" in bare or re.fullmatch(r"[\w.$(){}-]+:\d{2,5}", bare) else []
-
-
-class _Loader(FastLoader):
-    """Safe YAML, with dates and exotic numbers left as the strings they were, and plain values made at once."""
-
-    def construct_document(self, node: yaml.Node) -> object:
-        """A document as plain values."""
-        return self._plain(node)
-
-    def _plain(self, node: yaml.Node) -> object:
-        if type(node) is yaml.ScalarNode:
-            return node.value if node.tag == _STRING else self.construct_object(node)
-        made: dict[yaml.Node, object] = self.constructed_objects
-        if node in made:
-            return made[node]
-        if type(node) is yaml.MappingNode and node.tag == _MAP:
-            mapping: dict[object, object] = {}
-            made[node] = mapping
-            for key, value in node.value:
-                mapping[self._key(key)] = self._plain(value)
-            return mapping
-        if type(node) is yaml.SequenceNode and node.tag == _LIST:
-            sequence: list[object] = []
-            made[node] = sequence
-            sequence += [self._plain(item) for item in node.value]
-            return sequence
-        return self.construct_object(node, deep=True)
-
-    def _key(self, node: yaml.Node) -> object:
-        key = self._plain(node)
-        if isinstance(key, dict | list):
-            raise yaml.constructor.ConstructorError(None, None, "a key that is no scalar", node.start_mark)
-        return key
-
-
-_STRING, _MAP, _LIST = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"}]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

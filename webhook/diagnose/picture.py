@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from webhook.core import mesh
 from webhook.core.decision import Confidence, Decision, Dependency
 from webhook.core.pod import Pod
-from webhook.core.sidecar import PROXY, gets_sidecar, is_native, proxy_of
+from webhook.core.sidecar import gets_sidecar, is_native
 from webhook.core.surroundings import Service, ServicePort, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.places import Places
@@ -57,8 +58,8 @@ class Sidecars:
 
     def is_native(self, member: Member) -> tuple[bool, str]:
         """Whether a workload's sidecar is native, and how that is known."""
-        if proxy_of(member.pod) is not None:
-            return is_native(member.pod), f"container {PROXY} is written out in it"
+        if mesh.sidecar_of(member.pod) is not None:
+            return is_native(member.pod), f"container {mesh.PROXY} is written out in it"
         said = member.pod.annotations.get(NATIVE)
         if said in {"true", "false"}:
             return said == "true", f"annotation {NATIVE} is {said}"

@@ -48,7 +48,7 @@ def _is_held(member: Member) -> bool:
     config = mesh.proxy_config(member.pod.annotations)
     # What says something about hold, or cannot be read, is the author's affair; and what is injected is done.
     return (
-        mesh.STATUS in member.pod.annotations
+        mesh.sidecar_of(member.pod) is not None
         or config is None
         or HOLD in config
         or (member.decision.hold and binds(member.decision))

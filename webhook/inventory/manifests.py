@@ -22,11 +22,10 @@ from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.inventory.yamlfile import Document, documents
 from webhook.problem import Problem
 from webhook.regular import entries, open_regular
+from webhook.yamltext import MANIFESTS, LimitError
 
 MOST_FILES: Final = 10_000
 """Manifests below one folder."""
-MOST_BYTES: Final = 64 << 20
-"""Of one file."""
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _IN_MESH = {NAMESPACE_INJECTION: "enabled"}
 
@@ -172,7 +171,10 @@ def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem], *, pipes:
             continue
         for file in [found] if inside is None else inside:
             try:
-                yield str(file), stdin.read() if path == "-" else _text(file, pipes=pipes and inside is None)
+                if path == "-":
+                    yield str(file), stdin.read(MANIFESTS.characters + 1)
+                else:
+                    yield str(file), _text(file, pipes=pipes and inside is None)
             except OSError as error:
                 errors.append(Problem("error", str(file), None, "", f"cannot be read: {error.strerror}"))
             except UnicodeDecodeError:
@@ -181,9 +183,9 @@ def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem], *, pipes:
 
 def _text(file: Path, *, pipes: bool) -> str:
     with open_regular(file, pipes=pipes) as stream:
-        content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(file))
+        content = stream.read(MANIFESTS.characters + 1)
+    if len(content) > MANIFESTS.characters:
+        raise OSError(errno.EFBIG, f"it has more than {MANIFESTS.characters >> 20} MiB", str(file))
     return content.decode("utf-8")
 
 
@@ -208,10 +210,10 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
         # At the end of the text the parser's mark is on a line that is not there.
         line = min(error.problem_mark.line, text.rstrip().count("\n")) + 1 if error.problem_mark else None
         errors.append(Problem("error", file, line, "", f"not valid YAML: {error.problem or error.context}"))
-    except (yaml.YAMLError, ValueError) as error:
-        errors.append(Problem("error", file, None, "", f"not valid YAML: {type(error).__name__}"))
-    except RecursionError:
-        errors.append(Problem("error", file, None, "", "nested too deeply"))
+    except LimitError as error:
+        errors.append(Problem("error", file, error.line, "", error.problem, error.hint))
+    except yaml.YAMLError:
+        errors.append(Problem("error", file, None, "", "not valid YAML: a character that YAML does not allow"))
 
 
 def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:

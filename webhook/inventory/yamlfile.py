@@ -9,27 +9,8 @@ from typing import Any
 
 import yaml
 
-from webhook.yamltext import FastLoader, bounded
-
-
-class _Loader(FastLoader):
-    """Safe YAML with the plain scalars of JSON: dates and sexagesimal numbers stay strings."""
-
-
-_SEXAGESIMAL_FREE = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, _SEXAGESIMAL_FREE if tag == "tag:yaml.org,2002:int" else pattern)
-        for tag, pattern in resolvers
-        if tag not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# What JSON cannot say has no place in a manifest, even where a tag asks for it.
-_NOT_JSON = {f"tag:yaml.org,2002:{name}" for name in ("binary", "timestamp", "set", "omap", "pairs")}
-_Loader.yaml_constructors = {
-    tag: constructor for tag, constructor in FastLoader.yaml_constructors.items() if tag not in _NOT_JSON
-}
+from webhook.yamltext import MANIFESTS, nodes
+from webhook.yamlvalues import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +54,7 @@ def documents(text: str) -> Iterator[Document]:
     """Every document of a YAML or JSON text that is not empty.
 
     Raises:
-        yaml.YAMLError: The text is not YAML.
-        ValueError: A scalar does not fit the tag that it carries.
-        RecursionError: The text is nested too deeply.
+        yaml.YAMLError: The text is not YAML, or exceeds a limit (`LimitError`).
     """
-    loader = _Loader(bounded(text))
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None and (content := loader.construct_document(node)) is not None:
-                yield Document(content, node)
-    finally:
-        loader.dispose()
+    for node in nodes(text, MANIFESTS):
+        yield Document(plain(node), node)

@@ -17,13 +17,15 @@ from webhook.core.surroundings import Service
 
 ROOT = "istio-system"
 MESH = "mesh"
+UNSET = "UNSET"
 
 
-class Meta(Struct, frozen=True):
-    """The metadata of an object."""
+class Meta(Struct, frozen=True, rename="camel"):
+    """The metadata of an object. Without a `creation_timestamp` it is as old as can be, as for Istio."""
 
     name: str = ""
     namespace: str = "default"
+    creation_timestamp: str | None = None
 
     def __str__(self) -> str:
         """As "shop/default"."""
@@ -55,6 +57,22 @@ class PeerAuthentication(Struct, frozen=True):
 
     metadata: Meta
     spec: PeerSpec = PeerSpec()
+
+    @property
+    def selects(self) -> Mapping[str, str]:
+        """The labels of the pods that it is for; empty for all."""
+        return (self.spec.selector and self.spec.selector.match_labels) or {}
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """By what Istio orders those of a namespace: the oldest first, then by name."""
+        return self.metadata.creation_timestamp or "", self.metadata.name
+
+    def mode(self, port: int | None) -> str:
+        """The mode for a port; None for any port. Only those that select pods say anything about single ports."""
+        by_port = (self.spec.port_level_mtls or {}).get(str(port)) if self.selects else None
+        modes = (one.mode for one in (by_port, self.spec.mtls) if one is not None)
+        return next((mode for mode in modes if mode and mode != UNSET), UNSET)
 
 
 class TrafficPolicy(Struct, frozen=True, rename="camel"):
@@ -162,27 +180,27 @@ class IstioConfiguration:
         return cls(read["PeerAuthentication"], read["DestinationRule"], read["VirtualService"], unread)
 
     def strict(self, namespace: str, labels: Mapping[str, str], port: int | None = None) -> PeerAuthentication | None:
-        """The PeerAuthentication that demands mutual TLS of pods, or None.
+        """Return the PeerAuthentication that demands mutual TLS of pods, or None.
+
+        Of those for some pods, for the namespace and for the mesh each the oldest counts, and the first of the three
+        that says anything decides. One in the root namespace that selects pods counts nowhere.
 
         Args:
             namespace: The namespace of the pods.
             labels: Their labels.
             port: The port of theirs that is called; None for any.
         """
-        chosen = [peer for peer in self.peers if self._holds(peer, namespace, labels)]
-        for peer in sorted(chosen, key=_width):
-            by_port = (peer.spec.port_level_mtls or {}).get(str(port))
-            mode = (by_port and by_port.mode) or (peer.spec.mtls and peer.spec.mtls.mode) or "UNSET"
-            if mode != "UNSET":
+        here = [peer for peer in self.peers if peer.metadata.namespace == namespace != ROOT]
+        levels = (
+            [peer for peer in here if peer.selects and peer.selects.items() <= labels.items()],
+            [peer for peer in here if not peer.selects],
+            [peer for peer in self.peers if peer.metadata.namespace == ROOT and not peer.selects],
+        )
+        for peers in levels:
+            peer = min(peers, key=lambda one: one.age, default=None)
+            if peer is not None and (mode := peer.mode(port)) != UNSET:
                 return peer if mode == "STRICT" else None
         return None
-
-    @staticmethod
-    def _holds(peer: PeerAuthentication, namespace: str, labels: Mapping[str, str]) -> bool:
-        selects = peer.spec.selector.match_labels if peer.spec.selector is not None else None
-        if peer.metadata.namespace not in {namespace, ROOT}:
-            return False
-        return (selects or {}).items() <= labels.items()
 
 
 _KINDS = {
@@ -190,13 +208,6 @@ _KINDS = {
     "DestinationRule": DestinationRule,
     "VirtualService": VirtualService,
 }
-
-
-def _width(peer: PeerAuthentication) -> int:
-    """Narrower ones win: for some pods, for a namespace, for the mesh."""
-    if peer.spec.selector is not None and peer.spec.selector.match_labels:
-        return 0
-    return 2 if peer.metadata.namespace == ROOT else 1
 
 
 def names(host: str, written_in: str, service: Service) -> bool:

@@ -75,6 +75,7 @@ class CompiledPolicy:
         document: The policy as validated, with every default filled in, as plain JSON values.
         mode: spec.mode.
         overrides_explicit: Whether rules win over what the pod says about itself.
+        injects: Whether a rule or the default says `inject`.
         min_confidence: spec.detection.minConfidence.
         read_secrets: spec.detection.secrets.
         hides_other_namespaces: Whether spec.detection.otherNamespaces is hide.
@@ -91,6 +92,7 @@ class CompiledPolicy:
     document: dict[str, Any]
     mode: Mode
     overrides_explicit: bool
+    injects: bool
     min_confidence: Confidence
     read_secrets: bool
     hides_other_namespaces: bool
@@ -155,6 +157,7 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
         document=model.model_dump(mode="json", by_alias=True, exclude_none=True),
         mode=spec.mode,
         overrides_explicit=spec.explicit == "override",
+        injects=Action.INJECT in {spec.default, *(rule.action for rule in spec.rules)},
         min_confidence=least,
         read_secrets=spec.detection.secrets,
         hides_other_namespaces=spec.detection.other_namespaces == "hide",

@@ -207,7 +207,8 @@ class Criteria(Model):
         Owners | None,
         Field(
             description="Who created the pod: a kind (Job) or kind/name with a glob for the name (Deployment/web-*). "
-            "A Deployment's ReplicaSet counts as the Deployment, a CronJob's Job as both.",
+            "A Deployment's ReplicaSet counts as the Deployment, an Argo Rollout's as the Rollout, a CronJob's Job as "
+            "both.",
         ),
     ] = None
     service_accounts: Annotated[

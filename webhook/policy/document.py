@@ -1,7 +1,7 @@
 """One YAML document as plain values, with the line of every field.
 
 JSON is YAML here. The text is read from parser events rather than by a constructor, because that alone gives the
-place of each key, sees duplicate keys, and bounds depth and size before anything is built.
+place of each key and sees duplicate keys. Its limits are those of `webhook.yamltext`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,37 @@ from typing import Any
 
 import yaml
 from yaml import events
-from yaml.constructor import SafeConstructor
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
 from webhook.problem import Problem
+from webhook.yamltext import POLICY, LimitError, check_text, weight
+from webhook.yamlvalues import AsKubectl, FastLoader, scalar
 
-MAX_BYTES = 1 << 20
-_MAX_DEPTH = 64
+MAX_BYTES = POLICY.characters
 _MAX_NODES = 100_000
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value: a scalar, a list of nodes, or a dict of nodes. `size` counts what it holds, aliases written out."""
+    """A value: a scalar, a list of nodes, or a dict of nodes.
+
+    `size` counts the values that it holds, long scalars by their `weight`, and `levels` how deep they are nested,
+    aliases written out.
+    """
 
     value: Any
     line: int
     size: int = 1
+    levels: int = 0
     key_lines: dict[str, int] = field(default_factory=dict)
+
+    def holds(self, child: _Node) -> None:
+        """Count a value that this one holds."""
+        self.size += child.size
+        self.levels = max(self.levels, child.levels + 1)
 
     def plain(self) -> Any:  # noqa: ANN401 - a YAML value is of any type
         if isinstance(self.value, dict):
@@ -105,9 +114,12 @@ def parse(file: str, content: bytes) -> Document:
         return _failed(Problem("error", file, line, "", "not UTF-8", "save the file as UTF-8"))
     reader = _Reader(file, text)
     try:
+        check_text(text, POLICY)
         root = reader.document()
     except _StopReading as stop:
         return _failed(*reader.problems, stop.problem)
+    except LimitError as error:
+        return _failed(Problem("error", file, error.line, "", error.problem, error.hint))
     except yaml.YAMLError as error:
         return _failed(*reader.problems, _yaml_problem(file, text, error))
     return Document(file, root.plain(), tuple(reader.problems), root)
@@ -140,10 +152,9 @@ class _Reader:
     def __init__(self, file: str, text: str) -> None:
         self.problems: list[Problem] = []
         self._file = file
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._events: Iterator[Any] = yaml.parse(text, Loader=FastLoader)
         self._anchors: dict[str, _Node] = {}
-        self._resolver: Any = Resolver()
-        self._constructor = SafeConstructor()
+        self._resolver: Any = _Resolver()
 
     def document(self) -> _Node:
         roots: list[_Node] = []
@@ -161,8 +172,6 @@ class _Reader:
 
     def _node(self, event: Any, path: Path) -> _Node:  # noqa: ANN401 - PyYAML's events are untyped
         line = event.start_mark.line + 1
-        if len(path) > _MAX_DEPTH:
-            raise _StopReading(Problem("error", self._file, line, "", f"nested deeper than {_MAX_DEPTH} levels"))
         if isinstance(event, events.AliasEvent):
             node = self._alias(event.anchor, path, line)
         elif isinstance(event, events.MappingStartEvent):
@@ -170,7 +179,9 @@ class _Reader:
         elif isinstance(event, events.SequenceStartEvent):
             node = self._sequence(path, line)
         else:
-            node = _Node(self._scalar(event, path, line), line)
+            node = _Node(self._scalar(event, path, line), line, weight(event.value))
+        if node.levels > POLICY.levels:
+            raise _StopReading(Problem("error", self._file, line, "", f"nested deeper than {POLICY.levels} levels"))
         if node.size > _MAX_NODES:
             raise _StopReading(
                 Problem("error", self._file, line, "", f"more than {_MAX_NODES} values, aliases written out")
@@ -194,7 +205,7 @@ class _Reader:
                 self._node(event, path)
                 self._report(key_line, path, "a key must be plain text")
             child = self._node(next(self._events), (*path, key or "?"))
-            node.size += child.size
+            node.holds(child)
             if key is None:
                 continue
             if key in node.value:
@@ -210,19 +221,24 @@ class _Reader:
         while not isinstance(event := next(self._events), events.SequenceEndEvent):
             child = self._node(event, (*path, len(node.value)))
             node.value.append(child)
-            node.size += child.size
+            node.holds(child)
         return node
 
     def _scalar(self, event: Any, path: Path, line: int) -> Any:  # noqa: ANN401 - as above
         tag = event.tag or self._resolver.resolve(ScalarNode, event.value, event.implicit)
-        kind = tag.removeprefix("tag:yaml.org,2002:")
-        if kind in {"str", "timestamp", "value", "merge"}:
-            return event.value
-        if kind in {"null", "bool", "int", "float"}:
-            try:
-                return self._constructor.construct_object(ScalarNode(tag, event.value))
-            except (ValueError, KeyError):
-                self._report(line, path, f"not a valid {kind}")
-                return None
-        self._report(line, path, f"the tag {tag} has no meaning here", "remove it")
+        try:
+            return event.value if tag in _TEXTS else scalar(tag, event.value)
+        except ValueError as error:
+            self._report(line, path, str(error))
+        except LookupError as error:
+            self._report(line, path, str(error.args[0]), "remove it")
         return None
+
+
+class _Resolver(Resolver):
+    """Resolves plain scalars as kubectl does."""
+
+    yaml_implicit_resolvers = AsKubectl.yaml_implicit_resolvers
+
+
+_TEXTS = frozenset({f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "value")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -119,7 +119,8 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     if not review.whole:
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, decider.on_error, _TOO_MANY)
-    created, document = await _aside(review, decider, caller, lambda: _as_created(review))
+    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+    created, document = await _aside(review, decider, caller, lambda: _as_created(review, namespace_labels))
     found: Contradiction | None = None
     for policy in decider.policies.recent:
         admission.decision, in_time = await decide(created, review, decider, policy, lambda: document, caller)
@@ -149,8 +150,8 @@ async def _aside(review: Review, decider: Decider, caller: Caller, work: Callabl
     return await decider.workers.run(review.request.namespace, lambda _: work(), caller)
 
 
-def _as_created(review: Review) -> tuple[Pod, dict[str, Any]]:
-    document = as_created(review.document())
+def _as_created(review: Review, namespace_labels: Mapping[str, str] | None) -> tuple[Pod, dict[str, Any]]:
+    document = as_created(review.document(), namespace_labels)
     return msgspec.convert(document, Pod), document
 
 
