@@ -18,6 +18,9 @@ from webhook.detection.lines import Line
 from webhook.detection.mentions import Value
 from webhook.detection.words import Role, key_words, role
 
+# Of where a name stands that is not there; the names in it are a pod's and may be of any length.
+_LONGEST_TRAIL = 1_000
+
 
 class Entry(Struct, frozen=True, gc=False):
     """One setting of a container.
@@ -212,9 +215,11 @@ class Sources:
                     continue
                 seen.add(file)
                 where = mount.mount_path if mount.sub_path == path else f"{mount.mount_path.rstrip('/')}/{path}"
-                yield held[key], f"file {where} ← {kind} {name}/{key}", path[:LONGEST_NAME]
+                yield held[key], f"file {where[:LONGEST_NAME]} ← {kind} {name}/{key}", path[:LONGEST_NAME]
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
+        if len(name) > LONGEST_NAME:
+            return None  # no object has such a name, and what was asked for is remembered
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
         return ask(self._namespace, name)
 
@@ -228,7 +233,7 @@ class Sources:
         if optional or role(key_words(variable)) is Role.CREDENTIAL:
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
-        self._unknown[f"{trail}: {kind} {name} {why}"] = None
+        self._unknown[f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}"] = None
 
 
 def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:

@@ -48,16 +48,7 @@ class _Known:
 
     @property
     def facts(self) -> int:
-        """How much is kept: names that a pod gives may be of any length, so that long ones count as many."""
-        length = 0
-        for question in self.answers:
-            length += len(question.name)
-        for dependency in self.findings.dependencies:
-            length += len(dependency.evidence)
-        for sentence in self.findings.unknown:
-            length += len(sentence)
-        found = len(self.findings.dependencies) + len(self.findings.unknown)
-        return 2 + len(self.answers) + found + length // 1024
+        return 2 + len(self.answers) + len(self.findings.dependencies) + len(self.findings.unknown)
 
     def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():
