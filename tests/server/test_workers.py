@@ -178,17 +178,25 @@ def test_findings_that_a_smaller_budget_cut_are_not_remembered(kit):
     assert not memory.detect(read, "tenant", Asked(store), catalog, Budget()).cut
 
 
-def test_what_is_remembered_is_bounded_by_its_size():
-    """A pod gives names of any length, and evidence holds them."""
-    memory, store, catalog = Memory(), _store(), _Policies.current.catalog
-    for number in range(100):
-        source = {"configMapKeyRef": {"name": f"{number}" * 1_000_000, "key": "k"}}
-        env = [{"name": "A", "valueFrom": source}]
-        memory.detect(
-            msgspec.convert({"metadata": {}, "spec": {"containers": [{"env": env}]}}, Pod), "tenant", store, catalog
-        )
+def test_names_of_any_length_are_neither_asked_for_nor_remembered():
+    """Each setting of a file has the path of its mount in its evidence, and all is kept for replicas."""
+    store, memory = _store(), Memory()
+    source = {"configMapKeyRef": {"name": "a" * 1_000_000, "key": "k" * 1_000_000}}
+    pod = _pod()
+    pod["spec"]["containers"][0] |= {
+        "env": [
+            {"name": "A" * 1_000_000, "valueFrom": source},
+            {"name": "A" * 1_000_000 + "_HOST", "value": "redis:6379"},
+        ],
+        "volumeMounts": [{"name": "v", "mountPath": "/m" * 500_000}],
+    }
+    asked = Asked(store)
+    findings = memory.detect(msgspec.convert(pod, Pod), "tenant", asked, _Policies.current.catalog, Budget())
 
-    assert len(memory) < 50
+    assert len(findings.dependencies) == 4001
+    assert max(len(found.evidence) for found in findings.dependencies) < 1500
+    assert max(map(len, findings.unknown)) < 2000
+    assert max(len(question.name) for question in asked.answers) <= 253
 
 
 class _Process:

@@ -32,6 +32,8 @@ _NO_PLACES = frozenset(
 )
 # Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
 _HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000, 9090, 50051})
+# So many mentions are not worth to be counted: most containers have fewer.
+_FEW = 8
 
 
 class Reading:
@@ -45,6 +47,7 @@ class Reading:
 
     def dependencies(self) -> Iterator[Dependency]:
         """Everything that the settings are evidence of, kind by kind and place by place."""
+        mentions = 0
         for entry in self._settings.live():
             value = entry.value
             if entry.key.is_aside:
@@ -53,8 +56,10 @@ class Reading:
                 yield from self._by_key_alone(entry)
             elif value.switch:
                 yield from self._by_switch(entry)
-            if value.mentions:
-                self._budget.spend(len(value.mentions))
+            mentions += len(value.mentions)
+            if mentions > _FEW:
+                self._budget.spend(mentions)
+                mentions = 0
             for mention in value.mentions:
                 if (dependency := self.by_mention(entry, mention)) is not None:
                     yield dependency

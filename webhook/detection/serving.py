@@ -47,9 +47,11 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     if is_batch(pod):
         return Served()
     containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
-    services = surroundings.services(namespace)
-    budget.spend(len(services) // 64 + sum(map(_extent, containers)))
-    by_port = set(_behind_services(pod, containers, services, catalog, budget))
+    for container in containers:
+        for given in (container.command, container.args):
+            if given:
+                budget.spend(_PASSES * (len(given) // 16 + sum(map(len, given)) // 64))
+    by_port = set(_behind_services(pod, containers, surroundings.services(namespace), catalog, budget))
     run_by = {container.name: _run_by(container, catalog) for container in containers}
     by_image = {kind for kind in run_by.values() if kind is not None}
     if by_port and not by_image & by_port:
@@ -65,15 +67,6 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         and (not container.command or _starts(container, catalog))
     }
     return Served(tuple(sorted(found)), frozenset(relayed), surely)
-
-
-def _extent(container: Container) -> int:
-    """Units of work to go through a container's ports and command line."""
-    extent = 1 + len(container.ports or ()) // 16
-    for given in (container.command, container.args):
-        if given:
-            extent += _PASSES * (len(given) // 16 + sum(map(len, given)) // 64)
-    return extent
 
 
 def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
@@ -107,6 +100,7 @@ def _behind_services(
     for number, name in declared.items():
         if (kind := catalog.of_port(number)) and name and catalog.named(words(name)) == kind:
             yield kind
+    budget.spend(len(containers) + len(declared) // 16 + len(services) // 64)
     for service in services.selecting(pod.labels):
         budget.spend(1 + service.extent)
         for port in service.ports:

@@ -29,6 +29,8 @@ _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
 # Shorter words stand in many hosts by chance.
 _SHORTEST_SECRET = 3
+# Of where a name stands that is not there; the names in it are a pod's and may be of any length.
+_LONGEST_TRAIL = 1_000
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -286,9 +288,11 @@ class Sources:
                     continue
                 seen.add(file)
                 where = mount.mount_path if part.is_file(path) else f"{mount.mount_path.rstrip('/')}/{path}"
-                yield held[key], f"file {where} ← {kind} {name}/{key}", path[:LONGEST_NAME]
+                yield held[key], f"file {where[:LONGEST_NAME]} ← {kind} {name}/{key}", path[:LONGEST_NAME]
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
+        if len(name) > LONGEST_NAME:
+            return None  # no object has such a name, and what was asked for is remembered
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
         return ask(self._namespace, name)
 
@@ -302,7 +306,7 @@ class Sources:
         if optional or role(key_words(variable)) is Role.CREDENTIAL:
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
-        self._not_known(f"{trail}: {kind} {name} {why}")
+        self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
 
     def _not_known(self, sentence: str) -> None:
         self._unknown[sentence] = None

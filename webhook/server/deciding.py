@@ -90,8 +90,13 @@ async def decide(
         made: Decision | None = None
         if len(review.body) <= LARGE:
             made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
-        in_full = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
-        decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, in_full, caller)
+        decision, in_time = (
+            (made, True)
+            if made is not None
+            else await decider.workers.run(
+                namespace, partial(_in_full, decider.memory, pod, namespace, asked, policy, document), caller
+            )
+        )
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1

@@ -48,17 +48,8 @@ class _Known:
 
     @property
     def facts(self) -> int:
-        """How much is kept: names that a pod gives may be of any length, so that long ones count as many."""
         found = self.findings
-        dependencies = (*found.dependencies, *(found.own or ()))
-        length = 0
-        for question in self.answers:
-            length += len(question.name)
-        for dependency in dependencies:
-            length += len(dependency.evidence)
-        for sentence in found.unknown:
-            length += len(sentence)
-        return 2 + len(self.answers) + len(dependencies) + len(found.unknown) + length // 1024
+        return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + len(found.unknown)
 
     def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():
