@@ -66,6 +66,11 @@ own: the label on the pod brings them in. Every other action leaves such pods as
 `istio-injection`, `istio.io/rev` or ambient mode keep what they say, so limit such a rule by `namespaces` or
 `namespaceLabels` where it is not meant for the whole cluster.
 
+`onUnknown` decides where a rule would have to know what could not be read: the pod's configuration exceeds what one
+decision reads (20,000 settings, places and look-ups; the largest known pods of real software have some 500), it was not
+read in time, or the pod's namespace is not known. Rules before that one, which do not look at what the pod talks to,
+decide as ever. The decision has the reason `unknown`, and a warning says why.
+
 Several files, or a directory, make one policy: rules in the order of the files' names. Unknown fields, bad globs and
 expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.
 `sidecar-policy validate` finds them, the server refuses them and goes on with the policy that it has, and
