@@ -218,7 +218,8 @@ class Criteria(Model):
         Globs | None,
         Field(
             description="Globs over the images of the pod's containers, init containers included. "
-            "A * runs across '/': */legacy/* finds that folder in any registry.",
+            "A * runs across '/': */legacy/* finds that folder in any registry. An image is compared by all names that "
+            "container runtimes have for it: nginx is docker.io/library/nginx:latest, too.",
         ),
     ] = None
     dependencies: Annotated[

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TypeVar
 
 from webhook.core.facts import Facts
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
+from webhook.policy.image import image_names
 
 _REMEMBERED_TEXTS = 4096
+_REMEMBERED_LENGTH = 1024
+"""Longer texts, which no name or valid image has, are not kept in memory."""
 
 Lookup = Callable[[Facts], int]
 K = TypeVar("K", bound=Hashable)
@@ -69,7 +73,8 @@ def _pairs(selector: SelectorModel | None) -> tuple[tuple[str, str], ...] | None
 
 
 def _images(facts: Facts) -> Iterator[str]:
-    return (container.image for container in facts.pod.containers() if container.image)
+    images = (container.image for container in facts.pod.containers() if container.image)
+    return chain.from_iterable(map(image_names, images))
 
 
 def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Iterable[K]]) -> Lookup | None:
@@ -106,9 +111,10 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     if not wild:
         return exact
 
-    @lru_cache(maxsize=_REMEMBERED_TEXTS)
     def of_text(text: str) -> int:
         return sum(1 << number for number, matches in wild if matches(text))
+
+    remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(of_text)
 
     free = sum(1 << number for number, globs in enumerate(wanted) if globs is None)
     base: Lookup = exact or (lambda _: free)
@@ -116,7 +122,7 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     def lookup(facts: Facts) -> int:
         found = base(facts)
         for text in present(facts):
-            found |= of_text(text)
+            found |= remembered(text) if len(text) <= _REMEMBERED_LENGTH else of_text(text)
         return found
 
     return lookup

@@ -15,6 +15,7 @@ from webhook.core.facts import Facts
 from webhook.policy.cel import CelFailure, Context, Expression, compile_expression
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import matcher
+from webhook.policy.image import image_names
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
             lambda s: s.facts.namespace_labels,
         ),
         _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
-        _text("image", criteria.images, lambda subject: subject.images),
+        _text("image", criteria.images, lambda subject: subject.images, image_names),
         _when(expression, rule, confidence),
     )
     return Match(
@@ -145,13 +146,18 @@ def _kinds_of(subject: Subject, least: Confidence) -> list[str]:
     return list(dict.fromkeys(dependency.kind for dependency in subject.dependencies(least)))
 
 
-def _text(noun: str, globs: tuple[str, ...] | None, texts: Callable[[Subject], list[str]]) -> Criterion | None:
+def _text(
+    noun: str,
+    globs: tuple[str, ...] | None,
+    texts: Callable[[Subject], list[str]],
+    names: Callable[[str], tuple[str, ...]] = lambda text: (text,),
+) -> Criterion | None:
     if globs is None:
         return None
     matches = matcher(globs)
 
     def criterion(subject: Subject) -> tuple[str, ...] | None:
-        found = next((text for text in texts(subject) if matches(text)), None)
+        found = next((text for text in texts(subject) if any(map(matches, names(text)))), None)
         return None if found is None else (f"{noun} {found}",)
 
     return criterion
