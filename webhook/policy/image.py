@@ -9,7 +9,10 @@ Source: distribution/reference, `ParseNormalizedNamed` and `TagNameOnly`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+
+from webhook.policy.glob import Matches, matcher
 
 _MAX_LENGTH = 1024
 """Longer references are invalid: 255 characters of name, 128 of tag, a digest."""
@@ -24,6 +27,12 @@ _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
 _ID = re.compile(r"[0-9a-f]{64}")
+
+
+def image_matcher(globs: Iterable[str]) -> Matches:
+    """Return a function that says whether an image has a name that any of the globs matches."""
+    matches = matcher(globs)
+    return lambda image: any(map(matches, image_names(image)))
 
 
 def image_names(image: str) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from webhook.policy.glob import is_literal, matcher
 from webhook.policy.image import image_names
 
 _REMEMBERED_TEXTS = 4096
-_REMEMBERED_LENGTH = 1024
-"""Longer texts, which no name or valid image has, are not kept in memory."""
+# A pod may have an image of a megabyte, which is not worth keeping.
+_LONGEST_REMEMBERED = 512
 
 Lookup = Callable[[Facts], int]
 K = TypeVar("K", bound=Hashable)
@@ -122,7 +122,7 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     def lookup(facts: Facts) -> int:
         found = base(facts)
         for text in present(facts):
-            found |= remembered(text) if len(text) <= _REMEMBERED_LENGTH else of_text(text)
+            found |= remembered(text) if len(text) <= _LONGEST_REMEMBERED else of_text(text)
         return found
 
     return lookup

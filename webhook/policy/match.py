@@ -14,8 +14,8 @@ from webhook.core.decision import Confidence, Dependency
 from webhook.core.facts import Facts
 from webhook.policy.cel import CelFailure, Context, Expression, compile_expression
 from webhook.policy.criteria_schema import Criteria, SelectorModel
-from webhook.policy.glob import matcher
-from webhook.policy.image import image_names
+from webhook.policy.glob import Matches, matcher
+from webhook.policy.image import image_matcher
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
             lambda s: s.facts.namespace_labels,
         ),
         _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
-        _text("image", criteria.images, lambda subject: subject.images, image_names),
+        _text("image", criteria.images, lambda subject: subject.images, image_matcher),
         _when(expression, rule, confidence),
     )
     return Match(
@@ -150,14 +150,14 @@ def _text(
     noun: str,
     globs: tuple[str, ...] | None,
     texts: Callable[[Subject], list[str]],
-    names: Callable[[str], tuple[str, ...]] = lambda text: (text,),
+    matcher_of: Callable[[tuple[str, ...]], Matches] = matcher,
 ) -> Criterion | None:
     if globs is None:
         return None
-    matches = matcher(globs)
+    matches = matcher_of(globs)
 
     def criterion(subject: Subject) -> tuple[str, ...] | None:
-        found = next((text for text in texts(subject) if any(map(matches, names(text)))), None)
+        found = next((text for text in texts(subject) if matches(text)), None)
         return None if found is None else (f"{noun} {found}",)
 
     return criterion

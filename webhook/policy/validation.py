@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, TypeVar
 
@@ -81,7 +82,9 @@ def _without_value(value: Any, path: Path, opaque: frozenset[str]) -> Iterator[P
             yield from _without_value(item, (*path, index), opaque)
 
 
-def _problems(model: type[BaseModel], document: Document, error: ValidationError, told: Set[Path]) -> list[Problem]:
+def _problems(
+    model: type[BaseModel], document: Document, error: ValidationError, told: AbstractSet[Path]
+) -> list[Problem]:
     details = error.errors(include_url=False)
     places = [_path(document, detail) for detail in details]
     parents = {place[:length] for place in places for length in range(len(place))}
