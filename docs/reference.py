@@ -1,14 +1,18 @@
 """Write what is told of the policy file from the models that read it: `make docs`.
 
 That is its reference (docs/policy.md), its JSON Schema (docs/policy-schema.json), and the part of the chart's schema
-that is about the policy.
+that is about the policy; and the fields of a pod that CEL expressions may name, from the models of the kubernetes
+package.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+
+from kubernetes.client import models as kubernetes_models
 
 from webhook.detection.catalog import Catalog
 from webhook.policy.schema import json_schema
@@ -16,6 +20,8 @@ from webhook.policy.schema import json_schema
 PAGE = Path(__file__).with_name("policy.md")
 SCHEMA = Path(__file__).with_name("policy-schema.json")
 VALUES = Path(__file__).parents[1] / "charts/sidecar-policy/values.schema.json"
+POD_FIELDS = Path(__file__).parents[1] / "webhook/policy/pod_fields.json"
+SCALARS = {"str": "string", "datetime": "string", "int": "int", "bool": "bool", "object": "any"}
 # In the order in which a reader meets them, with what they are called where they stand in the file.
 SECTIONS = {
     "Metadata": "metadata",
@@ -75,6 +81,23 @@ Several files, or a directory, make one policy: rules in the order of the files'
 expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.
 `sidecar-policy validate` finds them, the server refuses them and goes on with the policy that it has, and
 [policy-schema.json](policy-schema.json) tells editors. Globs know `*`, `?` and `[…]`.
+
+## Expressions
+
+`when` is [CEL](https://cel.dev) with its standard functions and macros. The checker knows the fields of a pod: a
+misspelt one (`pod.spec.contaners`), a comparison of different types and a result that is not a boolean are errors. A
+field that resembles no known one is taken for one of a newer Kubernetes, with a warning. `dyn(x)` switches the check
+off for a value. Patterns of `matches()` and time zones are literal texts.
+
+An expression is rejected when its estimated cost for a pod with 100 list elements, 1,000 values and 16 KiB of text
+exceeds 1,000,000 units of some 50 ns. Loops over lists within each other's elements, as over `env` of each of
+`containers`, cost what the pod is large; loops over unrelated lists multiply: two are fine, three are not.
+
+| Limit | Beyond it |
+|---|---|
+| 4,096 characters, 32 levels of nesting, an estimated cost of 1,000,000 | The policy is rejected |
+| The same cost for the pod at hand, and 4,000,000 for all expressions on one pod | The expression fails on it |
+| 10,000 iterations; a pod of 50,000 values, 1 MiB of text, 64 levels | The same |
 """
 
 
@@ -84,7 +107,33 @@ def written() -> dict[Path, str]:
     # In the chart the release has the name.
     models = {name: model for name, model in schema["$defs"].items() if name != "Metadata"}
     values = json.loads(VALUES.read_text(encoding="utf-8")) | {"$defs": models}
-    return {PAGE: page(schema), SCHEMA: _json(schema), VALUES: _json(values)}
+    return {PAGE: page(schema), SCHEMA: _json(schema), VALUES: _json(values), POD_FIELDS: _json(pod_fields())}
+
+
+def pod_fields() -> dict[str, dict[str, str]]:
+    """The fields of a pod and of all that is in it, as `webhook.policy.cel_types` reads them."""
+    found: dict[str, dict[str, str]] = {}
+    waiting = ["V1Pod"]
+    while waiting:
+        name = waiting.pop()
+        model = getattr(kubernetes_models, name)
+        fields = {model.attribute_map[attribute]: kind for attribute, kind in model.openapi_types.items()}
+        found[_plain(name)] = {field: _kind(kind) for field, kind in fields.items()}
+        named = (word for kind in fields.values() for word in re.findall(r"\w*V\d\w+", kind))
+        waiting += [word for word in named if _plain(word) not in found and word not in waiting]
+    return dict(sorted(found.items()))
+
+
+def _kind(kind: str) -> str:
+    if inner := re.fullmatch(r"List\[(.+)]", kind):
+        return f"[{_kind(inner[1])}]"
+    if inner := re.fullmatch(r"Dict\[str, (.+)]", kind):
+        return f"{{{_kind(inner[1])}}}"
+    return SCALARS.get(kind) or _plain(kind)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"V\d+", "", name, count=1)
 
 
 def _json(document: dict[str, Any]) -> str:

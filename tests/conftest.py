@@ -1,4 +1,5 @@
 import json
+import os
 import queue
 import signal
 import threading
@@ -8,6 +9,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
+
+# A machine that others use may be slow for a while: no example fails by its time. A failure in CI can be repeated.
+settings.register_profile(
+    "project",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("project")
 
 
 def pytest_configure():

@@ -1,5 +1,5 @@
 """`python -m webhook` is `sidecar-policy`."""
 
-from webhook.cli.main import run
+from webhook.cli.entry import run
 
 run()

@@ -33,7 +33,12 @@ class Problem:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         field = f"{self.field}: " if self.field else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}: {self.severity}: {field}{self.message}{hint}"
+        return printable(f"{place}: {self.severity}: {field}{self.message}{hint}")
+
+
+def printable(text: str) -> str:
+    """Return a text that a file may contain, safe for a terminal: control characters cannot act, lines cannot break."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str | None:

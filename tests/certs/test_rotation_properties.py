@@ -129,7 +129,7 @@ class Crowd:
                 assert trusts(bundle, certificate)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([None, Force.SERVING, Force.AUTHORITY]), st.one_of(CALM, EVENTS))
 def test_no_client_is_ever_shown_a_certificate_that_it_does_not_trust(kit, begun, events):
     world = kit.World()
@@ -147,7 +147,7 @@ BEGUN_TOO_LATE = [("advance", 0.1, 0), ("go on", 0, 6), ("go on", 1, 18), ("lose
 
 
 @example(BEGUN_TOO_LATE)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVENTS)
 def test_it_always_comes_to_rest_with_one_authority_that_everybody_trusts(kit, events):
     world = kit.World()

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from webhook import __version__
 
 
@@ -142,3 +144,52 @@ def test_a_shell_can_complete_commands_and_options(run_process):
     }
 
     assert run_process(**words).stdout == "--policy\n"
+
+
+@pytest.mark.parametrize("module", ["typer.main", "webhook.cli.exits", "webhook.cli.explain", "msgspec"])
+def test_ctrl_c_while_it_imports_ends_it_quietly(command, tmp_path, module):
+    # Each import is reported on standard error when it is complete.
+    process = subprocess.Popen(
+        [command.with_name("python"), "-X", "importtime", "-m", "webhook", "explain", "-f", "-"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.split("|")[-1].strip() == module:
+            process.send_signal(signal.SIGINT)
+            break
+
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (output, [line for line in errors.splitlines() if not line.startswith("import time:")]) == ("", [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("serve", "--help"), ("--version",), ("validate", "--schema"), ("certs", "--help"), ("--nope",)],
+)
+def test_help_that_nobody_reads_ends_quietly(command, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([command, *arguments], stdout=writer, stderr=writer, check=False, timeout=30)
+    os.close(writer)
+
+    assert ended.returncode == 141
+
+
+def test_a_closed_standard_output_is_no_error(command, tmp_path):
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} --version >&-"], cwd=tmp_path, capture_output=True, check=False, timeout=30
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_help_that_cannot_be_written_is_an_error(command):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        ended = subprocess.run([command, "--help"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=30)
+
+    assert (ended.returncode, ended.stderr) == (3, b"error: standard output: No space left on device\n")

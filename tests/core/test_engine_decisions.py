@@ -10,7 +10,7 @@ import json
 import jsonpatch
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.core.decision import Action, Reason
@@ -180,7 +180,6 @@ def _review(document, policy, judge=mutate):
 
 @pytest.mark.parametrize("policy", [default_policy(), _overriding()], ids=["default", "override"])
 @given(document=_pods)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_pod_gets_a_well_formed_answer_whose_patch_applies_and_is_final(policy, document):
     patched = jsonpatch.apply_patch(copy.deepcopy(document), _review(document, policy))
 
@@ -190,13 +189,11 @@ def test_any_pod_gets_a_well_formed_answer_whose_patch_applies_and_is_final(poli
 
 @pytest.mark.parametrize("policy", [default_policy(), _overriding()], ids=["default", "override"])
 @given(document=_pods)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_pod_can_be_validated(policy, document):
     _review(document, policy, validate)
 
 
 @given(document=_json)
-@settings(deadline=None)
 def test_any_json_at_all_in_place_of_a_pod_is_allowed(document):
     _review(document, default_policy())
 

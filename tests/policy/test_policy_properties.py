@@ -42,7 +42,7 @@ CRITERIA = {
     "serves": st.lists(st.sampled_from(KINDS), min_size=1, max_size=2),
     "confidence": st.sampled_from(["possible", "probable", "certain"]),
     "when": st.sampled_from(
-        ["namespace.name == 'a'", "pod.spec.x == 1", "'redis' in dependencies", "owner.kind", "true"]
+        ["namespace.name == 'a'", "pod.spec.x == 1", "'redis' in dependencies", "dyn(owner.kind)", "true"]
     ),
 }
 

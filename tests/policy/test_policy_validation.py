@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 
 import pytest
 import yaml
@@ -248,3 +250,22 @@ def test_an_unknown_field_is_told_with_its_own_line_wherever_it_stands(rules, at
 
     (problem,) = caught.value.problems
     assert (problem.line, problem.field) == (line, f"spec.rules[{at}].x{field}")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"name": f"r{n}", "action": "skip", "mach": 1} for n in range(1000)],
+        [{"name": "r", "action": "skip", "match": {"images": ["["] * 10_000}}],
+        [{"name": f"r{n}", "action": "skip", "match": {"images": [f"*a{n}*b*c"]}} for n in range(2000)],
+        [{"name": "r", "action": "skip", "match": {"images": ["a" * 500_000 + "*", "b*"]}}],
+    ],
+    ids=["unknown fields", "bad globs", "globs that may cover each other", "a long glob"],
+)
+def test_a_policy_with_very_many_faults_or_globs_is_checked_within_seconds(policy_text, rules):
+    source = Source("policy.yaml", policy_text(*rules).encode())
+    start = time.process_time()
+    with contextlib.suppress(PolicyError):
+        build([source])
+
+    assert time.process_time() - start < 5

@@ -6,14 +6,14 @@ import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from webhook import __version__
 from webhook.cli.certs import issue
 from webhook.cli.cluster_certs import bootstrap, inspect, rotate
+from webhook.cli.command import Command, Group
 from webhook.cli.diagnose import diagnose
 from webhook.cli.exits import ExitCode
 from webhook.cli.explain import explain
@@ -29,37 +29,15 @@ _EPILOG = (
 )
 
 
-class _Commands(TyperGroup):
-    """Ends in good order when the output cannot be written, and quietly when its reader has gone (`… | head`)."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps its context's type private
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _discard_output()
-            raise typer.Exit(ExitCode.CLOSED_PIPE) from None
-        except OSError as error:
-            _discard_output()
-            typer.echo(f"error: {error.filename or 'standard output'}: {error.strerror}", err=True)
-            raise typer.Exit(ExitCode.UNREADABLE) from None
-        return result
-
-
-def _discard_output() -> None:
-    """What is still buffered would fail once more when the interpreter flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Group,
     help="Decides, for every pod, whether and how Istio's sidecar goes in, and proves why.",
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_certs = typer.Typer(help="Certificates for the server.", no_args_is_help=True)
+_certs = typer.Typer(cls=Group, help="Certificates for the server.", no_args_is_help=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -80,18 +58,47 @@ def _options(
 
 
 for _command in (serve, explain, diagnose, inject, validate, test):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.command(cls=PlanCommand)(plan)
 for _about_certificates in (issue, bootstrap, inspect, rotate):
-    _certs.command()(_about_certificates)
+    _certs.command(cls=Command)(_about_certificates)
 app.add_typer(_certs, name="certs")
 
 
 def run() -> None:
     """Run the command line under the name it was called by: `sidecar-policy`, or as kubectl's plugin."""
+    # Whoever closed a stream (`>&-`) wants nothing of it; a file or socket must not take its number either.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     # Arrows in trails, and names in any script, must not end the program on a terminal that cannot show them.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     as_plugin = Path(sys.argv[0]).name.startswith("kubectl-")
-    app(prog_name="kubectl sidecar-policy" if as_plugin else "sidecar-policy")
+    try:
+        _run_and_flush("kubectl sidecar-policy" if as_plugin else "sidecar-policy")
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(ExitCode.CLOSED_PIPE)
+    except OSError as error:
+        _discard_output()
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        sys.exit(ExitCode.UNREADABLE)
+
+
+def _run_and_flush(name: str) -> None:
+    try:
+        app(prog_name=name)
+    except SystemExit as end:
+        # typer and rich end with 1 when nobody reads what they write, as a policy with problems does.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()
+        raise
+
+
+def _discard_output() -> None:
+    """What is still buffered would fail once more when the interpreter flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

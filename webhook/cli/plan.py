@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from webhook.cli.command import Command
 from webhook.cli.decided import (
     Decided,
     Filenames,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.policy.load import CompiledPolicy
 
 
-class PlanCommand(TyperCommand):
+class PlanCommand(Command):
     """Keeps exit code 2 for "something would change", so that wrong usage cannot be taken for it."""
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - typer keeps its types private

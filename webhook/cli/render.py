@@ -14,6 +14,7 @@ from rich.text import Text
 
 from webhook.cli.decided import Decided
 from webhook.core.decision import Action, Decision, Dependency, Mode
+from webhook.problem import printable
 
 STYLES = {Action.SKIP: "yellow", Action.BYPASS: "cyan", Action.INJECT: "green", Action.INHERIT: "dim"}
 
@@ -93,11 +94,6 @@ def verb(decision: Decision) -> str:
     hold = "+hold" if decision.hold else ""
     audit = "(audit)" if decision.mode is Mode.AUDIT else ""
     return f"{decision.action.value}{ports}{hold}{audit}"
-
-
-def printable(text: str) -> str:
-    """Text that a manifest may contain, safe for a terminal: control characters cannot act, lines cannot break."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _table(decided: Sequence[Decided]) -> Table:

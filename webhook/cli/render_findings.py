@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook.cli.kubernetes_yaml import dump
-from webhook.cli.render import printable
 from webhook.diagnose.finding import Finding, Severity
+from webhook.problem import printable
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 

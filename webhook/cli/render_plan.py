@@ -13,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook.cli.kubernetes_yaml import dump
-from webhook.cli.render import STYLES, printable, verb, why
+from webhook.cli.render import STYLES, verb, why
 from webhook.core.decision import Decision
 from webhook.core.drift import Drifted, restart_command
 from webhook.plan.changes import Change
 from webhook.plan.consequences import Warned
+from webhook.problem import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from webhook.cli.decided import Answered
-from webhook.cli.render import json_list, printable, yaml_list
+from webhook.cli.render import json_list, yaml_list
+from webhook.problem import printable
 
 
 def as_object(answered: Answered) -> dict[str, Any]:

@@ -201,6 +201,10 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
 
 def _unusable(kubeconfig: Path | None, error: Exception) -> str:
     why = (error.strerror if isinstance(error, OSError) else "") or str(error).strip().partition("\n")[0].rstrip(".")
+    if isinstance(error, UnicodeDecodeError):
+        why = "it is not UTF-8 text"
+    elif isinstance(error, TypeError | AttributeError | KeyError):
+        why = "it is empty, or a field of it is missing or of the wrong type"
     if kubeconfig is None:
         return f"this is no pod of a cluster ({why}): give --kubeconfig FILE"
     return f"{kubeconfig} is no kubeconfig that can be used: {why}"

@@ -13,7 +13,7 @@ from webhook.policy.document import Document, parse
 from webhook.policy.files import PolicyError, read
 from webhook.policy.schema import Port
 from webhook.policy.validation import validated
-from webhook.problem import did_you_mean
+from webhook.problem import Problem, did_you_mean
 
 _REASONS = tuple(reason.code for reason in Reason)
 
@@ -94,6 +94,9 @@ def load_cases(path: Path, *, kinds: frozenset[str] | None) -> tuple[PolicyTest,
     Raises:
         PolicyError: It cannot be read, or something is wrong with it.
     """
+    if path.is_dir():
+        hint = "name the files of kind PolicyTest in it"
+        raise PolicyError([Problem("error", str(path), None, "", "is a directory", hint)], unreadable=True)
     (source,) = read([path])
     document = parse(source.file, source.content)
     model, problems = validated(PolicyTest, document, {KINDS: kinds}, opaque=frozenset({"pod"}))

@@ -1,50 +1,46 @@
-"""CEL expressions: the only module that knows the CEL library.
-
-The library reserves the word `namespace`, as the CEL grammar does; a policy's variable of that name is given another
-one before compiling, of the same length so that columns in error messages stay right.
-"""
+"""CEL expressions: compiled once, evaluated for each pod, and bounded in what they cost for any pod."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from webhook.problem import did_you_mean
+from webhook.policy.cel_bound import Bound
+from webhook.policy.cel_cost import LIMIT
+from webhook.policy.cel_values import MAX_BYTES, MAX_VALUES, OversizedError, measured
 
 if TYPE_CHECKING:
-    import cel
+    from cel_expr_python import cel
 
 VARIABLES = frozenset({"pod", "namespace", "owner", "dependencies", "serves"})
 MAX_LENGTH = 4096
+LIMIT_OF_ALL = 4 * LIMIT
+"""The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""
 
-_NAMESPACE = "namespace"
-_COMPILED_NAMESPACE = "namespac_"
-_TYPES = frozenset(
-    {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp", "type", "uint"}
-)
-_FUNCTIONS = frozenset(
-    {
-        *("bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
-        *("contains", "endsWith", "matches", "size", "startsWith"),
-        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
-        *("getHours", "getMilliseconds", "getMinutes", "getSeconds"),
-    }
-)
-_MACROS = frozenset({"all", "exists", "exists_one", "filter", "has", "map"})
+NAMESPACE = "namespac_"
+"""What the variable `namespace` is called where the library sees it: the CEL grammar reserves that word. The name is as
+long, so that columns stay right."""
+
 _RAW_STRING = r"""[bB]?[rR][bB]?(?:'''.*?'''|\"{3}.*?\"{3}|'[^'\n]*'|"[^"\n]*")"""
 _STRING = r"""'''(?:\\.|.)*?'''|\"{3}(?:\\.|.)*?\"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
 _OPAQUE = re.compile(rf"(?P<opaque>{_RAW_STRING}|{_STRING}|//[^\n]*)|(?<![\w.])(?<!\.\s)namespace\b", re.DOTALL)
-_BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*(\w+)\s*,")
-_SYNTAX_ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<what>[^\n]*)")
+_MISSING_KEY = re.compile(r'Key not found in map : "(?P<name>.*)"', re.DOTALL)
+_FAILURES = (
+    ("Index error", "IndexError"),
+    ("divide by zero", "ZeroDivisionError"),
+    ("modulus by zero", "ZeroDivisionError"),
+    ("OUT_OF_RANGE", "OverflowError"),
+)
 
 
 class CelError(ValueError):
     """An expression that cannot be used. Its message is for the policy's author.
 
     Attributes:
-        hint: How to mend it, or None.
+        hint: How to fix it, or None.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -56,54 +52,16 @@ class CelFailure(Exception):  # noqa: N818 - CelError is the author's mistake, t
     """An expression that failed on one pod. Its message holds nothing of the pod."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A compiled expression that gives true or false.
-
-    Attributes:
-        source: What the policy's author wrote.
-        variables: Those of `VARIABLES` that it reads.
-    """
-
-    source: str
-    variables: frozenset[str]
-    _program: cel.Program = field(repr=False, compare=False)
-
-    def holds(self, context: Context) -> bool:
-        """Evaluate.
-
-        Args:
-            context: Holds at least `variables`.
-
-        Raises:
-            CelFailure: A field is missing, a type does not fit, or the result is not a boolean. The library's
-                own message may quote the pod, so it is never passed on.
-        """
-        try:
-            result = self._program.execute(context.values)
-        except KeyError as error:
-            name = str(error.args[0]).strip("'") if error.args else ""
-            known = re.search(rf"\b{re.escape(name)}\b", self.source) if name else None
-            raise CelFailure(f"it asks for '{name}', which is not there" if known else "a key is not there") from None
-        except TypeError:
-            raise CelFailure("an operation does not fit the types of its values") from None
-        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
-            raise CelFailure(f"evaluation failed ({type(error).__name__})") from None
-        if not isinstance(result, bool):
-            raise CelFailure(f"the result is of type {type(result).__name__}, not a boolean")
-        return result
-
-
 class Context:
     """The values of variables, each converted for the library once and then used by any number of expressions."""
 
-    __slots__ = ("_names", "values")
+    __slots__ = ("_activation", "_cost", "_sizes", "_values")
 
     def __init__(self) -> None:
-        import cel  # noqa: PLC0415 - as below
-
-        self.values = cel.Context()
-        self._names: set[str] = set()
+        self._values: dict[str, Any] = {}
+        self._sizes = {"elements": 0, "values": 0, "bytes": 0, "longest": 0}
+        self._cost = 0.0
+        self._activation: cel.Activation | None = None
 
     def add(self, names: Iterable[str], value_of: Callable[[str], Any]) -> None:
         """Add those variables that are not there yet.
@@ -113,59 +71,118 @@ class Context:
             value_of: Gives a variable's value; called only for those that are missing.
 
         Raises:
-            CelFailure: A value is of a type that CEL does not have.
+            CelFailure: A value is of a type that CEL does not have, or the values are too large to be converted.
         """
         for name in names:
-            if name in self._names:
+            key = NAMESPACE if name == "namespace" else name
+            if key in self._values:
                 continue
+            value = value_of(name)
             try:
-                self.values.add_variable(_COMPILED_NAMESPACE if name == _NAMESPACE else name, value_of(name))
-            except (ArithmeticError, TypeError, ValueError):
+                sizes = measured(value)
+            except OversizedError:
+                raise CelFailure(
+                    f"the pod is too large: more than {MAX_VALUES} values, {MAX_BYTES >> 20} MiB, or nested too deeply"
+                ) from None
+            except (TypeError, ValueError):
                 raise CelFailure("a value is of a type that CEL does not have") from None
-            self._names.add(name)
+            longest = max(self._sizes["longest"], sizes.pop("longest"))
+            self._sizes = {**{part: self._sizes[part] + size for part, size in sizes.items()}, "longest": longest}
+            self._values[key] = value
+            self._activation = None
+
+    def charge(self, cost: Bound) -> None:
+        """Take what an evaluation may cost from what is left.
+
+        Raises:
+            CelFailure: It may cost too much on these values, or too much after the others.
+        """
+        needed = cost.at(self._sizes)
+        if needed > LIMIT:
+            raise CelFailure("the pod is too large for what it computes")
+        self._cost += needed
+        if self._cost > LIMIT_OF_ALL:
+            raise CelFailure("the pod is too large for what the expressions before it and it compute")
+
+    def activation(self) -> cel.Activation:
+        """Return the values as the library takes them."""
+        if self._activation is None:
+            from webhook.policy.cel_check import environment  # noqa: PLC0415 - as below
+
+            self._activation = environment().Activation(self._values)
+        return self._activation
 
 
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression that gives true or false.
+
+    Attributes:
+        source: What the policy's author wrote.
+        variables: Those of `VARIABLES` that it reads.
+        cost: What an evaluation costs at most.
+        unknown: Fields that Kubernetes did not have when this version was made, as "PodSpec.x".
+    """
+
+    source: str
+    variables: frozenset[str]
+    cost: Bound = field(repr=False, compare=False)
+    unknown: tuple[str, ...]
+    _program: cel.Expression = field(repr=False, compare=False)
+
+    def holds(self, context: Context) -> bool:
+        """Evaluate.
+
+        Args:
+            context: Holds at least `variables`.
+
+        Raises:
+            CelFailure: A field is missing, a type does not fit, the result is not a boolean, or the pod is too large
+                for the expression. The library's own message may quote the pod, so it is never passed on.
+        """
+        context.charge(self.cost)
+        try:
+            result = self._program.eval(context.activation())
+        except MemoryError:
+            raise CelFailure("it takes too much memory") from None
+        except (RuntimeError, ValueError, TypeError) as error:
+            what = "it takes too many iterations" if "budget exceeded" in str(error) else "evaluation failed"
+            raise CelFailure(what) from None
+        value = result.value()
+        if isinstance(value, bool):
+            return value
+        if result.type().name() == "ERROR":
+            raise self._failure(str(value)) from None
+        raise CelFailure(f"the result is of type {type(value).__name__}, not a boolean")
+
+    def _failure(self, text: str) -> CelFailure:
+        if key := _MISSING_KEY.search(text):
+            name = key["name"]
+            known = name and re.search(rf"\b{re.escape(name)}\b", self.source)
+            return CelFailure(f"it asks for '{name}', which is not there" if known else "a key is not there")
+        if "No matching overload" in text:
+            return CelFailure("an operation does not fit the types of its values")
+        kind = next((kind for words, kind in _FAILURES if words in text), "RuntimeError")
+        return CelFailure(f"evaluation failed ({kind})")
+
+
+@lru_cache(maxsize=1024)
 def compile_expression(source: str) -> Expression:
-    """Compile an expression and check the names in it.
+    """Compile an expression.
 
     Raises:
-        CelError: It is too long, is not CEL, or uses a variable or function that does not exist.
+        CelError: It is too long, is not CEL, does not fit the types of the variables, or may cost too much.
     """
     if len(source) > MAX_LENGTH:
-        raise CelError(f"longer than {MAX_LENGTH} characters")
+        raise CelError(f"longer than {MAX_LENGTH} characters", "split it into several rules")
     if not source.strip():
         raise CelError("an empty expression", "remove the field, or write an expression that gives true or false")
-    renamed = _OPAQUE.sub(lambda found: found["opaque"] or _COMPILED_NAMESPACE, source)
-    # The library brings a whole prompt with it, and most policies have no expression.
-    import cel  # noqa: PLC0415
+    renamed = _OPAQUE.sub(lambda found: found["opaque"] or NAMESPACE, source)
+    # The library takes 6 MB and the types 6 MB more, and most policies have no expression.
+    from webhook.policy.cel_check import check, compiled  # noqa: PLC0415
 
-    try:
-        program = cel.compile(renamed)
-    except ValueError as error:
-        raise _syntax_error(str(error)) from None
-    bound = set(_BOUND.findall(_OPAQUE.sub(lambda found: "''" if found["opaque"] else found[0], source)))
-    used = {_NAMESPACE if name == _COMPILED_NAMESPACE else name for name in program.variables()}
-    for name in sorted(used - VARIABLES - _TYPES - bound):
-        hint = did_you_mean(name, VARIABLES) or f"there are: {', '.join(sorted(VARIABLES))}"
-        raise CelError(f"unknown variable '{name}'", hint)
-    named = {name for name in program.functions() if re.fullmatch(r"[A-Za-z]\w*", name)}
-    for name in sorted(named - _FUNCTIONS):
-        hint = did_you_mean(name, _FUNCTIONS | _MACROS) or f"there are: {', '.join(sorted(_FUNCTIONS | _MACROS))}"
-        raise CelError(f"unknown function '{name}'", hint)
-    return Expression(source, frozenset(used & VARIABLES), program)
-
-
-def _syntax_error(text: str) -> CelError:
-    found = _SYNTAX_ERROR.search(text)
-    if not found:
-        return CelError("not valid CEL")
-    what = (
-        found["what"]
-        .removeprefix("Syntax error: ")
-        .replace("<EOF>", "the end")
-        .replace(_COMPILED_NAMESPACE, _NAMESPACE)
-    )
-    what = re.sub(r" expecting \{.*", "", what).replace("OtherError", "")
-    if "recursion" in what or "ParseError" in what:
-        what = "nested too deeply"
-    return CelError(f"not valid CEL at line {found['line']}, column {found['column']}: {what}")
+    checked = check(renamed)
+    estimate = checked.estimate
+    used = {"namespace" if name == NAMESPACE else name for name in estimate.variables}
+    unknown = tuple(f"{type_}.{name}" for type_, name in checked.unknown)
+    return Expression(source, frozenset(used & VARIABLES), estimate.cost, unknown, compiled(renamed))

@@ -219,7 +219,8 @@ class Criteria(Model):
         Globs | None,
         Field(
             description="Globs over the images of the pod's containers, init containers included. "
-            "A * runs across '/': */legacy/* finds that folder in any registry.",
+            "A * runs across '/': */legacy/* finds that folder in any registry. An image is compared by all names that "
+            "container runtimes have for it: nginx is docker.io/library/nginx:latest, too.",
         ),
     ] = None
     dependencies: Annotated[
@@ -237,6 +238,7 @@ class Criteria(Model):
         Field(
             description="A CEL expression that gives true or false, over pod (the whole pod), namespace (name, "
             "labels), owner (kind, name; empty when there is none), dependencies and serves (lists of kinds). "
+            "It is checked against the fields of a pod, and its estimated cost is limited. "
             "An expression that fails on a pod does not match, and says so in a warning.",
         ),
     ] = None

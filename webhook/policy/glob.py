@@ -2,18 +2,52 @@
 
 They are anchored at both ends and case-sensitive. A `*` runs across "/" too, so "*/legacy/*" finds an image of that
 folder in any registry.
+
+Texts come from whoever creates pods, so matching takes time linear in the text: what stands between two stars has a
+fixed length, so its first occurrence is as good as any other, and nothing is tried twice.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 _WILDCARDS = frozenset("*?[")
+_ANY = "(?:.)"
+
+Matches = Callable[[str], bool]
 
 
 class GlobError(ValueError):
     """A glob that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What stands between stars.
+
+    Attributes:
+        length: How many characters it matches.
+        form: What they are; a regular expression where there is a wildcard among them.
+    """
+
+    length: int
+    form: str | re.Pattern[str]
+
+    def at(self, text: str, start: int) -> bool:
+        """Whether it matches at this place."""
+        if isinstance(self.form, str):
+            return text.startswith(self.form, start)
+        return self.form.match(text, start) is not None
+
+    def end_in(self, text: str, start: int, end: int) -> int:
+        """Return where its first match between two places ends; -1 where there is none."""
+        if isinstance(self.form, str):
+            found = text.find(self.form, start, end)
+            return found if found < 0 else found + self.length
+        match = self.form.search(text, start, end)
+        return -1 if match is None else match.end()
 
 
 def is_literal(glob: str) -> bool:
@@ -21,8 +55,8 @@ def is_literal(glob: str) -> bool:
     return _WILDCARDS.isdisjoint(glob)
 
 
-def pattern(glob: str) -> str:
-    """The glob as a regular expression.
+def pattern(glob: str) -> tuple[Piece, ...]:
+    """Return the pieces between the stars of a glob; a single one when it has no star.
 
     Raises:
         GlobError: It is empty, has spaces around it, or a set in it is not closed, empty or backwards.
@@ -31,7 +65,7 @@ def pattern(glob: str) -> str:
         raise GlobError("an empty glob matches nothing")
     if glob != glob.strip():
         raise GlobError("spaces around a glob never match")
-    parts: list[str] = []
+    pieces: list[list[str]] = [[]]
     position = 0
     while position < len(glob):
         character = glob[position]
@@ -39,15 +73,22 @@ def pattern(glob: str) -> str:
             end = glob.find("]", position + 1)
             if end < 0:
                 raise GlobError(f"'[' at character {position + 1} is not closed by ']'")
-            parts.append(_set(glob[position + 1 : end]))
+            pieces[-1].append(_set(glob[position + 1 : end]))
             position = end
         elif character == "*":
-            if parts[-1:] != [".*"]:
-                parts.append(".*")
+            pieces.append([])
         else:
-            parts.append("." if character == "?" else re.escape(character))
+            pieces[-1].append(_ANY if character == "?" else character)
         position += 1
-    return "".join(parts)
+    return tuple(map(_piece, pieces))
+
+
+def _piece(characters: list[str]) -> Piece:
+    """The piece of these characters, each of them one itself, `_ANY`, or a set as a regular expression."""
+    if all(len(character) == 1 for character in characters):
+        return Piece(len(characters), "".join(characters))
+    parts = (re.escape(character) if len(character) == 1 else character for character in characters)
+    return Piece(len(characters), re.compile("".join(parts), re.DOTALL))
 
 
 def _set(text: str) -> str:
@@ -61,12 +102,43 @@ def _set(text: str) -> str:
     return f"[{'^' if negated else ''}{escaped}]"
 
 
-def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+def matcher(globs: Iterable[str]) -> Matches:
     """One function that says whether a text matches any of the globs."""
-    globs = tuple(globs)
-    literals = frozenset(glob for glob in globs if is_literal(glob))
-    wild = [pattern(glob) for glob in globs if not is_literal(glob)]
-    if not wild:
-        return literals.__contains__
-    full = re.compile("|".join(wild), re.DOTALL).fullmatch
-    return lambda text: text in literals or full(text) is not None
+    literals: set[str] = set()
+    prefixes: list[str] = []
+    others: list[Matches] = []
+    for glob in globs:
+        if is_literal(glob):
+            literals.add(glob)
+            continue
+        first, *rest = pattern(glob)
+        if isinstance(first.form, str) and len(rest) == 1 and not rest[0].length:
+            prefixes.append(first.form)
+        else:
+            others.append(_matches(first, rest))
+    exact, beginnings = frozenset(literals), tuple(prefixes)
+    if not others and not beginnings:
+        return exact.__contains__
+    if not others:
+        return lambda text: text in exact or text.startswith(beginnings)
+    return lambda text: text in exact or text.startswith(beginnings) or any(matches(text) for matches in others)
+
+
+def _matches(first: Piece, rest: list[Piece]) -> Matches:
+    if not rest:
+        return lambda text: len(text) == first.length and first.at(text, 0)
+    *middle, last = (piece for piece in rest if piece.length or piece is rest[-1])
+    least = first.length + last.length
+
+    def matches(text: str) -> bool:
+        end = len(text) - last.length
+        if len(text) < least or not first.at(text, 0) or not last.at(text, end):
+            return False
+        position = first.length
+        for piece in middle:
+            position = piece.end_in(text, position, end)
+            if position < 0:
+                return False
+        return True
+
+    return matches

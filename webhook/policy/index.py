@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TypeVar
 
 from webhook.core.facts import Facts
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
+from webhook.policy.image import image_names
 
 _REMEMBERED_TEXTS = 4096
 # A pod may have an image of a megabyte, which is not worth keeping.
@@ -79,7 +81,8 @@ def _pairs(selector: SelectorModel | None) -> tuple[tuple[str, str], ...] | None
 
 
 def _images(facts: Facts) -> Iterator[str]:
-    return (container.image for container in facts.pod.containers() if container.image)
+    images = (container.image for container in facts.pod.containers() if container.image)
+    return chain.from_iterable(map(image_names, images))
 
 
 def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Iterable[K]]) -> Lookup | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.core.decision import Confidence
+from webhook.policy.cel import compile_expression
 from webhook.policy.criteria_schema import Criteria
 from webhook.policy.document import Document
 from webhook.policy.reach import covering
@@ -21,10 +22,9 @@ class PlacedRule:
     document: Document
     number: int
 
-    def warning(self, field: str, message: str, hint: str) -> Problem:
+    def warning(self, message: str, hint: str, *field: str) -> Problem:
         """A warning about the rule, or one field of it."""
-        path = ("spec", "rules", self.number, *((field,) if field else ()))
-        return self.document.problem(path, message, hint, warning=True)
+        return self.document.problem(("spec", "rules", self.number, *field), message, hint, warning=True)
 
 
 def duplicate_names(documents: Sequence[Document]) -> Iterator[Problem]:
@@ -57,14 +57,22 @@ def doubts(rules: Sequence[PlacedRule], least: Confidence) -> Iterator[Problem]:
             earlier = rules[number]
             place = f"{earlier.document.file}:{earlier.document.line(('spec', 'rules', earlier.number))}"
             yield placed.warning(
-                "",
                 f"unreachable: rule '{earlier.rule.name}' ({place}) matches every pod that this rule matches",
                 "move it before that rule, or remove it",
             )
         elif placed is not rules[-1] and placed.rule.except_ is None and not _restricts(placed.rule.match):
             yield placed.warning(
-                "match", "matches every pod, so no later rule is ever asked", "say which pods, or move it to the end"
+                "matches every pod, so no later rule is ever asked", "say which pods, or move it to the end", "match"
             )
+        yield from _unknown_fields(placed)
+
+
+def _unknown_fields(placed: PlacedRule) -> Iterator[Problem]:
+    """Warnings for fields of pods that are not known here: they may be misspelt, or newer than this version."""
+    for name, criteria in (("match", placed.rule.match), ("except", placed.rule.except_)):
+        if criteria is not None and criteria.when is not None:
+            for field in compile_expression(criteria.when).unknown:
+                yield placed.warning(f"unknown field {field}", "check how it is spelt", name, "when")
 
 
 def _restricts(criteria: Criteria) -> bool:

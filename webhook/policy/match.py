@@ -14,7 +14,8 @@ from webhook.core.decision import Confidence, Dependency
 from webhook.core.facts import Facts
 from webhook.policy.cel import CelFailure, Context, Expression, compile_expression
 from webhook.policy.criteria_schema import Criteria, SelectorModel
-from webhook.policy.glob import matcher
+from webhook.policy.glob import Matches, matcher
+from webhook.policy.image import image_matcher
 
 
 @dataclass(slots=True)
@@ -153,7 +154,7 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
             lambda s: s.facts.namespace_labels,
         ),
         _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
-        _text("image", criteria.images, lambda subject: subject.images),
+        _text("image", criteria.images, lambda subject: subject.images, image_matcher),
         when,
     )
     unknown = {*by_findings, when} if reads & _FOUND else {*by_findings}
@@ -174,10 +175,15 @@ def _kinds_of(subject: Subject, least: Confidence) -> list[str]:
     return list(dict.fromkeys(dependency.kind for dependency in subject.dependencies(least)))
 
 
-def _text(noun: str, globs: tuple[str, ...] | None, texts: Callable[[Subject], Iterable[str]]) -> Criterion | None:
+def _text(
+    noun: str,
+    globs: tuple[str, ...] | None,
+    texts: Callable[[Subject], Iterable[str]],
+    matcher_of: Callable[[tuple[str, ...]], Matches] = matcher,
+) -> Criterion | None:
     if globs is None:
         return None
-    matches = matcher(globs)
+    matches = matcher_of(globs)
 
     def criterion(subject: Subject) -> tuple[str, ...] | None:
         for text in texts(subject):

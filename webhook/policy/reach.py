@@ -7,13 +7,15 @@ each, so a thousand rules are compared in a few dictionary lookups each rather t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from webhook.core.decision import Confidence
 from webhook.policy.criteria_schema import Criteria
-from webhook.policy.glob import pattern
+from webhook.policy.glob import Matches, matcher
 from webhook.policy.schema import Rule
+
+_MAX_COMPARED = 200_000
+"""Pairs of globs that are compared for each field: some 0.1 s."""
 
 Asked = Iterable[Hashable] | None
 
@@ -102,26 +104,31 @@ class _Globs(_Equal):
     """Globs, which cover narrower ones too.
 
     Read as plain text, a glob's `*` can only be matched by another's `*`, so a match of the two texts proves it. With
-    sets and `?` it would not, so those cover only their equals.
+    sets and `?` it would not, so those cover only their equals. After `_MAX_COMPARED` pairs the rest is left uncovered.
     """
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         super().__init__(asked)
-        self._wild: dict[str, list[tuple[re.Pattern[str], int]]] = {}
+        self._wild: dict[str, list[tuple[Matches, int]]] = {}
+        self._left = _MAX_COMPARED
         for glob, rules in self._rules.items():
             prefix, star, _ = str(glob).partition("*")
             if star and not {"?", "["} & set(str(glob)):
-                self._wild.setdefault(prefix, []).append((re.compile(pattern(str(glob)), re.DOTALL), rules))
+                self._wild.setdefault(prefix, []).append((matcher([str(glob)]), rules))
+        self._lengths = sorted({*map(len, self._wild)})
 
     def covering(self, entry: Hashable) -> int:
         """The rules with a glob that matches whatever this one does."""
         covers = super().covering(entry)
         if "[" not in (text := str(entry)):
-            for regex, rules in self._with_prefix_of(text):
-                if regex.fullmatch(text):
+            for matches, rules in self._with_prefix_of(text):
+                self._left -= 1
+                if self._left < 0:
+                    break
+                if matches(text):
                     covers |= rules
         return covers
 
-    def _with_prefix_of(self, text: str) -> Iterator[tuple[re.Pattern[str], int]]:
-        for length in range(len(text) + 1):
-            yield from self._wild.get(text[:length], ())
+    def _with_prefix_of(self, text: str) -> Iterator[tuple[Matches, int]]:
+        for length in self._lengths:
+            yield from self._wild.get(text[:length], ()) if length <= len(text) else ()

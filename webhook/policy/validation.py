@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -63,7 +65,7 @@ def validated(
         try:
             result = model.model_validate(document.value, context=dict(context or {}))
         except ValidationError as error:
-            problems += _problems(model, document, error, empty)
+            problems += _problems(model, document, error, frozenset(empty))
     failed = any(problem.severity == "error" for problem in problems)
     return None if failed else result, tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
@@ -81,15 +83,15 @@ def _without_value(value: Any, path: Path, opaque: frozenset[str]) -> Iterator[P
 
 
 def _problems(
-    model: type[BaseModel], document: Document, error: ValidationError, told: tuple[Path, ...]
+    model: type[BaseModel], document: Document, error: ValidationError, told: AbstractSet[Path]
 ) -> list[Problem]:
     details = error.errors(include_url=False)
     places = [_path(document, detail) for detail in details]
+    parents = {place[:length] for place in places for length in range(len(place))}
     problems = []
     for detail, path in zip(details, places, strict=True):
         # A list whose items are wrong is also called too short; the items' own errors say it better.
-        of_items = any(other[: len(path)] == path and len(other) > len(path) for other in places)
-        if path in told or (detail["type"] == "too_short" and of_items):
+        if path in told or (detail["type"] == "too_short" and path in parents):
             continue
         message, hint = _explained(model, detail, path)
         problems.append(document.problem(path, message, hint))
@@ -136,8 +138,7 @@ def _explained(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tupl
 
 def _fields(model: type[BaseModel], path: Path) -> list[str]:
     """The names that are known at a path, found by walking the model's JSON Schema."""
-    schema = model.model_json_schema(by_alias=True)
-    found: Any = schema
+    schema = found = _schema(model)
     for step in path:
         found = _resolved(found, schema)
         properties = found.get("properties", {})
@@ -145,6 +146,11 @@ def _fields(model: type[BaseModel], path: Path) -> list[str]:
         if found is None:
             return []
     return list(_resolved(found, schema).get("properties", {}))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Any:  # noqa: ANN401 - a JSON Schema
+    return model.model_json_schema(by_alias=True)
 
 
 def _resolved(part: Any, schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from webhook.policy.cel import CelError, CelFailure, Context, compile_expression
+from webhook.policy.cel_cost import LIMIT, TYPICAL
+from webhook.policy.files import PolicyError
+
+FUZZ = Path(__file__).with_name("cel_fuzz.py")
+ENV = "pod.spec.containers[0].env"
+
+
+def evaluated(source, pod):
+    expression = compile_expression(source)
+    context = Context()
+    context.add(expression.variables, lambda name: pod if name == "pod" else {})
+    return expression.holds(context)
+
+
+def with_env(count, **variable):
+    return {"spec": {"containers": [{"name": "c", "env": [{"name": f"E{n}", **variable} for n in range(count)]}]}}
+
+
+def doubled(times):
+    return "['aaaaaaaaaaaaaaaa']" + "".join(".map(x, x + x)" for _ in range(times)) + ".size() > 0"
+
+
+def test_generated_expressions_on_hostile_pods_never_end_the_process():
+    run = subprocess.run(
+        [sys.executable, str(FUZZ), "15", "1500"], capture_output=True, text=True, check=False, timeout=600
+    )
+
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout)
+    assert min(found["evaluated"], found["failed"], found["refused"]) > 300
+    assert found["slowest"] < 1, found["expression"]
+    assert found["mebibytes"] < 512
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{ENV}.all(a, {ENV}.all(b, {ENV}.all(c, a.name + b.name + c.name != 'x')))",
+        f"{ENV}.all(a, {ENV}.all(b, {ENV}.all(c, {ENV}.all(d, a.name + d.name != 'x'))))",
+        f"{ENV}.map(a, {ENV}.map(b, pod)).size() > 0",
+        f"dyn({ENV}).all(a, dyn({ENV}).all(b, dyn(pod.spec).all(c, pod.spec.volumes.all(d, true))))",
+        "pod.metadata.labels.all(a, pod.metadata.annotations.all(b, pod.spec.nodeSelector.all(c, a + b + c != '')))",
+        doubled(28),
+        "pod.metadata.name.matches('" + r"\\pL{900}" + "')",
+    ],
+)
+def test_an_expression_that_could_take_long_is_refused_with_its_cost(source):
+    with pytest.raises(CelError, match=r"the estimated cost is [\d,]+, more than 1,000,000") as caught:
+        compile_expression(source)
+
+    assert "split it into several rules" in caught.value.hint
+
+
+def test_the_innermost_loop_is_named():
+    source = f"{ENV}.all(a,\n  {ENV}.all(b,\n    {ENV}.all(c, a.name + b.name != c.name)))"
+
+    with pytest.raises(CelError, match="its innermost loop is at line 3, column 35"):
+        compile_expression(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pod.spec.containers.all(c, c.env.all(e, !e.value.matches('^postgres://')))",
+        "pod.spec.containers.all(c, pod.spec.volumes.exists(v, c.volumeMounts.exists(m, m.name == v.name)))",
+        "pod.spec.containers.all(c, pod.metadata.annotations['allowed'].contains(c.image))",
+        "pod.spec.containers.map(c, c.image).exists(i, i.startsWith('registry.example/'))",
+        f"{ENV}.all(a, {ENV}.all(b, a.name != '' || b.name == ''))",
+    ],
+)
+def test_what_people_write_is_well_within_the_limit(source):
+    assert compile_expression(source).cost.at(TYPICAL) < LIMIT / 2
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ("dependencies.exists(d, d.kind == 'redis')", "type string has no fields at line 1, column 25", "itself"),
+        ("pod.spec.contaners.size() == 1", "unknown field 'contaners' of PodSpec at line 1", "mean 'containers'?"),
+        ("pod.spec.containers.all(c, c.imag == 'x')", "unknown field 'imag' of Container", "mean 'image'?"),
+        ("pod.metdata.name == 'x'", "unknown field 'metdata' of Pod", "mean 'metadata'?"),
+        ("owner.nam == 'x'", "unknown field 'nam' of Owner", "mean 'name'?"),
+        ("namespace.lables.a == 'x'", "unknown field 'lables' of Namespace", "mean 'labels'?"),
+        ("pod.spec.hostNetwork == 'true'", "'==' does not take (bool, string) at line 1, column 22", "one type"),
+        ("pod.metadata.labels.a + 1 == 2", "'+' does not take (string, int)", "one type"),
+        ("serves.size().all(x, true)", "type int has no elements", "loop over a list or map"),
+        ("owner.kind", "the result is of type string, not bool", "write a condition"),
+        ("pod.metadata.name.matches('[')", "invalid regular expression at line 1, column 27: missing ]", None),
+        ("pod.metadata.name.matches('a{2000}')", "invalid regular expression", None),
+        ("pod.metadata.name.matches(owner.name)", "the pattern of matches() must be a literal text", "in quotes"),
+        ("timestamp(0).getHours('file:/dev/zero') == 1", "unknown time zone 'file:/dev/zero'", "'UTC'"),
+        ("timestamp(0).getHours('../../dev/zero') == 1", "unknown time zone", "'UTC'"),
+        ("timestamp(0).getHours(owner.name) == 1", "a time zone must be a literal text", "in quotes"),
+        ("google.protobuf.Int64Value{value: 1} == 1", "messages cannot be created", "one by one"),
+        ("[" * 1500 + "]" * 1500 + " == []", "nested too deeply", "32 levels"),
+        ("x" * 4096, "unknown variable", None),
+    ],
+)
+def test_an_expression_that_does_not_fit_its_variables_is_refused_with_a_hint(source, message, hint):
+    with pytest.raises(CelError) as caught:
+        compile_expression(source)
+
+    assert message in str(caught.value)
+    assert (hint or "") in (caught.value.hint or "")
+    assert len(str(caught.value)) < 300
+
+
+def test_objects_may_be_used_as_maps():
+    pod = {"spec": {"hostNetwork": True, "containers": []}}
+
+    assert evaluated("'hostNetwork' in pod.spec && pod.spec.size() == 2 && pod['spec']['hostNetwork']", pod)
+
+
+def test_a_field_that_no_version_of_kubernetes_had_is_a_warning(compiled):
+    policy = compiled({"name": "r", "action": "skip", "match": {"when": "pod.spec.quitenew == 1"}})
+
+    assert ["when: unknown field PodSpec.quitenew" in str(warning) for warning in policy.warnings] == [True]
+
+
+def test_validate_says_line_column_and_remedy_of_an_expression(compiled):
+    with pytest.raises(PolicyError) as caught:
+        compiled({"name": "r", "action": "skip", "match": {"when": "true &&\n  pod.spec.contaners.size() == 1"}})
+
+    assert str(caught.value) == (
+        "policy.yaml:13: error: spec.rules[0].match.when: unknown field 'contaners' of PodSpec at line 2, column 11 "
+        "(did you mean 'containers'?)"
+    )
+
+
+def _nested(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("source", "pod", "message"),
+    [
+        ("pod == pod", _nested(100_000), "the pod is too large"),
+        ("pod == pod", with_env(100_000), "the pod is too large"),
+        ("pod == pod", with_env(1, value="v" * (2 << 20)), "the pod is too large"),
+        ("pod == pod", {"x": 1 << 64}, "of a type that CEL does not have"),
+        ("pod == pod", {"x": "\ud800"}, "of a type that CEL does not have"),
+        (f"{ENV}.all(a, {ENV}.all(b, a.name != b.name))", with_env(3000), "the pod is too large for what it computes"),
+        (f"{ENV}.all(a, {ENV}.all(b, a.name != ''))", with_env(150, value="v"), "it takes too many iterations"),
+        (
+            "pod.metadata.annotations['a'].contains(pod.metadata.annotations['b'])",
+            {"metadata": {"annotations": {"a": "a" * 200_000, "b": "a" * 100_000 + "b"}}},
+            "the pod is too large for what it computes",
+        ),
+    ],
+)
+def test_a_pod_that_would_take_long_makes_the_expression_fail(source, pod, message):
+    start = time.process_time()
+    with pytest.raises(CelFailure, match=message):
+        evaluated(source, pod)
+    assert time.process_time() - start < 0.5
+
+
+def test_all_expressions_on_one_pod_share_a_limit(compiled, facts_of):
+    pod = with_env(110, value="v" * 100)
+    rules = [
+        {"name": f"r{n}", "action": "skip", "match": {"when": f"{ENV}.map(a, a.value + a.value).size() == {n + 1000}"}}
+        for n in range(400)
+    ]
+    verdict = compiled(*rules).verdict(facts_of(document=lambda: pod))
+
+    assert "expressions before it" in verdict.warnings[-1]
+    assert verdict.rule is None

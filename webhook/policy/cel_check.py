@@ -1,0 +1,249 @@
+"""Whether a CEL expression can be used: its syntax, its types, the functions it calls, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from webhook.policy.cel import NAMESPACE, VARIABLES, CelError
+from webhook.policy.cel_cost import LIMIT, TYPICAL, Estimate, estimate
+from webhook.policy.cel_tree import CREATE, Call, Constant, Node, descendants, tree
+from webhook.policy.cel_types import OWN_TYPES, PACKAGE, UnknownField, descriptors, known_types
+from webhook.problem import did_you_mean
+
+_OPERATORS = {
+    "_&&_": "&&",
+    "_||_": "||",
+    "!_": "!",
+    "-_": "-",
+    "_==_": "==",
+    "_!=_": "!=",
+    "_<_": "<",
+    "_<=_": "<=",
+    "_>_": ">",
+    "_>=_": ">=",
+    "_+_": "+",
+    "_-_": "-",
+    "_*_": "*",
+    "_/_": "/",
+    "_%_": "%",
+    "_?_:_": "? :",
+    "_[_]": "[]",
+    "@in": "in",
+    "@not_strictly_false": "&&",
+}
+_WITH_TIME_ZONE = frozenset(
+    {
+        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
+        *("getHours", "getMilliseconds", "getMinutes", "getSeconds"),
+    }
+)
+_FUNCTIONS = _WITH_TIME_ZONE | {
+    *("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
+    *("contains", "endsWith", "matches", "size", "startsWith"),
+}
+_MACROS = frozenset({"all", "exists", "exists_one", "filter", "has", "map"})
+_TIME_ZONE = re.compile(r"[+-]?\d\d:\d\d|[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", re.ASCII)
+_ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<what>[^\n]*)")
+_MAX_UNKNOWN = 8
+_MAX_SHOWN = 63
+_TOO_DEEP = re.compile(r"recursion", re.IGNORECASE)
+# An object is a map when an expression is evaluated, so it may be used as one; then its fields are not checked.
+_AS_MAP = re.compile(
+    rf"overload for '(size|@in|_\[_\])' applied to '\([^)]*{PACKAGE}\.|type '{PACKAGE}\.\w+' cannot be the range of"
+)
+
+
+@cache
+def environment() -> cel.Env:
+    """Return what expressions are evaluated in: the pod is a map of anything."""
+    text, anything = cel.Type.STRING, cel.Type.DYN
+    return _environment(cel.Type.Map(text, anything), cel.Type.Map(text, anything), cel.Type.Map(text, text))
+
+
+@lru_cache(maxsize=16)
+def _typed(unknown: frozenset[UnknownField]) -> cel.Env:
+    pod, namespace, owner = (cel.Type(f"{PACKAGE}.{name}") for name in ("Pod", "Namespace", "Owner"))
+    return _environment(pod, namespace, owner, descriptors(unknown))
+
+
+def _environment(pod: cel.Type, namespace: cel.Type, owner: cel.Type, *pool: Any) -> cel.Env:  # noqa: ANN401 - untyped
+    kinds = cel.Type.List(cel.Type.STRING)
+    variables = {"pod": pod, NAMESPACE: namespace, "owner": owner, "dependencies": kinds, "serves": kinds}
+    return cel.NewEnv(*pool, variables=variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known about an expression that can be used.
+
+    Attributes:
+        estimate: What it reads, and what it costs.
+        unknown: Fields that it names and that Kubernetes did not have when this version was made.
+    """
+
+    estimate: Estimate
+    unknown: tuple[UnknownField, ...]
+
+
+def check(source: str) -> Checked:
+    """Check an expression.
+
+    Args:
+        source: The expression, with `NAMESPACE` for `namespace`.
+
+    Raises:
+        CelError: The expression is not CEL, its types do not fit, it is not a condition, or it costs too much.
+    """
+    checked, unknown = _compiled_typed(source)
+    if checked.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+        name = _shown(checked.return_type().name().lower())
+        raise CelError(f"the result is of type {name}, not bool", "write a condition, as in: owner.kind == 'Job'")
+    root = tree(checked.serialize())
+    estimated = estimate(root)
+    if (cost := estimated.cost.at(TYPICAL)) > LIMIT:
+        where = "" if estimated.deepest is None else f"; its innermost loop is {_at(estimated.deepest, source)}"
+        raise CelError(
+            f"the estimated cost is {cost:,.0f}, more than {LIMIT:,}{where}",
+            "loop over fewer lists within each other, build no long texts or lists, or split it into several rules",
+        )
+    # Patterns are compiled here, so what they cost comes first.
+    for node in descendants(root):
+        if isinstance(node, Call):
+            _check_call(node, source)
+    return Checked(estimated, unknown)
+
+
+def _compiled_typed(source: str) -> tuple[cel.Expression, tuple[UnknownField, ...]]:
+    unknown: list[UnknownField] = []
+    while True:
+        try:
+            return _typed(frozenset(unknown)).compile(source), tuple(unknown)
+        except RuntimeError as error:
+            if _AS_MAP.search(str(error)):
+                return compiled(source), tuple(unknown)
+            found = _UNDEFINED_FIELD.search(str(error))
+            if found is None or _resembling(found) or len(unknown) == _MAX_UNKNOWN:
+                raise _rejected(str(error), source) from None
+            unknown.append((found["type"], found["field"]))
+
+
+def _resembling(found: re.Match[str]) -> str | None:
+    """The hint for a field that is probably misspelt; another one may be of a newer version of Kubernetes."""
+    fields = known_types()[found["type"]]
+    hint = did_you_mean(found["field"], fields)
+    return hint or (f"there are: {', '.join(fields)}" if found["type"] in OWN_TYPES else None)
+
+
+def compiled(source: str) -> cel.Expression:
+    """Compile an expression for evaluation.
+
+    Raises:
+        CelError: It is not CEL, or does not fit the types that are known even so.
+    """
+    try:
+        return environment().compile(source)
+    except RuntimeError as error:
+        raise _rejected(str(error), source) from None
+
+
+def _check_call(call: Call, source: str) -> None:
+    if call.function == CREATE:
+        raise CelError(f"messages cannot be created {_at(call.offset, source)}", "compare the fields one by one")
+    if call.function not in _FUNCTIONS and call.function not in _OPERATORS:
+        raise _unknown_function(call.function)
+    if call.function == "matches":
+        pattern = _text_of(call.arguments[1], "the pattern of matches()", source)
+        fault = _fault_of("''.matches(serves[0])", pattern)
+        if fault is not None:
+            what = fault.rpartition("regular expression: ")[2] or "too large"
+            raise CelError(f"invalid regular expression {_at(call.arguments[1].offset, source)}: {what}")
+    if call.function in _WITH_TIME_ZONE and len(call.arguments) > 1:
+        zone = _text_of(call.arguments[1], "a time zone", source)
+        if not _TIME_ZONE.fullmatch(zone) or _fault_of("timestamp(0).getHours(serves[0]) == 0", zone) is not None:
+            raise CelError(
+                f"unknown time zone '{zone}' {_at(call.arguments[1].offset, source)}", "write 'UTC' or '+01:00'"
+            )
+
+
+def _text_of(node: Node, what: str, source: str) -> str:
+    """The text of a literal: what takes files or long to compile must not come from a pod."""
+    if not isinstance(node, Constant) or node.text is None:
+        raise CelError(f"{what} must be a literal text {_at(node.offset, source)}", "write it in quotes")
+    return node.text
+
+
+def _fault_of(probe: str, text: str) -> str | None:
+    result = environment().compile(probe).eval(data={"serves": [text]})
+    return str(result.value()) if result.type() == cel.Type.ERROR else None
+
+
+def _rejected(text: str, source: str) -> CelError:
+    """The library's complaint as an error for the policy's author."""
+    found = _ERROR.search(text)
+    if not found:
+        return CelError("nested too deeply" if _TOO_DEEP.search(text) else "not valid CEL", _hint_of_depth(text))
+    where, what = f"at line {found['line']}, column {found['column']}", found["what"]
+    for pattern, explained in _EXPLAINED:
+        if match := re.match(pattern, what):
+            return explained(match, where, source)
+    what = re.sub(r" expecting \{.*", "", what.removeprefix("Syntax error: ")).replace("<EOF>", "the end")
+    return CelError(f"not valid CEL {where}: {what.replace(NAMESPACE, 'namespace')[: 2 * _MAX_SHOWN]}")
+
+
+def _hint_of_depth(text: str) -> str | None:
+    return "32 levels are the limit; split it into several rules" if _TOO_DEEP.search(text) else None
+
+
+def _undeclared(found: re.Match[str], _where: str, source: str) -> CelError:
+    name = found[1].partition(".")[0][:_MAX_SHOWN]
+    if re.search(rf"\b{re.escape(name)}\s*\(", source):
+        return _unknown_function(name)
+    hint = did_you_mean(name, VARIABLES) or f"there are: {', '.join(sorted(VARIABLES))}"
+    return CelError(f"unknown variable '{name}'", hint)
+
+
+def _unknown_function(name: str) -> CelError:
+    known = _FUNCTIONS | _MACROS
+    return CelError(f"unknown function '{name}'", did_you_mean(name, known) or f"there are: {', '.join(sorted(known))}")
+
+
+def _undefined_field(found: re.Match[str], where: str, _source: str) -> CelError:
+    return CelError(f"unknown field '{found['field']}' of {found['type']} {where}", _resembling(found))
+
+
+def _no_overload(found: re.Match[str], where: str, _source: str) -> CelError:
+    name = _OPERATORS.get(found[1], found[1])
+    return CelError(f"'{name}' does not take {_shown(found[2])} {where}", "compare values of one type, or convert one")
+
+
+def _no_fields(found: re.Match[str], where: str, _source: str) -> CelError:
+    return CelError(f"a value of type {_shown(found[1])} has no fields {where}", "use the value itself")
+
+
+def _no_range(found: re.Match[str], where: str, _source: str) -> CelError:
+    return CelError(f"a value of type {_shown(found[1])} has no elements {where}", "loop over a list or map")
+
+
+_UNDEFINED_FIELD = re.compile(rf"undefined field '(?P<field>[^']*)' not found in struct '{PACKAGE}\.(?P<type>[^']*)'")
+_EXPLAINED: tuple[tuple[str | re.Pattern[str], Callable[[re.Match[str], str, str], CelError]], ...] = (
+    (r"undeclared reference to '([^']*)'", _undeclared),
+    (_UNDEFINED_FIELD, _undefined_field),
+    (r"found no matching overload for '([^']*)' applied to '([^']*)'", _no_overload),
+    (r"expression of type '([^']*)' cannot be the operand of a select", _no_fields),
+    (r"expression of type '([^']*)' cannot be the range of a comprehension", _no_range),
+)
+
+
+def _shown(type_: str) -> str:
+    return type_.replace(f"{PACKAGE}.", "").replace("google.protobuf.Value", "dyn").replace("google.protobuf.", "")
+
+
+def _at(offset: int, source: str) -> str:
+    line = source.count("\n", 0, offset) + 1
+    return f"at line {line}, column {offset - source.rfind(chr(10), 0, offset)}"
