@@ -1,0 +1,143 @@
+"""Fuzz the webhook: hostile reviews in hostile surroundings, in process and over TLS. Seeded, and bounded in all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from answer_checks import Wrong
+from cases import Case
+from hostile_world import documents
+from in_process import EPOCH, InProcess, world_seed
+from shrinking import shrink
+from worker import Failure, Progress, Worker, outcome
+
+FOLDER = Path("build/fuzz")
+KINDS = 30
+"""After so many kinds of failures the fuzz stops."""
+
+
+class Failures:
+    """What went wrong, each kind once as a file and a line, and all of it counted."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def new(self, kind: str) -> bool:
+        """Count a failure, and say whether it is the first of its kind."""
+        self.counts[kind] += 1
+        return self.counts[kind] == 1
+
+    @staticmethod
+    def show(case: Case, detail: str) -> None:
+        """Write a case, and print how to replay it."""
+        path = case.save(FOLDER)
+        print(f"FAIL {case.failure}: {detail} (review of {len(case.body)} bytes)\n  {_replay(path)}", flush=True)
+
+    @property
+    def too_many(self) -> bool:
+        return len(self.counts) >= KINDS
+
+
+def _replay(path: Path) -> str:
+    return f"make fuzz FUZZ_ARGS='--replay {path}'"
+
+
+def replayed(fuzzer: InProcess, case: Case) -> str:
+    """Try a case in this process; return the kind of its failure, or nothing."""
+    found = fuzzer.surround(case.world)
+    try:
+        asyncio.run(fuzzer.attempt(case))
+    except Wrong as wrong:
+        found.append(wrong)
+    return "\n".join(map(str, found))
+
+
+def in_process(fuzzer: InProcess, failures: Failures, args: argparse.Namespace, deadline: float) -> int:
+    """Try cases until there are enough reviews, and return how many there were."""
+
+    def start(first: int) -> Worker:
+        return Worker(lambda number, *rest: fuzzer.run(args.seed, number, *rest), first)
+
+    worker, before = start(args.first), 0
+    try:
+        while before + worker.progress.reviews < args.reviews and time.monotonic() < deadline:
+            for failure in worker.failures(0.2):
+                _report(fuzzer, failures, args.seed, failure)
+            if failures.too_many:
+                break
+            if not worker.running:
+                before += worker.progress.reviews
+                worker = start(_after(worker.progress))
+    finally:
+        worker.end()
+    return before + worker.progress.reviews
+
+
+def _after(progress: Progress) -> int:
+    """The case to go on with after one that ended its worker; a world that did is left whole."""
+    return (progress.number // EPOCH + 1) * EPOCH if progress.in_world else progress.number + 1
+
+
+def _report(fuzzer: InProcess, failures: Failures, seed: int, failure: Failure) -> None:
+    number, kind, detail = failure
+    if not failures.new(kind):
+        return
+    world = documents(world_seed(seed, number))
+    case = replace(fuzzer.case(seed, number), world=world, failure=kind)
+
+    def same(smaller: Case) -> bool:
+        return kind in outcome(lambda: replayed(fuzzer, smaller))
+
+    failures.show(shrink(case, same) if same(case) else case, detail)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="which cases [1]")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case in process [0]")
+    parser.add_argument("--reviews", type=int, default=1_000_000, help="reviews in process [1000000]")
+    parser.add_argument("--tls", type=int, default=100_000, help="reviews over TLS [100000]")
+    parser.add_argument("--seconds", type=float, default=3_600, help="how long both may take together [3600]")
+    parser.add_argument("--replay", type=Path, help="try one file of build/fuzz again, and nothing else")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the fuzz, and return the exit code: 0 where nothing failed, 1 where something did, 130 when interrupted."""
+    args = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fuzzer = InProcess()
+    if args.replay:
+        case = Case.load(args.replay)
+        if case.raw:
+            from over_tls import replayed_over_tls  # noqa: PLC0415 - needs what starts programs
+
+            found = replayed_over_tls(case)
+        else:
+            found = outcome(lambda: replayed(fuzzer, case))
+        print(found or "nothing failed")
+        return 1 if found else 0
+    failures, begin = Failures(), time.monotonic()
+    reviews = sent = 0
+    interrupted = False
+    try:
+        reviews = in_process(fuzzer, failures, args, begin + args.seconds)
+        took = time.monotonic() - begin
+        print(f"{reviews} reviews in process, {reviews / took:.0f} in a second", flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    for kind, count in failures.counts.most_common():
+        print(f"{count:7} x {kind}")
+    print(f"seed {args.seed}: {reviews} reviews in process, {sent} over TLS, {len(failures.counts)} kinds of failures")
+    return 130 if interrupted else 1 if failures.counts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
