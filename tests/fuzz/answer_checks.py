@@ -28,7 +28,7 @@ ANNOTATIONS = frozenset(
 _WARNING, _WARNINGS = 256, 4096
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """An answer is not as it has to be. `kind` is the same for all failures of one cause, as far as can be known."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
@@ -38,9 +38,9 @@ class Wrong(Exception):
 
 
 def require(condition: object, kind: str, detail: str = "") -> None:
-    """Raise Wrong unless a condition holds."""
+    """Raise WrongError unless a condition holds."""
     if not condition:
-        raise Wrong(kind, detail)
+        raise WrongError(kind, detail)
 
 
 def response_of(answer: bytes, uid: str | None) -> Object:
@@ -54,7 +54,7 @@ def response_of(answer: bytes, uid: str | None) -> Object:
         Its response.
 
     Raises:
-        Wrong: It is not.
+        WrongError: It is not.
     """
     require(CANARY.encode() not in answer, "a password in an answer", _around(answer))
     try:
@@ -62,7 +62,7 @@ def response_of(answer: bytes, uid: str | None) -> Object:
         response = review["response"]
         head = review["apiVersion"], review["kind"], type(response["uid"]), type(response["allowed"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Wrong("an answer that is no AdmissionReview", repr(error)) from None
+        raise WrongError("an answer that is no AdmissionReview", repr(error)) from None
     require(head == ("admission.k8s.io/v1", "AdmissionReview", str, bool), "an answer that is no AdmissionReview")
     require(response["uid"], "an answer without uid")
     require(uid is None or response["uid"] == uid, "an answer with another uid")
@@ -85,7 +85,7 @@ def operations_of(response: Object) -> list[Object]:
         Its operations; none where there is no patch.
 
     Raises:
-        Wrong: It touches something else, or is no JSON Patch.
+        WrongError: It touches something else, or is no JSON Patch.
     """
     if "patch" not in response:
         return []
@@ -94,7 +94,7 @@ def operations_of(response: Object) -> list[Object]:
     try:
         operations = msgspec.json.decode(b64decode(response["patch"], validate=True), type=list[dict[str, Any]])
     except ValueError as error:
-        raise Wrong("a patch that is no JSON Patch in base64", repr(error)) from None
+        raise WrongError("a patch that is no JSON Patch in base64", repr(error)) from None
     require(operations, "a patch without operations")
     for operation in operations:
         require(operation.get("op") in {"add", "replace"}, "a patch out of scope", str(operation)[:200])
@@ -126,7 +126,7 @@ def patched(body: bytes, operations: list[Object]) -> bytes | None:
         The review; None where only the decoder of the webhook can read the body, since it skips what it does not need.
 
     Raises:
-        Wrong: The patch does not apply.
+        WrongError: The patch does not apply.
     """
     try:
         review = msgspec.json.decode(body)
@@ -136,12 +136,12 @@ def patched(body: bytes, operations: list[Object]) -> bytes | None:
     try:
         request["object"] = jsonpatch.apply_patch(request["object"], operations, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
-        raise Wrong("a patch that does not apply", repr(error)[:200]) from None
+        raise WrongError("a patch that does not apply", repr(error)[:200]) from None
     return msgspec.json.encode(review)
 
 
 def no_canary(text: str | bytes, where: str) -> None:
-    """Raise Wrong where a password stands in an output."""
+    """Raise WrongError where a password stands in an output."""
     raw = text.encode() if isinstance(text, str) else text
     require(CANARY.encode() not in raw, f"a password in {where}", _around(raw))
 

@@ -11,10 +11,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from answer_checks import Wrong
+from answer_checks import WrongError
 from cases import Case
 from hostile_world import documents
 from in_process import EPOCH, InProcess, world_seed
+from over_tls import OverTls, replayed_over_tls
 from shrinking import shrink
 from worker import Failure, Progress, Worker, outcome
 
@@ -54,7 +55,7 @@ def replayed(fuzzer: InProcess, case: Case) -> str:
     found = fuzzer.surround(case.world)
     try:
         asyncio.run(fuzzer.attempt(case))
-    except Wrong as wrong:
+    except WrongError as wrong:
         found.append(wrong)
     return "\n".join(map(str, found))
 
@@ -98,6 +99,18 @@ def _report(fuzzer: InProcess, failures: Failures, seed: int, failure: Failure) 
     failures.show(shrink(case, same) if same(case) else case, detail)
 
 
+def over_tls(fuzzer: InProcess, failures: Failures, args: argparse.Namespace, deadline: float) -> int:
+    """Send reviews over TLS, and return how many there were."""
+
+    def fail(case: Case, wrong: WrongError) -> None:
+        if failures.new(wrong.kind):
+            failures.show(replace(case, failure=wrong.kind), wrong.detail)
+
+    client = OverTls(fuzzer.case, fail)
+    client.run(args.seed, args.tls, deadline)
+    return client.sent
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="which cases [1]")
@@ -116,12 +129,7 @@ def main() -> int:
     fuzzer = InProcess()
     if args.replay:
         case = Case.load(args.replay)
-        if case.raw:
-            from over_tls import replayed_over_tls  # noqa: PLC0415 - needs what starts programs
-
-            found = replayed_over_tls(case)
-        else:
-            found = outcome(lambda: replayed(fuzzer, case))
+        found = replayed_over_tls(case) if case.raw else outcome(lambda: replayed(fuzzer, case))
         print(found or "nothing failed")
         return 1 if found else 0
     failures, begin = Failures(), time.monotonic()
@@ -131,6 +139,9 @@ def main() -> int:
         reviews = in_process(fuzzer, failures, args, begin + args.seconds)
         took = time.monotonic() - begin
         print(f"{reviews} reviews in process, {reviews / took:.0f} in a second", flush=True)
+        if args.tls and not failures.too_many:
+            sent = over_tls(fuzzer, failures, args, begin + args.seconds)
+            print(f"{sent} reviews over TLS, {sent / (time.monotonic() - begin - took):.0f} in a second", flush=True)
     except KeyboardInterrupt:
         interrupted = True
     for kind, count in failures.counts.most_common():

@@ -55,14 +55,14 @@ class Reviews:
         for recipe in recipes:
             recipe(random, request["object"])
         drawn = random.random()
-        if drawn < 0.5:
+        if drawn < 0.4:
             self._mutate(random, request, "object")
-        elif drawn < 0.54:
+        elif drawn < 0.43:
             self._mutate(random, review, "request")
             uid = None
         body = _substituted(msgspec.json.encode(review))
         # A byte may end a password's quotes or turn a separator into a host, so these have no canary.
-        if drawn > 0.9 and CANARY.encode() not in body:
+        if drawn > 0.93 and CANARY.encode() not in body:
             return Generated(damaged(random, body), None)
         return Generated(body, uid)
 
@@ -209,7 +209,8 @@ def _credentials(random: Random, pod: Object) -> None:
         case 2:
             container.setdefault("env", []).append({"name": "DB_PASSWORD", "value": CANARY})
         case _:
-            container.setdefault("env", []).append({"name": random.choice(("DATABASE_URL", "Conn", "a")), "value": secret})
+            name = random.choice(("DATABASE_URL", "ConnectionString", "a"))
+            container.setdefault("env", []).append({"name": name, "value": secret})
 
 
 Recipe = Callable[[Random, Object], None]
@@ -243,7 +244,7 @@ def _drop(random: Random, parent: Any, key: Any, bases: Sequence[bytes]) -> None
 
 def _duplicate(random: Random, parent: Any, key: Any, bases: Sequence[bytes]) -> None:
     if isinstance(parent, list):
-        parent[key:key] = [parent[key]] * min(count(random), 200)
+        parent[key:key] = [parent[key]] * min(count(random), 50)
     else:
         parent[text(random)] = parent[key]
 
@@ -275,6 +276,9 @@ def _graft(random: Random, parent: Any, key: Any, bases: Sequence[bytes]) -> Non
 _MUTATIONS = (_drop, _duplicate, _retype, _rewrite, _rewrite, _unreadable, _nest, _graft)
 
 
+_INSERTED = (b'"', b"\\", b"{", b"]", b",", b"\xff", b"\\ud800", b"\x00", b"1e999", b"-")
+
+
 def damaged(random: Random, body: bytes) -> bytes:
     """The same bytes with a few flipped, cut out, doubled or put in."""
     found = bytearray(body)
@@ -288,7 +292,7 @@ def damaged(random: Random, body: bytes) -> bytes:
             case 2:
                 found[at:at] = found[at : at + count(random)]
             case 3:
-                found[at:at] = random.choice((b'"', b"\\", b"{", b"]", b",", b"\xff", b"\\ud800", b"\x00", b"1e999", b"-"))
+                found[at:at] = random.choice(_INSERTED)
             case _:
                 del found[at:]
         if not found:

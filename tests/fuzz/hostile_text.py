@@ -40,6 +40,13 @@ _PASSWORDS = (CANARY, f"x@{CANARY}", f"{CANARY}/7", f"{CANARY}:1", f"{CANARY}@b"
 _SIMPLE = (CANARY, f"{CANARY}@b", f"x@{CANARY}", f"{CANARY}==", f"x:{CANARY}")
 
 
+_LINES = (
+    *("k{}: svc{}:6379\n", "k{}_host=svc{}\n", "[s{}]\nhost=svc{}\n", '"k{}": "svc{}:5432",\n', "k{}:\n  host: b{}\n"),
+    *("<property><name>a.host{}</name><value>svc{}:1</value></property>\n", "server svc{}:6379;\n", "\n{}{}"),
+    *("redis-cli -h svc{} -p {}\n", "os.environ.get('A{}', 'svc{}:6379')\n", "{} {} ", "  {}\n    {}\n"),
+)
+
+
 def count(random: Random, most: int = 20_000) -> int:
     """Draw how many: mostly a few, rarely very many."""
     drawn = random.random()
@@ -92,14 +99,7 @@ def credential(random: Random) -> str:
 
 def file(random: Random) -> str:
     """The content of a file: a shape of many lines, sometimes with hostile text or credentials in it."""
-    lines = count(random, 4_000)
-    line = random.choice(
-        (
-            *("k{}: svc{}:6379\n", "k{}_host=svc{}\n", "[s{}]\nhost=svc{}\n", '"k{}": "svc{}:5432",\n', "k{}:\n  host: b{}\n"),
-            *("<property><name>a.host{}</name><value>svc{}:1</value></property>\n", "server svc{}:{};\n"),
-            *("redis-cli -h svc{} -p {}\n", "os.environ.get('A{}', 'svc{}:6379')\n", "{} {} ", "\n{}{}", "  {}\n    {}\n"),
-        )
-    )
+    lines, line = count(random, 4_000), random.choice(_LINES)
     body = "".join(line.format(number, number % 8) for number in range(lines))
     match random.randrange(6):
         case 0:

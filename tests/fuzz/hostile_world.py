@@ -32,7 +32,7 @@ CONFIG_MAPS = tuple(f"cfg{number}" for number in range(8))
 SECRETS = tuple(f"sec{number}" for number in range(4))
 KEYS = ("a", "app.yaml", "config.json", "run.sh", "app.properties", "DB_HOST", "REDIS_URL", "settings.xml")
 _LABELS: tuple[Object, ...] = (
-    {"istio-injection": "enabled"},
+    *[{"istio-injection": "enabled"}] * 4,
     {"istio-injection": "enabled", "compliance": "regulated"},
     {"istio.io/rev": "canary", "istio.io/dataplane-mode": "ambient"},
     {"istio-injection": "disabled"},

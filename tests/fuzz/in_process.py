@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import uvloop
-from answer_checks import Wrong, no_canary, operations_of, patched, require, response_of
+from answer_checks import WrongError, no_canary, operations_of, patched, require, response_of
 from cases import POLICIES, Case
 from hostile_pods import Reviews
 from hostile_text import CANARY
@@ -108,10 +108,10 @@ class InProcess:
                     runner.run(self.attempt(self.case(seed, number)))
                     if number % EPOCH == 0:
                         self._inspect()
-                except Wrong as wrong:
+                except WrongError as wrong:
                     fail(number, wrong.kind, wrong.detail)
 
-    def surround(self, world: list[dict[str, Any]]) -> list[Wrong]:
+    def surround(self, world: list[dict[str, Any]]) -> list[WrongError]:
         """Put a generated world around the pods, and return what went wrong; such an object is left out."""
         found = []
         clear(self._store)
@@ -120,16 +120,16 @@ class InProcess:
             try:
                 put(self._store, document)
             except Exception as error:  # noqa: BLE001 - whatever it is, it would end the watch of that kind
-                found.append(Wrong(f"a {document['kind']} that cannot be taken in: {_place(error)}"))
+                found.append(WrongError(f"a {document['kind']} that cannot be taken in: {_place(error)}"))
             if (took := time.process_time() - begin) > CPU:
-                found.append(Wrong(f"slow: a {document['kind']} to take in", f"{took:.1f} s of CPU"))
+                found.append(WrongError(f"slow: a {document['kind']} to take in", f"{took:.1f} s of CPU"))
         return found
 
     async def attempt(self, case: Case) -> None:
         """Decide a case, once more with the patch applied, and validate it.
 
         Raises:
-            Wrong: An answer is not as it has to be.
+            WrongError: An answer is not as it has to be.
         """
         decider = self._deciders[case.policy, case.strict]
         response = await self._ask(case.body, case.uid, decider, mutate)
@@ -156,16 +156,18 @@ class InProcess:
         except UnreadableReviewError as error:
             admission.detail = str(error)
             no_canary(admission.detail, "a refusal")
-        except Wrong:
+        except WrongError:
             raise
         except Exception as error:
-            raise Wrong(f"an exception: {_place(error)}") from error
+            raise WrongError(f"an exception: {_place(error)}") from error
         took = time.process_time() - begin
-        if isinstance(admission.error, Wrong):
+        if isinstance(admission.error, WrongError):
             raise admission.error
         self._observer.admission(admission, took)
         if admission.outcome is Outcome.INTERNAL_ERROR:
-            raise Wrong(f"internal-error: {_place(admission.error)}")
+            raise WrongError(f"internal-error: {_place(admission.error)}")
+        if admission.decision is not None and admission.decision.findings.dependencies:
+            no_canary(repr(admission.decision.findings), "what is found")
         require(took < CPU, f"slow: /{judge.__name__}", f"{took:.1f} s of CPU, {len(body)} bytes")
         return None if answer is None else response_of(answer, uid)
 

@@ -61,30 +61,52 @@ def _bytes_dropped(case: Case, fails: Callable[[Case], bool], deadline: float) -
 
 def _smaller(document: Any) -> Iterator[Any]:
     """Yield the document with one part gone at a time: shallow parts first. It is changed back before the next."""
-    level: list[Any] = [document]
+    level = [document]
     while level:
-        below: list[Any] = []
         for node in level:
-            for key in list(node) if isinstance(node, dict) else list(range(len(node))):
-                child = node[key]
-                if isinstance(child, str) and len(child) > 8:
-                    for half in (child[: len(child) // 2], child[len(child) // 2 :]):
-                        node[key] = half
-                        yield document
-                    node[key] = child
-                elif isinstance(child, (dict, list)):
-                    below.append(child)
-            if isinstance(node, list) and len(node) > 1:
-                kept = node[:]
-                for half in (kept[: len(kept) // 2], kept[len(kept) // 2 :]):
-                    node[:] = half
-                    yield document
-                node[:] = kept
-            elif isinstance(node, dict):
-                for key in list(node):
-                    kept_items = dict(node)
-                    del node[key]
-                    yield document
-                    node.clear()
-                    node.update(kept_items)
-        level = below
+            for changed in _changed(node):
+                node_kept = _emptied(node)
+                _filled(node, changed)
+                yield document
+                _emptied(node)
+                _filled(node, node_kept)
+        level = [child for node in level for child in _values(node) if isinstance(child, (dict, list))]
+
+
+def _changed(node: Any) -> list[Any]:
+    """What a mapping or a sequence could be instead: without a key, one half of it, or with one half of a string."""
+    if isinstance(node, list):
+        dropped: list[Any] = _halves(node) if len(node) > 1 else []
+    else:
+        dropped = [{name: value for name, value in node.items() if name != key} for key in node]
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    texts = [(key, half) for key in keys if isinstance(node[key], str) for half in _halves(node[key])]
+    return [*dropped, *(_with(node, key, half) for key, half in texts if len(node[key]) > 8)]
+
+
+def _halves(whole: Any) -> list[Any]:
+    middle = len(whole) // 2
+    return [whole[:middle], whole[middle:]]
+
+
+def _with(node: Any, key: Any, value: Any) -> Any:
+    copied = node.copy()
+    copied[key] = value
+    return copied
+
+
+def _values(node: Any) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node
+
+
+def _emptied(node: Any) -> Any:
+    kept = node.copy()
+    node.clear()
+    return kept
+
+
+def _filled(node: Any, content: Any) -> None:
+    if isinstance(node, dict):
+        node.update(content)
+    else:
+        node.extend(content)

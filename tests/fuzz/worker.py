@@ -12,11 +12,12 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import procfs
+
 STUCK = 5.0
 """Seconds of CPU after which an answer is not awaited any longer."""
 ADDRESS_SPACE = 6 << 30
 _FORK = multiprocessing.get_context("fork")
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 Failure = tuple[int, str, str]
 """A case's number, the kind of the failure, and details."""
@@ -90,11 +91,9 @@ class Worker:
 
     def _cpu(self) -> float:
         try:
-            with open(f"/proc/{self._process.pid}/stat") as stat:
-                user, system = stat.read().rpartition(")")[2].split()[11:13]
+            return procfs.Process(self._process.pid or 0).cpu
         except (FileNotFoundError, ProcessLookupError):
             return 0.0
-        return (int(user) + int(system)) / _TICKS
 
 
 def _work(run: Callable[..., None], first: int, progress: Progress, sent: Connection) -> None:
