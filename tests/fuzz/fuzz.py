@@ -24,11 +24,19 @@ KINDS = 30
 """After so many kinds of failures the fuzz stops."""
 
 
-class Failures:
-    """What went wrong, each kind once as a file and a line, and all of it counted."""
+class Results:
+    """How far the fuzz is, and what went wrong: each kind once as a file and a line, and all of it counted.
+
+    Attributes:
+        counts: Failures by kind.
+        reviews: Reviews answered in process.
+        sent: Reviews sent over TLS.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.reviews = 0
+        self.sent = 0
 
     def new(self, kind: str) -> bool:
         """Count a failure, and say whether it is the first of its kind."""
@@ -60,25 +68,23 @@ def replayed(fuzzer: InProcess, case: Case) -> str:
     return "\n".join(map(str, found))
 
 
-def in_process(fuzzer: InProcess, failures: Failures, args: argparse.Namespace, deadline: float) -> int:
-    """Try cases until there are enough reviews, and return how many there were."""
+def in_process(fuzzer: InProcess, results: Results, args: argparse.Namespace, deadline: float) -> None:
+    """Try cases until there are enough reviews."""
 
     def start(first: int) -> Worker:
         return Worker(lambda number, *rest: fuzzer.run(args.seed, number, *rest), first)
 
     worker, before = start(args.first), 0
     try:
-        while before + worker.progress.reviews < args.reviews and time.monotonic() < deadline:
-            for failure in worker.failures(0.2):
-                _report(fuzzer, failures, args.seed, failure)
-            if failures.too_many:
-                break
+        while results.reviews < args.reviews and time.monotonic() < deadline and not results.too_many:
+            failed = worker.failures(0.2)
+            results.reviews = before + worker.progress.reviews
             if not worker.running:
-                before += worker.progress.reviews
-                worker = start(_after(worker.progress))
+                before, worker = results.reviews, start(_after(worker.progress))
+            for failure in failed:
+                _report(fuzzer, results, args.seed, failure)
     finally:
         worker.end()
-    return before + worker.progress.reviews
 
 
 def _after(progress: Progress) -> int:
@@ -86,9 +92,9 @@ def _after(progress: Progress) -> int:
     return (progress.number // EPOCH + 1) * EPOCH if progress.in_world else progress.number + 1
 
 
-def _report(fuzzer: InProcess, failures: Failures, seed: int, failure: Failure) -> None:
+def _report(fuzzer: InProcess, results: Results, seed: int, failure: Failure) -> None:
     number, kind, detail = failure
-    if not failures.new(kind):
+    if not results.new(kind):
         return
     world = documents(world_seed(seed, number))
     case = replace(fuzzer.case(seed, number), world=world, failure=kind)
@@ -96,19 +102,21 @@ def _report(fuzzer: InProcess, failures: Failures, seed: int, failure: Failure) 
     def same(smaller: Case) -> bool:
         return kind in outcome(lambda: replayed(fuzzer, smaller))
 
-    failures.show(shrink(case, same) if same(case) else case, detail)
+    results.show(shrink(case, same) if same(case) else case, detail)
 
 
-def over_tls(fuzzer: InProcess, failures: Failures, args: argparse.Namespace, deadline: float) -> int:
-    """Send reviews over TLS, and return how many there were."""
+def over_tls(fuzzer: InProcess, results: Results, args: argparse.Namespace, deadline: float) -> None:
+    """Send reviews over TLS."""
 
     def fail(case: Case, wrong: WrongError) -> None:
-        if failures.new(wrong.kind):
-            failures.show(replace(case, failure=wrong.kind), wrong.detail)
+        if results.new(wrong.kind):
+            results.show(replace(case, failure=wrong.kind), wrong.detail)
 
     client = OverTls(fuzzer.case, fail)
-    client.run(args.seed, args.tls, deadline)
-    return client.sent
+    try:
+        client.run(args.seed, args.tls, deadline)
+    finally:
+        results.sent = client.sent
 
 
 def _arguments() -> argparse.Namespace:
@@ -132,22 +140,19 @@ def main() -> int:
         found = replayed_over_tls(case) if case.raw else outcome(lambda: replayed(fuzzer, case))
         print(found or "nothing failed")
         return 1 if found else 0
-    failures, begin = Failures(), time.monotonic()
-    reviews = sent = 0
+    results, begin = Results(), time.monotonic()
     interrupted = False
     try:
-        reviews = in_process(fuzzer, failures, args, begin + args.seconds)
-        took = time.monotonic() - begin
-        print(f"{reviews} reviews in process, {reviews / took:.0f} in a second", flush=True)
-        if args.tls and not failures.too_many:
-            sent = over_tls(fuzzer, failures, args, begin + args.seconds)
-            print(f"{sent} reviews over TLS, {sent / (time.monotonic() - begin - took):.0f} in a second", flush=True)
+        for part in (in_process, over_tls):
+            part(fuzzer, results, args, begin + args.seconds)
+            print(f"{part.__name__}: done after {time.monotonic() - begin:.0f} s", flush=True)
     except KeyboardInterrupt:
         interrupted = True
-    for kind, count in failures.counts.most_common():
+    for kind, count in results.counts.most_common():
         print(f"{count:7} x {kind}")
-    print(f"seed {args.seed}: {reviews} reviews in process, {sent} over TLS, {len(failures.counts)} kinds of failures")
-    return 130 if interrupted else 1 if failures.counts else 0
+    kinds = f"{len(results.counts)} kinds of failures"
+    print(f"seed {args.seed}: {results.reviews} reviews in process, {results.sent} over TLS, {kinds}")
+    return 130 if interrupted else 1 if results.counts else 0
 
 
 if __name__ == "__main__":

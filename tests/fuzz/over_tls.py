@@ -27,7 +27,7 @@ CONNECTIONS = 8
 WALL = 1.0
 """Seconds that an answer may take, unless the machine gave the server less than half of the time."""
 RESIDENT = 256.0
-SILENCE = 1.0
+SILENCE = 0.3
 """Seconds that an answer to a broken request is awaited: there may be none."""
 STOP = 20.0
 LOOPBACK = "serve --host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json --log-level debug".split()
@@ -96,16 +96,28 @@ class OverTls:
         self._make = make
         self._fail = fail
         self._number = 0
+        self._numbers: dict[str, int] = {}
 
     def run(self, seed: int, reviews: int, deadline: float) -> None:
         """Send so many reviews: to one server after another, each with another policy and another world."""
-        for index, policy in enumerate(POLICIES):
+        for index, policy in enumerate(POLICIES if reviews else ()):
             world = documents(world_seed(seed, self._number) + 1 + index)
             template = Case(seed, self._number, policy, bool(index % 2), world, b"")
             try:
                 with served(policy, world, strict=template.strict) as server:
                     enough = reviews * (index + 1) // len(POLICIES)
                     asyncio.run(self._connections(server, template, enough, deadline))
+                    for uid, wrong in _faults(server):
+                        made = self._make(seed, self._numbers.get(uid, 0))
+                        self._fail(
+                            replace(
+                                template,
+                                number=made.number,
+                                body=made.body,
+                                raw=request(f"/{wrong.detail}".encode(), made.body),
+                            ),
+                            wrong,
+                        )
                     _inspect(server)
             except WrongError as wrong:
                 self._fail(template, wrong)
@@ -122,6 +134,7 @@ class OverTls:
     def _next(self, template: Case) -> Case:
         self._number += 1
         made = self._make(template.seed, self._number)
+        self._numbers[made.uid or ""] = self._number
         return replace(template, number=self._number, body=made.body, uid=made.uid)
 
     async def _connection(self, server: Server, template: Case, enough: int, deadline: float, random: Random) -> None:
@@ -139,7 +152,7 @@ class OverTls:
                     if self.sent >= enough or time.monotonic() > deadline:
                         break
                     case = self._next(template)
-                    if random.random() < 0.05:
+                    if random.random() < 0.03:
                         case = replace(case, raw=broken(random, random.choice(PATHS), case.body))
                         self.sent += 1
                         await _exchange_broken(reader, writer, case.raw)
@@ -225,14 +238,20 @@ async def _exchange_broken(reader: asyncio.StreamReader, writer: asyncio.StreamW
             no_canary(answer, "a refusal")
 
 
+def _faults(server: Server) -> Iterator[tuple[str, WrongError]]:
+    """What the log says of faults of the server's own, by the request's uid; the first of each kind."""
+    seen = set()
+    for line in server.program.log.read_text().splitlines():
+        if '"internal-error"' in line and (said := json.loads(line))["at"][-1] not in seen:
+            seen.add(said["at"][-1])
+            place = said["at"][-1].rpartition(":")[0]
+            yield said["uid"], WrongError(f"internal-error over TLS: {said['error']} in {place}", said["webhook"])
+
+
 def _inspect(server: Server) -> None:
     """Look at a server that has answered all."""
     metrics = server.get("/metrics")
     no_canary(metrics, "a metric")
-    for line in server.program.log.read_text().splitlines():
-        if '"internal-error"' in line:
-            said = json.loads(line)
-            raise WrongError(f"internal-error over TLS: {said['error']}", f"uid {said['uid']} at {said['at'][-1]}")
     require(server.process.peak < RESIDENT, "memory without bound", f"{server.process.peak:.0f} MB")
 
 
