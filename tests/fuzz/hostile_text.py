@@ -50,9 +50,9 @@ _LINES = (
 def count(random: Random, most: int = 20_000) -> int:
     """Draw how many: mostly a few, rarely very many."""
     drawn = random.random()
-    if drawn < 0.97:
+    if drawn < 0.985:
         return int(2 ** (drawn * 5))
-    return int(2 ** (5 + (drawn - 0.97) / 0.03 * 11)) % most + 1
+    return int(2 ** (5 + (drawn - 0.985) / 0.015 * 11)) % most + 1
 
 
 def text(random: Random) -> str:

@@ -98,18 +98,21 @@ class InProcess:
             fail: Called with the number, the kind and the details of each failure.
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            for number in count(first):
-                if number == first or number % EPOCH == 0:
-                    progress.at(number, self.reviews, in_world=True)
-                    for wrong in self.surround(documents(world_seed(seed, number))):
-                        fail(number, wrong.kind, wrong.detail)
-                progress.at(number, self.reviews)
-                try:
-                    runner.run(self.attempt(self.case(seed, number)))
-                    if number % EPOCH == 0:
-                        self._inspect()
-                except WrongError as wrong:
+            runner.run(self._run(seed, first, progress, fail))
+
+    async def _run(self, seed: int, first: int, progress: Progress, fail: Callable[[int, str, str], None]) -> None:
+        for number in count(first):
+            if number == first or number % EPOCH == 0:
+                progress.at(number, self.reviews, in_world=True)
+                for wrong in self.surround(documents(world_seed(seed, number))):
                     fail(number, wrong.kind, wrong.detail)
+            progress.at(number, self.reviews)
+            try:
+                await self.attempt(self.case(seed, number))
+                if number % EPOCH == 0:
+                    self._inspect()
+            except WrongError as wrong:
+                fail(number, wrong.kind, wrong.detail)
 
     def surround(self, world: list[dict[str, Any]]) -> list[WrongError]:
         """Put a generated world around the pods, and return what went wrong; such an object is left out."""
