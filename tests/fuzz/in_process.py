@@ -31,6 +31,8 @@ from webhook.server.settings import LogFormat, LogLevel
 
 EPOCH = 2_000
 """Cases that have the same objects around them."""
+INSPECTED = 500
+"""Every so many cases it is looked at what grows."""
 CPU = 1.0
 """Seconds of CPU that an answer, or taking in one generated world, may take."""
 RESIDENT = 512.0
@@ -109,7 +111,7 @@ class InProcess:
             progress.at(number, self.reviews)
             try:
                 await self.attempt(self.case(seed, number))
-                if number % EPOCH == 0:
+                if number % INSPECTED == 0:
                     self._inspect()
             except WrongError as wrong:
                 fail(number, wrong.kind, wrong.detail)
