@@ -31,8 +31,8 @@ def found(fuzzer, monkeypatch):
 
     def run(instead):
         @functools.wraps(mutate)
-        async def broken(pod, review, decider, admission):
-            whole = await mutate(pod, review, decider, admission)
+        async def broken(pod, review, *rest):
+            whole = await mutate(pod, review, *rest)
             return instead(review) or whole
 
         monkeypatch.setattr(in_process, "mutate", broken)
