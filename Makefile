@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e cluster go observability-test scale scale-docs image-test e2e-node docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ demo: $(VENV)/.dev ## Decide every pod of examples/eshop over real HTTPS, and sh
 
 test: $(VENV)/.dev ## Run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# One million reviews in process and 100,000 over TLS take some twenty minutes on one core; Ctrl-C ends it at any time.
+fuzz: $(VENV)/.dev ## Review hostile pods, in process and over TLS (FUZZ_ARGS="--seed 2 --reviews 20000 --tls 1000")
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 CALLED = "mutation.webhook.admission.k8s.io/"
-FAILED_OPEN = "failed-open.mutation.webhook.admission.k8s.io/"
+FAILED_OPEN = ("failed-open.mutation.webhook.admission.k8s.io/", "failed-open.validating.webhook.admission.k8s.io/")
 
 
 class Admission(NamedTuple):

@@ -96,10 +96,15 @@ class PolicyServer:
     def get(self, path: str, *, failing: bool = False) -> str:
         """What the plain port answers; empty when it is no success, unless that is what is asked for."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._listening()['health_port']}{path}", timeout=5) as it:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as it:
                 return it.read().decode()
         except urllib.error.HTTPError as error:
             return error.read().decode() if failing else ""
+
+    @property
+    def health_port(self) -> int:
+        """The plain port."""
+        return self._listening()["health_port"]
 
     def pause(self) -> None:
         """Hang: connections are still taken, by the kernel, and never answered."""
@@ -118,9 +123,9 @@ class PolicyServer:
         authority = (self._directory / "certs" / "ca.crt").read_bytes()
         return register(self._plane, namespace, service=self.service, port=self.port, authority=authority, **how)
 
-    def register_validation(self, namespace: str) -> None:
-        """Let the API server show us the pods of a namespace after all mutation, besides `register`."""
-        mutating = self.register(namespace)
+    def register_validation(self, namespace: str, **how: Any) -> None:
+        """Let the API server show us the pods of a namespace after all mutation, and register as well."""
+        mutating = self.register(namespace, **how)
         webhook = {key: value for key, value in mutating["webhooks"][0].items() if key != "reinvocationPolicy"}
         webhook["name"] = "validation.sidecar-policy.dev"
         webhook["clientConfig"]["service"]["path"] = "/validate"

@@ -1,0 +1,276 @@
+"""Reviews over TLS to a real server process on loopback: several connections, kept, pipelined and broken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+import processes
+import procfs
+from answer_checks import REFUSALS, WrongError, no_canary, operations_of, require, response_of
+from broken_framing import PATHS, broken, request
+from cases import POLICIES, Case
+from hostile_world import SOURCES, Object, documents, write
+from in_process import world_seed
+
+CONNECTIONS = 8
+WALL = 1.0
+"""Seconds that an answer may take, unless the machine gave the server less than half of the time."""
+RESIDENT = 256.0
+SILENCE = 0.3
+"""Seconds that an answer to a broken request is awaited: there may be none."""
+STOP = 20.0
+LOOPBACK = "serve --host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json --log-level debug".split()
+Fail = Callable[[Case, WrongError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        program: Its process.
+        port: Its TLS port.
+        health: Its plain port.
+        context: Trusts its certificate.
+    """
+
+    program: processes.Program
+    port: int
+    health: int
+    context: ssl.SSLContext
+
+    @property
+    def process(self) -> procfs.Process:
+        return procfs.Process(self.program.pid)
+
+    def get(self, path: str) -> str:
+        """What the plain port answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health}{path}", timeout=STOP) as answer:
+            return answer.read().decode()
+
+
+@contextmanager
+def served(policy: str, world: list[Object], *, strict: bool) -> Iterator[Server]:
+    """Run a server with a policy in a generated world; in the end nothing of it is left.
+
+    Raises:
+        WrongError: It does not end in good order.
+    """
+    with tempfile.TemporaryDirectory(prefix="sidecar-policy-fuzz-") as name, processes.Programs(Path(name)) as programs:
+        manifests = Path(name) / "world.yaml"
+        write(manifests, world)
+        command: list[str | Path] = [Path(sys.executable).with_name("sidecar-policy"), *LOOPBACK, "--secrets"]
+        command += ["--policy", Path(__file__).parent / "policies" / f"{policy}.yaml", "--manifests", manifests]
+        command += [part for source in SOURCES for part in ("--manifests", source)]
+        program = programs.start("server", command + ["--strict"] * strict)
+        program.wait_until(lambda: '"listening"' in program.log.read_text(), seconds=60, what="listening")
+        line = next(line for line in program.log.read_text().splitlines() if '"listening"' in line)
+        said = json.loads(line)
+        yield Server(program, said["port"], said["health_port"], ssl.create_default_context(cafile=said["ca"]))
+        code = program.stop(grace=STOP)
+        require(code == 0, "a server that does not end on SIGTERM", f"exit code {code}")
+        no_canary(program.log.read_bytes(), "the log")
+
+
+class OverTls:
+    """A client with several connections.
+
+    Attributes:
+        sent: How many reviews were sent.
+    """
+
+    def __init__(self, make: Callable[[int, int], Case], fail: Fail) -> None:
+        """Take what is sent, by seed and number, and what is called for each failure."""
+        self.sent = 0
+        self._make = make
+        self._fail = fail
+        self._number = 0
+        self._numbers: dict[str, int] = {}
+
+    def run(self, seed: int, reviews: int, deadline: float) -> None:
+        """Send so many reviews: to one server after another, each with another policy and another world."""
+        for index, policy in enumerate(POLICIES if reviews else ()):
+            world = documents(world_seed(seed, self._number) + 1 + index)
+            template = Case(seed, self._number, policy, bool(index % 2), world, b"")
+            try:
+                with served(policy, world, strict=template.strict) as server:
+                    enough = reviews * (index + 1) // len(POLICIES)
+                    asyncio.run(self._connections(server, template, enough, deadline))
+                    for uid, wrong in _faults(server):
+                        made = self._make(seed, self._numbers.get(uid, 0))
+                        self._fail(
+                            replace(
+                                template,
+                                number=made.number,
+                                body=made.body,
+                                raw=request(f"/{wrong.detail}".encode(), made.body),
+                            ),
+                            wrong,
+                        )
+                    _inspect(server)
+            except WrongError as wrong:
+                self._fail(template, wrong)
+            except processes.ProgramError as error:
+                self._fail(template, WrongError("a server that does not come up, or dies", str(error)))
+
+    async def _connections(self, server: Server, template: Case, enough: int, deadline: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(CONNECTIONS):
+                random = Random(template.seed << 8 | number)
+                group.create_task(self._connection(server, template, enough, deadline, random))
+            group.create_task(self._probe(server, template, enough, deadline))
+
+    def _next(self, template: Case) -> Case:
+        self._number += 1
+        made = self._make(template.seed, self._number)
+        self._numbers[made.uid or ""] = self._number
+        return replace(template, number=self._number, body=made.body, uid=made.uid)
+
+    async def _connection(self, server: Server, template: Case, enough: int, deadline: float, random: Random) -> None:
+        """Use one connection after another until enough is sent."""
+        while self.sent < enough and time.monotonic() < deadline:
+            case = self._next(template)
+            try:
+                reader, writer = await asyncio.open_connection("localhost", server.port, ssl=server.context)
+            except OSError as error:
+                require(server.program.running, "a server that died")
+                self._fail(case, WrongError("no connection", repr(error)))
+                continue
+            try:
+                for _ in range(random.randrange(1, 200)):
+                    if self.sent >= enough or time.monotonic() > deadline:
+                        break
+                    case = self._next(template)
+                    if random.random() < 0.03:
+                        case = replace(case, raw=broken(random, random.choice(PATHS), case.body))
+                        self.sent += 1
+                        await _exchange_broken(reader, writer, case.raw)
+                        break
+                    case = await self._exchange(server, reader, writer, case, random)
+            except _ClosedError:
+                pass
+            except WrongError as wrong:
+                self._fail(case, wrong)
+            except (OSError, EOFError, ValueError) as error:
+                self._fail(case, WrongError("a connection that is closed without an answer", repr(error)))
+            finally:
+                writer.transport.abort()
+
+    async def _exchange(
+        self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, case: Case, random: Random
+    ) -> Case:
+        """Send one review, or several at once, and check the answers; return the last one."""
+        cases = [case]
+        if random.random() < 0.08:
+            cases += [self._next(case) for _ in range(random.randrange(1, 5))]
+        raws = [request(random.choice(PATHS), one.body) for one in cases]
+        begin, used = time.monotonic(), server.process.cpu
+        self.sent += len(cases)
+        writer.write(b"".join(raws))
+        for one, raw in zip(cases, raws, strict=True):
+            status, closes, answer = await _answer(reader)
+            took, worked = time.monotonic() - begin, server.process.cpu - used
+            try:
+                _check(status, answer, one.uid)
+                late = took > WALL and worked > took / 2
+                require(not late, "slow over TLS", f"{took:.1f} s, of which the server worked {worked:.1f} s")
+            except WrongError as wrong:
+                self._fail(replace(one, raw=raw), wrong)
+            if closes:
+                raise _ClosedError
+        return cases[-1]
+
+    async def _probe(self, server: Server, template: Case, enough: int, deadline: float) -> None:
+        """Ask the probes beside all that."""
+        while self.sent < enough and time.monotonic() < deadline:
+            begin, used = time.monotonic(), server.process.cpu
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.health)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            for _ in range(2):
+                status, _closes, _text = await _answer(reader)
+                took, worked = time.monotonic() - begin, server.process.cpu - used
+                if status != 200 or (took > WALL and worked > took / 2):
+                    self._fail(template, WrongError("a probe that fails or is slow", f"{status} after {took:.1f} s"))
+            writer.close()
+            await asyncio.sleep(0.1)
+
+
+class _ClosedError(OSError):
+    """The server has answered and closes the connection, as it said."""
+
+
+def _check(status: int, answer: bytes, uid: str | None) -> None:
+    if status == 200:
+        operations_of(response_of(answer, uid))
+    else:
+        require(status in REFUSALS, f"HTTP {status}", answer[:100].decode(errors="replace"))
+        no_canary(answer, "a refusal")
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool, bytes]:
+    """The status of the next answer, whether its connection is closed after it, and its body."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    line, _, fields = head.partition("\r\n")
+    headers = dict(field.split(": ", 1) for field in fields.split("\r\n") if ": " in field)
+    require(line.startswith("http/1.1 "), "an answer that is no HTTP", line[:100])
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return int(line.split()[1]), headers.get("connection") == "close", body
+
+
+async def _exchange_broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> None:
+    """Send a broken request; whatever is answered, if anything is, is no error of the server's own."""
+    writer.write(raw)
+    with suppress(TimeoutError, EOFError, OSError):
+        async with asyncio.timeout(SILENCE):
+            status, _, answer = await _answer(reader)
+            require(status < 500, f"HTTP {status}", answer[:100].decode(errors="replace"))
+            no_canary(answer, "a refusal")
+
+
+def _faults(server: Server) -> Iterator[tuple[str, WrongError]]:
+    """What the log says of faults of the server's own, by the request's uid; the first of each kind."""
+    seen = set()
+    for line in server.program.log.read_text().splitlines():
+        if '"internal-error"' in line and (said := json.loads(line))["at"][-1] not in seen:
+            seen.add(said["at"][-1])
+            place = said["at"][-1].rpartition(":")[0]
+            yield said["uid"], WrongError(f"internal-error over TLS: {said['error']} in {place}", said["webhook"])
+
+
+def _inspect(server: Server) -> None:
+    """Look at a server that has answered all."""
+    metrics = server.get("/metrics")
+    no_canary(metrics, "a metric")
+    require(server.process.peak < RESIDENT, "memory without bound", f"{server.process.peak:.0f} MB")
+
+
+def replayed_over_tls(case: Case) -> str:
+    """Send a case's bytes to a server of its own; return what failed, or nothing."""
+
+    async def once(server: Server) -> None:
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=server.context)
+        writer.write(case.raw or request(PATHS[0], case.body))
+        begin = time.monotonic()
+        async with asyncio.timeout(STOP):
+            status, _, answer = await _answer(reader)
+        _check(status, answer, case.uid)
+        require(time.monotonic() - begin < WALL, "slow over TLS", f"{time.monotonic() - begin:.1f} s")
+
+    try:
+        with served(case.policy, case.world, strict=case.strict) as server:
+            asyncio.run(once(server))
+            _inspect(server)
+    except (WrongError, OSError, EOFError, TimeoutError) as failure:
+        return str(failure) or type(failure).__name__
+    return ""
