@@ -20,8 +20,6 @@ from webhook.policy.glob import is_literal, matcher
 from webhook.policy.image import image_names
 
 _REMEMBERED_TEXTS = 4096
-# A pod may have an image of a megabyte, which is not worth keeping.
-_LONGEST_REMEMBERED = 512
 
 Lookup = Callable[[Facts], int]
 K = TypeVar("K", bound=Hashable)
@@ -111,10 +109,9 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     if not wild:
         return exact
 
+    @lru_cache(maxsize=_REMEMBERED_TEXTS)
     def of_text(text: str) -> int:
         return sum(1 << number for number, matches in wild if matches(text))
-
-    remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(of_text)
 
     free = sum(1 << number for number, globs in enumerate(wanted) if globs is None)
     base: Lookup = exact or (lambda _: free)
@@ -122,7 +119,7 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     def lookup(facts: Facts) -> int:
         found = base(facts)
         for text in present(facts):
-            found |= remembered(text) if len(text) <= _LONGEST_REMEMBERED else of_text(text)
+            found |= of_text(text)
         return found
 
     return lookup
