@@ -89,9 +89,9 @@ misspelt one (`pod.spec.contaners`), a comparison of different types and a resul
 field that resembles no known one is taken for one of a newer Kubernetes, with a warning. `dyn(x)` switches the check
 off for a value. Patterns of `matches()` and time zones are literal texts.
 
-An expression is rejected when its estimated cost for a pod with 100 list elements, 1,000 values and 16 KiB of text
-exceeds 1,000,000 units of some 50 ns. Loops over lists within each other's elements, as over `env` of each of
-`containers`, cost what the pod is large; loops over unrelated lists multiply: two are fine, three are not.
+An expression is rejected when its estimated cost for a pod with 100 list elements, 1,000 values, maps of 50 entries
+and 16 KiB of text exceeds 1,000,000 units of some 50 ns. Loops over lists within each other's elements, as over `env`
+of each of `containers`, cost what the pod is large; loops over unrelated lists multiply: two are fine, three are not.
 
 | Limit | Beyond it |
 |---|---|

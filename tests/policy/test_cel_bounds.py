@@ -76,6 +76,8 @@ def test_the_innermost_loop_is_named():
         "pod.spec.containers.all(c, pod.spec.volumes.exists(v, c.volumeMounts.exists(m, m.name == v.name)))",
         "pod.spec.containers.all(c, pod.metadata.annotations['allowed'].contains(c.image))",
         "pod.spec.containers.map(c, c.image).exists(i, i.startsWith('registry.example/'))",
+        "pod.metadata.labels.filter(k, k.startsWith('team.example/')).size() > 1",
+        "pod.spec.containers.all(c, c.resources.limits.all(k, k in c.resources.requests))",
         f"{ENV}.all(a, {ENV}.all(b, a.name != '' || b.name == ''))",
     ],
 )
@@ -167,6 +169,18 @@ def test_a_pod_that_would_take_long_makes_the_expression_fail(source, pod, messa
     with pytest.raises(CelFailure, match=message):
         evaluated(source, pod)
     assert time.process_time() - start < 0.5
+
+
+def test_a_large_pod_is_within_the_limit_of_what_people_write():
+    env = [{"name": f"NAME_{n}", "value": "some text of a setting " * 8} for n in range(500)]
+    pod = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "image": "web", "env": env}, {"name": "d", "image": "proxy"}]},
+    }
+
+    assert evaluated("pod.spec.containers.all(c, !has(c.env) || c.env.all(e, !e.value.matches('^redis://')))", pod)
+    assert evaluated("pod.metadata.labels.filter(k, k.startsWith('a')).size() == 1", pod)
+    assert evaluated("pod.spec.containers.map(c, c.image).exists(i, i == 'proxy')", pod)
 
 
 def test_all_expressions_on_one_pod_share_a_limit(compiled, facts_of):

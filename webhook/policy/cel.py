@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from webhook.policy.cel_bound import Bound
-from webhook.policy.cel_cost import LIMIT
+from webhook.policy.cel_cost import LIMIT, TYPICAL
 from webhook.policy.cel_values import MAX_BYTES, MAX_VALUES, OversizedError, measured
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ long, so that columns stay right."""
 _RAW_STRING = r"""[bB]?[rR][bB]?(?:'''.*?'''|\"{3}.*?\"{3}|'[^'\n]*'|"[^"\n]*")"""
 _STRING = r"""'''(?:\\.|.)*?'''|\"{3}(?:\\.|.)*?\"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
 _OPAQUE = re.compile(rf"(?P<opaque>{_RAW_STRING}|{_STRING}|//[^\n]*)|(?<![\w.])(?<!\.\s)namespace\b", re.DOTALL)
+_LARGEST = frozenset({"longest", "widest"})
 _MISSING_KEY = re.compile(r'Key not found in map : "(?P<name>.*)"', re.DOTALL)
 _FAILURES = (
     ("Index error", "IndexError"),
@@ -59,7 +60,7 @@ class Context:
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
-        self._sizes = {"elements": 0, "values": 0, "bytes": 0, "longest": 0}
+        self._sizes = dict.fromkeys(TYPICAL, 0)
         self._cost = 0.0
         self._activation: cel.Activation | None = None
 
@@ -86,8 +87,9 @@ class Context:
                 ) from None
             except (TypeError, ValueError):
                 raise CelFailure("a value is of a type that CEL does not have") from None
-            longest = max(self._sizes["longest"], sizes.pop("longest"))
-            self._sizes = {**{part: self._sizes[part] + size for part, size in sizes.items()}, "longest": longest}
+            for part, size in sizes.items():
+                known = self._sizes[part]
+                self._sizes[part] = max(known, size) if part in _LARGEST else known + size
             self._values[key] = value
             self._activation = None
 

@@ -22,27 +22,29 @@ from webhook.policy.cel_tree import Call, Constant, Literal, Loop, Name, Node, S
 LIMIT = 1_000_000
 """The largest cost of one evaluation: some 50 ms."""
 
-TYPICAL: Mapping[str, float] = {"elements": 100, "values": 1_000, "bytes": 16_384, "longest": 1_024}
-"""The pod for which the limit must hold at load: how many list elements, values and bytes of text it has in all, and
-the bytes of its longest text."""
+TYPICAL: Mapping[str, float] = {"elements": 100, "values": 1_000, "bytes": 16_384, "longest": 1_024, "widest": 50}
+"""The pod for which the limit must hold at load: how many list elements, values and bytes of text it has in all, the
+bytes of its longest text, and the entries of its largest map."""
 
 _COPY = 0.1
 _COMPARE = 0.01
 _SEARCH = 0.001
 _COUNT = 0.02
 _CONVERTED = 64
+_APPEND = 0.5
 _REPEATED = re.compile(r"\{(\d*),?(\d*)\}")
 _MAX_REPEAT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bounds on a value: what it holds in all, and its longest text."""
+    """Bounds on a value: what it holds in all, its longest text, and its largest map."""
 
     elements: Bound = NOTHING
     values: Bound = ONE
     bytes: Bound = NOTHING
     longest: Bound = NOTHING
+    widest: Bound = NOTHING
 
     def __add__(self, other: Size) -> Size:
         return Size(
@@ -50,6 +52,7 @@ class Size:
             self.values + other.values,
             self.bytes + other.bytes,
             self.longest | other.longest,
+            self.widest | other.widest,
         )
 
     def __or__(self, other: Size) -> Size:
@@ -58,11 +61,12 @@ class Size:
             self.values | other.values,
             self.bytes | other.bytes,
             self.longest | other.longest,
+            self.widest | other.widest,
         )
 
 
 _SCALAR = Size()
-_POD = Size(Bound.of("elements"), Bound.of("values"), Bound.of("bytes"), Bound.of("longest"))
+_POD = Size(*(Bound.of(name) for name in ("elements", "values", "bytes", "longest", "widest")))
 _NO_VALUE = Size(values=NOTHING)
 
 Scope = Mapping[str, Size]
@@ -109,7 +113,8 @@ class _Estimator:
                 return _part(size, node), cost + ONE
             case Literal():
                 found = [self.visit(item, scope) for item in node.items]
-                size = sum((size for size, _ in found), Size(elements=Bound.of(times=len(found))))
+                own = Bound.of(times=len(found))
+                size = sum((size for size, _ in found), Size(elements=own, widest=own))
                 return size, total(cost for _, cost in found) + Bound.of(times=1 + len(found))
             case Loop():
                 return self._loop(node, scope)
@@ -135,17 +140,18 @@ class _Estimator:
             self._deepest_depth, self.deepest = self._depth, node.offset
         names = tuple(f"{name}#{self._loops}" for name in ("elements", "values", "bytes"))
         parts = dict(zip(names, (over.elements, over.values, over.bytes), strict=True))
-        element = Size(Bound.of(names[0]), Bound.of(names[1]), Bound.of(names[2]), over.longest)
-        count = over.elements if node.over.type == "list" else over.values
+        element = Size(Bound.of(names[0]), Bound.of(names[1]), Bound.of(names[2]), over.longest, over.widest)
+        count = {"list": over.elements, "map": over.widest}.get(node.over.type, over.elements + over.widest)
         inner = {**scope, node.variable: element, node.accumulator: _NO_VALUE}
         added, cost_of_step = self.visit(node.step, inner)
         _, cost_of_condition = self.visit(node.condition, inner)
         self._depth -= 1
         elements, values, text = (bound.summed(parts, count) for bound in (added.elements, added.values, added.bytes))
-        result = start + Size(elements, values, text, added.longest.summed(parts, ONE))
+        longest, widest = (bound.summed(parts, ONE) for bound in (added.longest, added.widest))
+        result = start + Size(elements, values, text, longest, widest)
         cost = cost_of_list + cost_of_start + (cost_of_step + cost_of_condition).summed(parts, count)
         if node.start.type == "list":
-            cost += count * count
+            cost += count * count * _APPEND
         final, cost_of_result = self.visit(node.result, {**scope, node.accumulator: result})
         return final, cost + cost_of_result
 
@@ -204,8 +210,9 @@ def _equal(_node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
     return _SCALAR, _smaller(*(size.values + size.bytes * _COMPARE for size in sizes))
 
 
-def _in(_node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
-    return _SCALAR, sizes[0].bytes * _COMPARE + sizes[1].values + sizes[1].bytes * _COMPARE
+def _in(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
+    found = NOTHING if node.arguments[1].type == "map" else sizes[1].values + sizes[1].bytes * _COMPARE
+    return _SCALAR, sizes[0].bytes * _COMPARE + found
 
 
 def _add(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
@@ -215,7 +222,7 @@ def _add(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
     longest = both.bytes if node.type in {"string", "bytes"} else both.longest
     if node.type == "dyn":
         longest = sizes[0].longest + sizes[1].longest
-    return Size(both.elements, both.values, both.bytes, longest), both.bytes * _COPY + both.values
+    return Size(both.elements, both.values, both.bytes, longest, both.widest), both.bytes * _COPY + both.values
 
 
 def _size(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:

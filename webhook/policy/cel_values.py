@@ -25,7 +25,7 @@ def measured(value: Any) -> dict[str, int]:  # noqa: ANN401 - any JSON value
         OversizedError: A limit of this module is exceeded.
         TypeError: Something in it is of a type that CEL does not have.
     """
-    elements = values = size = longest = depth = 0
+    elements = values = size = longest = widest = depth = 0
     level: list[Any] = [value]
     while level:
         values += len(level)
@@ -40,6 +40,7 @@ def measured(value: Any) -> dict[str, int]:  # noqa: ANN401 - any JSON value
                 size += length
                 longest = max(longest, length)
             elif kind is dict:
+                widest = max(widest, len(item))
                 below += item.values()
                 below += item  # keys are texts, too
             elif kind is list:
@@ -50,7 +51,7 @@ def measured(value: Any) -> dict[str, int]:  # noqa: ANN401 - any JSON value
         if size > MAX_BYTES:
             raise OversizedError
         level = below
-    return {"elements": elements, "values": values, "bytes": size, "longest": longest}
+    return {"elements": elements, "values": values, "bytes": size, "longest": longest, "widest": widest}
 
 
 def _check_scalar(item: Any, kind: type) -> None:  # noqa: ANN401 - any JSON value
