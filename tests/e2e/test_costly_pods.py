@@ -18,6 +18,7 @@ DECISION = "sidecar-policy.dev/decision"
 FAILED_OPEN = "apiserver_admission_webhook_fail_open_count_total"
 POLICY = shop.policy(
     {"name": "images", "match": {"images": ["*a*a*a*b"]}, "action": "skip"},
+    {"name": "long", "match": {"images": ["long*"]}, "action": "skip"},
     shop.BYPASS_CLIENTS | {"hold": True},
     {"name": "others", "match": {}, "action": "inherit", "hold": True},
 )
@@ -61,6 +62,7 @@ SIZED = {
     "URLs in a variable": lambda size: alone(variables(filled("a://b,", size))),
     "variables of URLs": lambda size: alone(variables(*[filled("a://b,", 330)] * (size // 400))),
     "an image for a glob with three stars": lambda size: alone({"name": "c", "image": filled("a", size)}),
+    "an image whose name a rule shows": lambda size: alone({"name": "c", "image": filled("long", size)}),
     "variables that name those before": lambda size: alone(
         variables("redis:6379", *(f"$(V{number}_HOST)$(V{number}_HOST)" for number in range(min(size // 70, 3_000))))
     ),

@@ -26,6 +26,8 @@ ANNOTATIONS = frozenset(
 )
 """All that a patch may touch besides the label, as docs/security.md has it."""
 _WARNING, _WARNINGS = 256, 4096
+_ANNOTATED = 256 * 1024
+"""Bytes of all annotations of an object that the API server takes."""
 
 
 class WrongError(Exception):
@@ -137,7 +139,13 @@ def patched(body: bytes, operations: list[Object]) -> bytes | None:
         request["object"] = jsonpatch.apply_patch(request["object"], operations, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
         raise WrongError("a patch that does not apply", repr(error)[:200]) from None
+    size, added = _annotated(request["object"]), len(msgspec.json.encode(operations))
+    require(size <= _ANNOTATED or size - added > _ANNOTATED, "a patch that the API server refuses", f"{size} bytes")
     return msgspec.json.encode(review)
+
+
+def _annotated(pod: Object) -> int:
+    return sum(len(key) + len(value.encode()) for key, value in pod["metadata"].get("annotations", {}).items())
 
 
 def no_canary(text: str | bytes, where: str) -> None:

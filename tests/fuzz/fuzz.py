@@ -20,6 +20,8 @@ from shrinking import shrink
 from worker import Failure, Progress, Worker, outcome
 
 FOLDER = Path("build/fuzz")
+TOLD = 30.0
+"""Seconds between two lines that say how far it is."""
 KINDS = 30
 """After so many kinds of failures the fuzz stops."""
 
@@ -37,11 +39,20 @@ class Results:
         self.counts: Counter[str] = Counter()
         self.reviews = 0
         self.sent = 0
+        self._begin = self._told = time.monotonic()
 
     def new(self, kind: str) -> bool:
         """Count a failure, and say whether it is the first of its kind."""
         self.counts[kind] += 1
         return self.counts[kind] == 1
+
+    def tell(self) -> None:
+        """Print now and then how far it is."""
+        if time.monotonic() - self._told > TOLD:
+            self._told = time.monotonic()
+            print(
+                f"{self._told - self._begin:.0f} s: {self.reviews} reviews in process, {self.sent} over TLS", flush=True
+            )
 
     @staticmethod
     def show(case: Case, detail: str) -> None:
@@ -79,6 +90,7 @@ def in_process(fuzzer: InProcess, results: Results, args: argparse.Namespace, de
         while results.reviews < args.reviews and time.monotonic() < deadline and not results.too_many:
             failed = worker.failures(0.2)
             results.reviews = before + worker.progress.reviews
+            results.tell()
             if not worker.running:
                 before, worker = results.reviews, start(_after(worker.progress))
             for failure in failed:

@@ -192,6 +192,22 @@ def _owner(random: Random, pod: Object) -> None:
     pod["metadata"]["ownerReferences"] = [{"kind": kind, "name": name, "controller": True, "uid": "u"}] * 2
 
 
+def _long(random: Random, pod: Object) -> None:
+    """Names of any length, where the API server asks for no valid ones or whoever asks is not the API server."""
+    name = random.choice("ab") * random.choice((300, 70_000, 300_000))
+    match random.randrange(5):
+        case 0:
+            _container(random, pod)["image"] = name
+        case 1:
+            pod["spec"]["serviceAccountName"] = name
+        case 2:
+            pod["metadata"]["ownerReferences"] = [{"kind": "Job", "name": name, "controller": True, "uid": "u"}]
+        case 3:
+            _container(random, pod)["envFrom"] = [{"configMapRef": {"name": name}}]
+        case _:
+            _container(random, pod).setdefault("env", []).append({"name": name, "value": "redis:6379"})
+
+
 def _bare(random: Random, pod: Object) -> None:
     for field in ("labels", "annotations", "generateName", "ownerReferences"):
         if random.random() < 0.5:
@@ -216,7 +232,7 @@ def _credentials(random: Random, pod: Object) -> None:
 Recipe = Callable[[Random, Object], None]
 _RECIPES: tuple[Recipe, ...] = (
     *(_variables, _chain, _references, _mounts, _command, _proxy_config),
-    *(_forged, _many, _owner, _bare, _credentials),
+    *(_forged, _many, _owner, _long, _bare, _credentials),
 )
 
 # Mutations: each changes one node, whatever it is.

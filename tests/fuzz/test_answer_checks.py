@@ -71,6 +71,14 @@ def test_a_patch_that_does_not_apply_is_seen():
         patched(review, [LABEL])
 
 
+def test_annotations_that_the_api_server_refuses_are_seen():
+    review = json.dumps({"request": {"object": {"metadata": {}}}}).encode()
+    value = {"sidecar-policy.dev/reason": "a" * 300_000}
+
+    with pytest.raises(WrongError, match="the API server refuses"):
+        patched(review, [{"op": "add", "path": "/metadata/annotations", "value": value}])
+
+
 def test_a_patch_is_applied_to_the_pod():
     review = json.dumps({"request": {"object": {"metadata": {"labels": {}}}}}).encode()
 
