@@ -9,7 +9,7 @@ from webhook.cluster import event_body
 from webhook.cluster.event_body import Message, Regarding
 from webhook.core import engine
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
-from webhook.core.pod import Pod
+from webhook.core.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 from webhook.inventory.manifests import read
 from webhook.policy.load import default_policy
 
@@ -235,3 +235,11 @@ def test_no_value_of_the_pods_configuration_is_told(tmp_path):
     assert "rabbitmq" in event["note"]
     assert "sql-data" in event["note"]
     assert "CANARY" not in str(event)
+
+
+def test_the_pods_of_a_rollout_are_told_on_their_replica_set_and_not_on_a_deployment_of_that_name():
+    reference = OwnerReference("ReplicaSet", "web-5d4f8", "apps/v1", "u-1", controller=True)
+    labels = {"rollouts-pod-template-hash": "5d4f8"}
+    owner = event_body.owner_of(Pod(ObjectMeta(labels=labels, owner_references=[reference]), PodSpec()), "shop")
+
+    assert event_body.regarding(owner, lambda *_: "uid of another").name == "web-5d4f8"
