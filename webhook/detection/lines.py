@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from webhook.detection.mentions import Value
-from webhook.detection.values import read_value, urls
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.values import read_value
+from webhook.detection.words import holds_credential
 
 
 class Line(Struct, frozen=True, array_like=True, gc=False):
@@ -22,7 +22,5 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:
-    """One setting from its text; a credential keeps only the hosts of URLs."""
-    if role(key_words(path[-1]) if path else ()) is Role.CREDENTIAL:
-        return Line(path, Value(tuple(urls(text))))
-    return Line(path, read_value(text))
+    """Return one setting from its text; a credential says nothing."""
+    return Line(path, Value() if holds_credential(path) else read_value(text))

@@ -1,0 +1,62 @@
+"""Where credentials stand inside a text: behind a name that announces one, or in front of an "@".
+
+A credential is never part of a host. It is often written without any encoding, so it may hold every sign that its
+dialect gives a meaning to; where that makes two readings possible, both are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
+_NAME = r"(?:pass(?:words?|wd|phrase|code)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig|signature)"
+_ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|bearer|identified by)[\"']?\s", re.IGNORECASE)
+# Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
+_APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)
+# What ends the part of a URL in which its hosts stand.
+_BEHIND_HOSTS = re.compile(r"[/?#;]")
+_PARAMETERS = re.compile(r"[?#;]")
+# What user information holds only where it is not encoded; a key of Azure's ends in "=".
+_UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
+
+
+def announced(text: str, end: int | None = None) -> int:
+    """Return where the first credential of a text begins, or -1; only names before `end` count."""
+    match = _ASSIGNED.search(text, 0, len(text) if end is None else end)
+    return match.end() if match else -1
+
+
+def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str], bool]) -> str:
+    """Return the hosts of a URL, or "" where a credential could be among them.
+
+    User information ends at the last "@". An "@" behind "?", "#" or ";" belongs to a parameter if a parameter before it
+    is a credential, or if the URL is JDBC's, which has no user information; anywhere else it may end a password that is
+    not encoded.
+
+    Args:
+        scheme: The URL's scheme.
+        rest: What follows "://".
+        behind: What follows the URL in the same text, up to the next URL: it may be the rest of a password.
+        are_places: Whether a text is hosts and ports, with commas in between.
+    """
+    if "@" not in rest and "@" not in behind:
+        return _BEHIND_HOSTS.split(rest, maxsplit=1)[0]
+    head = _PARAMETERS.split(rest, maxsplit=1)[0]
+    parameters = _APPLICATION.sub("", rest[len(head) :])
+    sign = parameters.find("@")
+    if sign >= 0 or "@" in behind:
+        credential = announced(parameters)
+        explained = credential >= 0 and (sign < 0 or credential <= sign)
+        if not explained and not (scheme.startswith("jdbc:") and "@" not in head):
+            return ""
+    user, _, hosts = head.rpartition("@")
+    if "/" in user and are_places(user.partition("/")[0]):
+        return ""
+    return hosts.partition("/")[0]
+
+
+def without_user(text: str) -> str | None:
+    """Return what stands behind the user information of a text that is no URL, or None where it cannot be told apart."""
+    user, _, rest = text.rpartition("@")
+    return None if _UNCLEAR.search(user) or announced(user) >= 0 else rest
