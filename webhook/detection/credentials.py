@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from webhook.detection.words import holds_credential
+
 # The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
 _NAME = r"(?:pass(?:words?|wd|phrase|code)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig|signature)"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|bearer|identified by)[\"']?\s", re.IGNORECASE)
@@ -19,12 +21,29 @@ _BEHIND_HOSTS = re.compile(r"[/?#;]")
 _PARAMETERS = re.compile(r"[?#;]")
 # What user information holds only where it is not encoded; a key of Azure's ends in "=".
 _UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
+# The same as the value of an attribute: name="password".
+_QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
+_BETWEEN = " \t\"'=:>[("
+_OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LONGEST_NAME = 80
 
 
 def announced(text: str, end: int | None = None) -> int:
     """Return where the first credential of a text begins, or -1; only names before `end` count."""
     match = _ASSIGNED.search(text, 0, len(text) if end is None else end)
     return match.end() if match else -1
+
+
+def is_named(text: str, at: int) -> bool:
+    """Return whether a credential's name stands right before a position."""
+    before = text[max(0, at - _LONGEST_NAME) : at].rstrip(_BETWEEN)
+    name = before[len(before.rstrip(_OF_A_NAME)) :]
+    return bool(name) and holds_credential((name,))
+
+
+def in_element(text: str) -> bool:
+    """Return whether an XML element names a credential in one of its attributes."""
+    return text.lstrip().startswith("<") and _QUOTED_NAME.search(text) is not None
 
 
 def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str], bool]) -> str:

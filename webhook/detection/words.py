@@ -9,8 +9,8 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-# As long as the longest name in Kubernetes.
-_LONGEST_NAME = 253
+LONGEST_NAME = 253
+"""Characters of a name that are read, its last: no name in Kubernetes has more."""
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 _TOGETHER = re.compile(
@@ -81,12 +81,12 @@ def words(text: str) -> tuple[str, ...]:
 
     Of a text longer than any name, only the end is read.
     """
-    return tuple(part for word in _WORD.findall(text[-_LONGEST_NAME:]) for part in _apart(word.lower()))
+    return tuple(part for word in _WORD.findall(text[-LONGEST_NAME:]) for part in _apart(word.lower()))
 
 
 def key_words(key: str) -> tuple[str, ...]:
     """`words` for keys, which repeat from pod to pod. Values must not come here: what is remembered is held."""
-    return _remembered(key[-_LONGEST_NAME:])
+    return _remembered(key[-LONGEST_NAME:])
 
 
 _remembered = lru_cache(maxsize=8192)(words)
