@@ -85,6 +85,9 @@ def read_script(text: str) -> tuple[Line, ...]:
 
 def script(text: str, quota: Quota) -> Iterator[Line]:
     """Yield the settings in a shell script, as far as the quota reaches."""
+    if quota.spent:
+        quota.cut = True
+        return
     if len(text) > _LONGEST_SCRIPT:
         quota.cut = True
         # A line is read whole or not at all.
@@ -111,7 +114,7 @@ def _settings(words: Sequence[str], quota: Quota) -> Iterator[Line]:
     for end in range(len(words) + 1):
         if end == len(words) or words[end] in SEPARATORS:
             if end > start:
-                if not quota.spend(0):
+                if not quota.spend(end - start):
                     return
                 yield from _command(words[start:end], quota)
             start = end + 1

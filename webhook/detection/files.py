@@ -85,7 +85,7 @@ def _walk(path: tuple[str, ...], node: object, quota: Quota) -> Iterator[Line]:
     """Find every scalar below a node. The quota bounds documents whose aliases would unfold without end."""
     if len(path) > _DEEPEST:
         quota.cut = True
-    elif not quota.spend(len(node) if isinstance(node, str) else 0):
+    elif not quota.spend(characters=len(node) if isinstance(node, str) else 0):
         return
     elif isinstance(node, str):
         if "\n" in node.strip():

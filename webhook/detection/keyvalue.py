@@ -97,7 +97,7 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
                 continue
             named = element["rest"].strip() if element["key"].lower() == "name" else ""
         for number, pair in enumerate(_line(above_line, line, nesting, indent)):
-            if number and not quota.spend(0):
+            if number and not quota.spend():
                 return
             yield pair
 
@@ -107,7 +107,7 @@ def _lines(text: str, quota: Quota) -> Iterator[str]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     at = 0
-    while at < len(text) and quota.spend(0):
+    while at < len(text) and quota.spend():
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if end - at <= LONGEST_VALUE:

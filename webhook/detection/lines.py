@@ -57,12 +57,12 @@ class Quota:
         """Whether nothing more may be read."""
         return self._reads <= 0 or self._characters <= 0
 
-    def spend(self, characters: int) -> bool:
-        """Return whether one more line or value may be read, of so many characters that were not read before."""
+    def spend(self, reads: int = 1, *, characters: int = 0) -> bool:
+        """Return whether so many more lines, values or words may be read, and so many characters again."""
         if self.spent:
             self.cut = True
             return False
-        self._reads -= 1
+        self._reads -= reads
         self._characters -= characters
         return True
 

@@ -13,7 +13,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
 from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content, says_nothing
 from webhook.detection.keys import Key, key_of
-from webhook.detection.lines import Line
+from webhook.detection.lines import Line, Quota
 from webhook.detection.mentions import Value
 from webhook.detection.words import Role, key_words, role
 
@@ -86,6 +86,7 @@ class Sources:
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> None:
         self.unknown: list[str] = []
+        self._cut: set[str] = set()
         self._catalog = catalog
         self._pod = pod
         self._namespace = namespace
@@ -108,19 +109,26 @@ class Sources:
                 quiet[name] = key
                 continue
             trail = f"env {name}{origins.get(name, '')}"
-            if (content := scope.content(name)).lines:
+            content = scope.content(name)
+            self._notice(trail, cut=content.cut)
+            if content.lines:
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        for line in read_command([*(container.command or ()), *(container.args or ())]):
+        quota = Quota()
+        for line in read_command([*(container.command or ()), *(container.args or ())], quota):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
                 scope.arguments.setdefault(line.path[0], line.value.word)
+        self._notice("args", cut=quota.cut)
         for field_name, command in container.hooks():
-            entries += [self._entry(line, f"{field_name} command") for line in read_command(command)]
+            quota = Quota()
+            entries += [self._entry(line, f"{field_name} command") for line in read_command(command, quota)]
+            self._notice(f"{field_name} command", cut=quota.cut)
         for content, trail, name in self._files(container):
-            for line in content.lines or (Line((name,), content.value),):
+            self._notice(trail, cut=content.cut)
+            for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
@@ -141,6 +149,8 @@ class Sources:
                     continue
                 for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
                     name = (source.prefix or "") + key
+                    if source.prefix and _holds_credential(name):
+                        content = Content(Value())
                     environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
         for variable in container.env or ():
             name = variable.name
@@ -166,9 +176,7 @@ class Sources:
             self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
             return (UNREADABLE_CONTENT, origin) if held is None and not reference.optional else None
         content = held[reference.key]
-        if role(key_words(variable.name)) is Role.CREDENTIAL:
-            content = Content(Value(tuple(m for m in content.value.mentions if m.scheme)))
-        return content, origin
+        return (Content(Value()) if _holds_credential(variable.name) else content), origin
 
     def _files(self, container: Container) -> Iterator[tuple[Content, str, str]]:
         for mount in container.volume_mounts or ():
@@ -185,6 +193,12 @@ class Sources:
                 where = mount.mount_path if mount.sub_path == path else f"{mount.mount_path.rstrip('/')}/{path}"
                 yield held[key], f"file {where} ← {kind} {name}/{key}", path
 
+    def _notice(self, trail: str, *, cut: bool) -> None:
+        """Take notice of a text that was not read to its end: once for an object's key, wherever it is mounted."""
+        if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
+            self._cut.add(origin)
+            self.unknown.append(f"{trail}: only its beginning was read")
+
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
         return ask(self._namespace, name)
@@ -196,12 +210,21 @@ class Sources:
         return held or {}
 
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
-        if optional or role(key_words(variable)) is Role.CREDENTIAL:
+        if optional or _holds_credential(variable):
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
         sentence = f"{trail}: {kind} {name} {why}"
         if sentence not in self.unknown:
             self.unknown.append(sentence)
+
+
+def _holds_credential(name: str) -> bool:
+    return role(key_words(name)) is Role.CREDENTIAL
+
+
+def _as_setting(name: str, content: Content) -> Line:
+    """A file that is one value is a setting of the file's name."""
+    return Line((name,), Value() if _holds_credential(name) else content.value)
 
 
 def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:
