@@ -55,7 +55,7 @@ def read_content(key: str, text: str) -> Content:
     if (url := plain_url(text)) is not None:
         return Content(url)
     stripped = text.strip()
-    is_command = text.startswith("-") and "=" in text
+    is_command = text.startswith("-") and "=" in text and not text.startswith(("- ", "---"))
     if is_command or "\n" in stripped or stripped.startswith(_OPENINGS):
         quota = Quota()
         lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)

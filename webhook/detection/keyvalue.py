@@ -32,7 +32,7 @@ _XML = re.compile(r"\s*<(?P<key>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>(?
 # A Hadoop-style property: its name and its value are elements of their own.
 _HADOOP = re.compile(r"<name>([^<>]{1,200}+)</name>\s{0,50}+<value>([^<>]{0,1000}+)</value>")
 _XML_NAME = re.compile(r"""(?:name|key)\s*+=\s*+["'](?P<key>[^"']{1,200}+)["']""")
-_XML_VALUE = re.compile(r"""[^<>]{0,400}?value\s*+=\s*+["'](?P<rest>[^"']{0,1000}+)["']""")
+_XML_VALUE = re.compile(r"""[^<>]{0,400}?value\s*+=\s*+(?:"(?P<rest>[^"]{0,1000}+)"|'(?P<other>[^']{0,1000}+)')""")
 _XML_TEXT = re.compile(r"[^<>]{0,400}+>(?P<rest>[^<>]{1,1000}+)</")
 _ENVIRONMENT = re.compile(
     r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
@@ -43,7 +43,8 @@ _ENVIRONMENT = re.compile(
 _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
-_STRINGS = re.compile(r""""([^"\n]{1,1000})"|'([^'\n]{1,1000})'""")
+_STRINGS = re.compile(r""""((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)'""")
+_BEHIND_STRINGS = frozenset(" \t,;:.)]}>/=+%|&") | {""}
 _PROPERTY = frozenset({"name", "value"})
 _CALL = re.compile(r"\w\(")
 _NUMBERED_PLACE = re.compile(r"[\w.$(){}-]+:\d{2,5}")
@@ -155,7 +156,7 @@ def _attributes(line: str) -> dict[str, str] | None:
     for behind in (_XML_VALUE, _XML_TEXT):
         for name in names:
             if value := behind.match(line, name.end()):
-                return {"key": name["key"], "rest": value["rest"]}
+                return {"key": name["key"], "rest": value["rest"] or value.groupdict().get("other") or ""}
     return None
 
 
@@ -178,8 +179,13 @@ def expression(text: str, *, plain: bool = False) -> str:
     if plain or len(text) > LONGEST_VALUE:
         return text
     text = normalised(text)
-    strings = _STRINGS.match(text)
-    return (strings[1] or strings[2]) if strings else text.rstrip(")")
+    string = _STRINGS.match(text)
+    return (string[1] or string[2]) if string and _ends_string(text, string.end()) else text.rstrip(")")
+
+
+def _ends_string(text: str, at: int) -> bool:
+    """Whether a quote was one that ends a string, and no part of it: nothing is glued to it."""
+    return text[at : at + 1] in _BEHIND_STRINGS
 
 
 def items(text: str) -> list[str]:
@@ -189,6 +195,8 @@ def items(text: str) -> list[str]:
             return []
         text = _SUBSCRIPT.sub("", text)
         found = list(_STRINGS.finditer(text))
+        if not all(_ends_string(text, string.end()) for string in found):
+            return []
         if found:
             told = [(string[1] or string[2], string.start()) for string in found]
             # Of several arguments of a call, one may be a password.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
+from webhook.detection.credentials import announced
 from webhook.detection.shellwords import KEYWORDS, SEPARATORS, Word, base_name
 from webhook.detection.words import Role, holds_credential, key_words, role
 
@@ -19,7 +20,7 @@ _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
     "redis-cli valkey-cli keydb-cli redis-benchmark": "-a",
-    "mysql mysqladmin mysqldump mysqlcheck mysqlimport mysqlpump mariadb mariadb-admin mariadb-dump mariadb-check": "-p",
+    "mysql mysqladmin mysqldump mysqlcheck mysqlimport mysqlpump mariadb mariadb-admin mariadb-dump": "-p",
     "mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat cqlsh rabbitmqadmin sshpass influx": "-p",
     "clickhouse clickhouse-client arangosh cypher-shell nodetool": "-p",
     "mosquitto_pub mosquitto_sub mosquitto_rr sqlcmd bcp isql tsql osql": "-P",
@@ -35,7 +36,8 @@ _DOUBTFUL = frozenset({"-a", "-w"})
 _SHORT = frozenset("pPuUaw")
 # Words of commands and of SQL, behind which a credential stands.
 _ANNOUNCING = frozenset(
-    "auth password passwd pass pwd secret token login requirepass masterauth account identified by".split()
+    "auth password passwd pass pwd secret token login requirepass masterauth account identified by authorization bearer "
+    "basic".split()
 )
 
 
@@ -97,7 +99,12 @@ class Reader:
         if is_flag:
             return self._flag(text)
         if "=" in text and (assigned := _ASSIGNED.match(text)):
-            return self._credential() if holds_credential((assigned["key"],)) else text
+            if holds_credential((assigned["key"],)):
+                return self._credential()
+        if "=" in text and announced(text) >= 0:
+            # A connection string, which takes its own credentials out.
+            self._within = self._behind = self._is_script
+            return text
         return self._plain(text)
 
     def _credential(self) -> str:
@@ -112,7 +119,7 @@ class Reader:
         if short == _PASSED.get(self._program):
             if len(text) > 2:
                 return self._credential()
-            self._following = _Next.CREDENTIAL_UNLESS_URL
+            self._following = _Next.CREDENTIAL
         elif len(text) == 2:
             if short in _USER:
                 self._following = _Next.CREDENTIAL_UNLESS_URL
@@ -132,7 +139,7 @@ class Reader:
         if not self._program and text not in KEYWORDS:
             self._program = base_name(text)
             self._behind = False
-        elif text.lower() in _ANNOUNCING:
+        elif text.lower().rstrip(":=") in _ANNOUNCING:
             self._following = _Next.CREDENTIAL
         return text
 
@@ -152,10 +159,10 @@ def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
         if text in SEPARATORS:
             unclear = unclear and word.is_glued and follows_glued and text != "\n"
         else:
-            if unclear and ":" in text:
+            if unclear:
                 told[position] = ""
             if "://" in text or text.startswith("-"):
-                unclear = False
+                unclear = "@" in text.partition("://")[0]
             elif "@" in text:
                 unclear = True
         follows_glued = word.is_glued

@@ -35,6 +35,7 @@ _NO_SCHEME = re.compile(r":[^A-Za-z]")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
+_SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _ON = frozenset({"true", "yes", "on", "1", "enabled"})
 _OFF = frozenset({"false", "no", "off", "0", "disabled", "null", "none", "nil", "~", ""})
@@ -199,7 +200,7 @@ def _list(text: str) -> Iterator[Mention]:
             return
         text = behind
     items = [item for item in _SEPARATORS.split(text, maxsplit=MOST_MENTIONS) if item]
-    if len(items) > 1 and ":" not in text and "," not in text:
+    if len(items) > 1 and (announced(text) >= 0 or (not all(":" in item for item in items) and _SENTENCE.search(text))):
         return  # words of a sentence: several places have ports or commas
     places: list[Mention] = []
     for item in items:
