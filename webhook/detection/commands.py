@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from pathlib import PurePosixPath
+from itertools import chain, pairwise
 
-from webhook.detection.lines import Line, setting
+from webhook.detection.lines import Line, Quota, setting
 from webhook.detection.mentions import Form, Mention, Value
+from webhook.detection.passwords import Reader, may_be_glued, without_credentials
 from webhook.detection.references import REFERENCE, normalised
-from webhook.detection.values import read_value
+from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
+from webhook.detection.values import LONGEST_VALUE
 
-_TOKEN = re.compile(r"""(?:\\\n|[^\s;|&<>"'`]|"(?:[^"\\]|\\.)*"|'[^']*')+|[;|&\n]""")
-_SEPARATORS = frozenset(";|&\n")
+_SPACE = re.compile(r"\s")
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=(?P<value>.*)", re.DOTALL)
-_DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE})+)/(?P<port>\d+|{REFERENCE})")
+_DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE}){{1,253}})/(?P<port>\d+|{REFERENCE})")
 _PLACE = re.compile(rf"(?:[\w.-]|{REFERENCE}){{1,253}}:(?:\d{{2,5}}|{REFERENCE})(?:/\S*)?")
+_DIALLED_HOST = re.compile(rf"(?:[\w.-]|{REFERENCE}){{1,253}}")
+_DIALLED_PORT = re.compile(rf"\d{{1,5}}|{REFERENCE}")
 # A host and a port as a program passes them: create_connection(('host', 5432)).
 _PAIR = re.compile(r"""\(\s{0,9}["'](?P<host>[\w.-]{1,253})["']\s{0,9},\s{0,9}(?P<port>\d{2,5})\s{0,9}\)""")
-_GO_DSN = re.compile(r"\S*tcp\(\S+\)\S*")
-_COMMENT = re.compile(r"(?m)^\s*#.*$")
+_COMMENT = re.compile(r"(?m)^[^\S\n]*+#.*$")
 # Programs that take host and port as two words.
 _DIALERS = frozenset({"nc", "ncat", "netcat", "telnet", "cqlsh"})
 # Programs whose first plain word is a host.
@@ -46,57 +47,80 @@ _GLUED_HOST = frozenset(
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "env", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
 """Programs that run what stands behind them."""
 
-_MOST_TOKENS = 5_000
+_LONGEST_SCRIPT = 200_000
 
 
-def read_command(arguments: Sequence[str]) -> tuple[Line, ...]:
-    """The settings in a container's command and arguments.
+def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[Line, ...]:
+    """Return the settings in a container's command and arguments.
 
     Args:
         arguments: `command` and `args`, one after the other.
+        quota: How much of them is read and kept; afterwards it says whether that was all.
 
     Returns:
         Flags and assignments with their names as path, dialled places without one.
     """
-    lines: list[Line] = []
+    quota = quota or Quota()
+    reader = Reader()
     plain: list[str] = []
-    for argument in arguments:
-        if "\n" in argument.strip() or (re.search(r"\s", argument.strip()) and not argument.startswith("-")):
-            lines += read_script(argument)
+    scripts: list[str] = []
+    for argument in arguments[:MOST_WORDS]:
+        stripped = argument.strip()
+        is_script = "\n" in stripped or (not argument.startswith("-") and _SPACE.search(stripped) is not None)
+        if is_script and not reader.expects_credential:
+            scripts.append(argument)
         else:
-            plain.append(normalised(argument, bare=True))
-    return (*_settings(plain[:_MOST_TOKENS]), *lines)
+            text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)
+            plain.append(reader.read(Word(text)))
+    if len(arguments) > MOST_WORDS:
+        quota.cut = True
+    return quota.kept(chain(_settings(plain, quota), *(script(text, quota) for text in scripts)))
 
 
 def read_script(text: str) -> tuple[Line, ...]:
-    """The settings in a shell script."""
+    """Return the settings in a shell script."""
+    quota = Quota()
+    return quota.kept(script(text, quota))
+
+
+def script(text: str, quota: Quota) -> Iterator[Line]:
+    """Yield the settings in a shell script, as far as the quota reaches."""
+    if quota.spent:
+        quota.cut = True
+        return
+    if len(text) > _LONGEST_SCRIPT:
+        quota.cut = True
+        # A line is read whole or not at all.
+        text = text[: text.rfind("\n", 0, _LONGEST_SCRIPT) + 1]
     text = normalised(_COMMENT.sub("", text), bare=True)
-    pairs = [_dialled_at(pair["host"], pair["port"]) for pair in _PAIR.finditer(text)]
-    tokens = [match[0] for _, match in zip(range(_MOST_TOKENS), _TOKEN.finditer(text), strict=False)]
-    return (*_settings([_unquoted(token) for token in tokens]), *pairs)
+    words = shell_words(text)
+    if len(words) > MOST_WORDS:
+        quota.cut = True
+        words.pop()
+    yield from _settings(without_credentials(words), quota)
+    for pair in _PAIR.finditer(text):
+        yield _dialled_at(pair["host"], pair["port"])
 
 
 def programs(arguments: Sequence[str]) -> tuple[str, ...]:
     """The base names of the programs that a command line starts, in order; words of a script's control flow too."""
-    text = "\n".join(argument for argument in arguments if argument)
-    tokens = [_unquoted(match[0]) for _, match in zip(range(_MOST_TOKENS), _TOKEN.finditer(text), strict=False)]
-    return tuple(PurePosixPath(token.strip("()`$")).name for token in tokens if not token.startswith("-"))
+    text = "\n".join(argument for argument in arguments if argument)[:_LONGEST_SCRIPT]
+    words = shell_words(text)[:MOST_WORDS]
+    return tuple(base_name(word.text.strip("()`$")) for word in words if not word.text.startswith("-"))
 
 
-def _unquoted(token: str) -> str:
-    return token.replace('"', "").replace("'", "").strip("`") if token not in _SEPARATORS else token
-
-
-def _settings(tokens: Sequence[str]) -> Iterator[Line]:
+def _settings(words: Sequence[str], quota: Quota) -> Iterator[Line]:
     start = 0
-    for end in range(len(tokens) + 1):
-        if end == len(tokens) or tokens[end] in _SEPARATORS:
+    for end in range(len(words) + 1):
+        if end == len(words) or words[end] in SEPARATORS:
             if end > start:
-                yield from _command(tokens[start:end])
+                if not quota.spend(end - start):
+                    return
+                yield from _command(words[start:end], quota)
             start = end + 1
 
 
-def _command(tokens: Sequence[str]) -> Iterator[Line]:
+def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
     """The settings of one simple command."""
     words = [token.removeprefix("$(").removeprefix("(") for token in tokens]
     program = _program(words)
@@ -116,28 +140,26 @@ def _command(tokens: Sequence[str]) -> Iterator[Line]:
             takes_next = flag["value"] is None and bool(following) and not following.startswith("-")
             value = following if takes_next else flag["value"]
             # Behind --conf and its like stands a setting with a name of its own.
-            named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not re.search(r"\s", following)
+            named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not _SPACE.search(following)
             skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
             if value:
-                yield setting(_path(program, flag["key"]), value)
+                yield quota.setting(() if may_be_glued(word) else _path(program, flag["key"]), value)
         elif "=" in word and (assignment := _ASSIGNMENT.fullmatch(word)):
-            yield setting((assignment["key"],), assignment["value"])
+            yield quota.setting((assignment["key"],), assignment["value"])
         else:
-            yield from _word(program, word)
+            yield from _word(program, word, quota)
 
 
 def _program(words: Sequence[str]) -> str:
-    """The program that a simple command runs, behind shell keywords, assignments and wrappers."""
+    """The program that a simple command runs, behind shell keywords, assignments and wrappers with their flags."""
+    wrapped = False
     for word in words:
-        if word in _KEYWORDS or word.startswith("-") or ("=" in word and _ASSIGNMENT.fullmatch(word)):
-            continue
-        return word.rstrip("/").rpartition("/")[2]
+        if word.startswith("-") and not wrapped:
+            return ""
+        wrapped = wrapped or word in KEYWORDS
+        if word and word not in KEYWORDS and word[0] != "-" and not ("=" in word and _ASSIGNMENT.fullmatch(word)):
+            return base_name(word)
     return ""
-
-
-_KEYWORDS = frozenset(
-    "until while if ! then do else exec sudo timeout time [ [[ { eval nohup env command wait4x set export local".split()
-) | {str(seconds) for seconds in range(61)}
 
 
 def _named(flag: str) -> bool:
@@ -151,22 +173,25 @@ def _path(program: str, flag: str) -> tuple[str, ...]:
     return (program, plain) if program not in SHELLS else (plain,)
 
 
-def _word(program: str, word: str) -> Iterator[Line]:
+def _word(program: str, word: str, quota: Quota) -> Iterator[Line]:
     if "://" in word:
-        yield Line((), read_value(word))
+        yield quota.setting((), word)
     elif "/dev/tcp/" in word and (tcp := _DEV_TCP.search(word)):
         yield _dialled_at(tcp["host"], tcp["port"])
-    elif (
-        (":" in word or "(" in word) and program not in _LOOKUPS and (_PLACE.fullmatch(word) or _GO_DSN.fullmatch(word))
-    ):
-        yield Line((), read_value(word))
+    elif (":" in word or "(" in word) and program not in _LOOKUPS and (_PLACE.fullmatch(word) or _is_go_dsn(word)):
+        yield quota.setting((), word)
+
+
+def _is_go_dsn(word: str) -> bool:
+    """Whether a word is user:password@tcp(host:port)/database."""
+    return ")" in word.partition("tcp(")[2][1:] and _SPACE.search(word) is None
 
 
 def _dialled(words: Sequence[str]) -> Line | None:
     """The place of `nc -z host port`: the last two plain words that are a host and a port."""
     plain = [word.strip(")") for word in words if not word.startswith("-")]
     for host, port in pairwise(plain):
-        if re.fullmatch(rf"\d{{1,5}}|{REFERENCE}", port) and re.fullmatch(rf"(?:[\w.-]|{REFERENCE})+", host):
+        if _DIALLED_PORT.fullmatch(port) and _DIALLED_HOST.fullmatch(host):
             if host in _DIALERS or host.isdigit():
                 continue
             return _dialled_at(host, port)
@@ -178,7 +203,7 @@ def _dialled_at(host: str, port: str) -> Line:
 
 
 def _first_host(program: str, words: Sequence[str]) -> Iterator[Line]:
-    at = next((position for position, word in enumerate(words) if PurePosixPath(word).name == program), None)
+    at = next((position for position, word in enumerate(words) if base_name(word) == program), None)
     following = words[at + 1 : at + 2] if at is not None else []
     for word in following:
         if not word.startswith("-") and "://" not in word:

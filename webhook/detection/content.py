@@ -9,9 +9,10 @@ from msgspec import Struct
 from webhook.detection.commands import read_command
 from webhook.detection.dialects import NOT_OF_A_HOST
 from webhook.detection.files import read_file
-from webhook.detection.lines import Line
-from webhook.detection.mentions import UNREADABLE, Form, Value
-from webhook.detection.values import plain_url, read_value
+from webhook.detection.lines import Line, Quota
+from webhook.detection.mentions import UNREADABLE, Value
+from webhook.detection.shellwords import MOST_WORDS
+from webhook.detection.values import is_cut, plain_url, read_value
 from webhook.detection.words import Role, key_words, role
 
 
@@ -41,33 +42,27 @@ def read_content(key: str, text: str) -> Content:
     """Reduce the text of a key to what it says.
 
     Args:
-        key: The key's name. Where it names a credential, nothing is kept but the hosts of connection strings.
+        key: The key's name. Where it names a credential, nothing is kept.
         text: The text, of any length; beyond a megabyte (more than a ConfigMap can hold) it is not read.
 
     Returns:
         The shape.
     """
-    text = text[:_LONGEST]
     if key.endswith(_NO_CONFIGURATION):
+        return Content(Value())
+    if text and role(key_words(key)) is Role.CREDENTIAL:
         return Content(Value())
     if (url := plain_url(text)) is not None:
         return Content(url)
-    if role(key_words(key)) is Role.CREDENTIAL:
-        return Content(without_words(read_value(text)))
-    if text.startswith("-") and "=" in text:
-        return Content(Value(), read_command(text.split()))
     stripped = text.strip()
-    if "\n" in stripped or stripped.startswith(_OPENINGS):
-        return Content(Value(), read_file(text))
-    return Content(read_value(text))
+    is_command = text.startswith("-") and "=" in text and not text.startswith(("- ", "---"))
+    if is_command or "\n" in stripped or stripped.startswith(_OPENINGS):
+        quota = Quota()
+        lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)
+        return Content(Value(), lines, quota.cut)
+    value = read_value(text)
+    return Content(value, cut=is_cut(text, value))
 
 
-def without_words(value: Value) -> Value:
-    """The value without anything that could be a credential by itself."""
-    return Value(tuple(mention for mention in value.mentions if mention.form in _STRUCTURED))
-
-
-_LONGEST = 1_000_000
 _NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
 _OPENINGS = ("{", "[", "<", "# ", "// ")
-_STRUCTURED = frozenset({Form.URL, Form.ADO, Form.LIBPQ, Form.GO_DSN, Form.TNS, Form.REDIS})

@@ -6,11 +6,20 @@ import re
 from collections.abc import Iterator
 
 from webhook.detection.mentions import HOST, PORT, Form, Mention, mention_of
+from webhook.detection.words import holds_credential
 
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
-_PAIR = re.compile(r"\s*(?P<key>[A-Za-z][A-Za-z0-9 _.-]{0,60}?)\s*=\s*(?P<value>\{[^}]{0,200}\}|[^;]*)")
-_LIBPQ = re.compile(rf"(?:^|\s)(?P<key>host|hostaddr|port|dbname|user)\s*=\s*(?P<value>'?{HOST}(?:,{HOST})*'?)(?=\s|$)")
+# What opens a quote or a brace and does not close it is no value.
+_NAME = re.compile(r"[^=;]*+")
+_VALUE = re.compile(
+    r"""=\s*+(?P<value>"(?:[^"]|"")*+"|'(?:[^']|'')*+'|\{(?:[^}]|\}\})*+\}|(?!["'{])[^;]*+)\s*+(?:;|\Z)"""
+)
+_KEYWORD = re.compile(
+    r"""\s*+(?:(?P<key>[A-Za-z_]\w{0,60}+)\s*+=\s*+(?P<value>'(?:[^'\\]|\\.)*+'|(?!')\S*+)(?=\s|\Z)|\S++)""",
+    re.DOTALL,
+)
+_PLACES = re.compile(rf"{HOST}(?:,{HOST})*+")
 _REDIS_OPTION = re.compile(
     r",\s*(?:password|ssl|abortconnect|abortonconnectfail|defaultdatabase|connecttimeout|synctimeout|allowadmin|"
     r"connectretry|user|keepalive|servicename|sslprotocols|name|channelprefix|resolvedns|asynctimeout)\s*=",
@@ -22,6 +31,9 @@ _LISTED = re.compile(rf"(?:^|,)addr=(?P<place>{HOST}(?::{PORT})?),")
 _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
 _HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
+_PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
+_LONGEST_NAME = 64
+_OF_A_NAME = " _.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -40,35 +52,98 @@ _MYSQL_KEYS = frozenset(
 
 
 def dialects(text: str) -> Iterator[Mention]:
-    """The places that a text names in one of the dialects."""
-    if listed := _LISTED.search(text):
+    """Yield the places that a text names in one of the dialects."""
+    if text.count("addr=") == 1 and (listed := _LISTED.search(text)):
         yield mention_of(listed["place"], "", Form.HOST_PORT)
     elif tns := _TNS_HOST.search(text):
         port = _TNS_PORT.search(text)
         yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
     elif redis := _REDIS_OPTION.search(text):
-        for item in text[: redis.start()].split(","):
-            mention = mention_of(item.strip(), "redis", Form.REDIS)
-            if mention.host:
-                yield mention
+        yield from _redis(text[: redis.start()])
     elif pdo := _PDO.match(text):
-        pairs = {pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text[pdo.end() :])}
+        pairs = _told_apart(_properties(text[pdo.end() :]))
         host = pairs.get("host") or pairs.get("server") or ""
         mention = mention_of(host.replace(",", ":"), _PDO_KINDS[pdo["driver"]], Form.ADO)
         if mention.host:
             yield Mention(mention.host, mention.port or pairs.get("port", ""), mention.scheme, Form.ADO)
     elif ";" in text:
-        yield from _key_value_pairs({pair["key"].lower(): pair["value"].strip() for pair in _PAIR.finditer(text)})
+        yield from _key_value_pairs(_told_apart(_properties(text)))
     else:
-        yield from _libpq(text)
+        yield from _libpq(_told_apart(_keywords(text)))
 
 
-def _libpq(text: str) -> Iterator[Mention]:
-    pairs = {pair["key"]: pair["value"].strip("'") for pair in _LIBPQ.finditer(text)}
-    host = pairs.get("host") or pairs.get("hostaddr")
-    if host and len(pairs) > 1:
+def _redis(text: str) -> Iterator[Mention]:
+    """The hosts before the first option; behind a password in front of them, they could be a part of it."""
+    for item in text.split(","):
+        if "=" in item and holds_credential((item.partition("=")[0],)):
+            return
+        mention = mention_of(item.strip(), "redis", Form.REDIS)
+        if mention.host:
+            yield mention
+
+
+def _properties(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of `key=value;…`, and a pair without a key for what is none."""
+    at = 0
+    while at < len(text):
+        name = _NAME.match(text, at)
+        at = name.end() if name else len(text)
+        if text[at : at + 1] != "=":
+            at += 1
+            yield "", ""
+            continue
+        value = _VALUE.match(text, at)
+        if value is None:
+            yield "", ""
+            return
+        start = text[max(name.start(), at - _LONGEST_NAME) : at].rstrip() if name else ""
+        yield start[len(start.rstrip(_OF_A_NAME)) :].lstrip(" _.-0123456789"), value["value"].strip()
+        at = value.end()
+
+
+def _keywords(text: str) -> Iterator[tuple[str, str]]:
+    """The same for `key=value key='value'`."""
+    return ((pair["key"] or "", pair["value"] or "") for pair in _KEYWORD.finditer(text))
+
+
+def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
+    """The pairs by their keys in lower case, without what credentials say, nor what may be a part of one.
+
+    A credential that is not quoted may hold any sign. So behind one, reading ends where a pair is none, and a host
+    counts only where no other is named.
+    """
+    found: dict[str, str] = {}
+    behind: dict[str, str] = {}
+    secret = doubtful = False
+    for name, value in pairs:
+        key = name.lower()
+        if not key:
+            if secret:
+                break
+        elif holds_credential((key,)) and not key.startswith("user"):
+            secret = True
+            found[key] = ""
+        elif secret and key in _PLACE_KEYS:
+            doubtful = doubtful or key in behind
+            behind[key] = value
+        else:
+            found[key] = value
+    hosts = _PLACE_KEYS - {"port"}
+    if doubtful or not hosts.isdisjoint(found) or len(hosts & behind.keys()) > 1:
+        behind = {key: value for key, value in behind.items() if key == "port"}
+    return behind | found
+
+
+def _libpq(pairs: dict[str, str]) -> Iterator[Mention]:
+    values = {
+        key: value
+        for key in ("host", "hostaddr", "port", "dbname", "user")
+        if _PLACES.fullmatch(value := pairs.get(key, "").strip("'"))
+    }
+    host = values.get("host") or values.get("hostaddr")
+    if host and len(values) > 1:
         for item in host.split(","):
-            yield Mention(item, pairs.get("port", ""), "postgresql", Form.LIBPQ)
+            yield Mention(item, values.get("port", ""), "postgresql", Form.LIBPQ)
 
 
 def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:

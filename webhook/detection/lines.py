@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from webhook.detection.mentions import Value
-from webhook.detection.values import read_value, urls
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.values import is_cut, read_value
+from webhook.detection.words import LONGEST_NAME, holds_credential
+
+LONGEST = 1_000_000
+"""So much of a text is read, in characters: more than a ConfigMap can hold."""
+_MOST_READ = 10_000
+_MOST_CHARACTERS = 2 * LONGEST
+_MOST_KEPT = 1_000_000
+# What a setting or a mention takes, in the same measure as the characters of its keys.
+_OVERHEAD = 50
 
 
 class Line(Struct, frozen=True, array_like=True, gc=False):
@@ -22,7 +32,57 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:
-    """One setting from its text; a credential keeps only the hosts of URLs."""
-    if role(key_words(path[-1]) if path else ()) is Role.CREDENTIAL:
-        return Line(path, Value(tuple(urls(text))))
-    return Line(path, read_value(text))
+    """Return one setting from its text; a credential says nothing."""
+    path = tuple(key[-LONGEST_NAME:] for key in path)
+    return Line(path, Value() if text and holds_credential(path) else read_value(text))
+
+
+class Quota:
+    """How much of one text is read and kept.
+
+    Attributes:
+        cut: Whether anything was left out.
+        inline: Characters of lines that were parsed by themselves.
+    """
+
+    def __init__(self) -> None:
+        self.cut = False
+        self.inline = 0
+        self._reads = _MOST_READ
+        self._characters = _MOST_CHARACTERS
+        self._kept = _MOST_KEPT
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be read."""
+        return self._reads <= 0 or self._characters <= 0
+
+    def spend(self, reads: int = 1, *, characters: int = 0) -> bool:
+        """Return whether so many more lines, values or words may be read, and so many characters again."""
+        if self.spent:
+            self.cut = True
+            return False
+        self._reads -= reads
+        self._characters -= characters
+        return True
+
+    def setting(self, path: tuple[str, ...], text: str) -> Line:
+        """As `setting`, taking notice of what was not read."""
+        line = setting(path, text)
+        if is_cut(text, line.value) and not holds_credential(path):
+            self.cut = True
+        return line
+
+    def kept(self, lines: Iterable[Line]) -> tuple[Line, ...]:
+        """Return the settings that say something, as far as they may be kept."""
+        found: list[Line] = []
+        for line in lines:
+            value = line.value
+            if not (value.mentions or value.switch is not None or value.word):
+                continue
+            self._kept -= _OVERHEAD * (1 + len(value.mentions)) + sum(map(len, line.path))
+            if self._kept < 0:
+                self.cut = True
+                break
+            found.append(line)
+        return tuple(found)

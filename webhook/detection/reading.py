@@ -17,8 +17,8 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.mentions import Form, Mention
 from webhook.detection.places import Place, Places
 from webhook.detection.references import expand
+from webhook.detection.scope import Entry
 from webhook.detection.settings import Settings
-from webhook.detection.sources import Entry
 from webhook.detection.words import Role
 
 HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})

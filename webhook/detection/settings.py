@@ -8,7 +8,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.keys import Key
 from webhook.detection.mentions import Value
 from webhook.detection.references import expand
-from webhook.detection.sources import Entry, Scope
+from webhook.detection.scope import Entry, Scope
 from webhook.detection.words import Role, words
 
 _NOWHERE = frozenset("sqlite sqlite3 memory inmemory local file filesystem h2 dummy noop embedded derby".split())

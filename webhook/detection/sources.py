@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-
-from msgspec import Struct
 
 from webhook.core.budget import Budget
 from webhook.core.mesh import is_istio_container
@@ -14,12 +11,13 @@ from webhook.core.pod import Container, EnvVarSource, FieldReference, KeyToPath,
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
-from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content, says_nothing
-from webhook.detection.keys import LONGEST_NAME, Key, key_of
-from webhook.detection.lines import Line
+from webhook.detection.content import UNREADABLE_CONTENT, Content, says_nothing
+from webhook.detection.keys import LONGEST_NAME, key_of
+from webhook.detection.lines import Line, Quota
 from webhook.detection.links import Links
 from webhook.detection.mentions import Value
 from webhook.detection.references import expand_as_kubernetes, referred
+from webhook.detection.scope import Entry, Scope
 from webhook.detection.subpaths import SubPath, sub_path
 from webhook.detection.words import Role, key_words, role
 
@@ -27,91 +25,8 @@ _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
 _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
-# Shorter words stand in many hosts by chance.
-_SHORTEST_SECRET = 3
 # Of where a name stands that is not there; the names in it are a pod's and may be of any length.
 _LONGEST_TRAIL = 1_000
-
-
-class Entry(Struct, frozen=True, gc=False):
-    """One setting of a container.
-
-    Attributes:
-        key: What the keys that lead to it say.
-        trail: Where it stands, for people: "env NAME ← ConfigMap cfg/key".
-        value: What its value says.
-        in_file: Whether it comes from a mounted file.
-    """
-
-    key: Key
-    trail: str
-    value: Value
-    in_file: bool = False
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether it comes from a Secret, as its trail says."""
-        return " ← Secret " in self.trail
-
-
-class Scope:
-    """All settings of one container, which may refer to each other.
-
-    Attributes:
-        container: The container.
-        entries: The settings that may count.
-        quiet: The environment variables that do not, since no such value counts under such a key, and their keys.
-        variables: Each environment variable's content, or its text as long as nobody had to read it.
-        arguments: Each argument that is a single word or number.
-    """
-
-    def __init__(self, container: Container, links: Links) -> None:
-        self.container = container
-        self.entries: list[Entry] = []
-        self.quiet: dict[str, Key] = {}
-        self.variables: dict[str, Content | str] = {}
-        self.arguments: dict[str, str] = {}
-        self._links = links
-
-    def word(self, name: str) -> str:
-        """The environment variable or argument of this name where it is a single word or number; else ""."""
-        if name in self.variables or name not in self.arguments:
-            return self.variable(name) or ""
-        return self.arguments[name]
-
-    def variable(self, name: str) -> str | None:
-        """The environment variable of this name where it is a single word, else ""; None when it is not set."""
-        return self.content(name).value.word if name in self.variables else self.link(name)
-
-    def link(self, name: str) -> str | None:
-        """The service link of this name: a host, a port or host:port; None where there is none, or it is overridden."""
-        return None if name in self.variables else self._links.value(name)
-
-    def defines(self, name: str) -> bool:
-        """Whether there is an environment variable of this name that has a value, single word or not."""
-        if name not in self.variables:
-            return False
-        value = self.content(name).value
-        return value.switch is not False or bool(value.word)
-
-    def content(self, name: str) -> Content:
-        """What an environment variable says, read at most once."""
-        said = self.variables[name]
-        if isinstance(said, str):
-            said = self.variables[name] = read_content(name, said)
-        return said
-
-    @cached_property
-    def secret_words(self) -> tuple[str, ...]:
-        """Words from Secrets, in lower case, which references to variables may bring into other settings."""
-        words = {entry.value.word.lower() for entry in self.entries if entry.is_secret}
-        return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
-
-    def all_entries(self) -> Iterator[Entry]:
-        """The settings, and behind them those that do not count."""
-        yield from self.entries
-        for name, key in self.quiet.items():
-            yield Entry(key, f"env {name}", self.content(name).value)
 
 
 class Sources:
@@ -119,6 +34,7 @@ class Sources:
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> None:
         self._unknown: dict[str, None] = {}
+        self._cut: set[str] = set()
         self._budget = budget
         self._catalog = catalog
         self._pod = pod
@@ -151,31 +67,37 @@ class Sources:
             if isinstance(said, str):
                 self._budget.spend(len(said) // 64)
             trail = f"env {name}{origins.get(name, '')}"
-            if (content := scope.content(name)).lines:
+            content = scope.content(name)
+            self._notice(trail, cut=content.cut)
+            if content.lines:
                 self._budget.spend(len(content.lines))
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        for line in self._command([*(container.command or ()), *(container.args or ())]):
+        for line in self._command("args", [*(container.command or ()), *(container.args or ())]):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
                 scope.arguments.setdefault(line.path[0], line.value.word)
         for field_name, command in container.hooks():
-            entries += [self._entry(line, f"{field_name} command") for line in self._command(command)]
+            trail = f"{field_name} command"
+            entries += [self._entry(line, trail) for line in self._command(trail, command)]
         for content, trail, name in self._files(container, scope):
             self._budget.spend(1 + len(content.lines))
-            for line in content.lines or (Line((name,), content.value),):
+            self._notice(trail, cut=content.cut)
+            for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
 
-    def _command(self, arguments: list[str]) -> tuple[Line, ...]:
+    def _command(self, trail: str, arguments: list[str]) -> tuple[Line, ...]:
         if not arguments:
             return ()
         self._budget.spend(len(arguments) // 16 + sum(map(len, arguments)) // 64)
-        lines = read_command(arguments)
+        quota = Quota()
+        lines = read_command(arguments, quota)
         self._budget.spend(len(lines))
+        self._notice(trail, cut=quota.cut)
         return lines
 
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
@@ -196,7 +118,8 @@ class Sources:
                 self._budget.spend(1 + len(held) // 16)
                 for key, content in held.items():
                     name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
-                    environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
+                    said = _under_key(name, content) if held_by.prefix else content
+                    environment[name], origins[name] = said, f" ← {kind} {reference.name}/{key}"
         self._budget.spend(1 + len(container.env or ()))
         for variable in container.env or ():
             name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
@@ -251,7 +174,7 @@ class Sources:
         origin = f" ← {field.field_path}" if field is not None else ""
         if field is None or field.field_path.startswith("metadata.annotations["):
             why = "is known only when the pod runs" if field is None else "is an annotation's, which is not read"
-            if role(key_words(name)) is not Role.CREDENTIAL:
+            if not _holds_credential(name):
                 self._not_known(f"env {name}{origin}: its value {why}")
             return UNREADABLE_CONTENT, origin
         return self._field(field), origin
@@ -302,8 +225,14 @@ class Sources:
             self._not_readable(kind, name, f"{where} ← {kind} {name}", "", optional=optional)
         return held or {}
 
+    def _notice(self, trail: str, *, cut: bool) -> None:
+        """Take notice of a text that was not read to its end: once for an object's key, wherever it is mounted."""
+        if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
+            self._cut.add(origin)
+            self._not_known(f"{trail}: only its beginning was read")
+
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
-        if optional or role(key_words(variable)) is Role.CREDENTIAL:
+        if optional or _holds_credential(variable):
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
         self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
@@ -323,8 +252,15 @@ def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] 
                 yield kind, projected.name, projected.items, projected.optional
 
 
+def _holds_credential(name: str) -> bool:
+    return role(key_words(name)) is Role.CREDENTIAL
+
+
 def _under_key(name: str, content: Content) -> Content:
-    """What a variable says whose value comes from elsewhere: under the name of a credential nothing but URLs count."""
-    if role(key_words(name)) is Role.CREDENTIAL:
-        return Content(Value(tuple(mention for mention in content.value.mentions if mention.scheme)))
-    return content
+    """What a variable says whose value comes from elsewhere: under the name of a credential it says nothing."""
+    return _NOTHING if _holds_credential(name) else content
+
+
+def _as_setting(name: str, content: Content) -> Line:
+    """A file that is one value is a setting of the file's name."""
+    return Line((name,), Value() if _holds_credential(name) else content.value)

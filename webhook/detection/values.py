@@ -1,48 +1,61 @@
 """One value -> what it says: the network places that it mentions, or that it is a switch or a single word.
 
 Nothing of a value survives but hosts, ports, schemes and single words that could be a host. User names, passwords,
-paths and parameters are left behind here. Every pattern runs in time linear in the length of its input.
+paths and parameters are left behind here. Every reader takes time linear in the length of its input.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
+from webhook.detection.credentials import announced, authority, without_user
 from webhook.detection.dialects import dialects
 from webhook.detection.mentions import HOST, PORT, Form, Mention, Value, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
-_BARE_AUTHORITY = Pattern(rf"(?:[^\s@/]{{0,256}}@)?(?P<place>{HOST}:{PORT})(?:[/?][^\s]*)?")
-_GO_DSN = re.compile(rf"(?:^|@)(?:tcp6?)\((?P<place>{HOST}(?::{PORT})?)\)|@\((?P<bare>{HOST}:{PORT})\)/")
-_ORACLE_THIN = re.compile(rf"jdbc:oracle:[a-z0-9]{{1,10}}:[^@\s]{{0,256}}@(?://)?(?P<place>{HOST}(?::{PORT})?)")
+_AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
+_GO_DSN = re.compile(rf"tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\)/")
+_ORACLE_THIN = re.compile(r"jdbc:oracle:[a-z0-9]{1,10}:(?P<user>[^@]*+)@(?P<rest>.*+)", re.DOTALL)
+_ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 # What most URLs look like: one, with one host, without user information.
 _URL = re.compile(
-    r"([A-Za-z][A-Za-z0-9+._:-]{0,39})://([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
+    r"((?:[A-Za-z][A-Za-z0-9+._-]{0,39}+:){0,3}[A-Za-z][A-Za-z0-9+._-]{0,39}+)://([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
     r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
-_SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+._:-]{0,39}\Z")
+_SIGNS = "0123456789+._:-"
+_OF_A_SCHEME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _SIGNS
+_LONGEST_SCHEME = 40
+# No driver's name begins with a digit, unlike the port in a line of .pgpass.
+_NO_SCHEME = re.compile(r":[^A-Za-z]")
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
+_SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _ON = frozenset({"true", "yes", "on", "1", "enabled"})
 _OFF = frozenset({"false", "no", "off", "0", "disabled", "null", "none", "nil", "~", ""})
 _SINGLE = Pattern(rf"(?:[A-Za-z0-9_.:+\[\]-]|{REFERENCE}){{1,253}}")
-_MAX_MENTIONS = 64
+MOST_MENTIONS = 64
+LONGEST_VALUE = 16_000
+"""Characters of one value. A longer one is not read: where it is cut off, a password could look like a host."""
 
 
 def read_value(text: str) -> Value:
     """Reduce one value to what it says.
 
     Args:
-        text: The value as the container would see it, of any length.
+        text: The value as the container would see it, of any length; a longer one than `LONGEST_VALUE` is not read.
 
     Returns:
-        What it says. References to variables are kept unexpanded.
+        What it says, at most `MOST_MENTIONS` places. References to variables are kept unexpanded.
     """
+    if len(text) > LONGEST_VALUE:
+        return Value()
     text = normalised(text.strip().strip("\"'").strip())
     if (url := plain_url(text)) is not None:
         return url
@@ -55,6 +68,12 @@ def read_value(text: str) -> Value:
     if _WORD.fullmatch(text):
         return Value(() if text.isdigit() else (Mention(text),), word=text)
     return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+
+
+def is_cut(text: str, value: Value) -> bool:
+    """Return whether a value may say more than was read of it."""
+    too_long = len(text) > LONGEST_VALUE and (":" in text or "," in text)
+    return too_long or len(value.mentions) >= MOST_MENTIONS
 
 
 def plain_url(text: str) -> Value | None:
@@ -72,83 +91,123 @@ def _mentions(text: str) -> tuple[Mention, ...]:
         variable, default = inner
         return tuple(
             Mention(found.host, found.port, found.scheme, found.form, unless=variable) for found in _mentions(default)
-        ) or (Mention(text),)
-    found: list[Mention] = []
-    for mention in _all_forms(text):
-        if mention not in found:
-            found.append(mention)
-        if len(found) == _MAX_MENTIONS:
-            break
-    return tuple(found)
+        ) or (Mention("${" + variable + "}"),)
+    return tuple(dict.fromkeys(islice(_all_forms(text), MOST_MENTIONS)))
 
 
 def _all_forms(text: str) -> Iterator[Mention]:
-    if "://" in text:
-        yield from urls(text)
+    if text.startswith("jdbc:oracle:") and (thin := _ORACLE_THIN.match(text)):
+        yield from _oracle(thin["user"], thin["rest"])
         return
-    if text.startswith("jdbc:") and (thin := _ORACLE_THIN.match(text)):
-        yield mention_of(thin["place"], "oracle", Form.URL)
+    if "://" in text and (found := list(urls(text))):
+        yield from found
+        return
+    if "(" in text and (dsn := _GO_DSN.match(text, text.rfind("@") + 1)):
+        yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
         return
-    if "(" in text and (dsn := _GO_DSN.search(text)):
-        yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
-        return
-    yield from _list(text)
+    if "://" not in text:
+        yield from _list(text)
+
+
+def _oracle(user: str, rest: str) -> Iterator[Mention]:
+    """The place of Oracle's thin driver, behind the last "@"; a descriptor in parentheses is one of the dialects."""
+    if user:
+        inner, _, rest = rest.rpartition("@")
+        if "?" in user + inner or ";" in user + inner:
+            return
+    if place := _ORACLE_PLACE.match(rest):
+        yield mention_of(place["place"], "oracle", Form.URL)
+    else:
+        yield from dialects(rest)
+
+
+class _Url(NamedTuple):
+    """A URL in a text: its scheme, where that begins, what follows "://", and whether a comma ends it."""
+
+    scheme: str
+    start: int
+    behind: int
+    end: int
+    listed: bool
 
 
 def urls(text: str) -> Iterator[Mention]:
-    """Every URL in a text, one mention for each host of a multi-host authority."""
-    end = 0
-    for separator in re.finditer("://", text):
-        if separator.start() < end:
-            continue
-        scheme = _SCHEME_END.search(text, max(0, separator.start() - 40), separator.start())
-        if scheme is None:
-            continue
-        stop = _URL_STOP.search(text, separator.end())
-        end = stop.start() if stop else len(text)
-        following = text.find("://", separator.end(), end)
-        if following > 0 and "," in text[separator.end() : following]:
-            end = text.rfind(",", separator.end(), following)
-        name = scheme[0].lower().rpartition("=")[2]
-        for place in _authority(text[separator.end() : end]).split(","):
-            mention = mention_of(place.strip(), name, Form.URL)
+    """Yield every URL in a text, one mention for each host of a multi-host authority."""
+    credential = announced(text) if "://" in text else -1
+    found = list(islice(_found(text), MOST_MENTIONS))
+    if credential >= 0:
+        found = [url for url in found if url.start < credential]
+    # What may be the rest of a password reaches to the next URL.
+    starts = [*(url.start for url in found[1:]), len(text)][: len(found)]
+    users: set[str] = set()
+    told: list[tuple[str, str]] = []
+    for url, following in reversed(list(zip(found, starts, strict=True))):
+        rest = text[url.behind : url.end]
+        if not url.listed:
+            users = set()
+        # In a list, what stands before a URL with user information is one of the same kind, or a part of its password.
+        mixed = bool(users) and ("@" not in rest or users != {url.scheme})
+        if "@" in rest:
+            users.add(url.scheme)
+        behind = "" if url.listed else text[url.end : following]
+        told.append((url.scheme, "" if mixed else authority(url.scheme, rest, behind, are_places=_are_places)))
+    for scheme, hosts in reversed(told):
+        for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
+            if "=" in place:
+                break
+            mention = mention_of(place.strip(), scheme, Form.URL)
             if mention.host:
                 yield mention
 
 
-def _authority(rest: str) -> str:
-    """The hosts of what follows "://": without user information, path, parameters.
+def _found(text: str) -> Iterator[_Url]:
+    """The URLs of a text, each up to its end; one that stands in another's path or parameters is a part of that."""
+    word_end = end = 0
+    for sign in re.finditer("://", text):
+        at, behind = sign.span()
+        scheme = _scheme(text[max(end, at - _LONGEST_SCHEME) : at])
+        if at < end or not scheme:
+            continue
+        if behind > word_end:
+            stop = _URL_STOP.search(text, behind)
+            word_end = stop.start() if stop else len(text)
+        following = text.find("://", behind, word_end)
+        comma = text.rfind(",", behind, following) if following > 0 else -1
+        end = comma if comma >= 0 else word_end
+        yield _Url(scheme.lower(), at - len(scheme), behind, end, comma >= 0)
 
-    Passwords are often not percent-encoded, so an "@" behind a "/" still ends the user information: better to
-    lose a host than to take a part of a password for one.
-    """
-    rest = re.split(r"[?#;]", rest, maxsplit=1)[0] if "@" not in rest else rest
-    if "@" in rest:
-        before_query = rest.partition("?")[0]
-        rest = (before_query if "@" in before_query else _unless_valid(rest)).rpartition("@")[2]
-    return re.split(r"[/?#;]", rest, maxsplit=1)[0].removeprefix("(").removesuffix(")")
+
+def _scheme(before: str) -> str:
+    """The scheme at the end of a text, with the drivers before it (jdbc:mysql)."""
+    scheme = before[len(before.rstrip(_OF_A_SCHEME)) :].lstrip(_SIGNS)
+    return "" if ":" in scheme and _NO_SCHEME.search(scheme) else scheme
 
 
-def _unless_valid(rest: str) -> str:
-    """`rest` up to its query when that is a place by itself; else all of it, whose "@" ends a password."""
-    authority = re.split(r"[/?#;]", rest, maxsplit=1)[0]
-    return authority if is_place(authority) else rest
+def _are_places(text: str) -> bool:
+    return all(is_place(item) for item in text.split(",", MOST_MENTIONS))
 
 
 def _list(text: str) -> Iterator[Mention]:
     """Hosts with or without ports, one or several, and nothing else; at most a path or parameters behind them."""
-    items = [item for item in _SEPARATORS.split(text.strip("[]"), maxsplit=_MAX_MENTIONS) if item]
-    if len(items) > 1 and ":" not in text and "," not in text:
+    text = text.strip("[]")
+    has_user = "@" in text
+    if has_user:
+        behind = without_user(text)
+        if behind is None:
+            return
+        text = behind
+    items = [item for item in _SEPARATORS.split(text, maxsplit=MOST_MENTIONS) if item]
+    if len(items) > 1 and (announced(text) >= 0 or (not all(":" in item for item in items) and _SENTENCE.search(text))):
         return  # words of a sentence: several places have ports or commas
     places: list[Mention] = []
     for item in items:
         bare = _NUMBERED.sub("", item.strip("\"'"))
-        authority = _BARE_AUTHORITY.fullmatch(bare) if ":" in bare else None
-        mention = mention_of(authority["place"] if authority else bare, "", Form.HOST_PORT)
-        if not mention.host or (mention.host.isdigit() and not mention.port):
+        authority_ = _AUTHORITY.fullmatch(bare) if ":" in bare else None
+        mention = mention_of(authority_["place"] if authority_ else bare, "", Form.HOST_PORT)
+        if not mention.host or (not mention.port and (has_user or mention.host.isdigit())):
             return
         places.append(mention if mention.port else Mention(mention.host))
     if len(places) == 1 or all(place.port for place in places) or "," in text:

@@ -15,9 +15,10 @@ from webhook.detection.detect import detect
 from webhook.detection.mentions import Mention
 from webhook.detection.places import Place, Places, named_in
 from webhook.detection.reading import HTTP, Reading
+from webhook.detection.scope import Entry
 from webhook.detection.serving import Served, served_by
 from webhook.detection.settings import Settings
-from webhook.detection.sources import Entry, Sources
+from webhook.detection.sources import Sources
 from webhook.detection.words import Role
 
 

@@ -9,6 +9,8 @@ import re
 from enum import Enum
 from functools import lru_cache
 
+LONGEST_NAME = 253
+"""Characters of a name that are read, its last: no name in Kubernetes has more."""
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 _TOGETHER = re.compile(
@@ -48,13 +50,13 @@ _CHOICE = frozenset(
 )
 _PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
-_CREDENTIAL = frozenset(
-    "password passwd pass pwd secret secrets token tokens credential credentials passphrase apikey username user users "
-    "login salt signature privatekey".split()
+_PASSWORD = frozenset(
+    "password passwords passwd pass pwd pw passphrase passcode secret secrets token tokens credential credentials "
+    "apikey key keys auth sig signature sas salt bearer authorization cookie privatekey".split()
 )
-_CREDENTIAL_PAIRS = frozenset(
-    {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key")}
-)
+_CREDENTIAL = _PASSWORD | frozenset("username user users login".split())
+# Written in one with what stands before it: SSHPASS, requirepass, sharedaccesskey.
+_PASSWORD_ENDINGS = ("password", "passwd", "pass", "pwd", "secret", "token", "key")
 # Words of keys whose addresses nobody dials: what to listen on, to advertise, to leave out.
 _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
@@ -75,14 +77,19 @@ class Role(Enum):
 
 
 def words(text: str) -> tuple[str, ...]:
-    """A key, host or driver name as lower-case words: EventBusConnection and event_bus.connection are the same."""
-    return tuple(part for word in _WORD.findall(text) for part in _apart(word.lower()))
+    """Return a key, host or driver name as lower-case words: EventBusConnection and event_bus.connection are the same.
+
+    Of a text longer than any name, only the end is read.
+    """
+    return tuple(part for word in _WORD.findall(text[-LONGEST_NAME:]) for part in _apart(word.lower()))
 
 
-@lru_cache(maxsize=8192)
 def key_words(key: str) -> tuple[str, ...]:
     """`words` for keys, which repeat from pod to pod. Values must not come here: what is remembered is held."""
-    return words(key)
+    return _remembered(key[-LONGEST_NAME:])
+
+
+_remembered = lru_cache(maxsize=8192)(words)
 
 
 def _apart(word: str) -> tuple[str, ...]:
@@ -97,7 +104,7 @@ def role(tokens: tuple[str, ...]) -> Role:
     tokens = _without_number(tokens)
     if not tokens:
         return Role.OTHER
-    if tokens[-1] in _CREDENTIAL or tokens[-2:] in _CREDENTIAL_PAIRS:
+    if tokens[-1] in _CREDENTIAL or tokens[-1].endswith(_PASSWORD_ENDINGS):
         return Role.CREDENTIAL
     if tokens[-1] in _PORT or tokens[-2:] in _PORT_PAIRS:
         return Role.PORT
@@ -105,7 +112,23 @@ def role(tokens: tuple[str, ...]) -> Role:
         return Role.SWITCH
     if tokens[-1] in _LOCATION or tokens[-2:] in _LOCATION_PAIRS:
         return Role.OTHER if _NO_LOCATION.intersection(tokens) else Role.LOCATION
-    return Role.PROVIDER if tokens[-1] in _PROVIDER else Role.OTHER
+    if tokens[-1] in _PROVIDER:
+        return Role.PROVIDER
+    return Role.CREDENTIAL if not _PASSWORD.isdisjoint(tokens) else Role.OTHER
+
+
+def holds_credential(path: tuple[str, ...]) -> bool:
+    """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
+
+    What stands below a credential is one as well (`secrets.redis`), unless its own key says otherwise
+    (`credentials.host`).
+    """
+    if not path:
+        return False
+    last = role(key_words(path[-1]))
+    if last is not Role.OTHER:
+        return last is Role.CREDENTIAL
+    return any(role(key_words(part)) is Role.CREDENTIAL for part in path[:-1])
 
 
 def is_aside(tokens: tuple[str, ...]) -> bool:
@@ -134,6 +157,7 @@ def switched(tokens: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _without_number(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    while tokens and tokens[-1].isdigit():
-        tokens = tokens[:-1]
-    return tokens
+    end = len(tokens)
+    while end and tokens[end - 1].isdigit():
+        end -= 1
+    return tokens[:end]

@@ -20,6 +20,8 @@ from webhook.policy.glob import is_literal, matcher
 from webhook.policy.image import image_names
 
 _REMEMBERED_TEXTS = 4096
+# A pod may have an image of a megabyte, which is not worth keeping.
+_LONGEST_REMEMBERED = 512
 
 Lookup = Callable[[Facts], int]
 K = TypeVar("K", bound=Hashable)
@@ -117,7 +119,6 @@ def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], 
     if not wild:
         return exact
 
-    @lru_cache(maxsize=_REMEMBERED_TEXTS)
     def of_text(text: str) -> int:
         return sum(1 << number for number, matches in wild if matches(text))
 

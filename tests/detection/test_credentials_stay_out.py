@@ -1,0 +1,140 @@
+"""No part of a password is part of any output, however it is written.
+
+Each pair of a dialect and a password is put into one place of a pod, the pod is decided, and everything is gathered
+that anybody is shown: the answer with its patch, warnings and audit annotations, the Event, the log line, metrics, what
+`explain` and `--why-not` print, and the names of the objects that the server would ask the API server for. What the same
+pod yields with another password is no leak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from credentials_matrix import objects, selected
+from prometheus_client import CollectorRegistry, generate_latest
+
+from webhook.cli import render, render_whynot
+from webhook.cli.decided import Answered, decide_by
+from webhook.cluster.event_body import is_told, tell
+from webhook.core.surroundings import Asked
+from webhook.detection.whynot import why_not
+from webhook.inventory.manifests import ManifestObject, Manifests
+from webhook.inventory.workloads import workload_of
+from webhook.policy.load import default_policy
+from webhook.server.admission import Decider
+from webhook.server.app import create_app
+from webhook.server.logs import make_logger
+from webhook.server.metrics import Metrics
+from webhook.server.observe import Observer
+from webhook.server.settings import Limits, LogFormat
+
+POLICY = default_policy()
+PAIRS = 2_600
+RUN = 4
+
+
+class Told:
+    """Events as they would be written."""
+
+    def __init__(self):
+        self.notes = []
+
+    def offer(self, decision, pod, namespace, *, dry_run):
+        if is_told(decision):
+            self.notes.append(repr(tell(decision)))
+
+
+class Server:
+    """The application behind the TLS port, over one pod's surroundings after the other."""
+
+    def __init__(self):
+        self.lines, self.registry, self.events = io.StringIO(), CollectorRegistry(), Told()
+        self.surroundings = SimpleNamespace()
+        observer = Observer(Metrics(self.registry), make_logger(self.lines, LogFormat.JSON), self.events)
+        decider = Decider(SimpleNamespace(current=POLICY, recent=[POLICY]), self)
+        self._app = create_app(decider, observer, Limits())
+
+    def __getattr__(self, name):
+        return getattr(self.surroundings, name)
+
+    async def ask(self, pod, surroundings):
+        self.surroundings = surroundings
+        self.lines.seek(self.lines.truncate(0))
+        self.events.notes.clear()
+        request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+        body = json.dumps(review | {"request": request | {"namespace": "shop", "object": pod}}).encode()
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self._app({"type": "http", "method": "POST", "path": "/mutate", "headers": headers}, receive, send)
+        response = json.loads(sent[1]["body"])["response"]
+        assert response["allowed"]
+        patch = base64.b64decode(response.pop("patch", "")).decode()
+        logged = [json.loads(line) for line in self.lines.getvalue().splitlines()]
+        for line in logged:
+            del line["ms"], line["timestamp"]
+        return [json.dumps(response), patch, json.dumps(logged), *self.events.notes]
+
+
+@pytest.fixture(scope="module")
+def server():
+    return Server()
+
+
+def outputs(server, described):
+    documents = objects(described)
+    pod = documents[-1]
+    workload = workload_of(pod, (), "-:1")
+    held = [ManifestObject(document, "-:1", None) for document in documents]
+    surroundings = Manifests(held, [workload], secrets=True)
+    assert not surroundings.problems
+    asked = Asked(surroundings)
+    said = asyncio.run(server.ask(pod, asked))
+    decided = decide_by(POLICY, surroundings)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        render.show(decided)
+    answered = [
+        Answered(workload, kind, why_not(workload.pod, workload.namespace, asked, POLICY.catalog, kind))
+        for kind in ("redis", "postgresql")
+    ]
+    questions = [f"{question.namespace}/{question.name}" for question in asked.answers]
+    return "\n".join(
+        [*said, *questions, printed.getvalue(), render.as_json(decided), render_whynot.as_text(answered)]
+    ).lower()
+
+
+def pieces(password, elsewhere):
+    """Every run of the password that says something of it."""
+    lowered = password.lower()
+    runs = {lowered[at : at + RUN] for at in range(max(1, len(lowered) - RUN + 1))}
+    return {run for run in runs if run not in elsewhere and len(run.strip()) == RUN}
+
+
+@pytest.mark.parametrize(("place", "chosen"), [pytest.param(*case, id=case[0]) for case in selected(PAIRS)])
+def test_no_part_of_a_password_is_in_any_output(place, chosen, server):
+    leaked = {}
+    for _, name, put, template, password in chosen:
+        template, escaped = template.replace("{{", "\0").replace("}}", "\1"), password
+        text = template.replace("{pw}", escaped).replace("\0", "{").replace("\1", "}")
+        other = template.replace("{pw}", "x").replace("\0", "{").replace("\1", "}")
+        elsewhere = (outputs(server, put(other)) + json.dumps(objects(put(other)))).lower()
+        said = outputs(server, put(text))
+        if found := {piece for piece in pieces(password, elsewhere) if piece in said}:
+            leaked[name] = sorted(found)
+
+    assert leaked == {}, f"{len(leaked)} of {len(chosen)}: {place}"
+    assert not any(piece in generate_latest(server.registry).decode() for piece in ("zq", "qwxv", "7319") if piece)

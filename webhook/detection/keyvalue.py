@@ -1,0 +1,210 @@
+"""A text of keys and values, line by line -> its pairs, each with the keys that lead to it.
+
+`key = value` in all its spellings, INI and TOML sections, XML elements, and nesting by indentation, which Python,
+JavaScript, HCL and pretty-printed JSON share. Comments say nothing. Every pattern is anchored, or bounded in what it
+tries from one place: nothing is read twice because it did not match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from webhook.detection.credentials import in_element, is_named
+from webhook.detection.lines import Quota
+from webhook.detection.references import normalised
+from webhook.detection.values import LONGEST_VALUE
+from webhook.detection.words import Role, key_words, role
+
+_DEEPEST = 30
+_MOST_ATTRIBUTES = 20
+_COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s(?!\s{0,80}=)|<!--|REM\s|\{\{[-\s]*/\*)")
+_TRAILING_COMMENT = re.compile(r"\s+(?:#|//)\s.*$")
+_KEY = re.compile(
+    r"""\s*(?:-\s+)?(?:export\s+|set\s+|const\s+|let\s+|var\s+|define\(\s*|ENV\s+)?
+    (?P<key>"[^"\n]{1,200}"|'[^'\n]{1,200}'|[A-Za-z_$][\w.$-]{0,200}(?:::[\w.]{1,100}){0,9}(?:\[['"\w.-]{1,200}\])*+|\d{1,4}|\*)
+    \s*(?P<sign>=>|:=|=|:(?!//)|,(?=\s*['"])|\s(?=['"])|(?=\{\s*$))\s*(?P<rest>.*)$""",
+    re.VERBOSE,
+)
+_XML = re.compile(r"\s*<(?P<key>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>(?P<rest>[^<>]{1,1000}+)</")
+# A Hadoop-style property: its name and its value are elements of their own.
+_HADOOP = re.compile(r"<name>([^<>]{1,200}+)</name>\s{0,50}+<value>([^<>]{0,1000}+)</value>")
+_XML_NAME = re.compile(r"""(?:name|key)\s*+=\s*+["'](?P<key>[^"']{1,200}+)["']""")
+_XML_VALUE = re.compile(r"""[^<>]{0,400}?value\s*+=\s*+(?:"(?P<rest>[^"]{0,1000}+)"|'(?P<other>[^']{0,1000}+)')""")
+_XML_TEXT = re.compile(r"[^<>]{0,400}+>(?P<rest>[^<>]{1,1000}+)</")
+_ENVIRONMENT = re.compile(
+    r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
+    \s*[\[(.]\s*['"]?(?P<name>[A-Za-z_]\w{0,120})['"]?\s*[\])]?\s*
+    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
+    re.VERBOSE,
+)
+_QUOTES = re.compile(r"[\"'\[\]]+")
+# The key in a program's look-up, settings["host"], is no value.
+_SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
+_STRINGS = re.compile(r""""((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)'""")
+_BEHIND_STRINGS = frozenset(" \t,;:.)]}>/=+%|&") | {""}
+_PROPERTY = frozenset({"name", "value"})
+_CALL = re.compile(r"\w\(")
+_NUMBERED_PLACE = re.compile(r"[\w.$(){}-]+:\d{2,5}")
+_SHORT_RUN = " " * 80
+_LONG_RUN = re.compile(r"(?<!\s)\s{80,}+")
+_TRAILING_COMMENT = re.compile(r"(?<!\s)\s++(?:#|//)\s.*")
+_SERVER = re.compile(r"\s*server\s+(?:[\w.-]{1,120}\s+)?(?P<place>[\w.-]{1,253}:\d{2,5})(?:[\s;]|$)")
+_SPACED = re.compile(r"@?(?P<key>[A-Za-z][\w.-]{0,60}+)\s++(?P<rest>[^\s;]{1,500}+)\s*+;?")
+_SPACED_ROLES = frozenset({Role.LOCATION, Role.PORT, Role.PROVIDER})
+_OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
+
+
+class Pair(NamedTuple):
+    """A value, the keys that lead to it, and whether it is a list or mapping in one line."""
+
+    path: tuple[str, ...]
+    text: str
+    is_list: bool = False
+
+
+def pairs(text: str, quota: Quota) -> Iterator[Pair]:
+    """Yield the pairs of a text, line by line, as far as the quota reaches."""
+    section: tuple[str, ...] = ()
+    seen: dict[str, int] = {}
+    nesting: list[tuple[int, str]] = []
+    named = ""
+    for raw in _lines(_HADOOP.sub(r"\1 = \2", text) if "</name>" in text else text, quota):
+        line = raw.expandtabs(4)
+        if len(line) >= len(_SHORT_RUN):
+            line = _LONG_RUN.sub(_SHORT_RUN, line)
+        if not line.strip() or _COMMENT.match(line):
+            continue
+        if "[" in line and (name := _section(line)):
+            seen[name] = seen.get(name, -1) + 1
+            *above, last = name.split(".")
+            section = (*above, f"{last}[{seen[name]}]" if seen[name] else last)[-_DEEPEST:]
+            nesting = []
+            continue
+        indent = len(line) - len(line.lstrip(" -"))
+        while nesting and nesting[-1][0] >= indent:
+            nesting.pop()
+        if len(nesting) > _DEEPEST:
+            quota.cut = True
+            continue
+        above_line = (*section, *(key for _, key in nesting))
+        if "<" in line and (element := _XML.match(line)) and element["key"].lower() in _PROPERTY:
+            # A property whose elements do not stand side by side.
+            if element["key"].lower() == "value" and named:
+                yield Pair((*above_line, named), expression(element["rest"].strip()))
+                named = ""
+                continue
+            named = element["rest"].strip() if element["key"].lower() == "name" else ""
+        for number, pair in enumerate(_line(above_line, line, nesting, indent)):
+            if number and not quota.spend():
+                return
+            yield pair
+
+
+def _lines(text: str, quota: Quota) -> Iterator[str]:
+    """The lines of a text that are short enough to be settings."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    at = 0
+    while at < len(text) and quota.spend():
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if end - at <= LONGEST_VALUE:
+            yield text[at:end]
+        elif text.find(":", at, end) >= 0 or text.find("=", at, end - 2) >= 0:
+            quota.cut = True
+        at = end + 1
+
+
+def _section(line: str) -> str:
+    """The name of an INI or TOML section, or "" if the line is none."""
+    stripped = line.strip()
+    if not (stripped.startswith("[") and stripped.endswith("]")):
+        return ""
+    name = stripped.strip("[]").strip()
+    return "" if len(name) > 200 or any(sign in name for sign in "[]=") else name.strip("\"'")
+
+
+def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Pair]:
+    if "#" in line or "//" in line:
+        line = _TRAILING_COMMENT.sub("", line)
+    if "server" in line and (server := _SERVER.match(line)):
+        yield Pair((*above, "server"), server["place"])
+        return
+    pair = _KEY.match(line) or _attributes(line) or _XML.match(line) or _spaced(line)
+    if pair is None:
+        yield from (Pair(above, item) for item in items(line) if above or "://" in item)
+        return
+    key = _QUOTES.sub(".", pair["key"]).strip(".")
+    path = (*above, key)
+    rest = pair["rest"].strip().rstrip(",;")
+    if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
+        nesting.append((indent, key))
+    elif rest.startswith(("{", "[", "(")):
+        yield Pair(path, rest, is_list=True)
+    else:
+        yield Pair(path, expression(rest))
+
+
+def _attributes(line: str) -> dict[str, str] | None:
+    """A key and its value in XML attributes, or a key in one and its value as the element's text."""
+    if "name" not in line and "key" not in line:
+        return None
+    names = list(islice(_XML_NAME.finditer(line), _MOST_ATTRIBUTES))
+    for behind in (_XML_VALUE, _XML_TEXT):
+        for name in names:
+            if value := behind.match(line, name.end()):
+                return {"key": name["key"], "rest": value["rest"] or value.groupdict().get("other") or ""}
+    return None
+
+
+def _spaced(line: str) -> re.Match[str] | None:
+    """A key and its value with nothing but space between them, as far as the key announces a place, port or choice."""
+    pair = _SPACED.fullmatch(line.strip())
+    return pair if pair and role(key_words(pair["key"])) in _SPACED_ROLES else None
+
+
+def expression(text: str, *, plain: bool = False) -> str:
+    """Return a right-hand side as the value it has: a read of the environment becomes a reference with its default.
+
+    Args:
+        text: The right-hand side.
+        plain: Whether it is a value already, of YAML or JSON, so that quotes in it are its own.
+    """
+    if len(text) <= LONGEST_VALUE and ("nv" in text or "NV" in text) and (call := _ENVIRONMENT.search(text)):
+        default = (call["default"] or "").strip("\"'")
+        return "${" + call["name"] + (":-" + default if default else "") + "}"
+    if plain or len(text) > LONGEST_VALUE:
+        return text
+    text = normalised(text)
+    string = _STRINGS.match(text)
+    return (string[1] or string[2]) if string and _ends_string(text, string.end()) else text.rstrip(")")
+
+
+def _ends_string(text: str, at: int) -> bool:
+    """Whether a quote was one that ends a string, and no part of it: nothing is glued to it."""
+    return text[at : at + 1] in _BEHIND_STRINGS
+
+
+def items(text: str) -> list[str]:
+    """Return the values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs."""
+    if '"' in text or "'" in text:
+        if in_element(text):
+            return []
+        text = _SUBSCRIPT.sub("", text)
+        found = list(_STRINGS.finditer(text))
+        if not all(_ends_string(text, string.end()) for string in found):
+            return []
+        if found:
+            told = [(string[1] or string[2], string.start()) for string in found]
+            # Of several arguments of a call, one may be a password.
+            unclear = len(told) > 1 and _CALL.search(text) is not None
+            return [
+                said
+                for said, start in told
+                if not is_named(text, start) and ("://" in said or not unclear or text[:start].rstrip().endswith("="))
+            ]
+    bare = text.strip().removeprefix("- ").rstrip(",;")
+    return [bare] if "://" in bare or _NUMBERED_PLACE.fullmatch(bare) else []

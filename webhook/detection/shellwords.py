@@ -1,0 +1,60 @@
+"""A shell text -> its words and the signs that separate its commands, in one pass."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import NamedTuple
+
+# A word of a text in which every quote is closed, or what separates commands.
+_WORD = re.compile(r"""(?:\\\n|[^\s;|&<>"'`]|"(?:[^"\\]|\\.)*+"|'[^']*+')++|[;|&\n]""", re.DOTALL)
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"|'[^']*+'|(?P<open>["'])""", re.DOTALL)
+_SPACE = re.compile(r"\s")
+SEPARATORS = frozenset(";|&\n")
+MOST_WORDS = 5_000
+KEYWORDS = frozenset(
+    "until while if ! then do else exec sudo timeout time [ [[ { eval nohup env command wait4x set export local".split()
+) | {str(seconds) for seconds in range(61)}
+"""Words of the shell, and programs that run what stands behind them."""
+
+
+class Word(NamedTuple):
+    """A word without its quotes, or a separator.
+
+    Attributes:
+        text: The word.
+        is_glued: Whether no space stands between it and the one before.
+    """
+
+    text: str
+    is_glued: bool = False
+
+
+def shell_words(text: str) -> list[Word]:
+    """Return the first `MOST_WORDS` + 1 words and separators of a text."""
+    text = _closed(text)
+    words: list[Word] = []
+    end = 0
+    for match in islice(_WORD.finditer(text), MOST_WORDS + 1):
+        start = match.start()
+        words.append(Word(_unquoted(match[0]), is_glued=start > 0 and not _SPACE.search(text, end, start)))
+        end = match.end()
+    return words
+
+
+def base_name(path: str) -> str:
+    """Return the name of the program at a path."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _unquoted(word: str) -> str:
+    return word.replace('"', "").replace("'", "").strip("`") if word not in SEPARATORS else word
+
+
+def _closed(text: str) -> str:
+    """The text without quotes that nothing closes: behind the first of its kind, no other of that kind is closed."""
+    at = 0
+    while found := next((quoted for quoted in _QUOTED.finditer(text, at) if quoted["open"]), None):
+        at = found.start()
+        text = text[:at] + text[at:].replace(found["open"], " ")
+    return text
