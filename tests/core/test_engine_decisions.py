@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from webhook.core.decision import Action, Reason
 from webhook.core.engine import decide
 from webhook.core.pod import Pod
-from webhook.core.review import answer, parse
+from webhook.core.response import answer
+from webhook.core.review import parse
 from webhook.inventory.manifests import Manifests
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy

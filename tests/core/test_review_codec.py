@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.review import Denial, UnreadableReviewError, answer, fit_warnings, parse
+from webhook.core.response import Denial, answer, fit_warnings
+from webhook.core.review import UnreadableReviewError, parse
 
 POD = {"metadata": {"generateName": "web-"}, "spec": {"containers": [{"name": "web", "env": [{"name": "A"}]}]}}
 

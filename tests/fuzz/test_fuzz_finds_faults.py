@@ -13,7 +13,7 @@ from fuzz import replayed
 from in_process import InProcess
 from shrinking import shrink
 
-from webhook.core.review import answer
+from webhook.core.response import answer
 from webhook.server.admission import mutate
 
 CASES = 40

@@ -84,7 +84,7 @@ def decide(
     except BudgetExceededError as error:
         facts = replace(facts, findings=Findings(unknown=(str(error),), cut=True))
         decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
-    if outside is not None and decision.action is not Action.INJECT:
+    if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
         return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
     return decision
 
@@ -117,7 +117,7 @@ def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, p
         return _left_alone(reason, policy, NO_FINDINGS)
     facts = Facts(pod, namespace, labels or {}, (), Findings(unknown=(why,), cut=True), dict)
     decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
-    if outside is not None and decision.action is not Action.INJECT:
+    if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
         return _left_alone(outside, policy, NO_FINDINGS)
     return decision
 

@@ -1,4 +1,4 @@
-"""AdmissionReview v1: from the bytes of a request to what is asked, and from an answer back to bytes.
+"""AdmissionReview v1: from the bytes of a request to what is asked.
 
 Only what a decision reads is decoded, in one pass over the body; as a plain dict the object is read again, when
 somebody asks for that. No message made here repeats a value of the request.
@@ -9,13 +9,12 @@ Source: Kubernetes "Dynamic Admission Control" and admission.k8s.io/v1.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from webhook.core.pod import Pod
 
@@ -23,10 +22,6 @@ API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
 _NO_JSON: Final = "the body is not complete, valid JSON in UTF-8, or nested too deeply"
 _NO_JSON_OBJECT: Final = "the object is not valid JSON in UTF-8, or nested too deeply"
-MAX_WARNING: Final = 256
-"""Characters in one warning; the API server may cut longer ones."""
-MAX_WARNINGS: Final = 4096
-"""Characters in all warnings of an answer; the API server drops what is beyond."""
 
 
 class UnreadableReviewError(ValueError):
@@ -135,36 +130,10 @@ class _RawReview(Struct, frozen=True):
     request: _RawObject
 
 
-class Denial(Struct, frozen=True):
-    """The `status` of an answer that does not allow the object: a metav1.Status."""
-
-    message: str
-    code: int = 500
-    reason: str = "InternalError"
-    status: str = "Failure"
-
-
-class _Response(Struct, frozen=True, rename="camel"):
-    uid: str
-    allowed: bool
-    status: Denial | UnsetType = UNSET
-    patch: str | UnsetType = UNSET
-    patch_type: str | UnsetType = UNSET
-    audit_annotations: Mapping[str, str] | UnsetType = UNSET
-    warnings: Sequence[str] | UnsetType = UNSET
-
-
-class _Answer(Struct, frozen=True, kw_only=True, rename="camel"):
-    api_version: str = API_VERSION
-    kind: str = KIND
-    response: _Response
-
-
 _POD_REVIEW = msgspec.json.Decoder(_PodReview)
 _REVIEW = msgspec.json.Decoder(_Review)
 _DOCUMENT = msgspec.json.Decoder(_RequestOnly)
 _RAW = msgspec.json.Decoder(_RawReview)
-_ENCODER = msgspec.json.Encoder()
 _PACKER = msgspec.msgpack.Encoder()
 
 
@@ -235,55 +204,6 @@ def _problem(error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         return _type_error(str(error), of="$.request.object")
     return _NO_JSON_OBJECT
-
-
-def answer(
-    uid: str,
-    *,
-    patch: Sequence[Mapping[str, Any]] = (),
-    warnings: Sequence[str] = (),
-    audit_annotations: Mapping[str, str] | None = None,
-    denial: Denial | None = None,
-) -> bytes:
-    """Write the AdmissionReview that answers a request.
-
-    Args:
-        uid: The request's uid.
-        patch: JSON Patch operations; without any, the answer has neither patch nor patchType.
-        warnings: Shown to whoever creates the object; cut and cleaned to what an HTTP header carries.
-        audit_annotations: For the API server's audit log, which puts the webhook's name before each key.
-        denial: Given when the object is not allowed.
-
-    Returns:
-        The body of the HTTP response.
-    """
-    cleaned = fit_warnings(warnings) if warnings else ()
-    response = _Response(
-        uid=uid,
-        allowed=denial is None,
-        status=UNSET if denial is None else denial,
-        patch=b64encode(_ENCODER.encode(patch)).decode() if patch else UNSET,
-        patch_type="JSONPatch" if patch else UNSET,
-        audit_annotations=audit_annotations or UNSET,
-        warnings=cleaned or UNSET,
-    )
-    return _ENCODER.encode(_Answer(response=response))
-
-
-def fit_warnings(warnings: Sequence[str]) -> list[str]:
-    """Warnings as the API server passes them on: one line each, no control characters, not too long, not too many."""
-    fitted: list[str] = []
-    left = MAX_WARNINGS
-    for warning in warnings:
-        line = " ".join("".join(c if c.isprintable() else " " for c in warning).split())
-        if len(line) > MAX_WARNING:
-            line = line[: MAX_WARNING - 1] + "…"
-        left -= len(line)
-        if left < 0:
-            break
-        if line:
-            fitted.append(line)
-    return fitted
 
 
 # What msgspec says of a type error: names of types and the path, with map keys already left out. Anything else that

@@ -13,7 +13,8 @@ from webhook.core.decision import Decision
 from webhook.core.outline import MOST_VALUES, parse
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
-from webhook.core.review import AdmissionRequest, Denial, Review, UnreadableObjectError, answer
+from webhook.core.response import Denial, answer
+from webhook.core.review import AdmissionRequest, Review, UnreadableObjectError
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.server.body import ClientGoneError
 from webhook.server.deciding import LARGE, Decider, decide, decide_by_outline, decide_undetected
