@@ -226,3 +226,18 @@ def test_the_version_is_name_and_generation(compiled):
     policy = compiled()
 
     assert policy.version == f"under-test/{policy.generation}"
+
+
+@pytest.mark.parametrize(
+    ("match", "pod"),
+    [
+        ({"owners": ["Foo/*"]}, {"owners": ["Foo/" + "n" * 1_000_000]}),
+        ({"images": ["n*"]}, {"images": ["n" * 1_000_000]}),
+        ({"serviceAccounts": ["n*"]}, {"service_account": "n" * 1_000_000}),
+    ],
+)
+def test_a_name_of_any_length_is_given_as_a_reason_in_short(compiled, facts_of, match, pod):
+    verdict = compiled({"name": "r", "match": match, "action": "skip"}).verdict(facts_of(**pod))
+
+    assert verdict.action is Action.SKIP
+    assert sum(map(len, verdict.matched)) <= 300

@@ -167,6 +167,8 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
     )
 
 
+# Names in a pod may be of any length, and phrases are kept, and written into an annotation.
+_LONGEST_PHRASE = 300
 # The variables of CEL expressions that stand for what detection found.
 _FOUND = frozenset({"dependencies", "serves"})
 
@@ -189,7 +191,7 @@ def _text(
         for text in texts(subject):
             subject.spend_on(text)
             if matches(text):
-                return (f"{noun} {text}",)
+                return (f"{noun} {text}"[:_LONGEST_PHRASE],)
         return None
 
     return criterion
@@ -224,7 +226,7 @@ def _owners(owners: tuple[str, ...] | None) -> Criterion | None:
                 continue
             subject.spend_on(owner.name)
             if matches(owner.name):
-                return (f"owner {owner.kind}/{owner.name}",)
+                return (f"owner {owner.kind}/{owner.name}"[:_LONGEST_PHRASE],)
         return None
 
     return criterion
