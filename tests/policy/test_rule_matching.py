@@ -231,9 +231,9 @@ def test_the_version_is_name_and_generation(compiled):
 @pytest.mark.parametrize(
     ("match", "pod"),
     [
-        ({"owners": ["Foo/*"]}, {"owners": ["Foo/" + "n" * 1_000_000]}),
-        ({"images": ["n*"]}, {"images": ["n" * 1_000_000]}),
-        ({"serviceAccounts": ["n*"]}, {"service_account": "n" * 1_000_000}),
+        ({"owners": ["Foo/*"]}, {"owners": ["Foo/" + "n" * 100_000]}),
+        ({"images": ["n*"]}, {"images": ["n" * 100_000]}),
+        ({"serviceAccounts": ["n*"]}, {"service_account": "n" * 100_000}),
     ],
 )
 def test_a_name_of_any_length_is_given_as_a_reason_in_short(compiled, facts_of, match, pod):
