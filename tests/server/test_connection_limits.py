@@ -3,6 +3,7 @@ import gc
 import json
 import socket
 import ssl
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -182,9 +183,12 @@ def test_of_idle_connections_the_one_that_is_longest_idle_goes(start_server, kit
 
 
 def test_a_request_that_is_being_answered_is_not_given_up_for_the_same_client(start_server, kit):
+    begun, answered = threading.Event(), threading.Event()
+
     class Patient(kit.SkipBasket):
         def verdict(self, facts):
-            time.sleep(0.5)
+            begun.set()
+            assert answered.wait(10)
             return super().verdict(facts)
 
     server = start_server(limits=SMALL, policies=SimpleNamespace(current=Patient(), recent=()))
@@ -192,8 +196,10 @@ def test_a_request_that_is_being_answered_is_not_given_up_for_the_same_client(st
     body = json.dumps(kit.make_review(large)).encode()
     with contextlib.closing(server.raw()) as busy, contextlib.ExitStack() as others:
         busy.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        for _ in range(60):
-            others.enter_context(contextlib.closing(plain(server, 0)))
+        assert begun.wait(10)
+        silent = [others.enter_context(contextlib.closing(plain(server, 0))) for _ in range(60)]
+        assert closed(silent[0])
+        answered.set()
 
         assert busy.recv(65536).startswith(b"HTTP/1.1 200 ")
 
