@@ -84,7 +84,9 @@ class Reading:
         if mention.unless and scope.defines(mention.unless):
             return None
         host, port = expand(mention.host, scope.word), expand(mention.port, scope.word)
-        look_up = _is_host(entry, mention, host) and not (entry.is_secret or scope.is_secret(host.lower()))
+        look_up = _is_host(entry, mention, host)
+        if look_up and scope.has_secrets:
+            look_up = not (entry.is_secret or scope.is_secret(host.lower()))
         return self._places.resolve(host, port or self._settings.port_beside(entry.key), look_up=look_up)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
@@ -248,4 +250,4 @@ class Reading:
 
 def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
     """Whether a mention is a host by its form or by its key; a word under a backend's name may be anything."""
-    return mention.form is not Form.BARE or entry.key.role is Role.LOCATION or host.split(".")[2:3] == ["svc"]
+    return entry.key.role is Role.LOCATION or mention.form is not Form.BARE or host.split(".")[2:3] == ["svc"]

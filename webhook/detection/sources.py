@@ -49,6 +49,7 @@ class Scope:
         container: The container.
         entries: The settings that may count.
         quiet: The environment variables that do not, since no such value counts under such a key, and their keys.
+        has_secrets: Whether some of it may come from a Secret.
         variables: Each environment variable's content, or its text as long as nobody had to read it.
         arguments: Each argument that is a single word or number.
     """
@@ -59,6 +60,7 @@ class Scope:
         self.quiet: dict[str, Key] = {}
         self.variables = variables
         self.arguments: dict[str, str] = {}
+        self.has_secrets = False
         self._secrets: list[str] | None = None
 
     def word(self, name: str) -> str:
@@ -102,6 +104,7 @@ class Sources:
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> None:
         self.unknown: list[str] = []
+        self._has_secrets = False
         self._catalog = catalog
         self._pod = pod
         self._namespace = namespace
@@ -139,6 +142,7 @@ class Sources:
             for line in content.lines or (Line((name,), content.value),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
+        scope.has_secrets = self._has_secrets
         return scope
 
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
@@ -202,6 +206,7 @@ class Sources:
                 yield held[key], f"file {where} ← {kind} {name}/{key}", path
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
+        self._has_secrets = self._has_secrets or kind == "Secret"
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
         return ask(self._namespace, name)
 
