@@ -17,10 +17,7 @@ import msgspec
 from webhook.detection.content import Content
 
 UNFOLDED: Final = 128
-UNFOLDED_LARGE: Final = 4
-"""How many stay unfolded, in the whole process: of ConfigMaps of 10 KB for example some 10 MB."""
-LARGE_SETTINGS: Final = 500
-"""From so many settings on what a ConfigMap says is large."""
+"""How many stay unfolded: for ConfigMaps of 10 KB some 10 MB, in the whole process."""
 # More effort saves little, and costs half as much again when the cluster is read.
 _EFFORT = 1
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
@@ -30,25 +27,23 @@ _DECODER = msgspec.msgpack.Decoder(dict[str, Content])
 class Packed(Mapping[str, Content]):
     """A mapping that is kept small. Comparing two does not unfold them."""
 
-    __slots__ = ("_bytes", "_unfolded")
+    __slots__ = ("_bytes",)
 
     def __init__(self, contents: Mapping[str, Content]) -> None:
         """Fold what the keys say."""
         self._bytes = zlib.compress(_ENCODER.encode(contents), _EFFORT)
-        settings = sum(1 + len(content.lines) for content in contents.values())
-        self._unfolded = _unfolded_large if settings > LARGE_SETTINGS else _unfolded
 
     def __getitem__(self, key: str) -> Content:
         """What a key says."""
-        return self._unfolded(self._bytes)[key]
+        return _unfolded(self._bytes)[key]
 
     def __iter__(self) -> Iterator[str]:
         """The keys, sorted."""
-        return iter(self._unfolded(self._bytes))
+        return iter(_unfolded(self._bytes))
 
     def __len__(self) -> int:
         """How many keys there are."""
-        return len(self._unfolded(self._bytes))
+        return len(_unfolded(self._bytes))
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same."""
@@ -62,9 +57,6 @@ class Packed(Mapping[str, Content]):
         return f"Packed({dict(self)!r})"
 
 
-def _unfold(folded: bytes) -> dict[str, Content]:
+@lru_cache(maxsize=UNFOLDED)
+def _unfolded(folded: bytes) -> dict[str, Content]:
     return _DECODER.decode(zlib.decompress(folded))
-
-
-_unfolded = lru_cache(maxsize=UNFOLDED)(_unfold)
-_unfolded_large = lru_cache(maxsize=UNFOLDED_LARGE)(_unfold)
