@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -250,18 +251,27 @@ def test_nothing_is_checked_before_the_cluster_has_been_read(shop, parts):
     run(parts, watch, later)
 
 
+@pytest.fixture
+def often():
+    """Switch threads as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("often")
 def test_a_scrape_never_sees_no_drift_between_two_checks(shop, parts):
-    seen, halt = [], threading.Event()
+    watch, seen, halt = make(parts), [], threading.Event()
+    run(parts, watch, checked(parts))
 
     def scrape():
         while not halt.is_set():
             seen.append(sample(parts, "sidecar_policy_drifted_pods", pod_namespace="shop", reason="sidecar-unwanted"))
 
-    watch = make(parts)
-    run(parts, watch, checked(parts))
     scraping = threading.Thread(target=scrape)
     scraping.start()
-    for _ in range(300):
+    for _ in range(2000):
         watch._show(watch._last)
     halt.set()
     scraping.join()
