@@ -142,8 +142,9 @@ def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
             # Behind --conf and its like stands a setting with a name of its own.
             named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not _SPACE.search(following)
             skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
-            if value:
-                yield quota.setting(() if may_be_glued(word) else _path(program, flag["key"]), value)
+            unclear = may_be_glued(word)
+            if value and not (unclear and flag["value"] and ":" not in value):
+                yield quota.setting(() if unclear else _path(program, flag["key"]), value)
         elif "=" in word and (assignment := _ASSIGNMENT.fullmatch(word)):
             yield quota.setting((assignment["key"],), assignment["value"])
         else:
@@ -178,9 +179,7 @@ def _word(program: str, word: str, quota: Quota) -> Iterator[Line]:
         yield quota.setting((), word)
     elif "/dev/tcp/" in word and (tcp := _DEV_TCP.search(word)):
         yield _dialled_at(tcp["host"], tcp["port"])
-    elif (
-        (":" in word or "(" in word) and program not in _LOOKUPS and (_PLACE.fullmatch(word) or _is_go_dsn(word))
-    ):
+    elif (":" in word or "(" in word) and program not in _LOOKUPS and (_PLACE.fullmatch(word) or _is_go_dsn(word)):
         yield quota.setting((), word)
 
 

@@ -149,9 +149,8 @@ class Sources:
                     continue
                 for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
                     name = (source.prefix or "") + key
-                    if source.prefix and _holds_credential(name):
-                        content = Content(Value())
-                    environment[name], origins[name] = content, f" ← {kind} {reference.name}/{key}"
+                    environment[name] = Content(Value()) if source.prefix and _holds_credential(name) else content
+                    origins[name] = f" ← {kind} {reference.name}/{key}"
         for variable in container.env or ():
             name = variable.name
             if variable.value is not None:
