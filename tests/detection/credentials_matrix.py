@@ -1,14 +1,17 @@
-"""Dialects x passwords x places: configurations that hold a password, as somebody who does not encode it writes them."""
+"""Dialects x passwords x places: configurations that hold a password, written by somebody who does not encode it."""
 
 from __future__ import annotations
 
 import json
 import random
 import shlex
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import yaml
 
+PW = "{pw}"
 SIGNS = "@:/?#%;,=&+\"'$*()[]{}\\|<>!~^` "
 
 # The parts of passwords: one that is only a word, those that look like hosts, and one that looks like a port.
@@ -187,8 +190,10 @@ PASSWORD_PLACES = {
     "XML property": lambda pw: {
         "file": (
             "core-site.xml",
-            f"<x>\n<property><name>redis.password</name><value>{pw}</value></property>\n"
-            f"<property>\n<name>redis.password</name>\n<final>true</final>\n<value>{pw}</value>\n</property>\n</x>\n",
+            (
+                f"<x>\n<property><name>redis.password</name><value>{pw}</value></property>\n"
+                f"<property>\n<name>redis.password</name>\n<final>true</final>\n<value>{pw}</value>\n</property>\n</x>\n"
+            ),
         )
     },
     "XML reversed": lambda pw: {"file": ("a.xml", f'<x>\nhosts:\n  <add value="{pw}" key="redis.password"/>\n</x>\n')},
@@ -234,22 +239,36 @@ def objects(described):
     return [*found, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}]
 
 
+class Case(NamedTuple):
+    """A pair of a dialect and a password, in a place."""
+
+    place: str
+    name: str
+    put: Callable[[str], dict[str, Any]]
+    template: str
+    password: str
+
+    def described(self, password):
+        """The pod with this password in it."""
+        return self.put(password.join(part.replace("{{", "{").replace("}}", "}") for part in self.template.split(PW)))
+
+
 def cases():
-    """Every combination: its name, its place, the template and the password."""
+    """Yield every combination."""
     for dialect, template in VALUES.items():
         for place, put in VALUE_PLACES.items():
             for password in PASSWORDS:
-                yield place, f"{dialect} / {password}", put, template, password
+                yield Case(place, f"{dialect} / {password}", put, template, password)
     for place, put in PASSWORD_PLACES.items():
         for password in PASSWORDS:
-            yield f"password: {place}", password, put, "{pw}", password
+            yield Case(f"password: {place}", password, put, PW, password)
 
 
 def selected(count, seed=8):
-    """So many of them, the same each time, with as many of each place."""
+    """Yield each place with as many of its cases as any other's, the same each time."""
     by_place = {}
     for case in cases():
-        by_place.setdefault(case[0], []).append(case)
+        by_place.setdefault(case.place, []).append(case)
     for place, of_place in by_place.items():
-        chosen = random.Random(f"{seed} {place}").sample(of_place, min(len(of_place), count // len(by_place)))
-        yield place, chosen
+        wanted = min(len(of_place), -(-count // len(by_place)))
+        yield place, random.Random(f"{seed} {place}").sample(of_place, wanted)

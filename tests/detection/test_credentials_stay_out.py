@@ -2,8 +2,8 @@
 
 Each pair of a dialect and a password is put into one place of a pod, the pod is decided, and everything is gathered
 that anybody is shown: the answer with its patch, warnings and audit annotations, the Event, the log line, metrics, what
-`explain` and `--why-not` print, and the names of the objects that the server would ask the API server for. What the same
-pod yields with another password is no leak.
+`explain` and `--why-not` print, and the names of the objects that the server would ask the API server for. What the
+same pod yields with another password is no leak.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from webhook.server.settings import Limits, LogFormat
 
 POLICY = default_policy()
 PAIRS = 2_600
+# Parts of every password of the matrix.
+MARKS = ("zq1", "qwxv", "7319", "10.83")
 RUN = 4
 
 
@@ -124,17 +126,18 @@ def pieces(password, elsewhere):
     return {run for run in runs if run not in elsewhere and len(run.strip()) == RUN}
 
 
-@pytest.mark.parametrize(("place", "chosen"), [pytest.param(*case, id=case[0]) for case in selected(PAIRS)])
-def test_no_part_of_a_password_is_in_any_output(place, chosen, server):
+@pytest.mark.parametrize("chosen", [pytest.param(chosen, id=place) for place, chosen in selected(PAIRS)])
+def test_no_part_of_a_password_is_in_any_output(chosen, server):
     leaked = {}
-    for _, name, put, template, password in chosen:
-        template, escaped = template.replace("{{", "\0").replace("}}", "\1"), password
-        text = template.replace("{pw}", escaped).replace("\0", "{").replace("\1", "}")
-        other = template.replace("{pw}", "x").replace("\0", "{").replace("\1", "}")
-        elsewhere = (outputs(server, put(other)) + json.dumps(objects(put(other)))).lower()
-        said = outputs(server, put(text))
-        if found := {piece for piece in pieces(password, elsewhere) if piece in said}:
-            leaked[name] = sorted(found)
+    for case in chosen:
+        other = case.described("x")
+        elsewhere = (outputs(server, other) + json.dumps(objects(other))).lower()
+        said = outputs(server, case.described(case.password))
+        if found := {piece for piece in pieces(case.password, elsewhere) if piece in said}:
+            leaked[case.name] = sorted(found)
 
-    assert leaked == {}, f"{len(leaked)} of {len(chosen)}: {place}"
-    assert not any(piece in generate_latest(server.registry).decode() for piece in ("zq", "qwxv", "7319") if piece)
+    assert leaked == {}, f"{len(leaked)} of {len(chosen)} pairs"
+    # Numbers are no names: only they stand behind the last space.
+    metrics = generate_latest(server.registry).decode().lower()
+    counted = "\n".join(line.rpartition(" ")[0] for line in metrics.splitlines())
+    assert not [mark for mark in MARKS if mark in counted]

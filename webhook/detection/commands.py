@@ -142,8 +142,9 @@ def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
             # Behind --conf and its like stands a setting with a name of its own.
             named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not _SPACE.search(following)
             skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
-            if value:
-                yield quota.setting(() if may_be_glued(word) else _path(program, flag["key"]), value)
+            unclear = may_be_glued(word)
+            if value and not (unclear and flag["value"] and ":" not in value):
+                yield quota.setting(() if unclear else _path(program, flag["key"]), value)
         elif "=" in word and (assignment := _ASSIGNMENT.fullmatch(word)):
             yield quota.setting((assignment["key"],), assignment["value"])
         else:

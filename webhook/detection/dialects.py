@@ -33,6 +33,7 @@ _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib
 _HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
 _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
 _LONGEST_NAME = 64
+_MOST_ITEMS = 64
 _OF_A_NAME = " _.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
@@ -58,8 +59,8 @@ def dialects(text: str) -> Iterator[Mention]:
     elif tns := _TNS_HOST.search(text):
         port = _TNS_PORT.search(text)
         yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
-    elif redis := _REDIS_OPTION.search(text):
-        yield from _redis(text[: redis.start()])
+    elif _REDIS_OPTION.search(text):
+        yield from _redis(text)
     elif pdo := _PDO.match(text):
         pairs = _told_apart(_properties(text[pdo.end() :]))
         host = pairs.get("host") or pairs.get("server") or ""
@@ -73,11 +74,18 @@ def dialects(text: str) -> Iterator[Mention]:
 
 
 def _redis(text: str) -> Iterator[Mention]:
-    """The hosts before the first option; behind a password in front of them, they could be a part of it."""
-    for item in text.split(","):
-        if "=" in item and holds_credential((item.partition("=")[0],)):
-            return
-        mention = mention_of(item.strip(), "redis", Form.REDIS)
+    """The hosts before a password; behind one they could be a part of it, unless there is one and no more."""
+    before: list[str] = []
+    behind: list[str] = []
+    places = before
+    for item in text.split(",", _MOST_ITEMS):
+        key, sign, _ = item.partition("=")
+        if not sign:
+            places.append(item.strip())
+        elif holds_credential((key,)):
+            places = behind
+    for item in before or (behind if len(behind) == 1 else ()):
+        mention = mention_of(item, "redis", Form.REDIS)
         if mention.host:
             yield mention
 

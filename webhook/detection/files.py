@@ -24,6 +24,7 @@ _MOST_YAML = 100_000
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
 _DEEPEST = 30
+_Collection = dict[object, object] | list[object]
 
 
 def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
@@ -84,32 +85,37 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
 
 def _walk(path: tuple[str, ...], node: object, quota: Quota) -> Iterator[Line]:
     """Find every scalar below a node. The quota bounds documents whose aliases would unfold without end."""
-    if len(path) > _DEEPEST:
-        quota.cut = True
-    elif not quota.spend(characters=len(node) if isinstance(node, str) else 0):
+    if not quota.spend(characters=len(node) if isinstance(node, str) else 0):
         return
-    elif isinstance(node, str):
-        if "\n" in node.strip():
-            yield from _by_line(path, node, quota)
-        else:
-            yield quota.setting(path, _scalar(node))
-    elif isinstance(node, dict):
-        named = node.get("name") or node.get("key")
-        for key, child in node.items():
-            told = named if key == "value" and isinstance(named, str) else str(key)
-            yield from _walk((*path, told), child, quota)
+    if not isinstance(node, dict | list):
+        yield from _leaf(path, node, quota)
+    elif len(path) >= _DEEPEST:
+        quota.cut = True
+    else:
+        for inner, child in _children(path, node):
+            yield from _walk(inner, child, quota)
             if quota.spent:
                 return
-    elif isinstance(node, list):
+
+
+def _children(path: tuple[str, ...], node: _Collection) -> Iterator[tuple[tuple[str, ...], object]]:
+    if isinstance(node, list):
         for index, child in enumerate(node):
             # Settings of one element belong together, apart from those of the next.
-            yield from _walk(_indexed(path, index) if isinstance(child, dict) else path, child, quota)
-            if quota.spent:
-                return
-    elif isinstance(node, int | float):
-        yield quota.setting(path, _scalar(node))
+            yield _indexed(path, index) if isinstance(child, dict) else path, child
+        return
+    named = node.get("name") or node.get("key")
+    for key, child in node.items():
+        yield (*path, named if key == "value" and isinstance(named, str) else str(key)), child
+
+
+def _leaf(path: tuple[str, ...], node: object, quota: Quota) -> Iterator[Line]:
+    if isinstance(node, str) and "\n" in node.strip():
+        yield from _by_line(path, node, quota)
     elif node is None:
         yield quota.setting(path, "")
+    elif isinstance(node, str | int | float):
+        yield quota.setting(path, _scalar(node))
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:

@@ -45,7 +45,8 @@ _QUOTES = re.compile(r"[\"'\[\]]+")
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r""""((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)'""")
 _BEHIND_STRINGS = frozenset(" \t,;:.)]}>/=+%|&") | {""}
-_PROPERTY = frozenset({"name", "value"})
+_SHORT = 10
+_FIRST = 2
 _CALL = re.compile(r"\w\(")
 _NUMBERED_PLACE = re.compile(r"[\w.$(){}-]+:\d{2,5}")
 _SHORT_RUN = " " * 80
@@ -67,40 +68,62 @@ class Pair(NamedTuple):
 
 def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     """Yield the pairs of a text, line by line, as far as the quota reaches."""
-    section: tuple[str, ...] = ()
-    seen: dict[str, int] = {}
-    nesting: list[tuple[int, str]] = []
-    named = ""
-    for raw in _lines(_HADOOP.sub(r"\1 = \2", text) if "</name>" in text else text, quota):
+    where = _Where()
+    if "</name>" in text:
+        text = _HADOOP.sub(r"\1 = \2", text)
+    for raw in _lines(text, quota):
         line = raw.expandtabs(4)
         if len(line) >= len(_SHORT_RUN):
             line = _LONG_RUN.sub(_SHORT_RUN, line)
-        if not line.strip() or _COMMENT.match(line):
+        if not line.strip() or _COMMENT.match(line) or where.is_section(line):
             continue
-        if "[" in line and (name := _section(line)):
-            seen[name] = seen.get(name, -1) + 1
-            *above, last = name.split(".")
-            section = (*above, f"{last}[{seen[name]}]" if seen[name] else last)[-_DEEPEST:]
-            nesting = []
-            continue
-        indent = len(line) - len(line.lstrip(" -"))
-        while nesting and nesting[-1][0] >= indent:
-            nesting.pop()
-        if len(nesting) > _DEEPEST:
+        if not where.enter(line):
             quota.cut = True
             continue
-        above_line = (*section, *(key for _, key in nesting))
-        if "<" in line and (element := _XML.match(line)) and element["key"].lower() in _PROPERTY:
-            # A property whose elements do not stand side by side.
-            if element["key"].lower() == "value" and named:
-                yield Pair((*above_line, named), expression(element["rest"].strip()))
-                named = ""
-                continue
-            named = element["rest"].strip() if element["key"].lower() == "name" else ""
-        for number, pair in enumerate(_line(above_line, line, nesting, indent)):
+        for number, pair in enumerate(_line(line, where)):
             if number and not quota.spend():
                 return
             yield pair
+
+
+class _Where:
+    """Where in a text a line stands.
+
+    Attributes:
+        above: The keys above the line.
+        indent: How far it is indented.
+        named: The name that an XML property has, until its value comes.
+    """
+
+    def __init__(self) -> None:
+        self.above: tuple[str, ...] = ()
+        self.indent = 0
+        self.named = ""
+        self._section: tuple[str, ...] = ()
+        self._seen: dict[str, int] = {}
+        self._nesting: list[tuple[int, str]] = []
+
+    def is_section(self, line: str) -> bool:
+        """Return whether a line begins an INI or TOML section, which then is entered."""
+        name = _section(line) if "[" in line else ""
+        if name:
+            number = self._seen[name] = self._seen.get(name, -1) + 1
+            *above, last = name.split(".")
+            self._section = (*above, f"{last}[{number}]" if number else last)[-_DEEPEST:]
+            self._nesting = []
+        return bool(name)
+
+    def enter(self, line: str) -> bool:
+        """Go to a line; return whether it is not too deep."""
+        self.indent = len(line) - len(line.lstrip(" -"))
+        while self._nesting and self._nesting[-1][0] >= self.indent:
+            self._nesting.pop()
+        self.above = (*self._section, *(key for _, key in self._nesting))
+        return len(self._nesting) <= _DEEPEST
+
+    def open(self, key: str) -> None:
+        """Let the line's key be above the lines that are indented further."""
+        self._nesting.append((self.indent, key))
 
 
 def _lines(text: str, quota: Quota) -> Iterator[str]:
@@ -127,25 +150,38 @@ def _section(line: str) -> str:
     return "" if len(name) > 200 or any(sign in name for sign in "[]=") else name.strip("\"'")
 
 
-def _line(above: tuple[str, ...], line: str, nesting: list[tuple[int, str]], indent: int) -> Iterator[Pair]:
+def _line(line: str, where: _Where) -> Iterator[Pair]:
     if "#" in line or "//" in line:
         line = _TRAILING_COMMENT.sub("", line)
     if "server" in line and (server := _SERVER.match(line)):
-        yield Pair((*above, "server"), server["place"])
+        yield Pair((*where.above, "server"), server["place"])
         return
     pair = _KEY.match(line) or _attributes(line) or _XML.match(line) or _spaced(line)
     if pair is None:
-        yield from (Pair(above, item) for item in items(line) if above or "://" in item)
+        yield from (Pair(where.above, item) for item in items(line) if where.above or "://" in item)
         return
     key = _QUOTES.sub(".", pair["key"]).strip(".")
-    path = (*above, key)
+    if "<" in line:
+        key, where.named = _of_property(key, where.named, pair["rest"])
+    path = (*where.above, key)
     rest = pair["rest"].strip().rstrip(",;")
     if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
-        nesting.append((indent, key))
+        where.open(key)
     elif rest.startswith(("{", "[", "(")):
         yield Pair(path, rest, is_list=True)
     else:
         yield Pair(path, expression(rest))
+
+
+def _of_property(key: str, named: str, text: str) -> tuple[str, str]:
+    """The key of an XML element, and the name that comes: a property's name and value are elements of their own."""
+    match key.lower():
+        case "name":
+            return key, text.strip()
+        case "value" if named:
+            return named, ""
+        case _:
+            return key, named
 
 
 def _attributes(line: str) -> dict[str, str] | None:
@@ -190,21 +226,24 @@ def _ends_string(text: str, at: int) -> bool:
 
 def items(text: str) -> list[str]:
     """Return the values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs."""
-    if '"' in text or "'" in text:
-        if in_element(text):
-            return []
-        text = _SUBSCRIPT.sub("", text)
-        found = list(_STRINGS.finditer(text))
-        if not all(_ends_string(text, string.end()) for string in found):
-            return []
-        if found:
-            told = [(string[1] or string[2], string.start()) for string in found]
-            # Of several arguments of a call, one may be a password.
-            unclear = len(told) > 1 and _CALL.search(text) is not None
-            return [
-                said
-                for said, start in told
-                if not is_named(text, start) and ("://" in said or not unclear or text[:start].rstrip().endswith("="))
-            ]
+    text_without_keys = _SUBSCRIPT.sub("", text) if '"' in text or "'" in text else ""
+    if strings := list(_STRINGS.finditer(text_without_keys)):
+        return [] if in_element(text) else _told(text_without_keys, strings)
     bare = text.strip().removeprefix("- ").rstrip(",;")
     return [bare] if "://" in bare or _NUMBERED_PLACE.fullmatch(bare) else []
+
+
+def _told(text: str, strings: list[re.Match[str]]) -> list[str]:
+    """The strings that are no credential, as far as one can tell."""
+    if not all(_ends_string(text, string.end()) for string in strings):
+        return []
+    # Of several arguments of a call, one may be a password.
+    is_call = len(strings) > 1 and _CALL.search(text) is not None
+    found = []
+    for number, string in enumerate(strings):
+        said, start = string[1] or string[2], string.start()
+        named = text[max(0, start - _SHORT) : start].rstrip().endswith("=")
+        is_first_url = number < _FIRST and "://" in said
+        if not is_named(text, start) and (not is_call or named or is_first_url):
+            found.append(said)
+    return found

@@ -12,6 +12,8 @@ from webhook.detection.words import LONGEST_NAME, holds_credential
 
 LONGEST = 1_000_000
 """So much of a text is read, in characters: more than a ConfigMap can hold."""
+# Characters of all keys that lead to a setting: no program asks for more, and what keys say is remembered.
+_LONGEST_PATH = 1_000
 _MOST_READ = 10_000
 _MOST_CHARACTERS = 2 * LONGEST
 _MOST_KEPT = 1_000_000
@@ -80,7 +82,11 @@ class Quota:
             value = line.value
             if not (value.mentions or value.switch is not None or value.word):
                 continue
-            self._kept -= _OVERHEAD * (1 + len(value.mentions)) + sum(map(len, line.path))
+            length = sum(map(len, line.path))
+            if length > _LONGEST_PATH:
+                self.cut = True
+                continue
+            self._kept -= _OVERHEAD * (1 + len(value.mentions)) + length
             if self._kept < 0:
                 self.cut = True
                 break

@@ -36,8 +36,8 @@ _DOUBTFUL = frozenset({"-a", "-w"})
 _SHORT = frozenset("pPuUaw")
 # Words of commands and of SQL, behind which a credential stands.
 _ANNOUNCING = frozenset(
-    "auth password passwd pass pwd secret token login requirepass masterauth account identified by authorization bearer "
-    "basic".split()
+    "auth password passwd pass pwd secret token login requirepass masterauth account identified by authorization "
+    "bearer basic".split()
 )
 
 
@@ -93,18 +93,21 @@ class Reader:
             return ""
         self._following = _Next.ANYTHING
         self._within = False
+        if expected is not _Next.ANYTHING and _announces(text):
+            self._following = expected
+            return ""
         is_flag = text.startswith("-")
         if expected is not _Next.ANYTHING and not is_flag and not _is_harmless(text, expected):
             return self._credential()
         if is_flag:
             return self._flag(text)
-        if "=" in text and (assigned := _ASSIGNED.match(text)):
-            if holds_credential((assigned["key"],)):
-                return self._credential()
+        if "=" in text and (assigned := _ASSIGNED.match(text)) and holds_credential((assigned["key"],)):
+            return self._credential()
         if "=" in text and announced(text) >= 0:
             # A connection string, which takes its own credentials out.
             self._within = self._behind = self._is_script
             return text
+        self._within = self._is_script and ("://" in text or text.count(":") > 1)
         return self._plain(text)
 
     def _credential(self) -> str:
@@ -136,12 +139,16 @@ class Reader:
     def _plain(self, text: str) -> str:
         if self._behind and (":" in text or "@" in text) and "://" not in text:
             return ""
-        if not self._program and text not in KEYWORDS:
+        if _announces(text) and (self._program or text.endswith(":")):
+            self._following = _Next.CREDENTIAL
+        elif not self._program and text not in KEYWORDS:
             self._program = base_name(text)
             self._behind = False
-        elif text.lower().rstrip(":=") in _ANNOUNCING:
-            self._following = _Next.CREDENTIAL
         return text
+
+
+def _announces(text: str) -> bool:
+    return text.lower().rstrip(":=") in _ANNOUNCING
 
 
 def _is_harmless(text: str, expected: _Next) -> bool:
@@ -155,7 +162,8 @@ def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
     told = list(texts)
     unclear = follows_glued = False
     for position in range(len(texts) - 1, -1, -1):
-        word, text = words[position], texts[position]
+        word = words[position]
+        text = word.text
         if text in SEPARATORS:
             unclear = unclear and word.is_glued and follows_glued and text != "\n"
         else:
