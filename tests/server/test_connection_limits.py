@@ -91,6 +91,7 @@ CHUNKED = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r
 FRAMING = {
     "a trailer": b"1\r\n{\r\n0\r\nX: " + b"a" * 100_000,
     "many trailers": b"1\r\n{\r\n0\r\n" + b"a: b\r\n" * 20_000,
+    "many trailers at once": b"1\r\n{\r\n0\r\n" + b"a: b\r\n" * 500,
     "a chunk extension": b"1;" + b"a" * 100_000,
     "chunk extensions": (b"1;" + b"a" * 200 + b"\r\n{\r\n") * 500,
     "chunks of one byte": b"1\r\n{\r\n" * 20_000,

@@ -19,7 +19,7 @@ _BATCH = 8
 """Connections accepted at once. A handshake takes up to a millisecond, and requests are answered in between."""
 _PAUSE = 0.1
 """Seconds without accepting while there is no descriptor or no room. Clients wait in the socket's backlog."""
-_UNREAD = 64 * 1024
+_UNREAD = 32 * 1024
 """Bytes that a client may send ahead of what is read; Linux allows twice that. A body of the API server is smaller."""
 _SHARE = 3
 """A port uses at most this fraction of the process's descriptors, so two ports leave as much for everything else."""

@@ -84,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _in_headers: bool = False
     _head: int = 0
-    """Bytes that came in since the last complete request, without those of bodies."""
+    """Bytes that came in since headers were last complete, without those of bodies."""
 
     @property
     def standing(self) -> Standing:
@@ -127,8 +127,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._head += len(data)
         super().data_received(data)
-        if self._head and not self.transport.is_closing() and self._too_much_so_far():
-            self._refuse(_TOO_LARGE)
+        if self._head > self.limits.head or len(self.headers) > self.limits.headers:
+            if not self.transport.is_closing():
+                self._refuse(_TOO_LARGE)
         elif self._overdue is None and (self._in_headers or self.cycle.response_complete):
             self._overdue = self.loop.call_later(self.limits.read, self.transport.abort)
 
@@ -143,6 +144,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._too_much():
             raise TooMuchError
         self._in_headers = False
+        self._head = 0
         self._relax()
         super().on_headers_complete()
         if self.leaving and self.cycle is not None:
@@ -150,14 +152,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on. Its framing may be as long as itself."""
-        head = self._head - 2 * len(body)
-        self._head = head if head > 0 else 0  # noqa: FURB136 - max() takes three times as long
+        if self._head:
+            self._head = max(0, self._head - 2 * len(body))
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """A request has come in."""
-        self._head = 0
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is sent, and may close the connection."""
@@ -195,12 +192,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.headers) > self.limits.headers or len(self.pipeline) >= self.limits.pipelined:
             return True
         # Sizes are added up only where so much came in at once that the limit may have been passed.
-        sizes = (len(name) + len(value) for name, value in self.headers)
-        return self._head > self.limits.head and len(self.url) + sum(sizes) > self.limits.head
-
-    def _too_much_so_far(self) -> bool:
-        """Return whether what has come in of a request, besides its body, exceeds its limits."""
-        return self._head > self.limits.head or len(self.headers) > self.limits.headers
+        return self._head > self.limits.head and self.limits.head < len(self.url) + sum(
+            len(name) + len(value) for name, value in self.headers
+        )
 
     def _refuse(self, answer: bytes) -> None:
         """Close the connection, with an answer unless an earlier request is still to get its own."""
