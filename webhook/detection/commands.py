@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from webhook.detection.lines import Line, Quota, setting
-from webhook.detection.mentions import Form, Mention, Value
+from webhook.detection.mentions import LONGEST_VALUE, Form, Mention, Value
 from webhook.detection.passwords import Reader, may_be_glued, without_credentials
 from webhook.detection.references import REFERENCE, normalised
 from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
-from webhook.detection.values import LONGEST_VALUE
 
 _SPACE = re.compile(r"\s")
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)

@@ -31,10 +31,14 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
 
 
 UNREADABLE_CONTENT = Content(UNREADABLE)
-says_nothing = re.compile(rf"(?![-{{\[<\s])[^:=(,\n]*+(?:,[^:=(\n]*+|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]*+)*+)").fullmatch
+says_nothing = re.compile(
+    rf"(?![-{{\[<\s])[^:=(,\n]{{0,1000}}+(?:,[^:=(\n]{{0,1000}}+"
+    rf"|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]{{0,1000}}+){{0,16}}+)"
+).fullmatch
 """Matches a text that says no more than words do: it is no file, no command line, no URL, no connection string.
 
-Pairs are as quiet as words while none of them is a host, nor an option behind a comma.
+Pairs are as quiet as words while none of them is a host, nor an option behind a comma. A long text is not matched: to
+look at all of it at once would hold the interpreter for too long.
 """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from webhook.detection.mentions import LONGEST_VALUE
 from webhook.detection.words import holds_credential
 
 # The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
@@ -34,9 +35,9 @@ _OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 80
 
 
-def announced(text: str, end: int | None = None) -> int:
-    """Return where the first credential of a text begins, or -1; only names before `end` count."""
-    return _end(_ASSIGNED.search(text, 0, len(text) if end is None else end))
+def announced(text: str) -> int:
+    """Return where the first credential of a text begins, or -1; a text that is too long to be read may be one."""
+    return _end(_ASSIGNED.search(text)) if len(text) <= LONGEST_VALUE else 0
 
 
 def _end(match: re.Match[str] | None) -> int:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from webhook.detection.credentials import in_element, is_named
 from webhook.detection.lines import Quota
+from webhook.detection.mentions import LONGEST_VALUE
 from webhook.detection.references import normalised
-from webhook.detection.values import LONGEST_VALUE
 from webhook.detection.words import Role, key_words, role
 
 _DEEPEST = 30
@@ -43,7 +43,7 @@ _ENVIRONMENT = re.compile(
 _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
-_STRINGS = re.compile(r""""((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)'""")
+_STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
 _BEHIND_STRINGS = frozenset(" \t,;:.)]}>/=+%|&") | {""}
 _SHORT = 10
 _FIRST = 2

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from webhook.detection.references import REFERENCE, Pattern
 
+LONGEST_VALUE = 16_000
+"""Characters of one value. A longer one is not read: where it is cut off, a password could look like a host."""
+
 _LABEL = rf"(?:[A-Za-z0-9_-]|{REFERENCE})"
 HOST = rf"{_LABEL}{{1,253}}(?:\.{_LABEL}{{1,253}}){{0,20}}\.?"
 PORT = rf"(?:\d{{1,5}}|{REFERENCE})"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from webhook.detection.credentials import announced, authority, without_user
 from webhook.detection.dialects import dialects
-from webhook.detection.mentions import HOST, PORT, Form, Mention, Value, is_place, mention_of
+from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
@@ -41,8 +41,6 @@ _ON = frozenset({"true", "yes", "on", "1", "enabled"})
 _OFF = frozenset({"false", "no", "off", "0", "disabled", "null", "none", "nil", "~", ""})
 _SINGLE = Pattern(rf"(?:[A-Za-z0-9_.:+\[\]-]|{REFERENCE}){{1,253}}")
 MOST_MENTIONS = 64
-LONGEST_VALUE = 16_000
-"""Characters of one value. A longer one is not read: where it is cut off, a password could look like a host."""
 
 
 def read_value(text: str) -> Value:

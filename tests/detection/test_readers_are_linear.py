@@ -1,0 +1,184 @@
+"""Whatever a pod or a ConfigMap holds, reading it takes time linear in its length, and little of it is kept.
+
+Time is CPU time: the least of several measurements, as a ratio, and against limits that are far from what it takes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+from shapes import repeated, units
+
+from webhook.core.pod import ObjectMeta, Pod, PodSpec
+from webhook.detection.catalog import Catalog
+from webhook.detection.commands import programs, read_command, read_script
+from webhook.detection.content import read_content, says_nothing
+from webhook.detection.files import read_file
+from webhook.detection.keys import key_of
+from webhook.detection.places import Places
+from webhook.detection.references import expand, normalised
+from webhook.detection.values import plain_url, read_value, urls
+from webhook.detection.words import key_words, role, subject, words
+from webhook.inventory.manifests import Manifests
+
+CATALOG = Catalog.default()
+PLACES = Places(Pod(ObjectMeta(name="p"), PodSpec(containers=[])), "default", Manifests((), ()))
+READERS = {
+    "a key's text": lambda text: read_content("VALUE", text),
+    "a credential": lambda text: read_content("DB_SECRET", text),
+    "a value": read_value,
+    "URLs": lambda text: list(urls(text)),
+    "a file": read_file,
+    "a script": read_script,
+    "a shell's argument": lambda text: read_command(["sh", "-c", text]),
+    "many words": lambda text: read_command(text.split()),
+    "many scripts": lambda text: read_command([text[at : at + 40] for at in range(0, len(text), 40)]),
+    "flags": lambda text: read_command(["app", f"--url={text}", text, "--password", text]),
+    "programs": lambda text: programs(["sh", "-c", text]),
+    "whether a text says anything": lambda text: (plain_url(text), says_nothing(text)),
+    "references": lambda text: expand(normalised(text[:200_000], bare=True), lambda _: "x"),
+    "a key": lambda text: (role(key_words(text)), subject(words(text)), key_of(CATALOG, text)),
+    "an image": lambda text: (CATALOG.of_image(text), CATALOG.relays(text)),
+    "a host": lambda text: PLACES.resolve(text, text),
+}
+SHAPES = 10
+MEGABYTE = 1_000_000
+# What takes less is not measured: it is noise.
+FLOOR = 0.004
+
+
+def seconds(read, text, times=3):
+    """The least CPU time of so many readings; one that takes long is not repeated."""
+    least = float("inf")
+    for _ in range(times):
+        start = time.process_time()
+        read(text)
+        least = min(least, time.process_time() - start)
+        if least > 1:
+            break
+    return least
+
+
+def grows_linearly(read, shape):
+    """Whether twice the text takes no more than 2.6 times as long, up to the length of the longest value."""
+    small, middle, large = (seconds(read, repeated(*shape, length), 2) for length in (3_900, 7_800, 15_600))
+    return large < FLOOR or (large <= 2.6 * middle and (middle < FLOOR or middle <= 2.6 * small))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_takes_time_linear_in_the_length_of_a_text(name):
+    read = READERS[name]
+    for shape in units(name, SHAPES):
+        quick = seconds(read, repeated(*shape, 15_600), 1) < FLOOR
+        # A busy machine may disturb one measurement, hardly four in a row.
+        assert quick or any(grows_linearly(read, shape) for _ in range(4)), shape
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_takes_less_than_half_a_second_for_a_megabyte(name):
+    read = READERS[name]
+    for shape in units(name, SHAPES):
+        text = repeated(*shape, MEGABYTE)
+        assert any(seconds(read, text, 1) < 0.5 for _ in range(4)), shape
+
+
+@pytest.mark.parametrize("name", ["a key's text", "a file", "a script", "many words"])
+def test_little_is_kept_of_a_megabyte(name):
+    for shape in units(name, SHAPES):
+        assert len(msgspec.msgpack.encode(READERS[name](repeated(*shape, MEGABYTE)))) < 2 * MEGABYTE, shape
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a\n" + "".join(f"{'  ' * depth}{'k' * 200}:\n" for depth in range(1, 25)) + f"{' ' * 60}b: h:1\n" * 12_000,
+        "".join(f"k{number}: {','.join(f'h{item}:{number}' for item in range(60))}\n" for number in range(2_500)),
+        "a: &a [" + ",".join(["h:6379"] * 1_000) + "]\nb: &b [*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b]\n",
+        "a: &a |\n" + "  b: h:6379\n" * 5_000 + "b: [" + ",".join(["*a"] * 5_000) + "]\n",
+    ],
+    ids=["long keys above many lines", "many places in many lines", "aliases of lists", "aliases of texts"],
+)
+def test_what_unfolds_is_bounded_and_said_to_be_cut(text):
+    start = time.process_time()
+    content = read_content("app.yaml", text)
+
+    assert content.cut
+    assert len(msgspec.msgpack.encode(content)) < 2 * MEGABYTE
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("unit", ["=", "a=", ",", "h:1,", "a: b\n", '"', "[],", "{}", "$a", "- - a\n", "x", "a://b,"])
+@pytest.mark.parametrize("length", [99_000, MEGABYTE])
+def test_no_step_of_a_reader_holds_the_interpreter_for_long(unit, length):
+    """Another thread, as that of the event loop, has its turn: it is measured how much CPU time passes between two."""
+    read = READERS["a key's text"]
+    text = repeated(unit, "", "", length)
+
+    assert any(longest_turn(read, text) < 0.05 + 2 * sys.getswitchinterval() for _ in range(4))
+
+
+def longest_turn(read, text):
+    turns, done = [], threading.Event()
+
+    def take_turns():
+        last = time.process_time()
+        while not done.is_set():
+            time.sleep(0.0005)
+            now = time.process_time()
+            turns.append(now - last)
+            last = now
+
+    thread = threading.Thread(target=take_turns)
+    thread.start()
+    try:
+        read(text)
+        says_nothing(text)
+    finally:
+        done.set()
+        thread.join()
+    return max(turns)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("app.properties", "a=b\n" * 10_001 + "redis.host=cache\n"),
+        ("app.yaml", f"a: {'b' * 20_000}:6379\n"),
+        ("app.ini", "a = " + "b:1," * 5_000 + "\nc = d\n"),
+        ("app.json", '{"a": [' + ",".join(['"h:6379"'] * 20_000) + "]}"),
+        ("run.sh", "#!/bin/sh\n" + "redis-cli -h cache\n" * 3_000),
+        ("NAME", "cache:6379," * 2_000),
+        ("NAME", ",".join(f"cache-{number}:6379" for number in range(65))),
+        ("deep.yaml", "".join(f"{' ' * depth}k:\n" for depth in range(40)) + " " * 41 + "host: cache\n"),
+        ("large", "a = b\n" * 170_000),
+    ],
+)
+def test_a_text_of_which_a_part_was_left_out_says_so(key, text):
+    assert read_content(key, text).cut
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("app.properties", "redis.host=cache\n" * 9_000),
+        ("license", "QUJD" * 10_000),
+        ("ca.crt", "-----BEGIN CERTIFICATE-----\n" + "QUJD\n" * 20_000),
+        ("DB_PASSWORD", "x:y," * 10_000),
+        ("NAME", "cache:6379"),
+        ("app.yaml", "host: cache\n"),
+    ],
+)
+def test_a_text_of_which_nothing_is_missing_is_not_said_to_be_cut(key, text):
+    assert not read_content(key, text).cut
+
+
+def test_no_host_and_no_password_begins_where_a_long_value_is_cut_off():
+    padding = "/" + "x" * 16_000
+
+    assert read_value(f"redis://user:7319{padding}@cache:6379").mentions == ()
+    assert read_file(f"url = redis://user:7319{padding}@cache:6379\n") == ()
+    assert read_script(f"app --url redis://user:7319{padding}@cache:6379\n") == ()
