@@ -350,7 +350,7 @@ def test_a_service_or_namespace_has_the_name_of_one(api, live, look_ups, kind, n
 
 
 def test_an_object_has_a_budget_of_which_its_shortest_values_are_read_first():
-    large = "".join(f"key{number}: value\n" for number in range(MOST_SETTINGS // 8))
+    large = "".join(f"host{number}: value\n" for number in range(MOST_SETTINGS // 8))
     files = {f"{number}.yaml": large for number in range(10)}
     read = DataObject(Metadata(), data=files | {"HOST": "db", "z": "x" * MOST_CHARACTERS})
 
