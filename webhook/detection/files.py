@@ -14,12 +14,11 @@ import yaml
 from webhook.detection.commands import script
 from webhook.detection.keyvalue import expression, items, pairs
 from webhook.detection.lines import LONGEST, Line, Quota
-from webhook.yamltext import CONFIGURATION, nodes
+from webhook.yamltext import CONFIGURATION, LimitError, nodes
 from webhook.yamlvalues import AsText, plain
 
 # A parser holds the interpreter for as long as it takes, also on a thread: for these some 30 ms at worst.
-_MOST_PARSED = 200_000
-_MOST_YAML = 100_000
+_MOST_YAML = 60_000
 # Characters of one file's lines that hold YAML themselves: to parse one costs as much as to read a hundred lines.
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
@@ -44,12 +43,12 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
         text = text[: text.rfind("\n", 0, LONGEST) + 1]
     if text.startswith("#!"):
         return quota.kept(script(text, quota))
-    documents = _parsed(text)
+    documents = _parsed(text, quota)
     lines = _structured(documents, quota) if documents is not None else _by_line((), text, quota)
     return quota.kept(lines)
 
 
-def _parsed(text: str) -> list[object] | None:
+def _parsed(text: str, quota: Quota) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
     if len(text) > CONFIGURATION.characters:
         return None
@@ -59,6 +58,9 @@ def _parsed(text: str) -> list[object] | None:
         return None
     try:
         documents = [plain(node) for node in nodes(text, CONFIGURATION, AsText)]
+    except LimitError:
+        quota.cut = True  # read line by line, its aliases say nothing
+        return None
     except yaml.YAMLError:
         return None
     structured: list[object] = [document for document in documents if isinstance(document, dict | list)]
@@ -140,7 +142,7 @@ def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
     documents = None
     if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
         quota.inline += len(text) + _SHORT_INLINE
-        documents = _parsed(text)
+        documents = _parsed(text, quota)
     if documents:
         for line in _structured(documents, quota):
             yield Line((*path, *line.path), line.value)
