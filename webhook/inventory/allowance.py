@@ -2,8 +2,8 @@
 
 | What                                            | Limit                                                              |
 |-------------------------------------------------|--------------------------------------------------------------------|
-| reads for the pods of one namespace             | 32 at once, 4 a second over time                                   |
-| reads in all                                    | 128 at once, 32 a second over time                                 |
+| reads for the pods of one namespace             | 96 at once, 8 a second over time                                   |
+| reads in all                                    | 256 at once, 32 a second over time                                 |
 | CPU time to read what was found                 | a tenth of a core for a namespace, half of one in all              |
 | an object that was not there, or not to be had  | again after 2 s, then after twice as long each time, 60 s at most  |
 
@@ -20,9 +20,9 @@ from typing import Final
 from webhook.cluster.pace import TokenBucket
 from webhook.core.surroundings import Reference
 
-BURST: Final = 32
-PER_SECOND: Final = 4.0
-BURST_IN_ALL: Final = 128
+BURST: Final = 96
+PER_SECOND: Final = 8.0
+BURST_IN_ALL: Final = 256
 PER_SECOND_IN_ALL: Final = 32.0
 LONGEST_ABSENT_SECONDS: Final = 60.0
 _SHARE, _SHARE_IN_ALL = 0.1, 0.5
