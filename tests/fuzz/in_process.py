@@ -24,6 +24,7 @@ from webhook.core.review import UnreadableReviewError
 from webhook.policy.source import PolicySource
 from webhook.server.admission import Decider, Judge, admit, mutate, validate
 from webhook.server.logs import make_logger
+from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer
 from webhook.server.outcome import Admission, Outcome
@@ -77,9 +78,10 @@ class InProcess:
         self._metrics = Metrics(CollectorRegistry())
         self._observer = Observer(self._metrics, make_logger(CheckedLog(), LogFormat.JSON, LogLevel.DEBUG))
         self._deciders: dict[tuple[str, bool], Decider] = {}
+        memory = Memory()  # of one replica, whose policy is another one for each case
         for name in POLICIES:
             policies = PolicySource([Path(__file__).parent / "policies" / f"{name}.yaml"])
-            decider = Decider(policies=policies, surroundings=self._store, look_up=_look_up)
+            decider = Decider(policies=policies, surroundings=self._store, memory=memory, look_up=_look_up)
             self._deciders[name, False] = decider
             self._deciders[name, True] = replace(decider, strict=True)
 
