@@ -49,7 +49,9 @@ class _Known:
     @property
     def facts(self) -> int:
         found = self.findings
-        return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + len(found.unknown)
+        # Sentences hold names that a pod gives, of a thousand characters at most.
+        unknown = len(found.unknown) + sum(map(len, found.unknown)) // 256
+        return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + unknown
 
     def holds(self, asked: Asked) -> bool:
         for question, answer in self.answers.items():
