@@ -15,7 +15,7 @@ from webhook.detection.content import UNREADABLE_CONTENT, Content, read_content,
 from webhook.detection.keys import Key, key_of
 from webhook.detection.lines import Line, Quota
 from webhook.detection.mentions import Value
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.words import is_credential
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -110,28 +110,32 @@ class Sources:
                 continue
             trail = f"env {name}{origins.get(name, '')}"
             content = scope.content(name)
-            self._notice(trail, cut=content.cut)
+            if content.cut:
+                self._notice(trail)
             if content.lines:
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        quota = Quota()
-        for line in read_command([*(container.command or ()), *(container.args or ())], quota):
+        for line in self._command([*(container.command or ()), *(container.args or ())], "args"):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
                 scope.arguments.setdefault(line.path[0], line.value.word)
-        self._notice("args", cut=quota.cut)
         for field_name, command in container.hooks():
-            quota = Quota()
-            entries += [self._entry(line, f"{field_name} command") for line in read_command(command, quota)]
-            self._notice(f"{field_name} command", cut=quota.cut)
+            trail = f"{field_name} command"
+            entries += [self._entry(line, trail) for line in self._command(command, trail)]
         for content, trail, name in self._files(container):
-            self._notice(trail, cut=content.cut)
             for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
         return scope
+
+    def _command(self, arguments: list[str], trail: str) -> tuple[Line, ...]:
+        quota = Quota()
+        lines = read_command(arguments, quota)
+        if quota.cut:
+            self._notice(trail)
+        return lines
 
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
@@ -149,7 +153,7 @@ class Sources:
                     continue
                 for key, content in self._object(kind, reference.name, "envFrom", optional=reference.optional).items():
                     name = (source.prefix or "") + key
-                    environment[name] = Content(Value()) if source.prefix and _holds_credential(name) else content
+                    environment[name] = Content(Value()) if source.prefix and is_credential(name) else content
                     origins[name] = f" ← {kind} {reference.name}/{key}"
         for variable in container.env or ():
             name = variable.name
@@ -175,7 +179,7 @@ class Sources:
             self._not_readable(kind, reference.name, trail, variable.name, optional=reference.optional)
             return (UNREADABLE_CONTENT, origin) if held is None and not reference.optional else None
         content = held[reference.key]
-        return (Content(Value()) if _holds_credential(variable.name) else content), origin
+        return (Content(Value()) if is_credential(variable.name) else content), origin
 
     def _files(self, container: Container) -> Iterator[tuple[Content, str, str]]:
         for mount in container.volume_mounts or ():
@@ -190,11 +194,15 @@ class Sources:
                 if key not in held or not _under(mount.sub_path, path):
                     continue
                 where = mount.mount_path if mount.sub_path == path else f"{mount.mount_path.rstrip('/')}/{path}"
-                yield held[key], f"file {where} ← {kind} {name}/{key}", path
+                trail = f"file {where} ← {kind} {name}/{key}"
+                if held[key].cut:
+                    self._notice(trail)
+                yield held[key], trail, path
 
-    def _notice(self, trail: str, *, cut: bool) -> None:
+    def _notice(self, trail: str) -> None:
         """Take notice of a text that was not read to its end: once for an object's key, wherever it is mounted."""
-        if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
+        origin = trail.rpartition(" ← ")[2]
+        if origin not in self._cut:
             self._cut.add(origin)
             self.unknown.append(f"{trail}: only its beginning was read")
 
@@ -209,7 +217,7 @@ class Sources:
         return held or {}
 
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
-        if optional or _holds_credential(variable):
+        if optional or is_credential(variable):
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
         sentence = f"{trail}: {kind} {name} {why}"
@@ -217,13 +225,9 @@ class Sources:
             self.unknown.append(sentence)
 
 
-def _holds_credential(name: str) -> bool:
-    return role(key_words(name)) is Role.CREDENTIAL
-
-
 def _as_setting(name: str, content: Content) -> Line:
     """A file that is one value is a setting of the file's name."""
-    return Line((name,), Value() if _holds_credential(name) else content.value)
+    return Line((name,), Value() if is_credential(name) else content.value)
 
 
 def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:
