@@ -59,14 +59,15 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     Returns:
         Flags and assignments with their names as path, dialled places without one.
     """
+    if not arguments:
+        return ()
     quota = quota or Quota()
     reader = Reader()
     plain: list[str] = []
     scripts: list[str] = []
     for argument in arguments[:MOST_WORDS]:
         stripped = argument.strip()
-        is_script = "\n" in stripped or (not argument.startswith("-") and _SPACE.search(stripped) is not None)
-        if is_script and not reader.expects_credential:
+        if _is_script(stripped) and not reader.expects_credential:
             scripts.append(argument)
         else:
             text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)
@@ -74,6 +75,14 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     if len(arguments) > MOST_WORDS:
         quota.cut = True
     return quota.kept(chain(_settings(plain, quota), *(script(text, quota) for text in scripts)))
+
+
+def _is_script(argument: str) -> bool:
+    """Whether an argument is several words: no flag, no URL, or of several lines."""
+    if "\n" in argument:
+        return True
+    space = None if argument.startswith("-") else _SPACE.search(argument)
+    return space is not None and "://" not in argument[: space.start()]
 
 
 def read_script(text: str) -> tuple[Line, ...]:
@@ -84,8 +93,7 @@ def read_script(text: str) -> tuple[Line, ...]:
 
 def script(text: str, quota: Quota) -> Iterator[Line]:
     """Yield the settings in a shell script, as far as the quota reaches."""
-    if quota.spent:
-        quota.cut = True
+    if not quota.spend():
         return
     if len(text) > _LONGEST_SCRIPT:
         quota.cut = True

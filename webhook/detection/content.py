@@ -13,7 +13,7 @@ from webhook.detection.lines import Line, Quota
 from webhook.detection.mentions import UNREADABLE, Value
 from webhook.detection.shellwords import MOST_WORDS
 from webhook.detection.values import is_cut, plain_url, read_value
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.words import is_credential
 
 
 class Content(Struct, frozen=True, array_like=True, gc=False):
@@ -54,7 +54,7 @@ def read_content(key: str, text: str) -> Content:
     """
     if key.endswith(_NO_CONFIGURATION):
         return Content(Value())
-    if text and role(key_words(key)) is Role.CREDENTIAL:
+    if text and is_credential(key):
         return Content(Value())
     if (url := plain_url(text)) is not None:
         return Content(url)

@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable
 
 from webhook.detection.mentions import LONGEST_VALUE
-from webhook.detection.words import holds_credential
+from webhook.detection.words import names_credential
 
 # The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
 _NAME = (
     r"(?:pass(?:words?|wd|phrase|code)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig|signature)"
 )
-_ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|bearer|identified by)[\"']?\s", re.IGNORECASE)
+_OTHERS = "requirepass|masterauth|bearer|identified by"
+_ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
 # Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
 _APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)
 # What ends the part of a URL in which its hosts stand.
@@ -30,6 +31,7 @@ _UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
 # The same as the value of an attribute: name="password".
 _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
 _MOST_PARTS = 2
+_MOST_ITEMS = 64
 _BETWEEN = " \t\"'=:>[("
 _OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 80
@@ -48,7 +50,7 @@ def is_named(text: str, at: int) -> bool:
     """Return whether a credential's name stands right before a position."""
     before = text[max(0, at - _LONGEST_NAME) : at].rstrip(_BETWEEN)
     name = before[len(before.rstrip(_OF_A_NAME)) :]
-    return bool(name) and holds_credential((name,))
+    return bool(name) and names_credential(name)
 
 
 def in_element(text: str) -> bool:
@@ -87,6 +89,11 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
 
 def without_user(text: str) -> str | None:
     """Return what stands behind the user information of a text that is no URL; None where that is not sure."""
+    if "," in text:
+        items = [item.rpartition("@") for item in text.split(",", _MOST_ITEMS)]
+        # Nothing but a list repeats the user information.
+        if len({user for user, _, _ in items}) == 1:
+            text = items[0][0] + "@" + ",".join(rest for _, _, rest in items)
     user, _, rest = text.rpartition("@")
     # With more parts, it is a line of .pgpass.
     unclear = _UNCLEAR.search(user) or user.count(":") > _MOST_PARTS

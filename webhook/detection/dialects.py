@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from webhook.detection.mentions import HOST, PORT, Form, Mention, mention_of
-from webhook.detection.words import holds_credential
+from webhook.detection.words import names_credential
 
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
@@ -82,7 +82,7 @@ def _redis(text: str) -> Iterator[Mention]:
         key, sign, _ = item.partition("=")
         if not sign:
             places.append(item.strip())
-        elif holds_credential((key,)):
+        elif names_credential(key):
             places = behind
     for item in before or (behind if len(behind) == 1 else ()):
         mention = mention_of(item, "redis", Form.REDIS)
@@ -128,7 +128,7 @@ def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
         if not key:
             if secret:
                 break
-        elif holds_credential((key,)) and not key.startswith("user"):
+        elif names_credential(key) and not key.startswith("user"):
             secret = True
             found[key] = ""
         elif secret and key in _PLACE_KEYS:

@@ -13,12 +13,13 @@ import yaml
 
 from webhook.detection.commands import script
 from webhook.detection.keyvalue import expression, items, pairs
-from webhook.detection.lines import LONGEST, Line, Quota
+from webhook.detection.lines import LONGEST, Line, Quota, as_key
 from webhook.yamltext import CONFIGURATION, LimitError, nodes
 from webhook.yamlvalues import AsText, plain
 
-# A parser holds the interpreter for as long as it takes, also on a thread: for these some 30 ms at worst.
-_MOST_YAML = 60_000
+# A parser holds the interpreter for as long as it takes, also on a thread: these take it up to 40 ms.
+_MOST_PARSED = 150_000
+_MOST_YAML = 35_000
 # Characters of one file's lines that hold YAML themselves: to parse one costs as much as to read a hundred lines.
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
@@ -50,7 +51,7 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
 
 def _parsed(text: str, quota: Quota) -> list[object] | None:
     """The documents of a YAML or JSON text, or None when it is something else."""
-    if len(text) > CONFIGURATION.characters:
+    if len(text) > _MOST_PARSED:
         return None
     if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
         return found
@@ -81,53 +82,44 @@ def _json(text: str) -> list[object] | None:
 
 
 def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
-    for document in documents:
-        yield from _walk((), document, quota)
-
-
-def _walk(path: tuple[str, ...], node: object, quota: Quota) -> Iterator[Line]:
-    """Find every scalar below a node. The quota bounds documents whose aliases would unfold without end."""
-    if not quota.spend(characters=len(node) if isinstance(node, str) else 0):
-        return
-    if not isinstance(node, dict | list):
-        yield from _leaf(path, node, quota)
-    elif len(path) >= _DEEPEST:
-        quota.cut = True
-    else:
-        for inner, child in _children(path, node):
-            yield from _walk(inner, child, quota)
-            if quota.spent:
+    """Find every scalar. The quota bounds documents whose aliases would unfold without end."""
+    nodes: list[tuple[tuple[str, ...], object]] = [((), document) for document in reversed(documents)]
+    while nodes:
+        path, node = nodes.pop()
+        if isinstance(node, dict | list):
+            if not quota.spend(1 + len(node)):
                 return
+            if len(path) < _DEEPEST:
+                nodes += reversed(_children(path, node))
+            else:
+                quota.cut = True
+        elif isinstance(node, str) and "\n" in node and "\n" in node.strip():
+            if not quota.spend(characters=len(node)):
+                return
+            yield from _by_line(path, node, quota)
+        else:
+            yield quota.setting(path, _scalar(node))
 
 
-def _children(path: tuple[str, ...], node: _Collection) -> Iterator[tuple[tuple[str, ...], object]]:
+def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str, ...], object]]:
     if isinstance(node, list):
-        for index, child in enumerate(node):
-            # Settings of one element belong together, apart from those of the next.
-            yield _indexed(path, index) if isinstance(child, dict) else path, child
-        return
+        # Settings of one element belong together, apart from those of the next.
+        return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
     named = node.get("name") or node.get("key")
-    for key, child in node.items():
-        yield (*path, named if key == "value" and isinstance(named, str) else str(key)), child
-
-
-def _leaf(path: tuple[str, ...], node: object, quota: Quota) -> Iterator[Line]:
-    if isinstance(node, str) and "\n" in node.strip():
-        yield from _by_line(path, node, quota)
-    elif node is None:
-        yield quota.setting(path, "")
-    elif isinstance(node, str | int | float):
-        yield quota.setting(path, _scalar(node))
+    told = as_key(named) if isinstance(named, str) else "value"
+    return [((*path, told if key == "value" else as_key(str(key))), child) for key, child in node.items()]
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
     return (*path[:-1], f"{path[-1]}[{index}]") if path else (f"[{index}]",)
 
 
-def _scalar(node: str | float) -> str:
+def _scalar(node: object) -> str:
     """A YAML scalar as text; a template's read of the environment counts as what it reads."""
     if isinstance(node, str):
         return expression(node, plain=True)
+    if node is None:
+        return ""
     return str(node).lower() if isinstance(node, bool) else str(node)
 
 

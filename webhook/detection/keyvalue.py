@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from webhook.detection.credentials import in_element, is_named
-from webhook.detection.lines import Quota
+from webhook.detection.lines import Quota, as_key
 from webhook.detection.mentions import LONGEST_VALUE
 from webhook.detection.references import normalised
 from webhook.detection.words import Role, key_words, role
@@ -44,7 +44,8 @@ _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
-_BEHIND_STRINGS = frozenset(" \t,;:.)]}>/=+%|&") | {""}
+_BEHIND_PLACES = frozenset(" \t,;)]}>") | {""}
+_BEHIND_STRINGS = _BEHIND_PLACES | frozenset(":./=+%|&")
 _SHORT = 10
 _FIRST = 2
 _CALL = re.compile(r"\w\(")
@@ -109,7 +110,7 @@ class _Where:
         if name:
             number = self._seen[name] = self._seen.get(name, -1) + 1
             *above, last = name.split(".")
-            self._section = (*above, f"{last}[{number}]" if number else last)[-_DEEPEST:]
+            self._section = (*map(as_key, above), f"{as_key(last)}[{number}]" if number else as_key(last))[-_DEEPEST:]
             self._nesting = []
         return bool(name)
 
@@ -160,7 +161,7 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
     if pair is None:
         yield from (Pair(where.above, item) for item in items(line) if where.above or "://" in item)
         return
-    key = _QUOTES.sub(".", pair["key"]).strip(".")
+    key = as_key(_QUOTES.sub(".", pair["key"]).strip("."))
     if "<" in line:
         key, where.named = _of_property(key, where.named, pair["rest"])
     path = (*where.above, key)
@@ -177,7 +178,7 @@ def _of_property(key: str, named: str, text: str) -> tuple[str, str]:
     """The key of an XML element, and the name that comes: a property's name and value are elements of their own."""
     match key.lower():
         case "name":
-            return key, text.strip()
+            return key, as_key(text.strip())
         case "value" if named:
             return named, ""
         case _:
@@ -216,12 +217,17 @@ def expression(text: str, *, plain: bool = False) -> str:
         return text
     text = normalised(text)
     string = _STRINGS.match(text)
-    return (string[1] or string[2]) if string and _ends_string(text, string.end()) else text.rstrip(")")
+    if string is None or not _ends_string(text, string) or ("@" in text and "@" not in string[0]):
+        return text.rstrip(")")
+    return string[1] or string[2]
 
 
-def _ends_string(text: str, at: int) -> bool:
-    """Whether a quote was one that ends a string, and no part of it: nothing is glued to it."""
-    return text[at : at + 1] in _BEHIND_STRINGS
+def _ends_string(text: str, string: re.Match[str]) -> bool:
+    """Whether what looks like a string is one, and not the beginning of a password with a quote in it."""
+    behind = text[string.end() : string.end() + 2]
+    if ":" in string[0]:
+        return behind[:1] in _BEHIND_PLACES or behind == "/>"
+    return behind[:1] in _BEHIND_STRINGS
 
 
 def items(text: str) -> list[str]:
@@ -235,7 +241,7 @@ def items(text: str) -> list[str]:
 
 def _told(text: str, strings: list[re.Match[str]]) -> list[str]:
     """The strings that are no credential, as far as one can tell."""
-    if not all(_ends_string(text, string.end()) for string in strings):
+    if not all(_ends_string(text, string) for string in strings) or "@" in _STRINGS.sub("", text):
         return []
     # Of several arguments of a call, one may be a password.
     is_call = len(strings) > 1 and _CALL.search(text) is not None

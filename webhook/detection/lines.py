@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from webhook.detection.mentions import Value
-from webhook.detection.values import is_cut, read_value
+from webhook.detection.values import MOST_MENTIONS, is_cut, read_value
 from webhook.detection.words import LONGEST_NAME, holds_credential
 
 LONGEST = 1_000_000
@@ -15,6 +16,9 @@ LONGEST = 1_000_000
 # Characters of all keys that lead to a setting: no program asks for more, and what keys say is remembered.
 _LONGEST_PATH = 1_000
 _MOST_READ = 10_000
+_NAME = re.compile(r"@?[\w\s.$/*#%()\[\]{}<>+-]*+(?:::?+[A-Za-z_.-]++)*+")
+# A text with as many places as a value may name is longer.
+_SHORT = 2 * MOST_MENTIONS
 _MOST_CHARACTERS = 2 * LONGEST
 _MOST_KEPT = 1_000_000
 # What a setting or a mention takes, in the same measure as the characters of its keys.
@@ -35,8 +39,13 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 def setting(path: tuple[str, ...], text: str) -> Line:
     """Return one setting from its text; a credential says nothing."""
-    path = tuple(key[-LONGEST_NAME:] for key in path)
     return Line(path, Value() if text and holds_credential(path) else read_value(text))
+
+
+def as_key(key: str) -> str:
+    """Return a key out of a file, or "…" for what is no name: a value that was taken for a key may be a password."""
+    key = key[-LONGEST_NAME:]
+    return key if _NAME.fullmatch(key) else "…"
 
 
 class Quota:
@@ -54,14 +63,9 @@ class Quota:
         self._characters = _MOST_CHARACTERS
         self._kept = _MOST_KEPT
 
-    @property
-    def spent(self) -> bool:
-        """Whether nothing more may be read."""
-        return self._reads <= 0 or self._characters <= 0
-
     def spend(self, reads: int = 1, *, characters: int = 0) -> bool:
         """Return whether so many more lines, values or words may be read, and so many characters again."""
-        if self.spent:
+        if self._reads <= 0 or self._characters <= 0:
             self.cut = True
             return False
         self._reads -= reads
@@ -71,7 +75,7 @@ class Quota:
     def setting(self, path: tuple[str, ...], text: str) -> Line:
         """As `setting`, taking notice of what was not read."""
         line = setting(path, text)
-        if is_cut(text, line.value) and not holds_credential(path):
+        if len(text) > _SHORT and is_cut(text, line.value) and not holds_credential(path):
             self.cut = True
         return line
 

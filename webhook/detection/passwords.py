@@ -12,7 +12,7 @@ from enum import Enum
 
 from webhook.detection.credentials import announced
 from webhook.detection.shellwords import KEYWORDS, SEPARATORS, Word, base_name
-from webhook.detection.words import Role, holds_credential, key_words, role
+from webhook.detection.words import Role, is_credential, key_words, role
 
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
@@ -33,6 +33,7 @@ _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in 
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})
+_LONGEST_FLAG = 120
 _SHORT = frozenset("pPuUaw")
 # Words of commands and of SQL, behind which a credential stands.
 _ANNOUNCING = frozenset(
@@ -58,7 +59,7 @@ def without_credentials(words: Sequence[Word]) -> list[str]:
 
 def may_be_glued(flag: str) -> bool:
     """Return whether a word may be a flag of one letter, with a credential behind it: -pSECRET."""
-    return flag[1:2] in _SHORT and role(key_words(flag)) is Role.OTHER
+    return flag[1:2] in _SHORT and role(key_words(flag[:_LONGEST_FLAG])) is Role.OTHER
 
 
 class Reader:
@@ -90,6 +91,7 @@ class Reader:
             self._behind = False
             return text
         if self._within and word.is_glued:
+            self._behind = True
             return ""
         self._following = _Next.ANYTHING
         self._within = False
@@ -101,7 +103,7 @@ class Reader:
             return self._credential()
         if is_flag:
             return self._flag(text)
-        if "=" in text and (assigned := _ASSIGNED.match(text)) and holds_credential((assigned["key"],)):
+        if "=" in text and (assigned := _ASSIGNED.match(text)) and is_credential(assigned["key"]):
             return self._credential()
         if "=" in text and announced(text) >= 0:
             # A connection string, which takes its own credentials out.
@@ -130,7 +132,7 @@ class Reader:
                 self._following = _Next.CREDENTIAL_UNLESS_PORT
             elif short in _DOUBTFUL and not self._program:
                 self._following = _Next.CREDENTIAL
-        elif holds_credential((flag["key"],)):
+        elif is_credential(flag["key"]):
             if flag["sign"]:
                 return self._credential()
             self._following = _Next.CREDENTIAL
@@ -173,5 +175,7 @@ def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
                 unclear = "@" in text.partition("://")[0]
             elif "@" in text:
                 unclear = True
+                if word.is_glued and position and words[position - 1].is_glued:
+                    told[position] = ""
         follows_glued = word.is_glued
     return told

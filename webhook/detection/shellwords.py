@@ -9,6 +9,8 @@ from typing import NamedTuple
 # A word of a text in which every quote is closed, or what separates commands.
 _WORD = re.compile(r"""(?:\\\n|[^\s;|&<>"'`]|"(?:[^"\\]|\\.)*+"|'[^']*+')++|[;|&\n]""", re.DOTALL)
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"|'[^']*+'|(?P<open>["'])""", re.DOTALL)
+# A line that is left out may have closed a quote of another one.
+_MOST_ROUNDS = 4
 _SPACE = re.compile(r"\s")
 SEPARATORS = frozenset(";|&\n")
 MOST_WORDS = 5_000
@@ -52,9 +54,17 @@ def _unquoted(word: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """The text without quotes that nothing closes: behind the first of its kind, no other of that kind is closed."""
-    at = 0
-    while found := next((quoted for quoted in _QUOTED.finditer(text, at) if quoted["open"]), None):
-        at = found.start()
-        text = text[:at] + text[at:].replace(found["open"], " ")
-    return text
+    """The text without the lines in which a quote is not closed.
+
+    Behind the first of its kind, no other quote of that kind is closed.
+    """
+    if '"' not in text and "'" not in text:
+        return text
+    for _ in range(_MOST_ROUNDS):
+        found = next((quoted for quoted in _QUOTED.finditer(text) if quoted["open"]), None)
+        if found is None:
+            return text
+        start = text.rfind("\n", 0, found.start()) + 1
+        lines = text[start:].split("\n")[1:]
+        text = text[:start] + "\n".join("" if found["open"] in line else line for line in lines)
+    return text.replace('"', "<").replace("'", "<")

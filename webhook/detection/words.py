@@ -84,12 +84,10 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part for word in _WORD.findall(text[-LONGEST_NAME:]) for part in _apart(word.lower()))
 
 
+@lru_cache(maxsize=8192)
 def key_words(key: str) -> tuple[str, ...]:
     """`words` for keys, which repeat from pod to pod. Values must not come here: what is remembered is held."""
-    return _remembered(key[-LONGEST_NAME:])
-
-
-_remembered = lru_cache(maxsize=8192)(words)
+    return words(key)
 
 
 def _apart(word: str) -> tuple[str, ...]:
@@ -98,9 +96,7 @@ def _apart(word: str) -> tuple[str, ...]:
     return (together[1], together[2]) if together else (word,)
 
 
-@lru_cache(maxsize=8192)
-def role(tokens: tuple[str, ...]) -> Role:
-    """What the last words of a key say about its value."""
+def _role(tokens: tuple[str, ...]) -> Role:
     tokens = _without_number(tokens)
     if not tokens:
         return Role.OTHER
@@ -117,18 +113,32 @@ def role(tokens: tuple[str, ...]) -> Role:
     return Role.CREDENTIAL if not _PASSWORD.isdisjoint(tokens) else Role.OTHER
 
 
+@lru_cache(maxsize=8192)
+def role(tokens: tuple[str, ...]) -> Role:
+    """What the last words of a key say about its value."""
+    return _role(tokens)
+
+
+@lru_cache(maxsize=8192)
+def is_credential(key: str) -> bool:
+    """Return whether a key announces a credential; as for `key_words`, only keys may come here."""
+    return role(key_words(key)) is Role.CREDENTIAL
+
+
+def names_credential(text: str) -> bool:
+    """Return the same for a name out of a value, which is not remembered."""
+    return _role(words(text)) is Role.CREDENTIAL
+
+
 def holds_credential(path: tuple[str, ...]) -> bool:
     """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
 
     What stands below a credential is one as well (`secrets.redis`), unless its own key says otherwise
     (`credentials.host`).
     """
-    if not path:
-        return False
-    last = role(key_words(path[-1]))
-    if last is not Role.OTHER:
-        return last is Role.CREDENTIAL
-    return any(role(key_words(part)) is Role.CREDENTIAL for part in path[:-1])
+    if not path or is_credential(path[-1]):
+        return bool(path)
+    return any(map(is_credential, path[:-1])) and role(key_words(path[-1])) is Role.OTHER
 
 
 def is_aside(tokens: tuple[str, ...]) -> bool:
