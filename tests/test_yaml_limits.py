@@ -160,3 +160,18 @@ def test_integers_are_read_as_before(number, value):
 def test_an_integer_over_64_bits_becomes_a_float():
     assert load(str(2**64 - 1), ANNOTATION) == 2**64 - 1
     assert load(str(2**128), ANNOTATION) == pytest.approx(2.0**128)
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\ufeff\ufeff", "a\n--- \n\ufeff", "\n\ufeff"])
+@pytest.mark.parametrize("unit", ["- ", "? ", "a:\n ", "["])
+def test_a_byte_order_mark_hides_no_nesting(start, unit):
+    with pytest.raises(yaml.YAMLError):
+        load(start + unit * 40_000 + "x", CONFIGURATION)
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", "a\n...\n"])
+def test_a_tag_directive_does_not_multiply_its_prefix(start):
+    text = start + "%TAG ! tag:" + "x" * 50_000 + "\n---\n[" + "!b," * 16_000 + "]\n"
+
+    with pytest.raises(LimitError, match="%TAG"):
+        load(text, CONFIGURATION)

@@ -112,6 +112,9 @@ def check_text(text: str, limits: Limits) -> None:
         raise LimitError(f"larger than {size}", None, "split it")
     if len(_DIRECTIVE.findall(text)) > _DIRECTIVES:
         raise LimitError(f"more than {_DIRECTIVES} directives", None, "remove the lines that begin with %")
+    if (shorthand := _TAG_DIRECTIVE.search(text)) is not None:
+        # Each value would hold the prefix that the directive gives to its tag.
+        raise LimitError("a %TAG directive", text.count("\n", 0, shorthand.end()) + 1, "write tags out")
     if _most_levels(text) <= limits.levels:
         return
     depth = 0
@@ -127,14 +130,19 @@ def check_text(text: str, limits: Limits) -> None:
         raise yaml.YAMLError("half of a surrogate pair") from None
 
 
+_MARK = "\ufeff"
 _BREAK = r"(?:^|[\r\x85\u2028\u2029])"
-_DIRECTIVE = re.compile(_BREAK + "%", re.MULTILINE)
+# A parser skips byte order marks wherever a line begins.
+_DIRECTIVE = re.compile(_BREAK + "\ufeff*%", re.MULTILINE)
+_TAG_DIRECTIVE = re.compile(_BREAK + "\ufeff*%TAG", re.MULTILINE)
 # What a line begins with before its first key or value; each block collection begins in a column of its own there.
 _INDENT = re.compile(_BREAK + "[ ?:-]*", re.MULTILINE)
 
 
 def _most_levels(text: str) -> int:
     """Return more levels of nesting than a text can have, from its characters alone."""
+    if _MARK in text:
+        return len(text)  # what stands behind one begins in the first column, wherever that is
     # A pair in a flow sequence is a mapping without a brace, and a sequence may stand in the column of its key.
     openers = text.count("[") + text.count("{")
     columns = max(map(len, _INDENT.findall(text))) + 1

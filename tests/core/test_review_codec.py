@@ -215,3 +215,12 @@ def test_any_warnings_make_an_answer_the_api_server_takes(warnings):
     said = response(answer("u", warnings=warnings)).get("warnings", [])
 
     assert all(len(line) <= 256 and line.isprintable() for line in said)
+
+
+@pytest.mark.parametrize("field", ["uid", "namespace", "name", "operation", "subResource"])
+def test_names_of_the_request_are_of_bounded_length(field):
+    request = {"uid": "u", "kind": {"version": "v1", "kind": "Pod"}, field: "n" * 300}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+    with pytest.raises(UnreadableReviewError, match="longer than 253"):
+        parse(json.dumps(review).encode())

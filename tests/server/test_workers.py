@@ -345,3 +345,10 @@ def test_what_the_outline_of_a_pod_says_is_decided_as_ever(kit):
     admission, response = _answered(kit, Decider(_Policies(), _store()), pod, Caller())
 
     assert (admission.decision.reason.code, "warnings" in response) == ("explicit-pod", False)
+
+
+def test_a_pod_that_is_too_large_to_check_is_refused_where_pods_have_to_conform(kit):
+    pod = {"metadata": {"annotations": {"x": "," * 100_001}}, "spec": {"containers": [{"name": "c"}]}}
+    admission, response = _answered(kit, Decider(_Policies(), _store(), strict=True), pod, Caller(), validate)
+
+    assert (admission.outcome, response["allowed"]) == (Outcome.UNREADABLE_POD, False)

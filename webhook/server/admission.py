@@ -118,8 +118,9 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     Where there is no time to decide, nothing can be said.
     """
     if not review.whole:
+        # The author chooses how large a pod is, and must not escape by that.
         admission.outcome = Outcome.UNREADABLE_POD
-        return _failed(admission, review.request, decider.on_error, _TOO_MANY)
+        return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, _TOO_MANY)
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
     created, document = await _aside(review, decider, caller, lambda: _as_created(review, namespace_labels))
     found: Contradiction | None = None
