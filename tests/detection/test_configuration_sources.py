@@ -185,3 +185,30 @@ def test_a_volume_that_is_only_called_like_it_is_looked_at(find, source):
     findings = find(objects=[_pod(_projected("kube-api-access-x7k2p", source))])
 
     assert len(findings.unknown) == 1
+
+
+def test_a_file_that_was_not_read_to_its_end_is_told_once_however_often_it_is_mounted(find):
+    config = _config_map("cfg", **{"app.conf": "redis.host=cache\n" + "a = b\n" * 10_001})
+    mounts = [{"name": "files", "mountPath": path} for path in ("/etc/app", "/etc/other")]
+    spec = _container(volumeMounts=mounts) | {"volumes": [{"name": "files", "configMap": {"name": "cfg"}}]}
+
+    findings = find(objects=[config, _pod(spec)])
+
+    assert _kinds(findings) == {"redis"}
+    assert findings.unknown == ("file /etc/app/app.conf ← ConfigMap cfg/app.conf: only its beginning was read",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"env": [{"name": "HOSTS", "value": "cache:6379," * 2_000}]}, "env HOSTS: only its beginning was read"),
+        ({"args": ["sh", "-c", "sleep 1\n" * 10_000]}, "args: only its beginning was read"),
+        (
+            {"lifecycle": {"preStop": {"exec": {"command": ["app"] * 6_000}}}},
+            "preStop command: only its beginning was read",
+        ),
+    ],
+    ids=["a variable", "arguments", "a hook"],
+)
+def test_what_a_container_says_beyond_the_limits_is_told(find, fields, expected):
+    assert find(objects=[_pod(_container(**fields))]).unknown == (expected,)

@@ -16,13 +16,14 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from credentials_matrix import objects, selected
+from credentials_matrix import VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
 from webhook.cli import render, render_whynot
 from webhook.cli.decided import Answered, decide_by
 from webhook.cluster.event_body import is_told, tell
 from webhook.core.surroundings import Asked
+from webhook.detection.values import read_value
 from webhook.detection.whynot import why_not
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of
@@ -141,3 +142,68 @@ def test_no_part_of_a_password_is_in_any_output(chosen, server):
     metrics = generate_latest(server.registry).decode().lower()
     counted = "\n".join(line.rpartition(" ")[0] for line in metrics.splitlines())
     assert not [mark for mark in MARKS if mark in counted]
+
+
+# In these nothing is found, whatever the password.
+UNCLEAR = {
+    "query without authority",
+    "easy connect",
+    "pgpass",
+    "netrc",
+    "pair",
+    "pair with a colon",
+    "authorization",
+    "sentence",
+    "pool",
+}
+
+
+@pytest.mark.parametrize("dialect", [dialect for dialect in VALUES if dialect not in UNCLEAR])
+@pytest.mark.parametrize("password", ["s3cr3t", "Zq1a%40-_.~", "aGFsbG8gd29ybGQ9PQ"])
+def test_a_host_beside_an_ordinary_password_is_still_found(dialect, password):
+    text = password.join(part.replace("{{", "{").replace("}}", "}") for part in VALUES[dialect].split("{pw}"))
+
+    assert "dbhost" in {mention.host.removesuffix("-1") for mention in read_value(text).mentions}
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("redis://:a@b@cache:6379/0", "cache"),
+        ("postgres://app:p@ss:w@rd@cache/shop", "cache"),
+        ("redis://u:x/y@cache:6379", "cache"),
+        ("jdbc:sqlserver://cache:1433;databaseName=x;user=sa;password=a@b.example.com", "cache"),
+        ("jdbc:postgresql://cache:5432/shop?user=app&password=a@b/c?d", "cache"),
+        ("postgresql://cache/shop?user=me@realm&password=a@b", "cache"),
+        ("jdbc:oracle:thin:app/p@x@cache:1521:XE", "cache"),
+        ("app:p@ss@tcp(cache:3306)/shop", "cache"),
+        ("mongodb://acct:key==@cache:10255/?ssl=true&appName=@acct@", "cache"),
+        ("app:s3cr3t@cache:5672,app:s3cr3t@cache:5673", "cache"),
+        ('Server=cache;Password="a;Server=b";Database=shop', "cache"),
+        ("Password=a@b;Server=cache;Database=shop", "cache"),
+        ("cache:6379,password=a,b@c,ssl=true", "cache"),
+    ],
+)
+def test_where_a_password_ends_without_doubt_the_host_is_found(text, host):
+    assert {mention.host for mention in read_value(text).mentions} == {host}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://user:7319?x@cache:6379",
+        "redis://user:7319#x@cache:6379",
+        "redis://token/x@cache:6379",
+        "redis:///x@b.example.com",
+        "redis://user:7319 x@cache:6379",
+        "postgres:///shop?host=cache&password=a@b.example.com",
+        "redis://cache:6379,redis://a:b@cache",
+        "jdbc:oracle:thin:app/p?x@b@cache:1521:XE",
+        "user:7319,x@cache:6379",
+        "cache:5432:shop:app:a@b.example.com:6379",
+        "password=a;b@b.example.com:6379",
+    ],
+)
+def test_what_cannot_be_told_from_a_password_is_dropped(text):
+    assert {mention.host for mention in read_value(text).mentions} <= {"cache"}
+    assert "7319" not in {mention.port for mention in read_value(text).mentions}

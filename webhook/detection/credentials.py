@@ -82,7 +82,8 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
         if not explained and not (scheme.startswith(_WITHOUT_USER) and "@" not in head):
             return ""
     user, _, hosts = head.rpartition("@")
-    if "/" in user and are_places(user.partition("/")[0]):
+    before, slash, _ = user.partition("/")
+    if slash and (not before or are_places(before)):
         return ""
     return hosts.partition("/")[0]
 

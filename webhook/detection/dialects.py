@@ -32,6 +32,10 @@ _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
 _HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
 _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
+# No credentials: a user's name is shown nowhere, but is none.
+_HARMLESS = _PLACE_KEYS | frozenset(
+    "database|initial catalog|dbname|user id|user|uid|username|driver|encrypt|ssl mode|sslmode|pooling".split("|")
+)
 _LONGEST_NAME = 64
 _MOST_ITEMS = 64
 _OF_A_NAME = " _.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -128,7 +132,7 @@ def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
         if not key:
             if secret:
                 break
-        elif names_credential(key) and not key.startswith("user"):
+        elif key not in _HARMLESS and names_credential(key):
             secret = True
             found[key] = ""
         elif secret and key in _PLACE_KEYS:

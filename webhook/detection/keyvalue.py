@@ -21,7 +21,6 @@ from webhook.detection.words import Role, key_words, role
 _DEEPEST = 30
 _MOST_ATTRIBUTES = 20
 _COMMENT = re.compile(r"\s*(?:#(?!\{)|//|;|--\s|/\*|\*\s(?!\s{0,80}=)|<!--|REM\s|\{\{[-\s]*/\*)")
-_TRAILING_COMMENT = re.compile(r"\s+(?:#|//)\s.*$")
 _KEY = re.compile(
     r"""\s*(?:-\s+)?(?:export\s+|set\s+|const\s+|let\s+|var\s+|define\(\s*|ENV\s+)?
     (?P<key>"[^"\n]{1,200}"|'[^'\n]{1,200}'|[A-Za-z_$][\w.$-]{0,200}(?:::[\w.]{1,100}){0,9}(?:\[['"\w.-]{1,200}\])*+|\d{1,4}|\*)

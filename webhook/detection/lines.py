@@ -45,7 +45,7 @@ def setting(path: tuple[str, ...], text: str) -> Line:
 def as_key(key: str) -> str:
     """Return a key out of a file, or "…" for what is no name: a value that was taken for a key may be a password."""
     key = key[-LONGEST_NAME:]
-    return key if _NAME.fullmatch(key) else "…"
+    return key if key.isidentifier() or _NAME.fullmatch(key) else "…"
 
 
 class Quota:
@@ -86,7 +86,7 @@ class Quota:
             value = line.value
             if not (value.mentions or value.switch is not None or value.word):
                 continue
-            length = sum(map(len, line.path))
+            length = len("".join(line.path))
             if length > _LONGEST_PATH:
                 self.cut = True
                 continue

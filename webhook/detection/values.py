@@ -22,9 +22,10 @@ _ORACLE_THIN = re.compile(r"jdbc:oracle:[a-z0-9]{1,10}:(?P<user>[^@]*+)@(?P<rest
 _ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
-# What most URLs look like: one, with one host, without user information.
+# What most URLs look like: one, with one host, and user information only of signs that end nothing.
 _URL = re.compile(
-    r"((?:[A-Za-z][A-Za-z0-9+._-]{0,39}+:){0,3}[A-Za-z][A-Za-z0-9+._-]{0,39}+)://([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
+    r"((?:[A-Za-z][A-Za-z0-9+._-]{0,39}+:){0,3}[A-Za-z][A-Za-z0-9+._-]{0,39}+)://(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
+    r"([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
     r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
 _SIGNS = "0123456789+._:-"
@@ -71,7 +72,7 @@ def read_value(text: str) -> Value:
 def is_cut(text: str, value: Value) -> bool:
     """Return whether a value may say more than was read of it."""
     too_long = len(text) > LONGEST_VALUE and (":" in text or "," in text)
-    return too_long or len(value.mentions) >= MOST_MENTIONS
+    return too_long or len(value.mentions) >= MOST_MENTIONS or text.count("://", 0, LONGEST_VALUE) > MOST_MENTIONS
 
 
 def plain_url(text: str) -> Value | None:
@@ -197,8 +198,8 @@ def _list(text: str) -> Iterator[Mention]:
         if behind is None:
             return
         text = behind
-    items = [item for item in _SEPARATORS.split(text, maxsplit=MOST_MENTIONS) if item]
-    if len(items) > 1 and (announced(text) >= 0 or (not all(":" in item for item in items) and _SENTENCE.search(text))):
+    items = [item for item in _SEPARATORS.split(text, maxsplit=MOST_MENTIONS)[:MOST_MENTIONS] if item]
+    if len(items) > 1 and _is_sentence(text, items):
         return  # words of a sentence: several places have ports or commas
     places: list[Mention] = []
     for item in items:
@@ -210,3 +211,9 @@ def _list(text: str) -> Iterator[Mention]:
         places.append(mention if mention.port else Mention(mention.host))
     if len(places) == 1 or all(place.port for place in places) or "," in text:
         yield from places
+
+
+def _is_sentence(text: str, items: list[str]) -> bool:
+    if ":" not in text and "," not in text:
+        return True
+    return announced(text) >= 0 or (_SENTENCE.search(text) is not None and not all(":" in item for item in items))
