@@ -195,6 +195,7 @@ def test_where_a_password_ends_without_doubt_the_host_is_found(text, host):
         "redis://user:7319#x@cache:6379",
         "redis://token/x@cache:6379",
         "redis:///x@b.example.com",
+        "cache:5432:shop:app:x://a.example.com/y://b.example.com",
         "redis://user:7319 x@cache:6379",
         "postgres:///shop?host=cache&password=a@b.example.com",
         "redis://cache:6379,redis://a:b@cache",

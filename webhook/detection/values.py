@@ -155,7 +155,7 @@ def urls(text: str) -> Iterator[Mention]:
         told.append((url.scheme, "" if mixed else authority(url.scheme, rest, behind, are_places=_are_places)))
     for scheme, hosts in reversed(told):
         for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
-            if "=" in place:
+            if "=" in place or not scheme:
                 break
             mention = mention_of(place.strip(), scheme, Form.URL)
             if mention.host:
@@ -167,9 +167,10 @@ def _found(text: str) -> Iterator[_Url]:
     word_end = end = 0
     for sign in re.finditer("://", text):
         at, behind = sign.span()
-        scheme = _scheme(text[max(end, at - _LONGEST_SCHEME) : at])
-        if at < end or not scheme:
+        if at < end:
             continue
+        # Without a scheme it is no URL, but what stands in it is none either.
+        scheme = _scheme(text[max(end, at - _LONGEST_SCHEME) : at])
         if behind > word_end:
             stop = _URL_STOP.search(text, behind)
             word_end = stop.start() if stop else len(text)
