@@ -23,6 +23,8 @@ from webhook.cli import render, render_whynot
 from webhook.cli.decided import Answered, decide_by
 from webhook.cluster.event_body import is_told, tell
 from webhook.core.surroundings import Asked
+from webhook.detection.content import Content, read_content
+from webhook.detection.mentions import Value
 from webhook.detection.values import read_value
 from webhook.detection.whynot import why_not
 from webhook.inventory.manifests import ManifestObject, Manifests
@@ -208,3 +210,8 @@ def test_where_a_password_ends_without_doubt_the_host_is_found(text, host):
 def test_what_cannot_be_told_from_a_password_is_dropped(text):
     assert {mention.host for mention in read_value(text).mentions} <= {"cache"}
     assert "7319" not in {mention.port for mention in read_value(text).mentions}
+
+
+@pytest.mark.parametrize("key", "REDIS_CREDS REDIS_CRED MONGO_CREDS DB_PSW DB_PASSW REDIS_PASSWRD".split())
+def test_a_key_that_names_a_credential_says_nothing(key):
+    assert read_content(key, "hunter2zq:7319") == Content(Value())

@@ -146,14 +146,16 @@ def test_a_decision_that_is_not_made_in_time_is_answered_counted_and_not_remembe
     assert _answered(kit, decider, _pod(), Caller())[0].outcome is Outcome.PATCHED
 
 
-def test_what_is_not_known_for_want_of_time_is_no_contradiction(kit):
+def test_what_is_not_known_for_want_of_time_is_no_contradiction_and_refused_under_strict(kit):
     decider = Decider(_Policies(), _store(), strict=True)
     created = _pod()
     created["spec"]["containers"].append({"name": "istio-proxy", "image": "istio/proxyv2:1"})
     admission, response = _answered(kit, decider, created, Caller(time.monotonic() - 1), validate)
 
-    assert (admission.outcome, admission.contradiction, response["allowed"]) == (Outcome.OVERLOADED, None, True)
+    assert (admission.outcome, admission.contradiction, response["allowed"]) == (Outcome.OVERLOADED, None, False)
     assert _answered(kit, decider, created, Caller(), validate)[1]["allowed"] is False
+    decider = Decider(_Policies(), _store())
+    assert _answered(kit, decider, created, Caller(time.monotonic() - 1), validate)[1]["allowed"] is True
 
 
 def test_a_pod_that_exceeds_the_budget_is_decided_once_for_all_its_replicas(kit):

@@ -51,7 +51,8 @@ _CHOICE = frozenset(
 _PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
 _PASSWORD = frozenset(
-    "password passwords passwd pass pwd pw passphrase passcode secret secrets token tokens credential credentials "
+    "password passwords passwd passwrd passw pass pwd psw pw passphrase passcode secret secrets token tokens "
+    "credential credentials cred creds "
     "apikey key keys auth sig signature sas salt bearer authorization cookie privatekey".split()
 )
 _CREDENTIAL = _PASSWORD | frozenset("username user users login".split())

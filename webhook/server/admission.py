@@ -73,8 +73,9 @@ async def admit(
         admission.outcome = Outcome.UNREADABLE_POD
         return _unchanged(admission, request, f"the pod was left as it is: {error}")
     except OverloadedError as error:
+        # Only /validate comes here. Who floods the server with pods must not get one past it.
         admission.outcome = Outcome.OVERLOADED
-        return _failed(admission, request, decider.on_error, str(error))
+        return _failed(admission, request, _unchecked(decider), str(error))
     except SurroundingsUnknownError:
         admission.outcome = Outcome.NOT_SYNCED
         return _failed(admission, request, decider.on_error, _NOT_SYNCED)
@@ -120,7 +121,7 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     if not review.whole:
         # The author chooses how large a pod is, and must not escape by that.
         admission.outcome = Outcome.UNREADABLE_POD
-        return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, _TOO_MANY)
+        return _failed(admission, review.request, _unchecked(decider), _TOO_MANY)
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
     created, document = await _aside(review, decider, caller, lambda: _as_created(review, namespace_labels))
     found: Contradiction | None = None
@@ -171,6 +172,11 @@ def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
 def _unchanged(admission: Admission, request: AdmissionRequest, detail: str) -> bytes:
     admission.detail = detail
     return answer(request.uid, warnings=(_PREFIX + detail,))
+
+
+def _unchecked(decider: Decider) -> OnError:
+    """What becomes of a pod that could not be checked."""
+    return OnError.DENY if decider.strict else decider.on_error
 
 
 def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, why: str) -> bytes:
