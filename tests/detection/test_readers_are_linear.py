@@ -15,10 +15,11 @@ from shapes import repeated, units
 
 from webhook.core.pod import ObjectMeta, Pod, PodSpec
 from webhook.detection.catalog import Catalog
-from webhook.detection.commands import programs, read_command, read_script
+from webhook.detection.commands import programs, read_command, script
 from webhook.detection.content import read_content, says_nothing
 from webhook.detection.files import read_file
 from webhook.detection.keys import key_of
+from webhook.detection.lines import Quota
 from webhook.detection.places import Places
 from webhook.detection.references import expand, normalised
 from webhook.detection.values import plain_url, read_value, urls
@@ -27,6 +28,13 @@ from webhook.inventory.manifests import Manifests
 
 CATALOG = Catalog.default()
 PLACES = Places(Pod(ObjectMeta(name="p"), PodSpec(containers=[])), "default", Manifests((), ()))
+
+
+def read_script(text):
+    quota = Quota()
+    return quota.kept(script(text, quota))
+
+
 READERS = {
     "a key's text": lambda text: read_content("VALUE", text),
     "a credential": lambda text: read_content("DB_SECRET", text),

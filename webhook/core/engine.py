@@ -112,14 +112,11 @@ def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, p
     """
     labels = surroundings.namespace_labels(namespace)
     outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
-    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
+    reason = outside or _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=None)
     if reason is not None and reason is not Reason.UNKNOWN:
         return _left_alone(reason, policy, NO_FINDINGS)
     facts = Facts(pod, namespace, labels or {}, (), Findings(unknown=(why,), cut=True), dict)
-    decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
-    if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
-        return _left_alone(outside, policy, NO_FINDINGS)
-    return decision
+    return _from_verdict(policy.unknown(), facts, policy.version, outside=None)
 
 
 def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:

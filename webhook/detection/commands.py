@@ -85,12 +85,6 @@ def _is_script(argument: str) -> bool:
     return space is not None and "://" not in argument[: space.start()]
 
 
-def read_script(text: str) -> tuple[Line, ...]:
-    """Return the settings in a shell script."""
-    quota = Quota()
-    return quota.kept(script(text, quota))
-
-
 def script(text: str, quota: Quota) -> Iterator[Line]:
     """Yield the settings in a shell script, as far as the quota reaches."""
     if not quota.spend():

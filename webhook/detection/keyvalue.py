@@ -233,12 +233,12 @@ def items(text: str) -> list[str]:
     """Return the values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs."""
     text_without_keys = _SUBSCRIPT.sub("", text) if '"' in text or "'" in text else ""
     if strings := list(_STRINGS.finditer(text_without_keys)):
-        return [] if in_element(text) else _told(text_without_keys, strings)
+        return [] if in_element(text) else _values(text_without_keys, strings)
     bare = text.strip().removeprefix("- ").rstrip(",;")
     return [bare] if "://" in bare or _NUMBERED_PLACE.fullmatch(bare) else []
 
 
-def _told(text: str, strings: list[re.Match[str]]) -> list[str]:
+def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
     """The strings that are no credential, as far as one can tell."""
     if not all(_ends_string(text, string) for string in strings) or "@" in _STRINGS.sub("", text):
         return []

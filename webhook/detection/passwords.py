@@ -161,7 +161,7 @@ def _is_harmless(text: str, expected: _Next) -> bool:
 
 def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
     """Take out what looks like a place, and may be the beginning of a password that an "@" ends."""
-    told = list(texts)
+    kept = list(texts)
     unclear = follows_glued = False
     for position in range(len(texts) - 1, -1, -1):
         word = words[position]
@@ -170,12 +170,12 @@ def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
             unclear = unclear and word.is_glued and follows_glued and text != "\n"
         else:
             if unclear:
-                told[position] = ""
+                kept[position] = ""
             if "://" in text or text.startswith("-"):
                 unclear = "@" in text.partition("://")[0]
             elif "@" in text:
                 unclear = True
                 if word.is_glued and position and words[position - 1].is_glued:
-                    told[position] = ""
+                    kept[position] = ""
         follows_glued = word.is_glued
-    return told
+    return kept

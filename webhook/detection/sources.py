@@ -19,7 +19,7 @@ from webhook.detection.mentions import Value
 from webhook.detection.references import expand_as_kubernetes, referred
 from webhook.detection.scope import Entry, Scope
 from webhook.detection.subpaths import SubPath, sub_path
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.words import is_credential
 
 _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
@@ -115,7 +115,8 @@ class Sources:
                 if reference is None:
                     continue
                 held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
-                self._budget.spend(1 + len(held) // 16)
+                # A prefix makes names of its own, each of which is looked at.
+                self._budget.spend(1 + len(held) // (4 if held_by.prefix else 16))
                 for key, content in held.items():
                     name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
                     said = _under_key(name, content) if held_by.prefix else content
@@ -174,7 +175,7 @@ class Sources:
         origin = f" ← {field.field_path}" if field is not None else ""
         if field is None or field.field_path.startswith("metadata.annotations["):
             why = "is known only when the pod runs" if field is None else "is an annotation's, which is not read"
-            if not _holds_credential(name):
+            if not is_credential(name):
                 self._not_known(f"env {name}{origin}: its value {why}")
             return UNREADABLE_CONTENT, origin
         return self._field(field), origin
@@ -232,7 +233,7 @@ class Sources:
             self._not_known(f"{trail}: only its beginning was read")
 
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
-        if optional or _holds_credential(variable):
+        if optional or is_credential(variable):
             return
         why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
         self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
@@ -252,15 +253,11 @@ def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] 
                 yield kind, projected.name, projected.items, projected.optional
 
 
-def _holds_credential(name: str) -> bool:
-    return role(key_words(name)) is Role.CREDENTIAL
-
-
 def _under_key(name: str, content: Content) -> Content:
     """What a variable says whose value comes from elsewhere: under the name of a credential it says nothing."""
-    return _NOTHING if _holds_credential(name) else content
+    return _NOTHING if is_credential(name) else content
 
 
 def _as_setting(name: str, content: Content) -> Line:
     """A file that is one value is a setting of the file's name."""
-    return Line((name,), Value() if _holds_credential(name) else content.value)
+    return Line((name,), Value() if is_credential(name) else content.value)

@@ -99,7 +99,7 @@ class _Recent:
             if found is not None:
                 self._held.move_to_end(folded)
                 return found
-        # Another thread may do the same meanwhile, which is only work.
+        # Another thread may do the same at the same time, which is only work.
         found = _Unfolded(folded)
         with self._lock:
             before = self._held.pop(folded, None)

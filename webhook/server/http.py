@@ -202,7 +202,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not (begun and not self.cycle.response_complete):
             self.transport.write(answer)
         self.transport.close()
-        # Meanwhile TLS goes on reading: this client has had its say.
+        # Until then TLS keeps reading, which is worth no more for this client.
         self.loop.call_later(_LAST_WORD, self.transport.abort)
 
     def _relax(self) -> None:

@@ -37,8 +37,8 @@ class Caller:
     """Who waits for an answer.
 
     Attributes:
-        deadline: Until when, as `time.monotonic` tells it.
-        receive: The ASGI channel of a request whose body has come in; tells when the client has gone.
+        deadline: Until when, in seconds of `time.monotonic`.
+        receive: The ASGI channel of a request whose body has come in; its next message says that the client has gone.
     """
 
     deadline: float = inf
