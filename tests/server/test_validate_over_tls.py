@@ -75,6 +75,34 @@ def test_an_error_of_our_own_is_answered_as_told(start_server, kit, on_error, al
     assert "CANARY" not in answer.body.decode()
 
 
+@pytest.mark.parametrize("on_error", OnError)
+def test_strict_refuses_what_cannot_be_checked_for_a_fault_of_ours(start_server, kit, on_error):
+    server = start_server(on_error=on_error, strict=True)
+    answer = server.post(kit.make_review(pod("broken")), path="/validate")
+
+    assert (answer.review["allowed"], answer.review["status"]["code"]) == (False, 500)
+    assert "a fault of the webhook" in answer.review["status"]["message"]
+    kit.wait_until(lambda: counted(server, outcome="internal-error"))
+    assert server.post(kit.make_review(pod("broken"))).review["allowed"] is (on_error is OnError.ALLOW)
+
+
+@pytest.mark.parametrize("on_error", OnError)
+def test_strict_refuses_what_cannot_be_checked_before_the_cluster_was_read(start_server, kit, on_error):
+    server = start_server(surroundings=Unknown(), on_error=on_error, strict=True)
+
+    assert server.post(kit.make_review(pod("basket")), path="/validate").review["allowed"] is False
+    assert server.post(kit.make_review(pod("basket"))).review["allowed"] is (on_error is OnError.ALLOW)
+
+
+@pytest.mark.parametrize("spec", [{"containers": 7}, {"containers": [], "x": 1 << 70}])
+def test_strict_refuses_what_cannot_be_read(strict, server, kit, spec):
+    review = kit.make_review({"metadata": {}, "spec": spec})
+
+    assert strict.post(review, path="/validate").review["allowed"] is False
+    assert strict.post(review).review["allowed"] is True
+    assert server.post(review, path="/validate").review["allowed"] is True
+
+
 class Unknown:
     """Surroundings of which nothing has been read yet."""
 

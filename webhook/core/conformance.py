@@ -49,6 +49,11 @@ class Contradiction(Enum):
         self.sentence = sentence
 
 
+def is_decided(pod: Pod) -> bool:
+    """Whether the pod carries annotations of ours, as one does that `/mutate` is called about a second time."""
+    return not _OURS.isdisjoint(pod.annotations)
+
+
 def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
 

@@ -29,7 +29,7 @@ _LEFT_OUT = (
 _WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
 
 
-def decide(
+def decide(  # noqa: PLR0913 - one question with all that it is about
     pod: Pod,
     namespace: str,
     *,
@@ -39,6 +39,7 @@ def decide(
     investigate: bool = False,
     detect: Detect = detect_anew,
     budget: Budget | None = None,
+    unread: str = "",
 ) -> Decision:
     """Decide about one pod.
 
@@ -53,6 +54,7 @@ def decide(
         detect: Finds what the pod talks to; another one may remember what it found of pods that are alike.
         budget: What detection may spend, and then the rules once more; None is a full one. Where it is exceeded, what
             was to be read is not known.
+        unread: Why `pod` and `document` are no more than an outline, as a sentence; empty where they are whole.
 
     Returns:
         The decision. It never raises for anything a pod may contain.
@@ -61,6 +63,8 @@ def decide(
     labels = surroundings.namespace_labels(namespace)
 
     def findings() -> Findings:
+        if unread:
+            return _cut(NO_FINDINGS, unread)
         return detect(pod, namespace, surroundings, policy.catalog, budget)
 
     outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
@@ -75,15 +79,17 @@ def decide(
         findings=findings() if investigate or (policy.needs_findings and reason is None) else NO_FINDINGS,
         document=document,
         budget=budget,
+        unread=unread,
     )
     if reason is Reason.UNKNOWN:
-        return _from_verdict(policy.unknown(), facts, policy.version, outside)
+        unknown = replace(policy.unknown(), why=f"the namespace {namespace} could not be read")
+        return _from_verdict(unknown, facts, policy.version, outside)
     budget.refill()
     try:
         decision = _by_rules(facts, policy, outside)
     except BudgetExceededError as error:
-        facts = replace(facts, findings=Findings(unknown=(str(error),), cut=True))
-        decision = _from_verdict(policy.unknown(), facts, policy.version, outside)
+        facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
+        decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
     if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
         return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
     return decision
@@ -92,6 +98,8 @@ def decide(
 def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
     """What the rules decide, and what of it the pod's author is shown."""
     verdict = policy.verdict(facts)
+    if not verdict.known:
+        facts = replace(facts, findings=_cut(facts.findings, verdict.why))
     if facts.findings.own is None or not policy.hides_other_namespaces:
         return _from_verdict(verdict, facts, policy.version, outside)
     own = replace(facts, findings=only_own(facts.findings))
@@ -100,23 +108,9 @@ def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
     return replace(_from_verdict(hiding.verdict, facts, policy.version, outside), to_author=to_author)
 
 
-def decide_by_outline(pod: Pod, namespace: str, *, surroundings: Surroundings, policy: Policy, why: str) -> Decision:
-    """Decide about a pod of which no more is known than its metadata, and whether it is on the host's network.
-
-    Args:
-        pod: What is known of the pod.
-        namespace: Where it is to be created.
-        surroundings: The cluster.
-        policy: The compiled policy. None of its rules is asked.
-        why: Why the rest is not known, as a sentence.
-    """
-    labels = surroundings.namespace_labels(namespace)
-    outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
-    reason = outside or _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=None)
-    if reason is not None and reason is not Reason.UNKNOWN:
-        return _left_alone(reason, policy, NO_FINDINGS)
-    facts = Facts(pod, namespace, labels or {}, (), Findings(unknown=(why,), cut=True), dict)
-    return _from_verdict(policy.unknown(), facts, policy.version, outside=None)
+def _cut(findings: Findings, why: str) -> Findings:
+    """Return findings that say that a rule depended on what is not known."""
+    return findings if findings.cut else replace(findings, unknown=(*findings.unknown, why), cut=True)
 
 
 def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:
@@ -166,9 +160,7 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason 
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
     if not verdict.known:
-        cut = facts.findings.unknown[-1:] if facts.findings.cut else ()
-        why = next(iter(cut), f"the namespace {facts.namespace} could not be read")
-        warnings.append(f"{why}: the policy's onUnknown decides, {verdict.action.value}")
+        warnings.append(f"{verdict.why}: the policy's onUnknown decides, {verdict.action.value}")
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,11 @@ _SCHEDULED_JOB = re.compile(r"(?P<cronjob>.{1,52})-(?P<minute>\d{8})")
 _MINUTES = range(28_555_200, 38_920_320)
 
 
+FINDINGS: Final = 1
+CONTAINERS: Final = 2
+"""The containers, and of `Facts.document` all but name, labels and annotations."""
+
+
 class Facts(Struct, frozen=True):
     """One pod and what is known about it.
 
@@ -34,6 +39,7 @@ class Facts(Struct, frozen=True):
         findings: What detection found.
         document: Gives the whole pod as a plain dict. Only CEL expressions need it, so it is built on demand.
         budget: What the rules may spend on this pod.
+        unread: Why the containers and `document` are not known, as a sentence; empty where they are.
     """
 
     pod: Pod
@@ -43,6 +49,18 @@ class Facts(Struct, frozen=True):
     findings: Findings
     document: Callable[[], dict[str, Any]]
     budget: Budget = msgspec.field(default_factory=Budget)
+    unread: str = ""
+
+    @property
+    def missing(self) -> int:
+        """What is not known of the pod: a sum of `FINDINGS` and `CONTAINERS`, or 0."""
+        return (FINDINGS if self.findings.cut else 0) + (CONTAINERS if self.unread else 0)
+
+    def why(self, parts: int) -> str:
+        """Return why some of the missing parts are not known, as a sentence."""
+        if parts & CONTAINERS and self.unread:
+            return self.unread
+        return self.findings.unknown[-1] if self.findings.unknown else "what the pod talks to is not known"
 
 
 def is_batch(pod: Pod) -> bool:

@@ -75,21 +75,25 @@ class Review(Struct, frozen=True):
         pod: The object; None where there is none, or none that can be read as a Pod.
         problem: Why it cannot: the field and what is wrong there, never the value; else empty.
         body: The bytes that all this was read from.
-        whole: Whether all was read of the pod that decisions look at; else its metadata and host network only.
+        unread: Why no more than an outline was read of the pod, see `webhook.core.outline`; empty where all was.
     """
 
     request: AdmissionRequest
     pod: Pod | None
     problem: str
     body: bytes | bytearray
-    whole: bool = True
+    unread: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Decode the object as a plain dict, again at each call.
+        """Decode the object as a plain dict, again at each call; of an outline, return what was read.
 
         Raises:
             UnreadableObjectError: Something is wrong in a part of it that decisions do not look at.
         """
+        if self.unread and self.pod is not None:
+            metadata = msgspec.to_builtins(self.pod.metadata)
+            given = {field: value for field, value in metadata.items() if value is not None}
+            return {"metadata": given, "spec": msgspec.to_builtins(self.pod.spec)}
         try:
             document = _DOCUMENT.decode(self.body).request.object
             _PACKER.encode(document)  # integers of more than 64 bits pass the decoder

@@ -28,6 +28,7 @@ class Verdict(Struct, frozen=True):
         kinds: The kinds that the rule's `dependencies` names; None when it names none.
         left_out: Whether bypass excludes no port of some dependency, since only objects of other namespaces contain it.
         known: False where `spec.onUnknown` decided, since a rule had to look at what is not known.
+        why: Why it is not known, as a sentence.
     """
 
     action: Action
@@ -42,6 +43,7 @@ class Verdict(Struct, frozen=True):
     kinds: frozenset[str] | None = None
     left_out: bool = False
     known: bool = True
+    why: str = ""
 
 
 class Policy(Protocol):
@@ -87,7 +89,7 @@ class Policy(Protocol):
         ...
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default; `unknown` where a rule has to look at findings that are cut.
+        """The first rule that matches, or the default; `unknown` where a rule has to look at what is not known.
 
         Raises:
             BudgetExceededError: The rules exceed `facts.budget` for this pod.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cel_expr_python import cel
 
 VARIABLES = frozenset({"pod", "namespace", "owner", "dependencies", "serves"})
+OUTLINE = frozenset({"name", "generateName", "labels", "annotations"})
+"""The fields of a pod's metadata that are known of every pod: see `webhook.core.outline`."""
 MAX_LENGTH = 4096
 LIMIT_OF_ALL = 4 * LIMIT
 """The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""
@@ -53,6 +55,10 @@ class CelFailure(Exception):  # noqa: N818 - CelError is the author's mistake, t
     """An expression that failed on one pod. Its message holds nothing of the pod."""
 
 
+class CelLimitError(CelFailure):
+    """An expression that was not evaluated, or not to its end, since the pod exceeds a limit."""
+
+
 class Context:
     """The values of variables, each converted for the library once and then used by any number of expressions."""
 
@@ -72,7 +78,7 @@ class Context:
             value_of: Gives a variable's value; called only for those that are missing.
 
         Raises:
-            CelFailure: A value is of a type that CEL does not have, or the values are too large to be converted.
+            CelLimitError: The values are too large to be converted, or one is beyond what CEL's types hold.
         """
         for name in names:
             key = NAMESPACE if name == "namespace" else name
@@ -82,11 +88,11 @@ class Context:
             try:
                 sizes = measured(value)
             except OversizedError:
-                raise CelFailure(
+                raise CelLimitError(
                     f"the pod is too large: more than {MAX_VALUES} values, {MAX_BYTES >> 20} MiB, or nested too deeply"
                 ) from None
             except (TypeError, ValueError):
-                raise CelFailure("a value is of a type that CEL does not have") from None
+                raise CelLimitError("a value is of a type that CEL does not have") from None
             for part, size in sizes.items():
                 known = self._sizes[part]
                 self._sizes[part] = max(known, size) if part in _LARGEST else known + size
@@ -97,14 +103,14 @@ class Context:
         """Take what an evaluation may cost from what is left.
 
         Raises:
-            CelFailure: It may cost too much on these values, or too much after the others.
+            CelLimitError: It may cost too much on these values, or too much after the others.
         """
         needed = cost.at(self._sizes)
         if needed > LIMIT:
-            raise CelFailure("the pod is too large for what it computes")
+            raise CelLimitError("the pod is too large for what it computes")
         self._cost += needed
         if self._cost > LIMIT_OF_ALL:
-            raise CelFailure("the pod is too large for what the expressions before it and it compute")
+            raise CelLimitError("the pod is too large for what the expressions before it and it compute")
 
     def activation(self) -> cel.Activation:
         """Return the values as the library takes them."""
@@ -124,12 +130,14 @@ class Expression:
         variables: Those of `VARIABLES` that it reads.
         cost: What an evaluation costs at most.
         unknown: Fields that Kubernetes did not have when this version was made, as "PodSpec.x".
+        by_outline: Whether it reads no more of the pod than `OUTLINE`.
     """
 
     source: str
     variables: frozenset[str]
     cost: Bound = field(repr=False, compare=False)
     unknown: tuple[str, ...]
+    by_outline: bool
     _program: cel.Expression = field(repr=False, compare=False)
 
     def holds(self, context: Context) -> bool:
@@ -139,17 +147,19 @@ class Expression:
             context: Holds at least `variables`.
 
         Raises:
-            CelFailure: A field is missing, a type does not fit, the result is not a boolean, or the pod is too large
-                for the expression. The library's own message may quote the pod, so it is never passed on.
+            CelLimitError: The pod is too large for the expression.
+            CelFailure: A field is missing, a type does not fit, or the result is not a boolean. The library's own
+                message may quote the pod, so it is never passed on.
         """
         context.charge(self.cost)
         try:
             result = self._program.eval(context.activation())
         except MemoryError:
-            raise CelFailure("it takes too much memory") from None
+            raise CelLimitError("it takes too much memory") from None
         except (RuntimeError, ValueError, TypeError) as error:
+            # What is wrong with a value is a result; only what ends the evaluation is raised.
             what = "it takes too many iterations" if "budget exceeded" in str(error) else "evaluation failed"
-            raise CelFailure(what) from None
+            raise CelLimitError(what) from None
         value = result.value()
         if isinstance(value, bool):
             return value
@@ -187,4 +197,5 @@ def compile_expression(source: str) -> Expression:
     estimate = checked.estimate
     used = {"namespace" if name == NAMESPACE else name for name in estimate.variables}
     unknown = tuple(f"{type_}.{name}" for type_, name in checked.unknown)
-    return Expression(source, frozenset(used & VARIABLES), estimate.cost, unknown, compiled(renamed))
+    variables = frozenset(used & VARIABLES)
+    return Expression(source, variables, estimate.cost, unknown, checked.by_outline, compiled(renamed))

@@ -10,9 +10,9 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from webhook.policy.cel import NAMESPACE, VARIABLES, CelError
+from webhook.policy.cel import NAMESPACE, OUTLINE, VARIABLES, CelError
 from webhook.policy.cel_cost import LIMIT, TYPICAL, Estimate, estimate
-from webhook.policy.cel_tree import CREATE, Call, Constant, Node, descendants, tree
+from webhook.policy.cel_tree import CREATE, Call, Constant, Name, Node, Select, descendants, tree
 from webhook.policy.cel_types import OWN_TYPES, PACKAGE, UnknownField, descriptors, known_types
 from webhook.problem import did_you_mean
 
@@ -48,7 +48,9 @@ _FUNCTIONS = _WITH_TIME_ZONE | {
     *("contains", "endsWith", "matches", "size", "startsWith"),
 }
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "has", "map"})
-_TIME_ZONE = re.compile(r"[+-]?\d\d:\d\d|[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", re.ASCII)
+# A fixed offset, or a name of the IANA, all of which begin with an upper-case letter: what systems add to their files
+# (localtime, posix/, right/, posixrules) does not, and means another zone on each of them, or the same one again.
+_TIME_ZONE = re.compile(r"[+-]?(?:[01]\d|2[0-3]):[0-5]\d|[A-Z][\w+-]*(/[A-Za-z][\w+-]*)*", re.ASCII)
 _ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<what>[^\n]*)")
 _MAX_UNKNOWN = 8
 _MAX_SHOWN = 63
@@ -85,10 +87,12 @@ class Checked:
     Attributes:
         estimate: What it reads, and what it costs.
         unknown: Fields that it names and that Kubernetes did not have when this version was made.
+        by_outline: Whether it reads no more of the pod than `OUTLINE`.
     """
 
     estimate: Estimate
     unknown: tuple[UnknownField, ...]
+    by_outline: bool
 
 
 def check(source: str) -> Checked:
@@ -100,6 +104,12 @@ def check(source: str) -> Checked:
     Raises:
         CelError: The expression is not CEL, its types do not fit, it is not a condition, or it costs too much.
     """
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        # YAML can write half of a surrogate pair, which is no character.
+        where = _at(error.start, source)
+        raise CelError(f"half of a surrogate pair {where}", "write the whole character, as '\\U0001F600'") from None
     checked, unknown = _compiled_typed(source)
     if checked.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
         name = _shown(checked.return_type().name().lower())
@@ -116,7 +126,19 @@ def check(source: str) -> Checked:
     for node in descendants(root):
         if isinstance(node, Call):
             _check_call(node, source)
-    return Checked(estimated, unknown)
+    return Checked(estimated, unknown, _reads_outline_only(root))
+
+
+def _reads_outline_only(root: Node) -> bool:
+    """Return whether each mention of the pod selects a field of its metadata that an outline has."""
+    mentions = allowed = 0
+    for node in descendants(root):
+        match node:
+            case Name(name="pod"):
+                mentions += 1
+            case Select(operand=Select(operand=Name(name="pod"), field="metadata"), field=field) if field in OUTLINE:
+                allowed += 1
+    return mentions == allowed
 
 
 def _compiled_typed(source: str) -> tuple[cel.Expression, tuple[UnknownField, ...]]:
@@ -167,7 +189,8 @@ def _check_call(call: Call, source: str) -> None:
         zone = _text_of(call.arguments[1], "a time zone", source)
         if not _TIME_ZONE.fullmatch(zone) or _fault_of("timestamp(0).getHours(serves[0]) == 0", zone) is not None:
             raise CelError(
-                f"unknown time zone '{zone}' {_at(call.arguments[1].offset, source)}", "write 'UTC' or '+01:00'"
+                f"unknown time zone '{zone[:_MAX_SHOWN]}' {_at(call.arguments[1].offset, source)}",
+                "write 'UTC', a name as 'Europe/Berlin', or an offset as '+01:00'",
             )
 
 

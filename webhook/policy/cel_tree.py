@@ -51,6 +51,7 @@ class Select(Node):
     """A field of an object, or whether it has the field."""
 
     operand: Node
+    field: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class _Reader:
             case 4:
                 return Name(*place, _text(value, 1))
             case 5:
-                return Select(*place, self._child(value, 1))
+                return Select(*place, self._child(value, 1), _text(value, 2))
             case 6:
                 receiver = [self._child(value, 1)] if 1 in value else []
                 return Call(*place, _text(value, 2), (*receiver, *self._children(value, 3)))

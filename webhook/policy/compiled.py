@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from webhook.core.decision import Action, Confidence, Mode
-from webhook.core.facts import Facts
+from webhook.core.facts import FINDINGS, Facts
 from webhook.core.verdict import Verdict
 from webhook.detection.catalog import Catalog
 from webhook.policy.criteria_schema import Criteria
 from webhook.policy.glob import matcher
 from webhook.policy.index import RuleIndex
-from webhook.policy.match import Match, Subject, compile_match
+from webhook.policy.match import Match, NotKnownError, Subject, compile_match
 from webhook.policy.schema import Detection, InjectionPolicy, Rule
 from webhook.problem import Problem
 
@@ -31,24 +33,34 @@ class CompiledRule:
     unless: Match | None
 
     @property
+    def bypasses_detected(self) -> bool:
+        """Whether its action depends on what the pod talks to."""
+        return self.action is Action.BYPASS and self.ports is None
+
+    @property
     def needs_findings(self) -> bool:
         """Whether the rule, or what its action does, depends on what the pod talks to or serves."""
         asks = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
-        return asks or (self.action is Action.BYPASS and self.ports is None)
-
-    def depends(self, subject: Subject) -> bool:
-        """Whether the findings say if, or how, the rule decides: all else that it asks for lets it match."""
-        if not self.needs_findings or not self.match.may_hold(subject):
-            return False
-        if self.unless is not None and self.unless.may_hold(subject):
-            return self.unless.needs_findings
-        return self.match.needs_findings or (self.action is Action.BYPASS and self.ports is None)
+        return asks or self.bypasses_detected
 
     def verdict(self, subject: Subject) -> Verdict | None:
-        """What the rule says of the pod; None when it does not match."""
-        matched = self.match.holds(subject)
+        """Return what the rule says of the pod; None when it does not match.
+
+        Raises:
+            NotKnownError: Whether it matches, or what it does, depends on what is not known.
+        """
+        unknown: NotKnownError | None = None
+        matched: tuple[str, ...] | None = ()
+        try:
+            matched = self.match.holds(subject)
+        except NotKnownError as error:
+            unknown = error
         if matched is None or (self.unless is not None and self.unless.holds(subject) is not None):
             return None
+        if unknown is not None:
+            raise unknown
+        if self.bypasses_detected and subject.facts.missing & FINDINGS:
+            raise NotKnownError(subject.facts.why(FINDINGS))
         sure = subject.dependencies(self.match.confidence)
         kinds = self.match.kinds
         return Verdict(
@@ -115,16 +127,17 @@ class CompiledPolicy:
         return self._exempt(namespace)
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default; where a rule depends on findings that are cut, `unknown`.
+        """The first rule that matches, or the default; where a rule depends on what is not known, `unknown`.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
         """
         subject = Subject(facts)
         for number in self._index.candidates(facts):
-            if facts.findings.cut and self.rules[number].depends(subject):
-                return self.unknown()
-            verdict = self.rules[number].verdict(subject)
+            try:
+                verdict = self.rules[number].verdict(subject)
+            except NotKnownError as error:
+                return replace(self.unknown(), why=str(error), warnings=tuple(subject.warnings))
             if verdict is not None:
                 return verdict
         return Verdict(

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
-from webhook.core.facts import Facts
+from webhook.core.facts import CONTAINERS, FINDINGS, Facts
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
 from webhook.policy.image import image_names
@@ -30,7 +30,7 @@ K = TypeVar("K", bound=Hashable)
 class RuleIndex:
     """Finds the candidates among the rules. It never misses a rule that matches."""
 
-    __slots__ = ("_all", "_dimensions", "_others")
+    __slots__ = ("_all", "_known")
 
     def __init__(self, rules: Sequence[Criteria]) -> None:
         self._all = (1 << len(rules)) - 1
@@ -38,6 +38,7 @@ class RuleIndex:
             _keys([rule.dependencies for rule in rules], lambda facts: (d.kind for d in facts.findings.dependencies)),
             _keys([rule.serves for rule in rules], lambda facts: facts.findings.serves),
         )
+        images = _texts([rule.images for rule in rules], _images)
         dimensions = (
             _texts([rule.namespaces for rule in rules], lambda facts: (facts.namespace,)),
             *found,
@@ -49,19 +50,22 @@ class RuleIndex:
                 [rule.service_accounts for rule in rules],
                 lambda facts: (facts.pod.spec.service_account_name or "default",),
             ),
-            _texts([rule.images for rule in rules], _images),
+            images,
         )
-        self._dimensions = tuple(dimension for dimension in dimensions if dimension is not None)
-        self._others = tuple(dimension for dimension in self._dimensions if dimension not in found)
+        reads = {**dict.fromkeys(found, FINDINGS), images: CONTAINERS}
+        self._known = tuple(
+            tuple(one for one in dimensions if one is not None and not reads.get(one, 0) & missing)
+            for missing in range(FINDINGS + CONTAINERS + 1)
+        )
 
     def candidates(self, facts: Facts) -> Iterator[int]:
-        """The numbers of the rules that can match the pod, in order. Findings that are cut rule none out.
+        """Yield the numbers of the rules that can match the pod, in order. What is not known rules none out.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
         """
         left = self._all
-        for dimension in self._others if facts.findings.cut else self._dimensions:
+        for dimension in self._known[facts.missing]:
             left &= dimension(facts)
             if not left:
                 return

@@ -1,7 +1,8 @@
 """`match` and `except`, compiled to small predicates over one pod.
 
 A criterion is a function that gives the phrases that say why it holds, or None when it does not. A list of them
-holds when each does; a field that the rule does not give has no criterion and so costs nothing.
+holds when each does; a field that the rule does not give has no criterion and so costs nothing. What one of them reads
+may not be known of a pod: then the list is not known either, unless another one does not hold.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.core.decision import Confidence, Dependency
-from webhook.core.facts import Facts
-from webhook.policy.cel import CelFailure, Context, Expression, compile_expression
+from webhook.core.facts import CONTAINERS, FINDINGS, Facts
+from webhook.policy.cel import CelFailure, CelLimitError, Context, Expression, compile_expression
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import Matches, matcher
 from webhook.policy.image import image_matcher
+
+
+class NotKnownError(Exception):
+    """Whether a rule matches depends on what is not known. Its text says why, without any value of the pod."""
 
 
 @dataclass(slots=True)
@@ -101,28 +106,33 @@ class Match:
         confidence: How sure a dependency must be.
         kinds: The kinds of `dependencies`; None when it is not given.
         needs_findings: Whether it asks what the pod talks to or serves.
-        criteria: All must hold; the cheap ones come first.
-        others: Those of them that do not ask that.
+        criteria: All must hold; the cheap ones come first. With each, what it reads that may not be known: a sum of
+            `FINDINGS` and `CONTAINERS`, or 0.
     """
 
     confidence: Confidence
     kinds: frozenset[str] | None
     needs_findings: bool
-    criteria: tuple[Criterion, ...]
-    others: tuple[Criterion, ...]
-
-    def may_hold(self, subject: Subject) -> bool:
-        """Whether it holds but for what the pod talks to or serves, which is not known."""
-        return all(criterion(subject) is not None for criterion in self.others)
+    criteria: tuple[tuple[int, Criterion], ...]
 
     def holds(self, subject: Subject) -> tuple[str, ...] | None:
-        """Why all criteria hold, as phrases; None when one does not."""
+        """Return why all criteria hold, as phrases; None when one does not.
+
+        Raises:
+            NotKnownError: One reads what is not known, or exceeds a limit, and all others hold.
+        """
         phrases: list[str] = []
-        for criterion in self.criteria:
+        missing, lacking = subject.facts.missing, 0
+        for reads, criterion in self.criteria:
+            if reads & missing:
+                lacking |= reads & missing
+                continue
             reason = criterion(subject)
             if reason is None:
                 return None
             phrases += reason
+        if lacking:
+            raise NotKnownError(subject.facts.why(lacking))
         return tuple(phrases)
 
 
@@ -137,33 +147,24 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
     confidence = criteria.confidence or least
     expression = compile_expression(criteria.when) if criteria.when is not None else None
     reads = expression.variables if expression else frozenset[str]()
-    by_findings = (
-        _kinds("dependency", criteria.dependencies, lambda subject: _kinds_of(subject, confidence)),
-        _kinds("serves", criteria.serves, lambda subject: subject.facts.findings.serves),
-    )
-    when = _when(expression, rule, confidence)
     made = (
-        _text("namespace", criteria.namespaces, lambda subject: [subject.facts.namespace]),
-        *by_findings,
-        _owners(criteria.owners),
-        _text("service account", criteria.service_accounts, lambda subject: [subject.service_account]),
-        _selector("labels", criteria.labels, lambda s: s.facts.pod.labels),
-        _selector(
-            "namespace labels",
-            criteria.namespace_labels,
-            lambda s: s.facts.namespace_labels,
-        ),
-        _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations),
-        _text("image", criteria.images, lambda subject: subject.images, image_matcher),
-        when,
+        (0, _text("namespace", criteria.namespaces, lambda subject: [subject.facts.namespace])),
+        (FINDINGS, _kinds("dependency", criteria.dependencies, lambda subject: _kinds_of(subject, confidence))),
+        (FINDINGS, _kinds("serves", criteria.serves, lambda subject: subject.facts.findings.serves)),
+        (0, _owners(criteria.owners)),
+        (0, _text("service account", criteria.service_accounts, lambda subject: [subject.service_account])),
+        (0, _selector("labels", criteria.labels, lambda s: s.facts.pod.labels)),
+        (0, _selector("namespace labels", criteria.namespace_labels, lambda s: s.facts.namespace_labels)),
+        (0, _selector("annotations", criteria.annotations, lambda s: s.facts.pod.annotations)),
+        (CONTAINERS, _text("image", criteria.images, lambda subject: subject.images, image_matcher)),
+        # The last one, for it may exceed a limit.
+        (_read_by(expression), _when(expression, rule, confidence)),
     )
-    unknown = {*by_findings, when} if reads & _FOUND else {*by_findings}
     return Match(
         confidence=confidence,
         kinds=None if criteria.dependencies is None else frozenset(criteria.dependencies),
         needs_findings=bool(criteria.dependencies or criteria.serves or reads & _FOUND),
-        criteria=tuple(criterion for criterion in made if criterion is not None),
-        others=tuple(criterion for criterion in made if criterion is not None and criterion not in unknown),
+        criteria=tuple((reads, criterion) for reads, criterion in made if criterion is not None),
     )
 
 
@@ -171,6 +172,14 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
 _LONGEST_PHRASE = 300
 # The variables of CEL expressions that stand for what detection found.
 _FOUND = frozenset({"dependencies", "serves"})
+
+
+def _read_by(expression: Expression | None) -> int:
+    """Return what an expression reads that may not be known."""
+    if expression is None:
+        return 0
+    containers = "pod" in expression.variables and not expression.by_outline
+    return (CONTAINERS if containers else 0) + (FINDINGS if expression.variables & _FOUND else 0)
 
 
 def _kinds_of(subject: Subject, least: Confidence) -> list[str]:
@@ -254,6 +263,8 @@ def _when(expression: Expression | None, rule: str, confidence: Confidence) -> C
         try:
             context = subject.context(expression.variables, confidence)
             return ("its CEL expression",) if expression.holds(context) else None
+        except CelLimitError as limit:
+            raise NotKnownError(f"rule {rule}: its CEL expression is not evaluated: {limit}") from None
         except CelFailure as failure:
             subject.warnings.append(f"rule {rule}: its CEL expression does not match: {failure}")
             return None

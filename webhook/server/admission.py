@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from webhook.core.conformance import Contradiction, as_created, contradiction
+from webhook.core.conformance import Contradiction, as_created, contradiction, is_decided
 from webhook.core.decision import Decision
-from webhook.core.outline import MOST_VALUES, parse
+from webhook.core.outline import parse
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
 from webhook.core.response import Denial, answer
 from webhook.core.review import AdmissionRequest, Review, UnreadableObjectError
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.server.body import ClientGoneError
-from webhook.server.deciding import LARGE, Decider, decide, decide_by_outline, decide_undetected
+from webhook.server.deciding import LARGE, Decider, decide, decide_undetected
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 from webhook.server.workers import ANYBODY, Caller, OverloadedError
@@ -26,11 +26,9 @@ from webhook.server.workers import ANYBODY, Caller, OverloadedError
 _PREFIX = "sidecar-policy: "
 _FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
-_TOO_MANY = f"the pod has more than {MOST_VALUES} values, so it is not known"
 _NOT_IN_TIME = "deciding about the pod took too long"
 
 Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
-T = TypeVar("T")
 
 
 async def admit(
@@ -58,9 +56,12 @@ async def admit(
     if not _is_creation_of_a_pod(request):
         admission.outcome = Outcome.IGNORED
         return answer(request.uid)
+    # A pod that cannot be checked, for whatever reason, must not get past a check that is strict.
+    strict = decider.strict and judge is validate
+    on_error = OnError.DENY if strict else decider.on_error
     if review.problem:
         admission.outcome = Outcome.UNREADABLE_POD
-        return _unchanged(admission, request, f"the pod was left as it is: {review.problem}")
+        return _unreadable(admission, request, strict, review.problem)
     if review.pod is None:
         admission.outcome = Outcome.NO_OBJECT
         return _unchanged(admission, request, "the request has no object, so there is nothing to decide")
@@ -71,33 +72,34 @@ async def admit(
         raise
     except UnreadableObjectError as error:
         admission.outcome = Outcome.UNREADABLE_POD
-        return _unchanged(admission, request, f"the pod was left as it is: {error}")
+        return _unreadable(admission, request, strict, str(error))
     except OverloadedError as error:
         # Only /validate comes here. Who floods the server with pods must not get one past it.
         admission.outcome = Outcome.OVERLOADED
-        return _failed(admission, request, _unchecked(decider), str(error))
+        return _failed(admission, request, on_error, str(error))
     except SurroundingsUnknownError:
         admission.outcome = Outcome.NOT_SYNCED
-        return _failed(admission, request, decider.on_error, _NOT_SYNCED)
+        return _failed(admission, request, on_error, _NOT_SYNCED)
     except Exception as error:  # noqa: BLE001 - the API server gets a deliberate answer, whatever broke
         admission.error = error
         admission.outcome = Outcome.INTERNAL_ERROR
-        return _failed(admission, request, decider.on_error, _FAILED)
+        return _failed(admission, request, on_error, _FAILED)
 
 
 async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admission, caller: Caller) -> bytes:
     """Decide about a pod, and answer with the patch that carries the decision out.
 
-    Where there is no time to look at what it talks to, that is not known, and decided as such.
+    Where there is no time to look at what it talks to, that is not known, and decided as such. A pod that comes a
+    second time, with what was patched into it, is decided as the first time.
     """
-    policy, in_time = decider.policies.current, True
+    policy = decider.policies.current
+    created, document = pod, review.document
     try:
-        if review.whole:
-            decision, in_time = await decide(pod, review, decider, policy, review.document, caller)
-        else:
-            decision = await decide_by_outline(pod, review.request.namespace, decider, policy, _TOO_MANY)
+        if is_decided(pod):
+            created, document = await _as_created(review, decider, caller)
+        decision, in_time = await decide(created, review, decider, policy, document, caller)
     except OverloadedError as error:
-        decision, in_time = decide_undetected(pod, review, decider, policy, str(error)), False
+        decision, in_time = decide_undetected(created, review, decider, policy, document, str(error)), False
     operations = patch(pod, decision)
     response = answer(
         review.request.uid,
@@ -118,15 +120,14 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
     Where there is no time to decide, nothing can be said.
     """
-    if not review.whole:
+    if review.unread:
         # The author chooses how large a pod is, and must not escape by that.
         admission.outcome = Outcome.UNREADABLE_POD
-        return _failed(admission, review.request, _unchecked(decider), _TOO_MANY)
-    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
-    created, document = await _aside(review, decider, caller, lambda: _as_created(review, namespace_labels))
+        return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
+    created, document = await _as_created(review, decider, caller)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision, in_time = await decide(created, review, decider, policy, lambda: document, caller)
+        admission.decision, in_time = await decide(created, review, decider, policy, document, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -146,16 +147,17 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     )
 
 
-async def _aside(review: Review, decider: Decider, caller: Caller, work: Callable[[], T]) -> T:
-    """Do some work: in a thread where the review is large."""
+async def _as_created(review: Review, decider: Decider, caller: Caller) -> tuple[Pod, Callable[[], dict[str, Any]]]:
+    """Return the pod as it was before any webhook, and its document; a thread does it where the review is large."""
+    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+
+    def work() -> tuple[Pod, Callable[[], dict[str, Any]]]:
+        document = as_created(review.document(), namespace_labels)
+        return msgspec.convert(document, Pod), lambda: document
+
     if len(review.body) <= LARGE:
         return work()
     return await decider.workers.run(review.request.namespace, lambda _: work(), caller)
-
-
-def _as_created(review: Review, namespace_labels: Mapping[str, str] | None) -> tuple[Pod, dict[str, Any]]:
-    document = as_created(review.document(), namespace_labels)
-    return msgspec.convert(document, Pod), document
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
@@ -174,9 +176,10 @@ def _unchanged(admission: Admission, request: AdmissionRequest, detail: str) -> 
     return answer(request.uid, warnings=(_PREFIX + detail,))
 
 
-def _unchecked(decider: Decider) -> OnError:
-    """What becomes of a pod that could not be checked."""
-    return OnError.DENY if decider.strict else decider.on_error
+def _unreadable(admission: Admission, request: AdmissionRequest, strict: bool, why: str) -> bytes:  # noqa: FBT001
+    if strict:
+        return _failed(admission, request, OnError.DENY, f"the pod cannot be read: {why}")
+    return _unchanged(admission, request, f"the pod was left as it is: {why}")
 
 
 def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, why: str) -> bytes:

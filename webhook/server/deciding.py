@@ -75,9 +75,17 @@ async def decide(
     document: Callable[[], dict[str, Any]],
     caller: Caller,
 ) -> tuple[Decision, bool]:
-    """The decision, and whether it was made in time.
+    """Make the decision, and say whether it was made in time.
 
-    It is made anew when what was asked for and missed turns out to have been created just now.
+    It is made again when what was asked for and missed turns out to have been created just now.
+
+    Args:
+        pod: The pod as it is to be created.
+        review: What it came in; of a large pod it may hold no more than an outline.
+        decider: All that a decision needs besides.
+        policy: The policy that decides.
+        document: Gives the whole pod as a dict.
+        caller: Who waits for the decision.
 
     Raises:
         OverloadedError: No thread was free in time.
@@ -88,15 +96,14 @@ async def decide(
     while True:
         asked = Asked(decider.surroundings)
         made: Decision | None = None
+        work: Callable[[Callable[[], bool]], tuple[Decision, bool]]
+        if review.unread:
+            work = partial(_by_outline, pod, namespace, asked, policy, document, review.unread)
+        else:
+            work = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
         if len(review.body) <= LARGE:
             made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
-        decision, in_time = (
-            (made, True)
-            if made is not None
-            else await decider.workers.run(
-                namespace, partial(_in_full, decider.memory, pod, namespace, asked, policy, document), caller
-            )
-        )
+        decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
@@ -126,22 +133,34 @@ def _in_full(
     return case.recall() or case.decide(document, budget), not budget.cancelled
 
 
-def decide_undetected(pod: Pod, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
-    """The decision by all but what the pod talks to."""
+def _by_outline(
+    pod: Pod,
+    namespace: str,
+    asked: Asked,
+    policy: Policy,
+    document: Callable[[], dict[str, Any]],
+    unread: str,
+    cancelled: Callable[[], bool],
+) -> tuple[Decision, bool]:
+    """As `_in_full`, of an outline: it is not remembered, for a pod that has no more than that is alike."""
+    budget = Budget(cancelled=cancelled)
+    decision = engine.decide(
+        pod, namespace, document=document, surroundings=asked, policy=policy, budget=budget, unread=unread
+    )
+    return decision, not budget.cancelled
+
+
+def decide_undetected(
+    pod: Pod, review: Review, decider: Decider, policy: Policy, document: Callable[[], dict[str, Any]], why: str
+) -> Decision:
+    """Decide by all but what the pod talks to; `why` says why that is not known. Arguments as for `decide`."""
     return engine.decide(
         pod,
         review.request.namespace,
-        document=review.document,
+        document=document,
         surroundings=decider.surroundings,
         policy=policy,
         detect=lambda *_: Findings(unknown=(why,), cut=True),
         budget=Budget(INLINE),
+        unread=review.unread,
     )
-
-
-async def decide_by_outline(pod: Pod, namespace: str, decider: Decider, policy: Policy, why: str) -> Decision:
-    """The decision about a pod of which only an outline was read; `why` says why."""
-    asked = Asked(decider.surroundings)
-    if asked.namespace_labels(namespace) is None and decider.look_up is not None:
-        await decider.look_up(asked.missed)
-    return engine.decide_by_outline(pod, namespace, surroundings=decider.surroundings, policy=policy, why=why)

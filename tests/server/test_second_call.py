@@ -1,0 +1,91 @@
+"""A pod that `/mutate` is called about again: nothing that we wrote into it changes what is decided."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import json
+
+import jsonpatch
+import pytest
+
+from webhook.inventory.store import Store
+from webhook.policy.files import Source
+from webhook.policy.load import build
+from webhook.server.admission import Decider, admit, mutate, validate
+from webhook.server.outcome import Admission
+
+HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
+OURS = "!has(pod.metadata.annotations) || !pod.metadata.annotations.exists(a, a.startsWith('sidecar-policy.dev/'))"
+UNLABELLED = "!has(pod.metadata.labels) || !('sidecar.istio.io/inject' in pod.metadata.labels)"
+CREATED = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
+
+
+class _Policies:
+    def __init__(self, policy):
+        self.current, self.recent = policy, (policy,)
+
+
+def _decider(rule, explicit):
+    rules = json.dumps(
+        [{"name": "other", "match": {"annotations": {"matchLabels": {"x": "y"}}}, "action": "skip"}, rule]
+    )
+    policy = build([Source("policy.yaml", f"{HEAD}  explicit: {explicit}\n  rules: {rules}\n".encode())])
+    store = Store()
+    store.put_namespace("shop", {"istio-injection": "enabled"})
+    store.put_namespace("plain", {})
+    return Decider(_Policies(policy), store)
+
+
+def _asked(decider, kit, pod, judge, namespace):
+    admission = Admission(judge.__name__)
+    body = json.dumps(kit.make_review(pod, namespace=namespace)).encode()
+    return admission, json.loads(asyncio.run(admit(body, decider, admission, judge)))["response"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("explicit", ["respect", "override"])
+@pytest.mark.parametrize("when", [OURS, UNLABELLED, f"({OURS}) && ({UNLABELLED})"])
+@pytest.mark.parametrize(
+    ("action", "namespace"),
+    [
+        ({"action": "skip"}, "shop"),
+        ({"action": "inject"}, "shop"),
+        ({"action": "inject"}, "plain"),
+        ({"action": "bypass", "ports": [6379]}, "shop"),
+    ],
+)
+def test_a_second_call_decides_as_the_first_and_patches_nothing(kit, action, namespace, when, explicit, large):
+    decider = _decider({"name": "r", "match": {"when": when}, **action}, explicit)
+    created = copy.deepcopy(CREATED)
+    if large:
+        created["metadata"]["annotations"] = {"long": "x" * 100_000}
+    first, response = _asked(decider, kit, created, mutate, namespace)
+    patch = json.loads(base64.b64decode(response["patch"]))
+    patched = jsonpatch.apply_patch(copy.deepcopy(created), patch)
+    second, again = _asked(decider, kit, patched, mutate, namespace)
+
+    assert first.decision.rule == second.decision.rule == "r"
+    assert "patch" not in again
+    assert _asked(decider, kit, patched, validate, namespace)[0].decision.rule == "r"
+
+
+def test_an_annotation_of_ours_that_the_author_wrote_changes_nothing(kit):
+    decider = _decider({"name": "r", "match": {"when": OURS}, "action": "skip"}, "respect")
+    forged = copy.deepcopy(CREATED)
+    forged["metadata"]["annotations"] = {"sidecar-policy.dev/rule": "mine"}
+    admission, _ = _asked(decider, kit, forged, mutate, "shop")
+
+    assert admission.decision.rule == "r"
+
+
+def test_a_selector_of_annotations_sees_none_of_ours_either(kit):
+    match = {"annotations": {"matchExpressions": [{"key": "sidecar-policy.dev/rule", "operator": "DoesNotExist"}]}}
+    decider = _decider({"name": "r", "match": match, "action": "bypass", "ports": [6379]}, "respect")
+    patched = copy.deepcopy(CREATED)
+    patched["metadata"]["annotations"] = {"sidecar-policy.dev/decision": "bypass", "sidecar-policy.dev/rule": "r"}
+    for pod in (patched, patched | {"spec": {"containers": [{"name": "c"}], "other": [0] * 120_000}}):
+        admission, _ = _asked(decider, kit, pod, mutate, "shop")
+
+        assert admission.decision.rule == "r"
