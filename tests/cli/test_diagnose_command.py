@@ -3,6 +3,7 @@ import shlex
 
 import pytest
 import yaml
+from injected import NATIVE, SIDECAR
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n---"
 
@@ -132,8 +133,8 @@ def test_a_sidecar_that_is_written_out_is_looked_at_itself(diagnosed):
     injected = job.replace(
         "labels: {app: tidy}}\n", "labels: {app: tidy}, annotations: {sidecar.istio.io/status: x}}\n"
     )
-    plain = injected.replace("containers: [", "containers: [{name: istio-proxy, image: proxyv2}, ")
-    native = injected.replace("spec: {containers", "spec: {initContainers: [{name: istio-proxy}], containers")
+    plain = injected.replace("containers: [", f"containers: [{json.dumps(SIDECAR)}, ")
+    native = injected.replace("spec: {containers", f"spec: {{initContainers: [{json.dumps(NATIVE)}], containers")
 
     assert codes(diagnosed(plain)[0]) == [("job-never-finishes", "error", "tidy")]
     assert diagnosed(native) == ([], 0)

@@ -2,8 +2,9 @@ import json
 
 import pytest
 import yaml
+from injected import SIDECAR
 
-ISTIO = {"name": "istio-proxy", "image": "istio/proxyv2"}
+ISTIO = SIDECAR
 STATUS = {"sidecar.istio.io/status": "{}"}
 CONFIGURED = [{"name": "REDIS_URL", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "url"}}}]
 

@@ -3,6 +3,7 @@ import copy
 import jsonpatch
 import msgspec
 import pytest
+from injected import SIDECAR
 
 from webhook.core import mesh
 from webhook.core.conformance import Contradiction, as_created, contradiction
@@ -23,7 +24,7 @@ def injected(document):
     """As Istio's injector leaves a pod."""
     document = copy.deepcopy(document)
     document["metadata"].setdefault("annotations", {})[mesh.STATUS] = "{}"
-    document["spec"]["containers"].append({"name": "istio-proxy"})
+    document["spec"]["containers"].append(SIDECAR)
     document["spec"]["initContainers"] = [{"name": "istio-init"}, *document["spec"]["initContainers"]]
     return document
 

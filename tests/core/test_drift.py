@@ -1,3 +1,5 @@
+import injected
+import msgspec
 import pytest
 
 from webhook.core.decision import Action, Decision, Mode, Reason
@@ -8,7 +10,7 @@ from webhook.core.pod import Container, ObjectMeta, Pod, PodSpec
 
 
 def pod(*, labels=None, sidecar=False, **annotations):
-    containers = [Container(name="istio-proxy", image="istio/proxyv2")] if sidecar else []
+    containers = [msgspec.convert(injected.SIDECAR, Container)] if sidecar else []
     return Pod(ObjectMeta(name="basket", labels=labels, annotations=annotations), PodSpec(containers=containers))
 
 

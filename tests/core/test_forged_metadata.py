@@ -14,6 +14,7 @@ import json
 import jsonpatch
 import pytest
 import yaml
+from injected import NATIVE, SIDECAR
 
 from webhook.core.pod import ObjectMeta, Pod, PodSpec
 from webhook.core.sidecar import gets_sidecar, in_mesh
@@ -24,7 +25,6 @@ from webhook.server.outcome import Admission
 
 INJECT, STATUS = "sidecar.istio.io/inject", "sidecar.istio.io/status"
 DECISION = "sidecar-policy.dev/decision"
-ISTIOS = {"name": "istio-proxy", "image": "istio/proxyv2:1.27", "args": ["proxy", "sidecar"]}
 OWN = {"name": "istio-proxy", "image": "registry.example/own:1"}
 NAMESPACES = """\
 {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio-injection: enabled}}}
@@ -96,7 +96,7 @@ def verdict(decider, document, namespace="shop"):
 def injected(document):
     document = copy.deepcopy(document)
     document["metadata"]["annotations"][STATUS] = "{}"
-    document["spec"]["containers"].append(ISTIOS)
+    document["spec"]["containers"].append(SIDECAR)
     return document
 
 
@@ -115,10 +115,22 @@ FORGED = {
     "a customised sidecar": pod({INJECT: "false"}, containers=[{"name": "istio-proxy", "image": "auto"}]),
     "an init container of that name": pod({INJECT: "false"}, initContainers=[OWN]),
     "one that goes on": pod({INJECT: "false"}, initContainers=[OWN | {"restartPolicy": "Always"}]),
-    "one of Istio's that ends": pod({INJECT: "false"}, initContainers=[ISTIOS]),
+    "one of Istio's that ends": pod({INJECT: "false"}, initContainers=[SIDECAR]),
     "ambient": pod({INJECT: "false", "istio.io/dataplane-mode": "ambient"}),
     "a revision without a name": pod({INJECT: "false", "istio.io/rev": ""}),
     "a revision that is not there": pod({INJECT: "false", "istio.io/rev": "nobody"}),
+    **{
+        f"an imitated sidecar: {image}": pod(
+            {INJECT: "false", "istio.io/rev": "nosuch"},
+            containers=[{"name": "istio-proxy", "image": image, "args": args}],
+        )
+        for image, args in (
+            ("evil/proxyv2-app", []),
+            ("x/myproxyv2hack", []),
+            ("evil/proxyv2", ["proxy", "sidecar"]),
+            ("evil/own", ["proxy"]),
+        )
+    },
     "an owner": pod({INJECT: "false", "pod-template-hash": "x"}),
 }
 
@@ -159,9 +171,9 @@ def test_a_sidecar_is_believed_without_its_annotation(decider):
     client = pod(containers=[{"name": "c", "image": "c", "env": [{"name": "REDIS_URL", "value": "redis://cache"}]}])
 
     native = copy.deepcopy(client)
-    native["spec"]["initContainers"] = [ISTIOS | {"restartPolicy": "Always"}]
+    native["spec"]["initContainers"] = [NATIVE]
     plain = copy.deepcopy(client)
-    plain["spec"]["containers"].append(ISTIOS)
+    plain["spec"]["containers"].append(SIDECAR)
 
     assert verdict(server, native) == "injected-undecided"
     assert verdict(server, plain) == "injected-undecided"
@@ -173,24 +185,26 @@ def test_a_sidecar_is_believed_without_its_annotation(decider):
 def test_a_container_with_a_name_of_istios_and_an_image_of_its_own_hides_nothing(decider, name):
     server = decider(CLIENTS)
     environment = [{"name": "REDIS_URL", "value": "redis://cache"}]
-    after, admission = mutated(server, pod(containers=[{"name": name, "image": "own", "env": environment}]))
+    for imitated in ({"image": "own"}, {"image": "x/proxyv2"}, {"image": "own", "args": ["proxy", "istio-iptables"]}):
+        after, admission = mutated(server, pod(containers=[{"name": name, "env": environment} | imitated]))
 
-    assert admission.decision.rule == "clients"
-    assert after["metadata"]["labels"][INJECT] == "false"
-    assert verdict(server, after) is None
+        assert admission.decision.rule == "clients"
+        assert after["metadata"]["labels"][INJECT] == "false"
+        assert verdict(server, after) is None
 
 
 def test_what_customises_or_is_istios_sidecar_says_nothing_of_the_application(decider):
     environment = [{"name": "REDIS_URL", "value": "redis://cache"}]
     server = decider(CLIENTS)
-    for container in ({"name": "istio-proxy", "image": "auto"}, ISTIOS, ISTIOS | {"image": "mirror.example/mesh:1"}):
-        _, admission = mutated(server, pod(containers=[container | {"env": environment}]))
+    for container in ({"name": "istio-proxy", "image": "auto"}, SIDECAR, SIDECAR | {"image": "mirror.example/mesh:1"}):
+        variables = [*container.get("env", ()), *environment]
+        _, admission = mutated(server, pod(containers=[container | {"env": variables}]))
 
         assert admission.decision.rule is None
 
 
 def test_a_sidecar_that_the_author_brings_along_is_the_authors_choice(decider):
-    brought = pod(containers=[ISTIOS])
+    brought = pod(containers=[SIDECAR])
     skip = {"name": "nobody", "match": {"namespaces": ["*"]}, "action": "skip"}
 
     respected, overridden = decider(skip, explicit="respect"), None

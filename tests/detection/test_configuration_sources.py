@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from injected import SIDECAR
 
 
 def _pod(spec, **metadata):
@@ -120,7 +121,7 @@ def test_init_containers_and_native_sidecars_count_and_istios_own_never_do(find,
         "env": env,
         "restartPolicy": "Always" if field == "initContainers" else None,
     }
-    istios = {"name": "istio-proxy", "image": "istio/proxyv2:1.27", "env": [{"name": "URL", "value": "amqp://mq"}]}
+    istios = SIDECAR | {"env": [*SIDECAR["env"], {"name": "URL", "value": "amqp://mq"}]}
     spec = {"containers": [{"name": "app", "image": "x"}]}
     spec[field] = [*spec.get(field, []), ours, istios]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from injected import SIDECAR
 from programs import directory
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,6 @@ OBJECTS = {
         {"metadata": {"name": "sidecar-policy"}, "webhooks": [{"name": "pods.sidecar-policy.dev"}]},
     ],
 }
-SIDECAR = {"name": "istio-proxy", "image": "istio/proxyv2"}
 
 
 def pod(config_map, *sidecars):

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from injected import SIDECAR
 from prometheus_client import CollectorRegistry
 
 from webhook.cluster.client import connect
@@ -37,7 +38,6 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: bank, labels: {istio-injection: enabled}}
 """
-SIDECAR = {"name": "istio-proxy", "image": "istio/proxyv2"}
 
 
 def running(name, *, namespace="shop", owner=None, url="", sidecars=()):

@@ -1,11 +1,12 @@
 from types import SimpleNamespace
 
 import pytest
+from injected import SIDECAR
 
 from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.server.settings import OnError
 
-INJECTED = [{"name": "istio-proxy", "image": "istio/proxyv2"}]
+INJECTED = [SIDECAR]
 
 
 def pod(app, containers=()):

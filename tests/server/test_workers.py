@@ -18,6 +18,7 @@ import urllib.request
 import msgspec
 import pytest
 import yaml
+from injected import SIDECAR
 
 from webhook.core.budget import Budget
 from webhook.core.pod import Pod
@@ -149,7 +150,7 @@ def test_a_decision_that_is_not_made_in_time_is_answered_counted_and_not_remembe
 def test_what_is_not_known_for_want_of_time_is_no_contradiction_and_refused_under_strict(kit):
     decider = Decider(_Policies(), _store(), strict=True)
     created = _pod()
-    created["spec"]["containers"].append({"name": "istio-proxy", "image": "istio/proxyv2:1"})
+    created["spec"]["containers"].append(SIDECAR)
     admission, response = _answered(kit, decider, created, Caller(time.monotonic() - 1), validate)
 
     assert (admission.outcome, admission.contradiction, response["allowed"]) == (Outcome.OVERLOADED, None, False)

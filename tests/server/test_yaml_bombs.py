@@ -8,6 +8,7 @@ import time
 
 import msgspec
 import pytest
+from injected import SIDECAR
 
 from webhook.core.patch import HOLD
 from webhook.inventory import manifests
@@ -26,7 +27,6 @@ spec:
   rules:
   - {name: everybody, match: {namespaces: ["*"]}, action: bypass, ports: [6379], hold: true}
 """
-SIDECAR = {"name": "istio-proxy", "image": "istio/proxyv2"}
 LISTS = "a0: &a0 [1,2,3,4,5,6,7,8]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 16))
 MERGES = "a0: &a0 {k0: v, k1: v}\n" + "".join(
     f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 9)}], z{n}: v}}\n" for n in range(1, 9)

@@ -52,12 +52,20 @@ PROXY_CONFIG = "proxy.istio.io/config"
 
 PROXY = "istio-proxy"
 """What Istio calls the sidecar's container."""
-_ISTIO_CONTAINERS = frozenset({"istio-init", PROXY, "istio-validation", "enable-core-dump"})
-# The image that leaves the choice to the injector: such a container customises Istio's, and runs nothing itself.
-_AUTO = "auto"
-# Istio's image by its usual name, and what its containers run where a registry calls it otherwise.
-_IMAGE = "proxyv2"
-_COMMANDS = frozenset({"proxy", "istio-iptables"})
+_CORE_DUMPER = "enable-core-dump"
+_ISTIO_CONTAINERS = frozenset({"istio-init", PROXY, "istio-validation", _CORE_DUMPER})
+# The images that leave the choice to the injector: such a container customises Istio's, and runs nothing itself.
+_CHOSEN_BY_INJECTOR = frozenset({None, "", "auto"})
+# What the templates of Istio's injector and gateways write in every version from 1.20 on, for sidecars, gateways and
+# gRPC's agent. Of a container that an author customises, image, command and arguments may be anything.
+_PROXY_MOUNTS = frozenset({"/etc/istio/proxy", "/etc/istio/pod", "/var/lib/istio/data"})
+_PROXY_VARIABLES = frozenset({"CA_ADDR", "PROXY_CONFIG", "ISTIO_META_CLUSTER_ID"})
+_PROXY_FIELDS = frozenset(
+    {("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("INSTANCE_IP", "status.podIP")}
+)
+_IPTABLES = "istio-iptables"
+_IPTABLES_OPTIONS = frozenset({"-p", "-z", "-u", "-m", "-i", "-x", "-b", "-d"})
+_CORE_DUMP = ["-c", "sysctl -w kernel.core_pattern=/var/lib/istio/data/core.proxy && ulimit -c unlimited"]
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 
@@ -69,15 +77,34 @@ class Explicit(Enum):
 
 
 def is_istio_container(container: Container) -> bool:
-    """Whether the container is Istio's, or customises Istio's; nothing in it says what the application talks to.
+    """Return whether the container is Istio's, or customises Istio's: it does not say what the application talks to.
 
-    Its name alone is not enough: an author can give it to a container that runs an image of their own.
+    Its name is not enough, nor are its image and arguments: an author can choose all of them. It has to have what Istio
+    writes into it, or an image that only the injector can fill in. What cannot be told apart is a container into which
+    an author copies all of that: neither this one nor `sidecar_of` knows what its image runs. They need not, for a
+    container that Istio really injects may be customised to run another image or command, too.
     """
     if container.name not in _ISTIO_CONTAINERS:
         return False
-    if container.image is None or container.image == _AUTO or _IMAGE in container.image.rpartition("/")[2]:
-        return True
-    return not container.command and (container.args or [""])[0] in _COMMANDS
+    return container.image in _CHOSEN_BY_INJECTOR or _is_written_by_istio(container)
+
+
+def _is_written_by_istio(container: Container) -> bool:
+    """Return whether a container with a name of Istio's has what Istio writes into it."""
+    arguments = container.args or []
+    if container.name == _CORE_DUMPER:
+        return arguments == _CORE_DUMP
+    if container.name != PROXY:
+        return not container.command and arguments[:1] == [_IPTABLES] and _IPTABLES_OPTIONS.issubset(arguments)
+    variables = container.env or []
+    given = {variable.name for variable in variables}
+    fields = {
+        (variable.name, source.field_ref.field_path)
+        for variable in variables
+        if (source := variable.value_from) is not None and source.field_ref is not None
+    }
+    mounts = {mount.mount_path for mount in container.volume_mounts or ()}
+    return given >= _PROXY_VARIABLES and fields >= _PROXY_FIELDS and mounts >= _PROXY_MOUNTS
 
 
 def is_istio_name(name: str) -> bool:
@@ -86,11 +113,14 @@ def is_istio_name(name: str) -> bool:
 
 
 def sidecar_of(pod: Pod) -> Container | None:
-    """Return the pod's sidecar: a container, or an init container that goes on running; None when it has none."""
+    """Return the pod's sidecar: a container, or an init container that goes on running; None when it has none.
+
+    It has to have what Istio writes into it, see `is_istio_container`; one that only customises it is none yet.
+    """
     containers: list[Container] = [*(pod.spec.containers or ())]
     containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]
     for container in containers:
-        if container.name == PROXY and container.image != _AUTO and is_istio_container(container):
+        if container.name == PROXY and container.image not in _CHOSEN_BY_INJECTOR and _is_written_by_istio(container):
             return container
     return None
 
