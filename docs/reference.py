@@ -74,8 +74,13 @@ own: the label on the pod brings them in. Every other action leaves such pods as
 
 `onUnknown` decides where a rule would have to know what could not be read: the pod's configuration exceeds what one
 decision reads (20,000 settings, places and look-ups; the largest known pods of real software have some 500), it was not
-read in time, or the pod's namespace is not known. Rules before that one, which do not look at what the pod talks to,
-decide as ever. The decision has the reason `unknown`, and a warning says why.
+read in time, it exceeds a [limit of an expression](#expressions), or the pod's namespace is not known. Rules before
+that one, which do not look at what the pod talks to, decide as ever. The decision has the reason `unknown`, and a
+warning says why.
+
+Of a pod of more than 100,000 values (a list of that many elements in its `spec`, say) only the name, labels,
+annotations, owners, service account and `hostNetwork` are read. Rules that need no more than those decide, also by
+expressions over `namespace`, `owner` and `pod.metadata.labels`, `.annotations`, `.name` and `.generateName`.
 
 Several files, or a directory, make one policy: rules in the order of the files' names. Unknown fields, bad globs and
 expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.
@@ -87,7 +92,11 @@ expressions that do not compile are errors with file, line and a hint; rules tha
 `when` is [CEL](https://cel.dev) with its standard functions and macros. The checker knows the fields of a pod: a
 misspelt one (`pod.spec.contaners`), a comparison of different types and a result that is not a boolean are errors. A
 field that resembles no known one is taken for one of a newer Kubernetes, with a warning. `dyn(x)` switches the check
-off for a value. Patterns of `matches()` and time zones are literal texts.
+off for a value. Patterns of `matches()` and time zones are literal texts; a time zone is a name of the IANA database
+(`Europe/Berlin`) or an offset (`+01:00`).
+
+An expression sees the pod as it was created, without this webhook's own label and annotations. One that fails on a pod,
+for a field that is not there for instance, does not match, and a warning says so.
 
 An expression is rejected when its estimated cost for a pod with 100 list elements, 1,000 values, maps of 50 entries
 and 16 KiB of text exceeds 1,000,000 units of some 50 ns. Loops over lists within each other's elements, as over `env`
@@ -96,8 +105,8 @@ of each of `containers`, cost what the pod is large; loops over unrelated lists 
 | Limit | Beyond it |
 |---|---|
 | 4,096 characters, 32 levels of nesting, an estimated cost of 1,000,000 | The policy is rejected |
-| The same cost for the pod at hand, and 4,000,000 for all expressions on one pod | The expression fails on it |
-| 10,000 iterations; a pod of 50,000 values, 1 MiB of text, 64 levels | The same |
+| The same cost for the pod at hand, and 4,000,000 for all expressions on one pod | `onUnknown` decides, with a warning |
+| 10,000 iterations; a pod of 50,000 values, 1 MiB of text, 64 levels, 64-bit integers | The same |
 """
 
 

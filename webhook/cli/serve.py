@@ -83,10 +83,17 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--secrets", help="Read Secrets even if the policy does not say so.")
     ] = False,
     on_error: Annotated[
-        OnError, typer.Option("--on-error", help="What to answer when deciding about a pod fails.")
+        OnError,
+        typer.Option(
+            "--on-error", help="What to answer when deciding about a pod fails; with --strict, /validate refuses it."
+        ),
     ] = OnError.ALLOW,
     strict: Annotated[
-        bool, typer.Option("--strict", help="/validate refuses pods that are not as decided, instead of warning.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="/validate refuses pods that are not as decided, or that it cannot check, instead of warning.",
+        ),
     ] = False,
     drain: Annotated[
         float,

@@ -59,7 +59,7 @@ class CompiledRule:
             return None
         if unknown is not None:
             raise unknown
-        if self.bypasses_detected and subject.facts.missing & FINDINGS:
+        if subject.missing & FINDINGS and self.bypasses_detected:
             raise NotKnownError(subject.facts.why(FINDINGS))
         sure = subject.dependencies(self.match.confidence)
         kinds = self.match.kinds

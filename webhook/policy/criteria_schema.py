@@ -239,6 +239,7 @@ class Criteria(Model):
             description="A CEL expression that gives true or false, over pod (the whole pod), namespace (name, "
             "labels), owner (kind, name; empty when there is none), dependencies and serves (lists of kinds). "
             "It is checked against the fields of a pod, and its estimated cost is limited. "
-            "An expression that fails on a pod does not match, and says so in a warning.",
+            "An expression that fails on a pod does not match, and says so in a warning; where a pod exceeds a limit, "
+            "spec.onUnknown decides.",
         ),
     ] = None

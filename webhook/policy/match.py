@@ -29,14 +29,20 @@ class Subject:
 
     Attributes:
         facts: The pod.
+        missing: As `Facts.missing`.
         warnings: What went wrong while criteria were evaluated.
     """
 
     facts: Facts
+    missing: int = field(init=False)
     warnings: list[str] = field(default_factory=list)
     _document: dict[str, Any] | None = None
     _contexts: dict[Confidence, Context] = field(default_factory=dict)
     _dependencies: dict[Confidence, tuple[Dependency, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Note what is missing, which every rule asks."""
+        self.missing = self.facts.missing
 
     @property
     def images(self) -> Iterator[str]:
@@ -122,10 +128,10 @@ class Match:
             NotKnownError: One reads what is not known, or exceeds a limit, and all others hold.
         """
         phrases: list[str] = []
-        missing, lacking = subject.facts.missing, 0
+        lacking = 0
         for reads, criterion in self.criteria:
-            if reads & missing:
-                lacking |= reads & missing
+            if reads & subject.missing:
+                lacking |= reads & subject.missing
                 continue
             reason = criterion(subject)
             if reason is None:

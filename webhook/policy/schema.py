@@ -157,7 +157,8 @@ class Spec(Model):
         Literal[Action.INHERIT, Action.SKIP, Action.INJECT],
         Field(
             description="What happens to a pod about which a rule would have to know what could not be read: its "
-            "configuration exceeds what one decision reads, or its namespace is not known.",
+            "configuration exceeds what one decision reads or what a CEL expression may cost, or its namespace is not "
+            "known.",
         ),
     ] = Action.INHERIT
 
