@@ -105,7 +105,7 @@ of each of `containers`, cost what the pod is large; loops over unrelated lists 
 | Limit | Beyond it |
 |---|---|
 | 4,096 characters, 32 levels of nesting, an estimated cost of 1,000,000 | The policy is rejected |
-| The same cost for the pod at hand, and 4,000,000 for all expressions on one pod | `onUnknown` decides, with a warning |
+| The same cost for the pod at hand; 4,000,000 for all expressions on one pod | `onUnknown` decides, with a warning |
 | 10,000 iterations; a pod of 50,000 values, 1 MiB of text, 64 levels, 64-bit integers | The same |
 """
 
