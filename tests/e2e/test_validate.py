@@ -109,6 +109,20 @@ def test_strict_refuses_the_pod_and_says_why(namespace, start_server, strip_labe
     assert server.metric(product.REQUESTS, webhook="validate", outcome="denied") >= 1
 
 
+def test_strict_refuses_an_imitated_sidecar_where_istio_does_not_inject(make_namespace, start_server):
+    server = start_server(shop.policy({"name": "all", "match": {}, "action": "inject"}), options=["--strict"])
+    plain = make_namespace({})
+    server.register(plain.name)
+    server.register_validation(plain.name)
+    for labels, image in (({"istio.io/rev": "nosuch"}, "evil/proxyv2-app"), ({"istio.io/rev": ""}, "x/myproxyv2hack")):
+        imitated = shop.pod("imitated", shop.plain_spec(), labels=labels)
+        imitated["spec"]["containers"].append({"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar"]})
+
+        with pytest.raises(ApiError, match="is to have a sidecar, but has none"):
+            plain.create(imitated)
+    assert has_sidecar(plain.create(shop.pod("injected", shop.plain_spec())))
+
+
 def test_in_audit_mode_nothing_contradicts(istio, namespace, start_server):
     policy = shop.policy(shop.SKIP_CLIENTS)
     policy["spec"]["mode"] = "audit"
