@@ -80,7 +80,12 @@ def test_a_kind_of_another_api_group_is_another_kind(kind, name, api_version, ex
 
 @pytest.mark.parametrize(
     ("kind", "api_version", "expected"),
-    [("Job", "batch/v1", True), ("CronJob", "", True), ("Job", "batch.volcano.sh/v1alpha1", False), ("Job", "v1", False)],
+    [
+        ("Job", "batch/v1", True),
+        ("CronJob", "", True),
+        ("Job", "batch.volcano.sh/v1alpha1", False),
+        ("Job", "v1", False),
+    ],
 )
 def test_only_jobs_of_kubernetes_own_are_known_to_serve_nothing(kind, api_version, expected):
     pod = Pod(ObjectMeta(owner_references=[OwnerReference(kind, "report", api_version)]), PodSpec())
