@@ -17,7 +17,7 @@ from typing import TypeVar
 from webhook.core.facts import Facts
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
-from webhook.policy.image import image_names
+from webhook.policy.image import image_globs, image_names
 
 _REMEMBERED_TEXTS = 4096
 # A pod may have an image of a megabyte, which is not worth keeping.
@@ -49,7 +49,7 @@ class RuleIndex:
                 [rule.service_accounts for rule in rules],
                 lambda facts: (facts.pod.spec.service_account_name or "default",),
             ),
-            _texts([rule.images for rule in rules], _images),
+            _texts([None if rule.images is None else image_globs(rule.images) for rule in rules], _images),
         )
         self._dimensions = tuple(dimension for dimension in dimensions if dimension is not None)
         self._others = tuple(dimension for dimension in self._dimensions if dimension not in found)
