@@ -182,7 +182,7 @@ def test_secrets_may_be_read_where_the_policy_wants_it(helm, values):
     ],
 )
 def test_pods_that_say_no_are_left_out_only_where_the_policy_is_known_to_respect_it(helm, values, leaves_out):
-    configuration = only(helm.render(values=values), "MutatingWebhookConfiguration")
+    configuration = only("MutatingWebhookConfiguration", helm.render(values=values))
 
     conditions = {one["name"] for one in configuration["webhooks"][0]["matchConditions"]}
 
