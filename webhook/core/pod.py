@@ -148,6 +148,8 @@ class Container(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     def probes(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the commands of its probes, each with the field that contains it."""
+        if self.liveness_probe is None and self.readiness_probe is None and self.startup_probe is None:
+            return
         yield from _commands(("livenessProbe", self.liveness_probe), ("readinessProbe", self.readiness_probe))
         yield from _commands(("startupProbe", self.startup_probe))
 
@@ -221,6 +223,13 @@ class Volume(Struct, frozen=True, omit_defaults=True, rename="camel"):
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
     projected: ProjectedVolume | None = None
+
+    @property
+    def holds_configuration(self) -> bool:
+        """Whether it has files of ConfigMaps or Secrets, other than the pod's access to the API server."""
+        if self.projected is None:
+            return self.config_map is not None or self.secret is not None
+        return not self.is_token
 
     @property
     def is_token(self) -> bool:

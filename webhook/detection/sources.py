@@ -54,7 +54,7 @@ class Sources:
         self._pod = pod
         self._namespace = namespace
         self._surroundings = surroundings
-        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if not volume.is_token}
+        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if volume.holds_configuration}
         self._payloads: dict[str, dict[str, File | None]] = {}
         self._links = Links(pod, namespace, surroundings)
         self._room = _MOST_EXPANDED
@@ -132,9 +132,10 @@ class Sources:
                 held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
                 # A prefix makes names of its own, each of which is looked at.
                 self._budget.spend(1 + len(held) // (4 if held_by.prefix else 16))
+                are_names = is_variable(f"{held_by.prefix or ''}{''.join(held)}")
                 for key, content in held.items():
                     name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
-                    if not is_variable(name):
+                    if not (are_names or is_variable(name)):
                         continue
                     said = _under_key(name, content) if held_by.prefix else content
                     environment[name], origins[name] = said, f" ← {kind} {reference.name}/{key}"
@@ -142,7 +143,7 @@ class Sources:
         for variable in container.env or ():
             name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
             if text or source is None:
-                environment[name] = self._expanded(text, name, scope) if "$(" in text or "$$" in text else text
+                environment[name] = self._expanded(text, name, scope) if "$" in text else text
                 if origins:
                     origins.pop(name, None)
             elif (found := self._referred(name, source)) is not None:
@@ -209,6 +210,8 @@ class Sources:
         """Yield every file that the container sees, once, under the first path that it is mounted at."""
         seen: set[tuple[str, ...]] = set()
         mounts = container.volume_mounts or ()
+        if not any(mount.name in self._volumes for mount in mounts):
+            return
         points = MountPoints([mount.mount_path for mount in mounts])
         for index, mount in enumerate(mounts):
             if (volume := self._volumes.get(mount.name)) is None:
