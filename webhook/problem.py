@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,10 @@ def did_you_mean(written: str, known: Iterable[str]) -> str | None:
     by_folded = {name.casefold(): name for name in known}
     near = get_close_matches(written.casefold(), by_folded, n=1, cutoff=0.6)
     return f"did you mean '{by_folded[near[0]]}'?" if near else None
+
+
+def field_and_message(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return the field and the message of an error such as "Expected `int`, got `str` - at `$.spec.ports[0].port`"."""
+    message, _, place = str(error).partition(" - at ")
+    path = re.search(r"`\$\.?([^`]*)`$", place)
+    return path[1] if path else "", message[0].lower() + message[1:]

@@ -177,6 +177,65 @@ def test_the_pod_that_was_patched_conforms():
     assert "warnings" not in response
 
 
+def _named(*ports):
+    """A Service of another namespace, with the names of its ports."""
+    service = _service("victim", "vault")
+    service["spec"]["ports"] = [{"name": name, "port": number} for number, name in ports]
+    return service
+
+
+def _action(world, policy, env):
+    return _done(_ask(world, policy, _pod(env))[1])[:2]
+
+
+@pytest.mark.parametrize("port_name", ["main", "redis", "http", "metrics", "mysql"])
+@pytest.mark.parametrize("image", ["redis:7", "", "shop/app"])
+@pytest.mark.parametrize("env", [{"A_HOST": "vault.victim:{}"}, {"A_HOST": "vault.victim", "A_PORT": "{}"}])
+def test_no_port_of_another_namespace_can_be_found_by_naming_one_after_the_other(port_name, image, env):
+    policy = _policy([RULES[0] | {"action": "skip"}])
+    world = _world([_named((7001, port_name)), _behind("victim", "vault", image)])
+
+    actions = {
+        _action(world, policy, {name: text.format(port) for name, text in env.items()})
+        for port in (7000, 7001, 7002, 12345)
+    }
+
+    assert len(actions) == 1
+
+
+def test_a_client_of_a_named_port_in_another_namespace_is_found():
+    policy = _policy([RULES[0] | {"action": "skip"}])
+    world = _world([_named((7001, "tcp-redis"), (8080, "http"))])
+
+    for host in ("vault.victim", "vault.victim:7001"):
+        assert _action(world, policy, {"A_HOST": host}) == ("skip", "stores")
+    assert _action(world, policy, {"A_HOST": "vault.victim:8080"}) == ("inherit", None)
+
+
+_unknown_ports = st.sampled_from([7000, 7001, 7002, 7003])
+
+
+@settings(max_examples=200)
+@given(
+    st.dictionaries(_unknown_ports, st.sampled_from(["redis", "mysql", "http", "metrics", "main"]), max_size=3),
+    st.dictionaries(_unknown_ports, st.sampled_from(["redis", "mysql", "http", "metrics", "main"]), max_size=3),
+    st.sampled_from(["", "redis:7", "shop/app"]),
+    _unknown_ports,
+)
+def test_an_action_does_not_depend_on_which_port_another_namespace_gives_a_name(one, other, image, port):
+    """Two worlds whose Services have the same names on other ports act alike on a pod that names a port."""
+    if sorted(one.values()) != sorted(other.values()):
+        other = dict(zip((7003, 7002, 7000), one.values(), strict=False))
+    policy = _policy([RULES[0] | {"action": "skip"}])
+
+    actions = set()
+    for ports in (one, other):
+        world = _world([_named(*ports.items()), *([_behind("victim", "vault", image)] if image else [])])
+        actions.add(_action(world, policy, {"A_HOST": f"vault.victim:{port}"}))
+
+    assert len(actions) == 1
+
+
 _hosts = st.sampled_from(
     [
         *("ledger.victim", "ledger.victim:7001", "ledger.victim.svc", "alias", "alias:5432", "cache", "cache.shop"),

@@ -192,3 +192,27 @@ def test_every_way_to_write_a_services_name_leads_to_it(find, host, spec):
     found = find(objects=[DATA, _pod({"DB_HOST": host}, spec=spec)])
 
     assert [(one.kind, one.port) for one in found.dependencies] == [("postgresql", 5432)]
+
+
+@pytest.mark.parametrize(
+    ("searches", "is_found"),
+    [
+        (["data.svc.cluster.local"] + ["x.svc"] * 31, True),
+        (["data.svc.cluster.local"] + ["x.svc"] * 32, False),
+        (["data.svc.cluster.local", "x" * 2025], True),
+        (["data.svc.cluster.local", "x" * 2026], False),
+        (["x" * 1_000_000 + ".svc", "data.svc.cluster.local"], False),
+    ],
+)
+def test_search_domains_that_the_api_server_rejects_complete_no_host(find, searches, is_found):
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "store", "namespace": "data"},
+        "spec": {"ports": [{"port": 5432}]},
+    }
+    container = {"name": "c", "image": "x", "env": [{"name": "A_HOST", "value": "store"}]}
+    spec = {"containers": [container], "dnsConfig": {"searches": searches}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
+
+    assert bool(find(objects=[service, pod]).dependencies) is is_found

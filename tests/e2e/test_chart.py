@@ -172,6 +172,23 @@ def test_secrets_may_be_read_where_the_policy_wants_it(helm, values):
     assert {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]} in rules
 
 
+@pytest.mark.parametrize(
+    ("values", "leaves_out"),
+    [
+        ({}, True),
+        ({"policy": {"spec": {"explicit": "override"}}}, False),
+        ({"policy": {"existingConfigMap": "ours"}}, False),
+        ({"webhooks": {"matchConditions": {"skipExplicitlySkippedPods": False}}}, False),
+    ],
+)
+def test_pods_that_say_no_are_left_out_only_where_the_policy_is_known_to_respect_it(helm, values, leaves_out):
+    configuration = only("MutatingWebhookConfiguration", helm.render(values=values))
+
+    conditions = {one["name"] for one in configuration["webhooks"][0]["matchConditions"]}
+
+    assert ("is-not-skipped-by-its-author" in conditions) is leaves_out
+
+
 def test_pods_fit_into_a_namespace_that_enforces_restricted(plane, helm):
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chart-restricted", "labels": labels}}

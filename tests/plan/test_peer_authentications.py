@@ -73,3 +73,19 @@ def test_in_the_root_namespace_itself_only_the_meshs_own_holds():
     )
 
     assert istio.strict("istio-system", API_LABELS) is None
+
+
+@pytest.mark.parametrize("key", [8080, "8080"])
+def test_a_port_is_a_port_with_and_without_quotes(key):
+    spec = {
+        "selector": {"matchLabels": {"a": "b"}},
+        "mtls": {"mode": "STRICT"},
+        "portLevelMtls": {key: {"mode": "DISABLE"}},
+    }
+    istio = IstioConfiguration.of(
+        [{"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "p"}, "spec": spec}]
+    )
+
+    assert istio.unread == []
+    assert istio.strict("default", {"a": "b"}, 8080) is None
+    assert istio.strict("default", {"a": "b"}, 80) is not None

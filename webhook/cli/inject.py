@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,23 +63,9 @@ def inject(
 
 def _injected(objects: Iterable[ManifestObject], decided: Iterable[Decided]) -> Iterator[dict[str, Any]]:
     """The documents, changed where their pod templates are; the objects that were read stay as they are."""
-    # Both are in the order of the input, but an object that could not be understood has no decision. Sources alone
-    # do not tell them apart: a whole List may stand on one line.
-    left = deque(decided)
+    made = {id(one.workload): one for one in decided}
     for item in objects:
-        if left and left[0].workload.source == item.source and _names(item.document) == _key(left[0]):
-            yield _with_patch(item, left.popleft())
-        else:
-            yield item.document
-
-
-def _names(document: dict[str, Any]) -> tuple[object, ...]:
-    metadata = document.get("metadata") or {}
-    return document.get("kind"), metadata.get("namespace") or "default", metadata.get("name") or ""
-
-
-def _key(one: Decided) -> tuple[object, ...]:
-    return one.workload.kind, one.workload.namespace, one.workload.name
+        yield item.document if item.workload is None else _with_patch(item, made[id(item.workload)])
 
 
 def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
@@ -94,6 +79,7 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     document: dict[str, Any] = copy.deepcopy(item.document)
     template = document
     for step in item.pod_path or ():
+        template[step] = template.get(step) or {}
         template = template[step]
     # A template may come without metadata; a pod never does, so patches do not make it.
     template["metadata"] = template.get("metadata") or {}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import typer
 import yaml
 
 from webhook.core.facts import owners_of
 from webhook.core.mesh import sidecar_of
 from webhook.core.pod import Pod
 from webhook.core.sidecar import is_native
-from webhook.diagnose.injectors import KIND
+from webhook.diagnose.injectors import KIND, Configuration
 from webhook.diagnose.picture import Member, Picture, Sidecars
+from webhook.inventory.objects import Metadata
 from webhook.plan.istio import IstioConfiguration
+from webhook.plan.unread import Unread, understood
 from webhook.yamltext import CONFIGURATION, load
 
 if TYPE_CHECKING:
@@ -44,16 +47,38 @@ def picture_of(
         native: Whether Istio renders native sidecars where nothing that runs shows it.
     """
     asked = question.cluster.namespace if question.cluster is not None else None
+    webhooks = [document for document in inventory.documents if document.get("kind") == KIND]
+    istio = istio_of(inventory)
+    leave_out(inventory, [one for one in map(_as_configuration, webhooks) if isinstance(one, Unread)])
     return Picture(
         members=members(decided),
         surroundings=inventory,
         catalog=policy.catalog,
         least=policy.min_confidence,
-        webhooks=[document for document in inventory.documents if document.get("kind") == KIND],
-        istio=IstioConfiguration.of(inventory.documents),
+        webhooks=webhooks,
+        istio=istio,
         sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
         namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and asked in {None, name}],
     )
+
+
+def istio_of(inventory: Inventory) -> IstioConfiguration:
+    """Istio's own configuration. What could not be read of it goes to standard error, and among the problems."""
+    istio = IstioConfiguration.of(inventory.documents)
+    leave_out(inventory, istio.unread)
+    return istio
+
+
+def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
+    """Say which objects could not be read, and count them among the inventory's problems."""
+    for one in unread:
+        problem = inventory.problem(one.document, one.field, f"{one} is not understood and left out: {one.message}")
+        inventory.problems.append(problem)
+        typer.echo(str(problem), err=True)
+
+
+def _as_configuration(document: Mapping[str, Any]) -> Configuration | Unread:
+    return understood(document, Configuration)
 
 
 def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:
@@ -72,17 +97,20 @@ def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sid
 def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
     """Whether the mesh's own configuration, in ConfigMap istio, holds applications; nothing else of it is looked at."""
     for document in documents:
-        metadata = document.get("metadata") or {}
-        if (document.get("kind"), metadata.get("name"), metadata.get("namespace")) != (
-            "ConfigMap",
-            "istio",
-            "istio-system",
-        ):
+        if document.get("kind") != "ConfigMap":
+            continue
+        found = understood(document, _MeshConfiguration)
+        if isinstance(found, Unread) or (found.metadata.name, found.metadata.namespace) != ("istio", "istio-system"):
             continue
         try:
-            mesh = load((document.get("data") or {}).get("mesh") or "{}", CONFIGURATION)
+            mesh = load((found.data or {}).get("mesh") or "{}", CONFIGURATION)
         except yaml.YAMLError:
             continue
         defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
         return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True
     return False
+
+
+class _MeshConfiguration(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    data: dict[str, str | None] | None = None

@@ -143,14 +143,12 @@ def _drifted(inventory: Inventory, policy: CompiledPolicy) -> Iterator[Drifted]:
 def _consequences(
     inventory: Inventory, policy: CompiledPolicy, before: Sequence[Decided], after: Sequence[Decided]
 ) -> Iterator[Warned]:
+    from webhook.cli.picture import istio_of
     from webhook.core.sidecar import gets_sidecar
     from webhook.detection.called import called
     from webhook.plan.consequences import Consequences, Party
-    from webhook.plan.istio import IstioConfiguration
 
-    istio = IstioConfiguration.of(inventory.documents)
-    for one in istio.unread:
-        typer.echo(f"note: {one} is not understood and left out", err=True)
+    istio = istio_of(inventory)
     losing = {(one.kind, one.namespace, one.name) for one in _compared(before, after) if one.loses_sidecar}
     parties = []
     for decided in after:

@@ -16,11 +16,15 @@ from webhook.core.pod import OwnerReference, Pod
 # Which of the pod's labels holds the hash that ends the name of its owner, and whose such an owner is. The controllers
 # name both: Deployments, and Argo Rollouts.
 _TEMPLATE_HASHES = (("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout"))
-# A CronJob's Job is called <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is. So
-# the number must be a minute in which a cluster that this runs in can have started it: after the release of Kubernetes
-# 1.30 (April 2024), and before 2044. A date (20260131) and most other numbers of eight digits are not.
-_SCHEDULED_JOB = re.compile(r"(?P<cronjob>.{1,52})-(?P<minute>\d{8})")
+# A CronJob's Job is called <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is: only
+# the Job itself refers to its CronJob, and Jobs are not watched. So the number must be a minute in which a cluster that
+# this runs in can have started it: after the release of Kubernetes 1.30 (April 2024), and before 2044. A date
+# (20260131) and most other numbers of eight digits are not.
+_SCHEDULED_JOB = re.compile(r"(?P<cronjob>.{1,52})-(?P<minute>[0-9]{8})")
 _MINUTES = range(28_555_200, 38_920_320)
+# Dates that fall into that range all the same, as 31122026, count as dates: of the minutes so written there are 20 in a
+# row at a time, twelve times in 2025 and in 2027, and seven times from December 2028 on.
+_DATE = re.compile(r"(?:29|30)(?:0[1-9]|1[0-2])20[23][0-9]|31(?:0[13578]|1[02])20[23][0-9]")
 
 
 FINDINGS: Final = 1
@@ -65,10 +69,18 @@ class Facts(Struct, frozen=True):
 
 def is_batch(pod: Pod) -> bool:
     """Whether the pod is there to do something once: a Job's, or a CronJob's."""
-    return any(owner.kind in _BATCH for owner in pod.metadata.owner_references or ())
+    return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in pod.metadata.owner_references or ())
 
 
-_BATCH = frozenset({"Job", "CronJob"})
+_GROUPS = {"Job": "batch", "CronJob": "batch", "ReplicaSet": "apps"}
+
+
+def _is(owner: OwnerReference, kind: str) -> bool:
+    """Whether an owner is of this kind of Kubernetes' own; other API groups may have one of the same name.
+
+    A reference without `apiVersion`, which the API server would reject, is one that a person wrote: it is taken to be.
+    """
+    return owner.kind == kind and owner.api_version.partition("/")[0] in {_GROUPS[kind], ""}
 
 
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
@@ -79,10 +91,18 @@ def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
     """
     owners: list[OwnerReference] = []
     for owner in pod.metadata.owner_references or ():
-        owners.append(_above(owner, pod.labels) if owner.kind == "ReplicaSet" else owner)
-        if owner.kind == "Job" and (job := _SCHEDULED_JOB.fullmatch(owner.name)) and int(job["minute"]) in _MINUTES:
-            owners.append(OwnerReference("CronJob", job["cronjob"]))
+        owners.append(_above(owner, pod.labels) if _is(owner, "ReplicaSet") else owner)
+        if _is(owner, "Job") and (cron_job := _scheduled_by(owner.name)):
+            owners.append(OwnerReference("CronJob", cron_job, owner.api_version))
     return tuple(owners)
+
+
+def _scheduled_by(job: str) -> str | None:
+    """Return the CronJob that can have made a Job of this name."""
+    found = _SCHEDULED_JOB.fullmatch(job)
+    if found is None or int(found["minute"]) not in _MINUTES or _DATE.fullmatch(found["minute"]):
+        return None
+    return found["cronjob"]
 
 
 def _above(replica_set: OwnerReference, labels: Mapping[str, str]) -> OwnerReference:

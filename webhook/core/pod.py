@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 # Kubernetes' ServiceAccount plugin adds it to nearly every pod, under another name each time.
 _TOKEN = re.compile("kube-api-access-[a-z0-9]+")
@@ -146,18 +146,23 @@ class Container(Struct, frozen=True, omit_defaults=True, rename="camel"):
     startup_probe: Handler | None = None
     lifecycle: Lifecycle | None = None
 
+    def probes(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the commands of its probes, each with the field that contains it."""
+        if self.liveness_probe is None and self.readiness_probe is None and self.startup_probe is None:
+            return
+        yield from _commands(("livenessProbe", self.liveness_probe), ("readinessProbe", self.readiness_probe))
+        yield from _commands(("startupProbe", self.startup_probe))
+
     def hooks(self) -> Iterator[tuple[str, list[str]]]:
-        """The commands of its probes and lifecycle hooks, each with the field that it stands in."""
-        handlers = {
-            "livenessProbe": self.liveness_probe,
-            "readinessProbe": self.readiness_probe,
-            "startupProbe": self.startup_probe,
-        }
+        """Yield the commands of its lifecycle hooks, each with the field that contains it."""
         if self.lifecycle is not None:
-            handlers |= {"postStart": self.lifecycle.post_start, "preStop": self.lifecycle.pre_stop}
-        for field, handler in handlers.items():
-            if handler is not None and handler.exec is not None and handler.exec.command:
-                yield field, handler.exec.command
+            yield from _commands(("postStart", self.lifecycle.post_start), ("preStop", self.lifecycle.pre_stop))
+
+
+def _commands(*handlers: tuple[str, Handler | None]) -> Iterator[tuple[str, list[str]]]:
+    for where, handler in handlers:
+        if handler is not None and handler.exec is not None and handler.exec.command:
+            yield where, handler.exec.command
 
 
 class KeyToPath(Struct, frozen=True):
@@ -183,11 +188,26 @@ class SecretVolume(Struct, frozen=True, rename="camel"):
     optional: bool | None = None
 
 
+class ProjectedFile(Struct, frozen=True):
+    """A file of a projected volume whose content is no configuration: a token, a certificate, a field of the pod."""
+
+    path: str = ""
+
+
+class ProjectedFiles(Struct, frozen=True):
+    """The fields of the pod that a projected volume shows, each as a file."""
+
+    items: list[ProjectedFile] | None = None
+
+
 class ProjectedSource(Struct, frozen=True, rename="camel"):
     """One source of a projected volume. A projected Secret is named by `name`, as a ConfigMap is."""
 
     config_map: ConfigMapVolume | None = None
     secret: ConfigMapVolume | None = None
+    downward_api: ProjectedFiles | None = field(name="downwardAPI", default=None)
+    service_account_token: ProjectedFile | None = None
+    cluster_trust_bundle: ProjectedFile | None = None
 
 
 class ProjectedVolume(Struct, frozen=True):
@@ -203,6 +223,13 @@ class Volume(Struct, frozen=True, omit_defaults=True, rename="camel"):
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
     projected: ProjectedVolume | None = None
+
+    @property
+    def holds_configuration(self) -> bool:
+        """Whether it has files of ConfigMaps or Secrets, other than the pod's access to the API server."""
+        if self.projected is None:
+            return self.config_map is not None or self.secret is not None
+        return not self.is_token
 
     @property
     def is_token(self) -> bool:

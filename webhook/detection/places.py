@@ -19,6 +19,8 @@ _NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all 
 # A resolver gives up on longer chains of aliases, and the API server takes no more search domains.
 _MOST_ALIASES = 8
 _MOST_SEARCHES = 32
+_LONGEST_SEARCHES = 2048
+"""Characters of all search domains with a space between them."""
 
 
 class Place(Struct, frozen=True, gc=False):
@@ -166,9 +168,11 @@ def _addresses(pod: Pod) -> dict[str, str]:
 
 
 def _searches(pod: Pod) -> list[str]:
-    """The pod's own search domains, as far as Services can be in them."""
-    searches = (pod.spec.dns_config.searches if pod.spec.dns_config is not None else None) or ()
-    return [search.lower().strip(".") for search in searches[:_MOST_SEARCHES] if "svc" in search.lower()]
+    """The pod's own search domains, as far as Services can be in them; none where the API server rejects the pod."""
+    searches = (pod.spec.dns_config.searches if pod.spec.dns_config is not None else None) or []
+    if len(searches) > _MOST_SEARCHES or sum(map(len, searches)) + len(searches) - 1 > _LONGEST_SEARCHES:
+        return []
+    return [search.lower().strip(".") for search in searches if "svc" in search.lower()]
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:

@@ -156,15 +156,23 @@ class Reading:
             kind_of_port = self._catalog.of_port(place.port)
             if kind_of_port is not None:
                 return kind_of_port, Confidence.CERTAIN, place
-            own = len(kinds) == 1 and not self._is_beside(service, place.port)
+            own = len(kinds) == 1 and not self._is_beside(service, place.port, elsewhere=place.elsewhere)
             return (kinds[0], Confidence.PROBABLE, place) if own else self._by_port_name(service, place)
         return self._only_kind(service, kinds, place, entry) or self._by_port_name(service, place)
 
     def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
-        """By what the Service calls the port, when neither its image nor its number says anything."""
+        """By what the Service calls the port, when neither its image nor its number says anything.
+
+        Of a Service in another namespace all ports count, whichever the pod names: whoever may create pods could find
+        the port by naming one after the other otherwise.
+        """
+        tried = place.elsewhere and place.port is not None
+        if tried and self._is_http(place.port or 0):
+            return None
         named = {}
         for port in service.ports:
-            if place.port in {None, port.number} and not self._is_http(port.number):
+            asked = self._catalog.of_port(port.number) is None if tried else place.port in {None, port.number}
+            if asked and not self._is_http(port.number):
                 kind = self._catalog.of_port_name(port.app_protocol or "") or self._catalog.of_port_name(
                     port.name or ""
                 )
@@ -173,7 +181,7 @@ class Reading:
         if len(named) != 1:
             return None
         kind, number = named.popitem()
-        return kind, Confidence.PROBABLE, replace(place, port=number)
+        return kind, Confidence.PROBABLE, replace(place, port=place.port or number)
 
     def _only_kind(
         self, service: Service, kinds: list[str], place: Place, entry: Entry
@@ -261,10 +269,10 @@ class Reading:
         """Whether consoles, exporters and web servers listen on the port."""
         return number in _HTTP_PORTS or self._catalog.is_console(number)
 
-    def _is_beside(self, service: Service, number: int) -> bool:
-        """Whether the port is a console's or an exporter's."""
-        if self._is_http(number):
-            return True
+    def _is_beside(self, service: Service, number: int, *, elsewhere: bool) -> bool:
+        """Whether the port is a console's or an exporter's; in another namespace by its number alone, see above."""
+        if self._is_http(number) or elsewhere:
+            return self._is_http(number)
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
 

@@ -1,7 +1,9 @@
 """References to variables inside values: $(NAME), ${NAME}, ${NAME:-default}, ${NAME:default}, $NAME.
 
-Kubernetes expands $(NAME) in env values, commands and arguments; shells and frameworks such as Spring expand the
-others. All are written ${NAME} or ${NAME:-default} after `normalised`, and expanded only when a whole pod is at hand.
+The kubelet expands $(NAME), and only where a pod itself contains it: in env values, commands, arguments, commands of
+probes, and subPathExpr (`expand_as_kubernetes`). Everywhere else, as in a ConfigMap, it is a literal text. Shells and
+frameworks such as Spring expand the others: they are written ${NAME} or ${NAME:-default} after `normalised`, and
+expanded only when a whole pod is at hand.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ from collections.abc import Callable
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,120}"
 REFERENCE = rf"\$\{{{NAME}(?::-[A-Za-z0-9_.:-]{{0,120}})?\}}"
-# "$$" is how Kubernetes writes a "$" that begins no reference.
-_KUBERNETES = re.compile(rf"\$\$|\$\(({NAME})\)")
+# "$$" is how Kubernetes writes a "$" that begins no reference. A name extends to the next parenthesis, whatever it is;
+# any other "$" is copied together with what follows it.
+_KUBERNETES = re.compile(r"\$\$|\$\(([^)]*)\)|\$[^$(]", re.DOTALL)
+_LITERAL = re.compile(rf"\$\$|\$\({NAME}\)")
 _DEFAULT = re.compile(rf"\$\{{({NAME}):-?([^{{}}$]{{0,500}})\}}")
 _SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,120})")
 # What Ruby computes inside a string; nearly always a password that is read from a file.
 _RUBY = re.compile(r"#\{[^{}]{0,200}\}")
 UNSET = "${_}"
-"""A reference to a variable that has no value."""
+"""A reference that no variable answers; it stands for a literal $(NAME) and for what is not known."""
+_NO_VARIABLE = "_"
+_NAME = re.compile(NAME)
 _NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")
 
 
@@ -43,7 +49,8 @@ def normalised(text: str, *, bare: bool = False) -> str:
         text = _RUBY.sub("", text)
     if "$" not in text:
         return text
-    text = _KUBERNETES.sub(lambda found: f"${{{found[1]}}}" if found[1] else found[0], text)
+    if "$(" in text:
+        text = _LITERAL.sub(lambda found: found[0] if found[0] == "$$" else UNSET, text)
     text = _DEFAULT.sub(r"${\1:-\2}", text)
     return _SHELL.sub(r"${\1}", text) if bare else text
 
@@ -55,10 +62,15 @@ def default_of(text: str) -> tuple[str, str] | None:
 
 
 def expand(text: str, value_of: Callable[[str], str]) -> str:
-    """The text with every reference replaced by the variable's value, else its default, else nothing."""
+    """Return the text with every reference replaced by the variable's value, else its default, else nothing."""
     if "$" not in text:
         return text
-    return _NORMAL.sub(lambda reference: value_of(reference[1]) or reference[2] or "", text)
+
+    def value(found: re.Match[str]) -> str:
+        known = "" if found[1] == _NO_VARIABLE else value_of(found[1])
+        return known or found[2] or ""
+
+    return _NORMAL.sub(value, text)
 
 
 def expand_as_kubernetes(text: str, value_of: Callable[[str], str | None]) -> str:
@@ -66,22 +78,33 @@ def expand_as_kubernetes(text: str, value_of: Callable[[str], str | None]) -> st
 
     Args:
         text: The text as it is written in the pod.
-        value_of: Gives a variable's value; None for one that is not set.
+        value_of: Gives a variable's value; None for one that is not set, whose reference stays as it is.
 
-    Returns:
-        The text, in which $$ still stands before what is no reference, and `UNSET` for variables that are not set.
+    Source: Kubernetes third_party/forked/golang/expansion.
     """
+    end = text.rfind(")") + 1  # behind it nothing is a reference, and no name has to be looked for
 
     def value(found: re.Match[str]) -> str:
-        if not found[1]:
-            return found[0]
-        known = value_of(found[1])
-        return UNSET if known is None else known
+        name = found[1]
+        if name is None:
+            return "$" if found[0] == "$$" else found[0]
+        known = value_of(name)
+        return found[0] if known is None else known
 
-    return _KUBERNETES.sub(value, text)
+    return _KUBERNETES.sub(value, text[:end]) + text[end:].replace("$$", "$")
 
 
 def referred(text: str) -> str | None:
-    """The variable of a text that is one $(NAME) and nothing else, or None."""
+    """Return the variable of a text that is one $(NAME) and nothing else, or None."""
     whole = _KUBERNETES.fullmatch(text)
     return whole[1] if whole else None
+
+
+def reference(name: str) -> str | None:
+    """Return how a text refers to a variable, to be expanded later; None for a name that cannot be written so."""
+    return f"${{{name}}}" if _NAME.fullmatch(name) else None
+
+
+def is_variable(name: str) -> bool:
+    """Return whether Kubernetes takes a key for the name of an environment variable."""
+    return name.isascii() and name.isprintable() and "=" not in name and name != ""

@@ -12,6 +12,7 @@ from webhook.detection.content import Content, read_content
 from webhook.detection.keys import Key
 from webhook.detection.links import Links
 from webhook.detection.mentions import Value
+from webhook.detection.references import reference
 
 # Shorter words stand in many hosts by chance.
 _SHORTEST_SECRET = 3
@@ -70,6 +71,11 @@ class Scope:
     def link(self, name: str) -> str | None:
         """The service link of this name: a host, a port or host:port; None where there is none, or it is overridden."""
         return None if name in self.variables else self._links.value(name)
+
+    def refer(self, name: str) -> str | None:
+        """Return how a text refers to an environment variable that is set, else None."""
+        value = self.variable(name)
+        return None if value is None else reference(name) or value
 
     def defines(self, name: str) -> bool:
         """Whether there is an environment variable of this name that has a value, single word or not."""

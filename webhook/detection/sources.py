@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from msgspec import Struct
 
 from webhook.core.budget import Budget
 from webhook.core.mesh import is_istio_container
-from webhook.core.pod import Container, EnvVarSource, FieldReference, KeyToPath, Pod, Volume, VolumeMount
+from webhook.core.pod import Container, EnvVarSource, FieldReference, Pod, Volume
 from webhook.core.surroundings import Surroundings
+from webhook.detection.arguments import probed, started
 from webhook.detection.catalog import Catalog
 from webhook.detection.commands import read_command
 from webhook.detection.content import UNREADABLE_CONTENT, Content, says_nothing
@@ -16,9 +20,10 @@ from webhook.detection.keys import LONGEST_NAME, key_of
 from webhook.detection.lines import Line, Quota
 from webhook.detection.links import Links
 from webhook.detection.mentions import Value
-from webhook.detection.references import expand_as_kubernetes, referred
+from webhook.detection.mounts import MountPoints, Projection, projections
+from webhook.detection.references import expand_as_kubernetes, is_variable, referred
 from webhook.detection.scope import Entry, Scope
-from webhook.detection.subpaths import SubPath, sub_path
+from webhook.detection.subpaths import sub_path
 from webhook.detection.words import is_credential
 
 _NOTHING = Content(Value())
@@ -27,6 +32,15 @@ _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
 # Of where a name stands that is not there; the names in it are a pod's and may be of any length.
 _LONGEST_TRAIL = 1_000
+
+
+class File(Struct, frozen=True, gc=False):
+    """A key of an object as a file of a volume."""
+
+    kind: str
+    name: str
+    key: str
+    content: Content
 
 
 class Sources:
@@ -40,7 +54,8 @@ class Sources:
         self._pod = pod
         self._namespace = namespace
         self._surroundings = surroundings
-        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if not volume.is_token}
+        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if volume.holds_configuration}
+        self._payloads: dict[str, dict[str, File | None]] = {}
         self._links = Links(pod, namespace, surroundings)
         self._room = _MOST_EXPANDED
 
@@ -74,13 +89,13 @@ class Sources:
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        for line in self._command("args", [*(container.command or ()), *(container.args or ())]):
+        for line in self._command("args", started(container, scope.refer)):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
                 scope.arguments.setdefault(line.path[0], line.value.word)
-        for field_name, command in container.hooks():
-            trail = f"{field_name} command"
+        for where, command in chain(probed(container), container.hooks()):
+            trail = f"{where} command"
             entries += [self._entry(line, trail) for line in self._command(trail, command)]
         for content, trail, name in self._files(container, scope):
             self._budget.spend(1 + len(content.lines))
@@ -117,15 +132,18 @@ class Sources:
                 held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
                 # A prefix makes names of its own, each of which is looked at.
                 self._budget.spend(1 + len(held) // (4 if held_by.prefix else 16))
+                are_names = is_variable(f"{held_by.prefix or ''}{''.join(held)}")
                 for key, content in held.items():
                     name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
+                    if not (are_names or is_variable(name)):
+                        continue
                     said = _under_key(name, content) if held_by.prefix else content
                     environment[name], origins[name] = said, f" ← {kind} {reference.name}/{key}"
         self._budget.spend(1 + len(container.env or ()))
         for variable in container.env or ():
             name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
             if text or source is None:
-                environment[name] = self._expanded(text, name, scope) if "$(" in text else text
+                environment[name] = self._expanded(text, name, scope) if "$" in text else text
                 if origins:
                     origins.pop(name, None)
             elif (found := self._referred(name, source)) is not None:
@@ -189,30 +207,50 @@ class Sources:
         return _NOTHING
 
     def _files(self, container: Container, scope: Scope) -> Iterator[tuple[Content, str, str]]:
-        """Every file once, under the first path that it is mounted at."""
+        """Yield every file that the container sees, once, under the first path that it is mounted at."""
         seen: set[tuple[str, ...]] = set()
-        for mount in container.volume_mounts or ():
-            if (volume := self._volumes.get(mount.name)) is not None:
-                self._budget.spend()
-                yield from self._mounted(mount, volume, sub_path(mount, scope.variable), seen)
-
-    def _mounted(
-        self, mount: VolumeMount, volume: Volume, part: SubPath, seen: set[tuple[str, ...]]
-    ) -> Iterator[tuple[Content, str, str]]:
-        for kind, name, items, optional in _volume_sources(volume):
-            held = self._object(kind, name, f"volume {volume.name}", optional=optional)
-            self._budget.spend(1 + len(held if items is None else items) // 16)
-            chosen = {item.key: item.path for item in items} if items is not None else {key: key for key in held}
-            for key, path in chosen.items():
-                if key not in held or not part.covers(path):
+        mounts = container.volume_mounts or ()
+        if not any(mount.name in self._volumes for mount in mounts):
+            return
+        points = MountPoints([mount.mount_path for mount in mounts])
+        for index, mount in enumerate(mounts):
+            if (volume := self._volumes.get(mount.name)) is None:
+                continue
+            payload, part = self._payload(volume), sub_path(mount, scope.variable)
+            self._budget.spend(1 + len(payload) // 16)
+            for path, file in payload.items():
+                inside = part.inside(path)
+                if file is None or inside is None:
+                    continue
+                below = inside if part.end is None else ""
+                self._budget.spend(points.cost(index, below) // 1024)
+                if not points.shows(index, below):
                     continue
                 # A file that is a single value has its name for a key, so that another name may say more.
-                file = (kind, name, key) if held[key].lines else (kind, name, key, path)
-                if file in seen:
+                known_by = (file.kind, file.name, file.key, *(() if file.content.lines else (path,)))
+                if known_by in seen:
                     continue
-                seen.add(file)
-                where = mount.mount_path if part.is_file(path) else f"{mount.mount_path.rstrip('/')}/{path}"
-                yield held[key], f"file {where[:LONGEST_NAME]} ← {kind} {name}/{key}", path[:LONGEST_NAME]
+                seen.add(known_by)
+                where = f"{mount.mount_path.rstrip('/')}/{inside}" if inside else mount.mount_path
+                trail = f"file {where[:LONGEST_NAME]} ← {file.kind} {file.name}/{file.key}"
+                yield file.content, trail, path[:LONGEST_NAME]
+
+    def _payload(self, volume: Volume) -> dict[str, File | None]:
+        """Return the files of a volume by their paths; None for one that contains no configuration."""
+        if (known := self._payloads.get(volume.name)) is not None:
+            return known
+        payload = self._payloads[volume.name] = {}
+        for source in projections(volume):
+            payload |= self._projected(source, volume)
+        return payload
+
+    def _projected(self, source: Projection, volume: Volume) -> dict[str, File | None]:
+        if not source.kind:
+            return {path: None for _, path in source.paths or ()}
+        held = self._object(source.kind, source.name, f"volume {volume.name}", optional=source.optional)
+        self._budget.spend(1 + len(held if source.paths is None else source.paths) // 16)
+        paths = ((key, key) for key in held) if source.paths is None else source.paths
+        return {path: File(source.kind, source.name, key, held[key]) for key, path in paths if key in held}
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
         if len(name) > LONGEST_NAME:
@@ -240,17 +278,6 @@ class Sources:
 
     def _not_known(self, sentence: str) -> None:
         self._unknown[sentence] = None
-
-
-def _volume_sources(volume: Volume) -> Iterator[tuple[str, str, list[KeyToPath] | None, bool | None]]:
-    if (config_map := volume.config_map) is not None:
-        yield "ConfigMap", config_map.name, config_map.items, config_map.optional
-    if (secret := volume.secret) is not None:
-        yield "Secret", secret.secret_name, secret.items, secret.optional
-    for source in (volume.projected.sources or ()) if volume.projected is not None else ():
-        for kind, projected in (("ConfigMap", source.config_map), ("Secret", source.secret)):
-            if projected is not None:
-                yield kind, projected.name, projected.items, projected.optional
 
 
 def _under_key(name: str, content: Content) -> Content:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from posixpath import normpath
 
 from msgspec import Struct
 
 from webhook.core.pod import VolumeMount
+from webhook.detection.mounts import clean
 from webhook.detection.references import UNSET, expand_as_kubernetes
 
 
@@ -22,17 +22,18 @@ class SubPath(Struct, frozen=True, gc=False):
     begin: str = ""
     end: str | None = None
 
-    def is_file(self, path: str) -> bool:
-        """Whether it is, or may be, this very file."""
-        if self.end is None:
-            return path == self.begin
-        return bool(self.end) and path.startswith(self.begin) and path.endswith(self.end, len(self.begin))
+    def inside(self, path: str) -> str | None:
+        """Return where a file of the volume is below the mount, as far as that is known; None where it is not in it.
 
-    def covers(self, path: str) -> bool:
-        """Whether it is, or may be, this file or a folder that the file is in."""
-        if self.end is None:
-            return not self.begin or path == self.begin or path.startswith(f"{self.begin}/")
-        return path.startswith(self.begin) and f"{self.end}/" in f"{path}/"[len(self.begin) :]
+        "" is the mount itself, which then is, or may be, this very file.
+        """
+        if self.end is not None:
+            if not path.startswith(self.begin) or f"{self.end}/" not in f"{path}/"[len(self.begin) :]:
+                return None
+            return "" if self.end and path.endswith(self.end, len(self.begin)) else path
+        if not self.begin or path == self.begin:
+            return "" if self.begin else path
+        return path.removeprefix(f"{self.begin}/") if path.startswith(f"{self.begin}/") else None
 
 
 WHOLE = SubPath()
@@ -46,14 +47,8 @@ def sub_path(mount: VolumeMount, value_of: Callable[[str], str | None]) -> SubPa
         value_of: Gives a variable's value; None or "" for one whose value is not known.
     """
     if mount.sub_path:
-        return SubPath(_normal(mount.sub_path))
+        return SubPath(clean(mount.sub_path))
     if not mount.sub_path_expr:
         return WHOLE
-    known = expand_as_kubernetes(mount.sub_path_expr, lambda name: value_of(name) or None)
-    begin, *rest = known.replace("$$", "$").split(UNSET)
-    return SubPath(begin.removeprefix("./"), rest[-1].rstrip("/")) if rest else SubPath(_normal(begin))
-
-
-def _normal(path: str) -> str:
-    path = normpath(path)
-    return "" if path == "." else path
+    begin, *rest = expand_as_kubernetes(mount.sub_path_expr, lambda name: value_of(name) or UNSET).split(UNSET)
+    return SubPath(begin.removeprefix("./"), rest[-1].rstrip("/")) if rest else SubPath(clean(begin))

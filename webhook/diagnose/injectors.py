@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from webhook.core import mesh
@@ -12,6 +11,7 @@ from webhook.core.webhook_order import ISTIOS, called_too_late
 from webhook.diagnose.finding import Code, Finding, Subject
 from webhook.diagnose.mend import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.diagnose.picture import Picture
+from webhook.plan.unread import understood
 from webhook.policy.selector import Operator, Requirement, Selector
 
 KIND = "MutatingWebhookConfiguration"
@@ -38,22 +38,32 @@ class LabelSelector(Struct, frozen=True, rename="camel"):
 
 class _Webhook(Struct, frozen=True, rename="camel"):
     name: str = ""
-    namespace_selector: LabelSelector = LabelSelector()
-    object_selector: LabelSelector = LabelSelector()
+    namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
+
+    def selects(self, namespace: Mapping[str, str], pod: Mapping[str, str]) -> bool:
+        """Whether it is called for a pod, by the labels of both."""
+        return all(
+            selector is None or selector.holds(labels)
+            for selector, labels in ((self.namespace_selector, namespace), (self.object_selector, pod))
+        )
 
 
 class _Named(Struct, frozen=True):
     name: str = ""
 
 
-class _Configuration(Struct, frozen=True):
+class Configuration(Struct, frozen=True):
+    """A MutatingWebhookConfiguration."""
+
     metadata: _Named
     webhooks: list[_Webhook] | None = None
 
 
 def injectors(picture: Picture) -> Iterator[Finding]:
     """What is wrong with the webhooks of the cluster, and with what namespaces ask of them."""
-    configurations = [msgspec.convert(one, _Configuration) for one in picture.webhooks]
+    read = (understood(one, Configuration) for one in picture.webhooks)
+    configurations = [one for one in read if isinstance(one, Configuration)]
     yield from _called_too_late(configurations)
     for namespace in picture.namespaces:
         labels = picture.surroundings.namespace_labels(namespace) or {}
@@ -61,7 +71,7 @@ def injectors(picture: Picture) -> Iterator[Finding]:
         yield from _two_injectors(namespace, labels, configurations, picture)
 
 
-def _called_too_late(configurations: Sequence[_Configuration]) -> Iterator[Finding]:
+def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Finding]:
     names = {one.metadata.name: [webhook.name for webhook in one.webhooks or ()] for one in configurations}
     for ours, istios in called_too_late(names):
         yield Finding(
@@ -93,7 +103,7 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _two_injectors(
-    namespace: str, labels: Mapping[str, str], configurations: Sequence[_Configuration], picture: Picture
+    namespace: str, labels: Mapping[str, str], configurations: Sequence[Configuration], picture: Picture
 ) -> Iterator[Finding]:
     # What a pod without labels of its own would meet, and what the pods there do.
     pods: list[tuple[str, Mapping[str, str]]] = [("a pod without labels", {})]
@@ -103,9 +113,7 @@ def _two_injectors(
             one.metadata.name: webhook.name
             for one in configurations
             for webhook in one.webhooks or ()
-            if webhook.name.endswith(ISTIOS)
-            and webhook.namespace_selector.holds(labels)
-            and webhook.object_selector.holds(pod_labels)
+            if webhook.name.endswith(ISTIOS) and webhook.selects(labels, pod_labels)
         }
         if len(claiming) > 1:
             first, *others = sorted(claiming)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -15,12 +14,12 @@ import msgspec
 import yaml
 
 from webhook.core.mesh import NAMESPACE_INJECTION
-from webhook.inventory.objects import POD_PATHS, images_of
+from webhook.inventory.objects import POD_PATHS, images_of, is_kubernetes_own
 from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.inventory.yamlfile import Document, documents
-from webhook.problem import Problem
+from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
 from webhook.yamltext import MANIFESTS, LimitError
 
@@ -50,11 +49,18 @@ class ManifestObject:
         document: The object as plain Python values.
         source: Where it stands, as "file:line".
         pod_path: The keys that lead to its pod template, () for a Pod, None for objects that make no pods.
+        workload: What makes the pods; None where there is none, or it could not be read.
     """
 
     document: dict[str, Any]
     source: str
     pod_path: tuple[str, ...] | None
+    workload: Workload | None = None
+
+    def problem(self, field: str, message: str) -> Problem:
+        """Return what is wrong with a field."""
+        file, _, line = self.source.rpartition(":")
+        return Problem("error", file, int(line), field, message)
 
 
 class Manifests(Store):
@@ -87,11 +93,16 @@ class Manifests(Store):
             template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
             self.put_template(workload.kind, workload.namespace, workload.name, template)
         for item in self.objects:
+            if not is_kubernetes_own(item.document["kind"], item.document["apiVersion"]):
+                continue
             try:
                 take(self, item.document, secrets=secrets)
             except msgspec.ValidationError as error:
-                file, _, line = item.source.rpartition(":")
-                self.problems.append(_wrong_type(file, int(line), _field(error), error))
+                self.problems.append(item.problem(*field_and_message(error)))
+
+    def problem(self, document: Mapping[str, Any], field: str, message: str) -> Problem:
+        """Return what is wrong with one of the documents."""
+        return next(item for item in self.objects if item.document is document).problem(field, message)
 
     @property
     def documents(self) -> Sequence[dict[str, Any]]:
@@ -144,13 +155,16 @@ def read(
     for file, text in _texts(paths, stdin or sys.stdin, errors, pipes=pipes):
         for document in _documents(file, text, errors):
             for item, path in _objects(file, document, errors):
-                objects.append(item)
                 try:
                     if item.pod_path is not None:
-                        workloads.append(workload_of(item.document, item.pod_path, item.source))
+                        made = workload_of(item.document, item.pod_path, item.source)
+                        item = replace(item, workload=made)  # noqa: PLW2901 - the same object, complete
+                        workloads.append(made)
                 except msgspec.ValidationError as error:
-                    field = ".".join(part for part in (path, *(item.pod_path or ()), _field(error)) if part)
-                    problems.append(_wrong_type(file, document.line_of(field), field, error))
+                    field, message = field_and_message(error)
+                    whole = ".".join(filter(None, [path, field]))
+                    problems.append(Problem("error", file, document.line_of(whole), whole, message))
+                objects.append(item)
     if not errors and not objects:
         errors.append(Problem("error", ", ".join(paths), None, "", "no Kubernetes object found"))
     if errors:
@@ -217,31 +231,33 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
 
 
 def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
-    content = document.content
-    if not isinstance(content, dict) or not isinstance(content.get("kind"), str) or "apiVersion" not in content:
-        hint = "every manifest has apiVersion and kind"
-        errors.append(Problem("error", file, document.line, "", "not a Kubernetes object", hint))
-        return
-    items = content.get("items")
-    if content["kind"].endswith("List") and isinstance(items, list):
-        for index, item in enumerate(items):
-            path = f"items[{index}]"
-            if isinstance(item, dict):
-                yield _object(item, f"{file}:{document.line_of(path)}"), path
-    else:
-        yield _object(content, f"{file}:{document.line}"), ""
+    """Yield the objects of a document, those of a List one by one, each with the path that leads to it."""
+    found: list[tuple[object, str]] = [(document.content, "")]
+    while found:
+        content, path = found.pop()
+        line = document.line_of(path)
+        if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in _TYPE):
+            hint = "every manifest has apiVersion and kind"
+            errors.append(Problem("error", file, line, path, "not a Kubernetes object", hint))
+        elif content["kind"].endswith("List") and (content["kind"] == "List" or "items" in content):
+            items = content.get("items") or []
+            if isinstance(items, list):
+                typed = [_of_list(content, item) for item in items]
+                found += reversed([(item, f"{path}.items[{index}]".lstrip(".")) for index, item in enumerate(typed)])
+            else:
+                field = f"{path}.items".lstrip(".")
+                message = f"a {content['kind']} must have a list of objects here"
+                errors.append(Problem("error", file, document.line_of(field), field, message))
+        else:
+            known = is_kubernetes_own(content["kind"], content["apiVersion"])
+            yield ManifestObject(content, f"{file}:{line}", POD_PATHS.get(content["kind"]) if known else None), path
 
 
-def _object(document: dict[str, Any], source: str) -> ManifestObject:
-    return ManifestObject(document, source, POD_PATHS.get(document.get("kind", "")))
+_TYPE = ("apiVersion", "kind")
 
 
-def _field(error: msgspec.ValidationError) -> str:
-    """The path at the end of msgspec's message, … - at `$.spec.ports[0].port`, without the "$."."""
-    path = re.search(r"`\$\.?(.*)`$", str(error))
-    return path[1] if path else ""
-
-
-def _wrong_type(file: str, line: int, field: str, error: msgspec.ValidationError) -> Problem:
-    message = re.sub(r" - at `.*`$", "", str(error))
-    return Problem("error", file, line, field, message[0].lower() + message[1:])
+def _of_list(holder: dict[str, Any], item: object) -> object:
+    """Return an item of a list with its type: those of a DeploymentList need not say it."""
+    if not isinstance(item, dict) or holder["kind"] == "List":
+        return item
+    return {"apiVersion": holder["apiVersion"], "kind": holder["kind"].removesuffix("List")} | item

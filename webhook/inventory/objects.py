@@ -30,6 +30,19 @@ POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
 
+# Other API groups have kinds of the same names: a Service of Knative, a Job of Volcano.
+_GROUPS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(["Pod", "ReplicationController", "Namespace", "Service", "ConfigMap", "Secret"], frozenset({""})),
+    **dict.fromkeys(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"], frozenset({"apps", "extensions"})),
+    **dict.fromkeys(["Job", "CronJob"], frozenset({"batch"})),
+}
+
+
+def is_kubernetes_own(kind: str, api_version: str) -> bool:
+    """Return whether an object is of one of the kinds that are read here, in Kubernetes' own API group for it."""
+    group, slash, _ = api_version.partition("/")
+    return (group if slash else "") in _GROUPS.get(kind, ())
+
 
 MOST_CHARACTERS: Final = 1 << 20
 """Of all values of a ConfigMap or Secret; the API server takes no more than that."""

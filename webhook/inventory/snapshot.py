@@ -100,6 +100,10 @@ class Snapshot(Store):
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
+    def problem(self, _document: object, field: str, message: str) -> Problem:
+        """Return what is wrong with one of the documents."""
+        return Problem("error", _SOURCE, None, field, message)
+
 
 async def read(client: Client, *, namespace: str | None, secrets: bool, whole: bool) -> Snapshot:
     """Read the cluster.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from webhook.core.pod import Pod
 from webhook.inventory.objects import Metadata
+from webhook.problem import field_and_message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +73,38 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
         msgspec.ValidationError: A field has another type than the API gives it.
     """
     kind = owner["kind"]
-    metadata = msgspec.convert(owner.get("metadata") or {}, Metadata)
+    metadata = _converted(owner.get("metadata") or {}, Metadata, "metadata")
     namespace = metadata.namespace or "default"
-    template: Any = owner
-    for key in pod_path:
-        template = template.get(key) if isinstance(template, dict) else None
-    document = copy.deepcopy(template) if isinstance(template, dict) else {}
-    document |= {"apiVersion": "v1", "kind": "Pod", "metadata": dict(document.get("metadata") or {})}
+    document = copy.deepcopy(_template(owner, pod_path))
+    metadata_of_pod = document.get("metadata") or {}
+    if isinstance(metadata_of_pod, dict):
+        document["metadata"] = metadata_of_pod | {"namespace": namespace} | _made_by(kind, metadata.name)
+    document |= {"apiVersion": "v1", "kind": "Pod"}
     document.setdefault("spec", {})
-    document["metadata"]["namespace"] = namespace
-    if kind != "Pod":
-        document["metadata"] |= {"generateName": f"{metadata.name}-", "ownerReferences": _owners(kind, metadata.name)}
-    pod = msgspec.convert(document, Pod)
+    pod = _converted(document, Pod, *pod_path)
     return Workload(kind, namespace, metadata.name, pod, document, source)
+
+
+def _template(owner: dict[str, Any], pod_path: tuple[str, ...]) -> dict[str, Any]:
+    """Return the pod template, empty where there is none."""
+    template = owner
+    for number, key in enumerate(pod_path):
+        template = _converted(template.get(key) or {}, dict, *pod_path[: number + 1])
+    return template
+
+
+def _converted(value: object, as_type: type[T], *above: str) -> T:
+    """Return a part of an object as a type; the place in an error is one of the whole object."""
+    try:
+        return msgspec.convert(value, as_type)
+    except msgspec.ValidationError as error:
+        field, message = field_and_message(error)
+        raise msgspec.ValidationError(f"{message} - at `$.{'.'.join([*above, *filter(None, [field])])}`") from None
+
+
+def _made_by(kind: str, name: str) -> dict[str, Any]:
+    """Return what the metadata of a workload's pod contains besides its template's."""
+    return {} if kind == "Pod" else {"generateName": f"{name}-", "ownerReferences": _owners(kind, name)}
 
 
 def _owners(kind: str, name: str) -> list[dict[str, str]]:

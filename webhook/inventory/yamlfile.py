@@ -57,4 +57,19 @@ def documents(text: str) -> Iterator[Document]:
         yaml.YAMLError: The text is not YAML, or exceeds a limit (`LimitError`).
     """
     for node in nodes(text, MANIFESTS):
-        yield Document(plain(node), node)
+        yield Document(_with_text_keys(plain(node)), node)
+
+
+def _with_text_keys(value: Any) -> Any:  # noqa: ANN401 - a YAML value is of any type
+    """Return a value whose keys are all strings, as JSON has them and kubectl makes them: `8080: x` is "8080": x."""
+    if isinstance(value, dict):
+        return {key if type(key) is str else _key(key): _with_text_keys(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [_with_text_keys(inside) for inside in value]
+    return value
+
+
+def _key(key: object) -> str:
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return f"{key:g}" if isinstance(key, float) else str(key)

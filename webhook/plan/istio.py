@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from webhook.core.surroundings import Service
+from webhook.plan.unread import Unread, understood
 
 ROOT = "istio-system"
 MESH = "mesh"
@@ -49,7 +49,7 @@ class PeerSpec(Struct, frozen=True, rename="camel"):
 
     selector: Labels | None = None
     mtls: Mtls | None = None
-    port_level_mtls: dict[str, Mtls] | None = None
+    port_level_mtls: dict[int, Mtls] | None = None
 
 
 class PeerAuthentication(Struct, frozen=True):
@@ -70,7 +70,7 @@ class PeerAuthentication(Struct, frozen=True):
 
     def mode(self, port: int | None) -> str:
         """The mode for a port; None for any port. Only those that select pods say anything about single ports."""
-        by_port = (self.spec.port_level_mtls or {}).get(str(port)) if self.selects else None
+        by_port = (self.spec.port_level_mtls or {}).get(port) if self.selects and port is not None else None
         modes = (one.mode for one in (by_port, self.spec.mtls) if one is not None)
         return next((mode for mode in modes if mode and mode != UNSET), UNSET)
 
@@ -154,13 +154,13 @@ class IstioConfiguration:
         peers: PeerAuthentications.
         destinations: DestinationRules.
         routes: VirtualServices.
-        unread: Objects that could not be understood, as "Kind namespace/name".
+        unread: Objects that could not be read, and are left out.
     """
 
     peers: Sequence[PeerAuthentication] = ()
     destinations: Sequence[DestinationRule] = ()
     routes: Sequence[VirtualService] = ()
-    unread: Sequence[str] = ()
+    unread: Sequence[Unread] = ()
 
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]]) -> IstioConfiguration:
@@ -171,12 +171,11 @@ class IstioConfiguration:
             kind = document.get("kind", "")
             if kind not in _KINDS or ".istio.io/" not in str(document.get("apiVersion")):
                 continue
-            try:
-                read[kind].append(msgspec.convert(document, _KINDS[kind]))
-            except msgspec.ValidationError:
-                metadata = document.get("metadata")
-                named = metadata if isinstance(metadata, dict) else {}
-                unread.append(f"{kind} {named.get('namespace', 'default')}/{named.get('name', '')}")
+            found = understood(document, _KINDS[kind])
+            if isinstance(found, Unread):
+                unread.append(found)
+            else:
+                read[kind].append(found)
         return cls(read["PeerAuthentication"], read["DestinationRule"], read["VirtualService"], unread)
 
     def strict(self, namespace: str, labels: Mapping[str, str], port: int | None = None) -> PeerAuthentication | None:
@@ -203,7 +202,7 @@ class IstioConfiguration:
         return None
 
 
-_KINDS = {
+_KINDS: Mapping[str, type[Struct]] = {
     "PeerAuthentication": PeerAuthentication,
     "DestinationRule": DestinationRule,
     "VirtualService": VirtualService,

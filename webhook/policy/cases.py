@@ -42,7 +42,9 @@ class Expectation(Model):
         tuple[Kind, ...] | None, Field(description="All kinds that the pod is a client of, as sure as rules want them.")
     ] = None
     serves: Annotated[tuple[Kind, ...] | None, Field(description="All kinds that the pod is a server of.")] = None
-    reason: Annotated[StrictStr | None, AfterValidator(_reason), Field(description="The code of the reason.")] = None
+    reason: Annotated[
+        Annotated[StrictStr, AfterValidator(_reason)] | None, Field(description="The code of the reason.")
+    ] = None
 
 
 class Case(Model):
@@ -50,7 +52,7 @@ class Case(Model):
 
     name: Annotated[StrictStr, Field(description="What the test shows, as a sentence.")]
     workload: Annotated[
-        StrictStr | None, AfterValidator(_workload), Field(description="kind/name or kind/namespace/name.")
+        Annotated[StrictStr, AfterValidator(_workload)] | None, Field(description="kind/name or kind/namespace/name.")
     ] = None
     pod: Annotated[dict[str, Any] | None, Field(description="A Pod, or its metadata and spec.")] = None
     namespace: Annotated[

@@ -3,7 +3,7 @@
 `nginx` is `docker.io/library/nginx:latest` to them. A glob over images matches when it matches any of the names, so
 that neither a short glob misses the long name nor the other way round.
 
-Source: distribution/reference, `ParseNormalizedNamed` and `TagNameOnly`.
+Source: distribution/reference, `ParseNormalizedNamed` and `TagNameOnly`; containerd, `ParseDockerRef`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from webhook.policy.glob import Matches, matcher
 _MAX_LENGTH = 1024
 """Longer references are invalid: 255 characters of name, 128 of tag, a digest."""
 _DOCKER = "docker.io"
+# Docker Hub by its other names: the old one of its index, and those of its registry.
+_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _LIBRARY = "library/"
 _LATEST = ":latest"
 
@@ -31,8 +33,18 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 def image_matcher(globs: Iterable[str]) -> Matches:
     """Return a function that says whether an image has a name that any of the globs matches."""
-    matches = matcher(globs)
+    matches = matcher(image_globs(globs))
     return lambda image: any(map(matches, image_names(image)))
+
+
+def image_globs(globs: Iterable[str]) -> tuple[str, ...]:
+    """Return globs, and those over another name of Docker Hub as globs over the name that `image_names` gives it."""
+    return tuple(dict.fromkeys(form for glob in globs for form in (glob, _of_docker(glob))))
+
+
+def _of_docker(glob: str) -> str:
+    host, slash, rest = glob.partition("/")
+    return f"{_DOCKER}/{rest}" if slash and host in _ALIASES else glob
 
 
 def image_names(image: str) -> tuple[str, ...]:
@@ -59,8 +71,10 @@ def _names(image: str) -> tuple[str, ...]:
         if rest.startswith(_LIBRARY) and "/" not in rest.removeprefix(_LIBRARY):
             rest = rest.removeprefix(_LIBRARY)
             prefixes = [f"{_DOCKER}/{_LIBRARY}", f"{_DOCKER}/", _LIBRARY, ""]
-    suffix = name[len(path) :] + at + digest
-    suffixes = ["", _LATEST] if suffix in {"", _LATEST} else [suffix]
+    # Of a tag beside a digest runtimes take no notice.
+    suffixes = [name[len(path) :] + at + digest, *([at + digest] if at else [])]
+    if suffixes[0] in {"", _LATEST}:
+        suffixes = ["", _LATEST]
     return tuple(dict.fromkeys([image, *(f"{prefix}{rest}{end}" for prefix in prefixes for end in suffixes)]))
 
 
@@ -69,7 +83,7 @@ def _split(path: str) -> tuple[str, str]:
     first, slash, rest = path.partition("/")
     if not slash or not (set(first) & {".", ":"} or first == "localhost" or first != first.lower()):
         first, rest = _DOCKER, path
-    elif first == f"index.{_DOCKER}":
+    elif first in _ALIASES:
         first = _DOCKER
     return first, rest if first != _DOCKER or "/" in rest else f"{_LIBRARY}{rest}"
 

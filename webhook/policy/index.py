@@ -17,7 +17,7 @@ from typing import TypeVar
 from webhook.core.facts import CONTAINERS, FINDINGS, Facts
 from webhook.policy.criteria_schema import Criteria, SelectorModel
 from webhook.policy.glob import is_literal, matcher
-from webhook.policy.image import image_names
+from webhook.policy.image import image_globs, image_names
 
 _REMEMBERED_TEXTS = 4096
 # A pod may have an image of a megabyte, which is not worth keeping.
@@ -38,7 +38,7 @@ class RuleIndex:
             _keys([rule.dependencies for rule in rules], lambda facts: (d.kind for d in facts.findings.dependencies)),
             _keys([rule.serves for rule in rules], lambda facts: facts.findings.serves),
         )
-        images = _texts([rule.images for rule in rules], _images)
+        images = _texts([None if rule.images is None else image_globs(rule.images) for rule in rules], _images)
         dimensions = (
             _texts([rule.namespaces for rule in rules], lambda facts: (facts.namespace,)),
             *found,

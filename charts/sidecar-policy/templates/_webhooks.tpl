@@ -60,7 +60,8 @@ matchConditions:
 - name: has-a-network-of-its-own
   expression: '!object.spec.?hostNetwork.orValue(false)'
 {{- end }}
-{{- if and .skipExplicitlySkippedPods (ne (get $policy "explicit") "override") }}
+{{- /* A policy of which nothing is known here may override what they say. */}}
+{{- if and .skipExplicitlySkippedPods (not $.Values.policy.existingConfigMap) (ne (get $policy "explicit") "override") }}
 # The label wins over the annotation. Where this webhook put the label on itself, the final pod is still checked.
 - name: is-not-skipped-by-its-author
   expression: >-
