@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
+from webhook.cluster.objects import UnreadableError, named, salvaged
 from webhook.cluster.pages import pages
 from webhook.core.mesh import is_istio_name
 from webhook.inventory.objects import POD_PATHS, images_of
@@ -151,9 +152,7 @@ class _Reading:
                     put(document)
                 except msgspec.ValidationError:
                     metadata = document["metadata"]
-                    place = f"{metadata.get('namespace', '')}/{metadata['name']}".removeprefix("/")
-                    said = f"{resource.kind} {place} is not understood and left out"
-                    self._into.problems.append(Problem("error", _SOURCE, None, "", said))
+                    self._leave_out(resource, metadata.get("namespace", ""), metadata["name"])
         except ClusterError as error:
             absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
             if absent:
@@ -166,6 +165,11 @@ class _Reading:
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
+    def _leave_out(self, resource: _Resource, namespace: str, name: str) -> None:
+        place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
+        said = f"{resource.kind} {place} is not understood and left out"
+        self._into.problems.append(Problem("error", _SOURCE, None, "", said))
+
     async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
         if resource is _NAMESPACES and self._namespace is not None:
             answer = await self._client.get(f"{resource.group}/{resource.plural}/{self._namespace}")
@@ -177,7 +181,7 @@ class _Reading:
             paths = [*paths, here] if resource.everywhere else [here]
         for path in paths:
             try:
-                async for item in self._listed(path, resource.fields):
+                async for item in self._listed(path, resource):
                     yield _typed(item, resource)
             except ClusterError as error:
                 if error.status != HTTPStatus.FORBIDDEN or path == paths[-1]:
@@ -186,14 +190,17 @@ class _Reading:
             else:
                 return
 
-    async def _listed(self, path: str, fields: str) -> AsyncIterator[dict[str, Any]]:
+    async def _listed(self, path: str, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
         """The items of a list, page by page, so that no more than one page of whole objects is held."""
-        async for page in pages(self._client, path, fields=fields, limit=_PAGE, consistent=False):
+        async for page in pages(self._client, path, fields=resource.fields, limit=_PAGE, consistent=False):
             for item in page.items:
                 try:
-                    yield msgspec.json.decode(item, type=dict)
-                except msgspec.MsgspecError:
-                    raise ClusterError("the API server's answer is not understood") from None
+                    named(item)
+                    document = msgspec.json.decode(item, type=dict)
+                except (UnreadableError, *UNREADABLE):
+                    self._leave_out(resource, *salvaged(item).key)
+                else:
+                    yield document
 
     async def _mesh_configuration(self) -> None:
         path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps/istio"

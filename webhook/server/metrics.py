@@ -86,6 +86,7 @@ class Metrics:
         order_problems: How many of them there are just now.
         look_ups: Direct reads for one pod, by what became of them.
         objects: Objects of the cluster that are known.
+        skipped: Those that cannot be read and are left out.
         staleness: Seconds since the API server was last heard of.
         policy_loads: Policies read, by what became of them.
         policy_loaded: When the policy in force was loaded, seconds since the epoch.
@@ -176,6 +177,12 @@ class Metrics:
         self.objects = Gauge(
             "sidecar_policy_inventory_objects",
             "Objects of the cluster that are known.",
+            ("resource",),
+            registry=registry,
+        )
+        self.skipped = Gauge(
+            "sidecar_policy_inventory_objects_skipped",
+            "Objects of the cluster that cannot be read and are left out; the log says which and why.",
             ("resource",),
             registry=registry,
         )
