@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -53,12 +54,20 @@ class _Configuration(Struct, frozen=True):
 
 def injectors(picture: Picture) -> Iterator[Finding]:
     """What is wrong with the webhooks of the cluster, and with what namespaces ask of them."""
-    configurations = [msgspec.convert(one, _Configuration) for one in picture.webhooks]
+    configurations = [one for one in map(_read, picture.webhooks) if one is not None]
     yield from _called_too_late(configurations)
     for namespace in picture.namespaces:
         labels = picture.surroundings.namespace_labels(namespace) or {}
         yield from _two_labels(namespace, labels)
         yield from _two_injectors(namespace, labels, configurations, picture)
+
+
+def _read(document: Mapping[str, Any]) -> _Configuration | None:
+    """Return a configuration, or None for one with fields of other types than the API gives them."""
+    try:
+        return msgspec.convert(document, _Configuration)
+    except msgspec.ValidationError:
+        return None
 
 
 def _called_too_late(configurations: Sequence[_Configuration]) -> Iterator[Finding]:

@@ -15,9 +15,10 @@ import msgspec
 
 from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
-from webhook.cluster.objects import UnreadableError, named, salvaged
+from webhook.cluster.objects import UnreadableError, named, problem_of, salvaged
 from webhook.cluster.pages import pages
 from webhook.core.mesh import is_istio_name
+from webhook.core.pod import Pod
 from webhook.inventory.objects import POD_PATHS, images_of
 from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
@@ -80,6 +81,19 @@ _CONFIGURATION = (
     ),
 )
 _CLUSTER_WIDE = frozenset({"Namespace", "MutatingWebhookConfiguration"})
+
+
+class _Owner(msgspec.Struct):
+    controller: bool | None = None
+
+
+class _ContainerStatus(msgspec.Struct):
+    name: str
+    state: dict[str, Any] | None = None
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    container_statuses: list[_ContainerStatus] | None = None
 
 
 class Snapshot(Store):
@@ -150,7 +164,7 @@ class _Reading:
             async for document in self._objects(resource):
                 try:
                     put(document)
-                except msgspec.ValidationError:
+                except UNREADABLE:
                     metadata = document["metadata"]
                     self._leave_out(resource, metadata.get("namespace", ""), metadata["name"])
         except ClusterError as error:
@@ -173,7 +187,7 @@ class _Reading:
     async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
         if resource is _NAMESPACES and self._namespace is not None:
             answer = await self._client.get(f"{resource.group}/{resource.plural}/{self._namespace}")
-            yield _typed(msgspec.json.decode(answer, type=dict), resource)
+            yield _typed(_decoded(answer), resource)
             return
         paths = [f"{resource.group}/{resource.plural}"]
         if self._namespace is not None and resource.kind not in _CLUSTER_WIDE:
@@ -195,9 +209,8 @@ class _Reading:
         async for page in pages(self._client, path, fields=resource.fields, limit=_PAGE, consistent=False):
             for item in page.items:
                 try:
-                    named(item)
-                    document = msgspec.json.decode(item, type=dict)
-                except (UnreadableError, *UNREADABLE):
+                    document = _decoded(item)
+                except UnreadableError:
                     self._leave_out(resource, *salvaged(item).key)
                 else:
                     yield document
@@ -210,7 +223,7 @@ class _Reading:
             if error.status == HTTPStatus.FORBIDDEN:
                 self._into.notes.append(f"no right to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults count")
             return
-        self._into.documents.append({"kind": "ConfigMap"} | msgspec.json.decode(answer, type=dict))
+        self._into.documents.append({"kind": "ConfigMap"} | _decoded(answer))
 
     def _workload(self, document: dict[str, Any]) -> None:
         if _is_owned(document):
@@ -222,13 +235,29 @@ class _Reading:
         self._into.put_template(workload.kind, workload.namespace, workload.name, template)
 
     def _pod(self, document: dict[str, Any]) -> None:
-        if document["metadata"].get("deletionTimestamp"):
-            return
-        status = document.pop("status", None) or {}
         metadata = document["metadata"]
+        if metadata.get("deletionTimestamp"):
+            return
+        status = msgspec.convert(document.pop("status", None) or {}, _Status)
+        msgspec.convert(document, Pod)
         text = msgspec.json.encode(document)
-        self._into.running.append(RunningPod(metadata["namespace"], metadata["name"], text, _outlived(status)))
+        namespace = metadata.get("namespace", "")
+        self._into.running.append(RunningPod(namespace, metadata["name"], text, _outlived(status)))
         self._workload(document)
+
+
+def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Return an object as plain values.
+
+    Raises:
+        UnreadableError: It is no object with a name, or a part of it cannot be read.
+    """
+    item = msgspec.Raw(item)
+    named(item)
+    try:
+        return msgspec.json.decode(item, type=dict[str, Any])
+    except UNREADABLE as error:
+        raise UnreadableError(problem_of(error, item)) from None
 
 
 def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
@@ -238,12 +267,13 @@ def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
 
 
 def _is_owned(document: dict[str, Any]) -> bool:
-    return any(owner.get("controller") for owner in document["metadata"].get("ownerReferences") or ())
+    owners = msgspec.convert(document["metadata"].get("ownerReferences") or (), tuple[_Owner, ...])
+    return any(owner.controller for owner in owners)
 
 
-def _outlived(status: dict[str, Any]) -> bool:
+def _outlived(status: _Status) -> bool:
     """Whether the containers of the application have all ended while Istio's go on."""
-    containers = {one["name"]: one.get("state") or {} for one in status.get("containerStatuses") or ()}
+    containers = {one.name: one.state or {} for one in status.container_statuses or ()}
     ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
     going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
     return bool(ended) and all(ended) and going_on

@@ -76,7 +76,8 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
     for key in pod_path:
         template = template.get(key) if isinstance(template, dict) else None
     document = copy.deepcopy(template) if isinstance(template, dict) else {}
-    document |= {"apiVersion": "v1", "kind": "Pod", "metadata": dict(document.get("metadata") or {})}
+    template_metadata = msgspec.convert(document.get("metadata") or {}, dict[str, Any])
+    document |= {"apiVersion": "v1", "kind": "Pod", "metadata": dict(template_metadata)}
     document.setdefault("spec", {})
     document["metadata"]["namespace"] = namespace
     if kind != "Pod":
