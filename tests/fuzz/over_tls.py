@@ -75,6 +75,8 @@ def served(policy: str, world: list[Object], *, strict: bool) -> Iterator[Server
         manifests = Path(name) / "world.yaml"
         write(manifests, world)
         command: list[str | Path] = [Path(sys.executable).with_name("sidecar-policy"), *LOOPBACK, "--secrets"]
+        # One that is killed does not remove what it has elsewhere.
+        command += ["--cert-dir", Path(name) / "certs"]
         command += ["--policy", Path(__file__).parent / "policies" / f"{policy}.yaml", "--manifests", manifests]
         command += [part for source in SOURCES for part in ("--manifests", source)]
         program = programs.start("server", command + ["--strict"] * strict)
