@@ -74,7 +74,7 @@ def live(kubeconfig, wanted, look_ups, monkeypatch):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
