@@ -30,7 +30,7 @@ test: $(VENV)/.dev ## Run the tests
 
 # One million reviews in process and 100,000 over TLS take some twenty minutes on one core; Ctrl-C ends it at any time.
 fuzz: $(VENV)/.dev ## Review hostile pods, in process and over TLS (FUZZ_ARGS="--seed 2 --reviews 20000 --tls 1000")
-	@PYTHONPATH=tests/e2e $(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
+	@PYTHONPATH=tests:tests/e2e $(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)

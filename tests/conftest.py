@@ -31,6 +31,14 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write anew what the golden cases expect")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def temporary_directory(tmp_path_factory):
+    """Programs that a test kills leave their temporary files where pytest removes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
+        yield
+
+
 @dataclass
 class ApiServer:
     """An API server on loopback that lists, watches and gets what a test puts into it, and takes changes of specs.

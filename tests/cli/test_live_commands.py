@@ -246,3 +246,36 @@ def test_the_kubeconfig_is_the_one_that_kubectl_takes(run, kubeconfig, cluster, 
     monkeypatch.setenv("KUBECONFIG", f"/nowhere:{kubeconfig}")
 
     assert run("explain", "--live").returncode == 0
+
+
+SURROGATE = {"metadata": {"name": "odd", "namespace": "shop", "annotations": {"a": "\ud800"}}}
+UNREADABLE = {
+    "/api/v1/namespaces": {"metadata": {"name": "odd", "labels": [1]}},
+    "/api/v1/services": named("odd") | {"spec": {"ports": [{"port": 70_000}]}},
+    "/api/v1/configmaps": named("odd") | {"data": {"a": "\ud800"}},
+    "/apis/apps/v1/deployments": named("odd", ownerReferences=[5]),
+    "/apis/apps/v1/replicasets": named("odd") | {"spec": {"template": {"metadata": "x"}}},
+    "/apis/batch/v1/cronjobs": SURROGATE,
+    "/api/v1/pods": named("odd") | {"spec": {"containers": []}, "status": {"containerStatuses": [{"state": 1}]}},
+    "/apis/security.istio.io/v1/peerauthentications": SURROGATE,
+    "/apis/networking.istio.io/v1/destinationrules": SURROGATE,
+    "/apis/networking.istio.io/v1/virtualservices": {"metadata": {"name": 5}},
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations": {"metadata": {"name": "odd"}, "x": "\ud800"},
+}
+
+
+@pytest.mark.parametrize("collection", UNREADABLE)
+def test_of_each_kind_an_object_that_cannot_be_read_is_left_out_and_told(live, none, cluster, collection):
+    cluster.objects.setdefault(collection, {})["shop/odd"] = UNREADABLE[collection]
+
+    ended = live("plan", none, codes=(2, 3))
+
+    assert "is not understood and left out" in ended.stderr
+    assert "create it anew" in ended.stdout or "rollout restart" in ended.stdout
+
+
+def test_a_webhook_configuration_with_fields_of_other_types_does_not_end_diagnose(live, cluster):
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    cluster.put(path, {"metadata": {"name": "odd"}, "webhooks": [{"name": 5}]})
+
+    live("diagnose", codes=(0, 1, 2, 3))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
+from pace import measured
 
 MERGES = "a0: &a0 {k0: v, k1: v}\n" + "".join(
     f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 9)}], z{n}: v}}\n" for n in range(1, 8)
@@ -35,10 +35,10 @@ def test_a_bomb_is_refused_with_its_place_and_what_to_do(run, tmp_path, command,
     file = tmp_path / "bomb.yaml"
     file.write_text(HEAD + "".join(f"  {line}\n" for line in text.splitlines()))
 
-    started = time.process_time()
-    ended = run(*command, file)
+    with measured() as work:
+        ended = run(*command, file)
 
-    assert time.process_time() - started < 1.5
+    assert work.seconds < 1.5
     assert ended.returncode not in {0, 2}
     assert f"{file}:" in ended.stderr + ended.stdout
     assert "error:" in ended.stderr + ended.stdout

@@ -22,10 +22,11 @@ from broken_framing import PATHS, broken, request
 from cases import POLICIES, Case
 from hostile_world import SOURCES, Object, documents, write
 from in_process import world_seed
+from pace import slowness
 
 CONNECTIONS = 8
 CPU = 1.0
-"""Seconds that the server may work between a request and its answer: what is waited beyond that is the machine's."""
+"""Seconds of an idle reference core that the server may work between a request and its answer, not what is waited."""
 LOST = 30.0
 """Seconds after which an answer is not awaited any longer."""
 RESIDENT = 384.0
@@ -74,6 +75,8 @@ def served(policy: str, world: list[Object], *, strict: bool) -> Iterator[Server
         manifests = Path(name) / "world.yaml"
         write(manifests, world)
         command: list[str | Path] = [Path(sys.executable).with_name("sidecar-policy"), *LOOPBACK, "--secrets"]
+        # One that is killed does not remove what it has elsewhere.
+        command += ["--cert-dir", Path(name) / "certs"]
         command += ["--policy", Path(__file__).parent / "policies" / f"{policy}.yaml", "--manifests", manifests]
         command += [part for source in SOURCES for part in ("--manifests", source)]
         program = programs.start("server", command + ["--strict"] * strict)
@@ -217,7 +220,7 @@ async def _probed(server: Server) -> None:
 def _require_in_time(server: Server, begin: float, used: float, kind: str) -> None:
     """Check that the server did not work for too long, whatever else the machine did meanwhile."""
     took, worked = time.monotonic() - begin, server.process.cpu - used
-    require(worked < CPU, kind, f"{took:.1f} s, of which the server worked {worked:.1f} s")
+    require(worked < CPU or worked < CPU * slowness(), kind, f"{took:.1f} s, of which the server worked {worked:.1f} s")
 
 
 class _ClosedError(OSError):

@@ -74,7 +74,7 @@ def live(kubeconfig, wanted, look_ups, monkeypatch):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -363,3 +363,45 @@ def test_an_object_has_a_budget_of_which_its_shortest_values_are_read_first():
     assert {"8.yaml", "9.yaml", "z"} <= cut
     assert "0.yaml" not in cut
     assert not contents["z"].value.readable
+
+
+ODD = {
+    NAMESPACES: namespace("odd") | {"x": "\ud800"},
+    SERVICES: named("odd", spec={"ports": [{"port": 70_000}]}),
+    CONFIG_MAPS: named("odd", data=["x"]),
+    SECRETS: named("odd", data={"a": "\ud800"}),
+    DEPLOYMENTS: named("odd", spec={"template": {"metadata": {"labels": ["x"]}}}),
+    "/apis/apps/v1/statefulsets": named("odd", spec="x"),
+    "/apis/apps/v1/daemonsets": {"metadata": {"name": 5}},
+}
+
+
+def test_of_each_kind_what_cannot_be_read_is_left_out_and_all_others_are_kept(api, live, wanted):
+    wanted["secrets"] = True
+    for path, odd in ODD.items():
+        for name in "abc":
+            api.put(path, namespace(name) if path == NAMESPACES else named(name))
+        api.objects[path]["odd"] = odd
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert {len(one.skipped) for one in inventory.reflectors.values()} == {1}
+        assert all(inventory.namespace_labels(name) is not None for name in "abc")
+        assert inventory.namespace_labels("odd") is None
+        assert [service.name for service in inventory.services("shop")] == ["a", "b", "c"]
+        assert inventory.config_map("shop", "odd") is inventory.secret("shop", "odd") is None
+
+    live(scenario)
+
+
+def test_an_object_that_cannot_be_read_is_not_asked_for_by_every_pod(api, live, look_ups):
+    api.put(NAMESPACES, namespace("shop"))
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        api.put(CONFIG_MAPS, named("odd", data=["x"]), deliver=False)
+        for _ in range(3):
+            assert not await inventory.look_up([Reference("ConfigMap", "shop", "odd")])
+
+    live(scenario)
+    assert look_ups == {("ConfigMap", "absent"): 1}

@@ -1,10 +1,9 @@
 """What the keys of a ConfigMap say, folded, is what they said before."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pace import measured
 
 from webhook.detection.content import read_content
 from webhook.inventory.packed import _RECENT, UNFOLDED, Packed
@@ -68,10 +67,10 @@ def test_one_key_of_many_is_unfolded_alone():
     text = "".join(f"k{number}: a:{number % 10}\n" for number in range(900))
     many = Packed(contents({f"{number}.yaml": text for number in range(100)}))
     many["0.yaml"]
-    began = time.process_time()
-    many["1.yaml"]
+    with measured() as work:
+        many["1.yaml"]
 
-    assert time.process_time() - began < 0.02
+    assert work.seconds < 0.02
 
 
 def test_it_equals_a_mapping_of_another_kind_that_says_the_same():

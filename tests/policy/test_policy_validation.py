@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pace import measured
 
 from webhook.policy.files import PolicyError, Source
 from webhook.policy.load import build, default_policy, load
@@ -264,8 +264,7 @@ def test_an_unknown_field_is_told_with_its_own_line_wherever_it_stands(rules, at
 )
 def test_a_policy_with_very_many_faults_or_globs_is_checked_within_seconds(policy_text, rules):
     source = Source("policy.yaml", policy_text(*rules).encode())
-    start = time.process_time()
-    with contextlib.suppress(PolicyError):
+    with measured() as work, contextlib.suppress(PolicyError):
         build([source])
 
-    assert time.process_time() - start < 5
+    assert work.seconds < 5

@@ -277,3 +277,14 @@ def test_a_scrape_never_sees_no_drift_between_two_checks(shop, parts):
     scraping.join()
 
     assert set(seen) == {2}
+
+
+@pytest.mark.parametrize("odd", [{"labels": [1]}, {"labels": {"a": "\ud800"}}, {"name": 5}, {"ownerReferences": "x"}])
+def test_a_pod_that_cannot_be_read_does_not_hide_the_others(shop, parts, odd):
+    shop.put(PODS, running("odd"))
+    shop.objects[PODS]["shop/odd"]["metadata"] |= odd
+    watch = make(parts)
+    run(parts, watch, checked(parts))
+
+    assert watch.document()["drifted"] == 3
+    assert '"unreadable":1' in parts.lines.getvalue()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import msgspec
 import pytest
 from injected import SIDECAR
+from pace import measured
 
 from webhook.core.patch import HOLD
 from webhook.inventory import manifests
@@ -70,10 +70,10 @@ def test_a_proxy_configuration_takes_little_time_to_decide(decider, text, judged
     }
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
     admission = Admission("a")
-    started = time.process_time()
-    response = json.loads(asyncio.run(admit(body, decider, admission, judged)))["response"]
+    with measured() as work:
+        response = json.loads(asyncio.run(admit(body, decider, admission, judged)))["response"]
 
-    assert time.process_time() - started < 0.5
+    assert work.seconds < 0.5
     assert response["allowed"]
     assert admission.outcome in {Outcome.PATCHED, Outcome.CONTRADICTS}
 
@@ -90,8 +90,9 @@ def test_a_proxy_configuration_beyond_the_limits_is_left_as_it_is_with_a_warning
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_a_running_pod_with_such_a_configuration_takes_little_time_to_check(decider, text):
-    started = time.process_time()
-    found = judge(msgspec.Raw(json.dumps(pod(text, SIDECAR)).encode()), decider, decider.policies.current)
+    running = msgspec.Raw(json.dumps(pod(text, SIDECAR)).encode())
+    with measured() as work:
+        found = judge(running, decider, decider.policies.current)
 
-    assert time.process_time() - started < 0.5
+    assert work.seconds < 0.5
     assert found is not None

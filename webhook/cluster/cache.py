@@ -20,15 +20,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.backoff import delay
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.later import Later
-from webhook.cluster.pages import Meta
+from webhook.cluster.objects import Meta, Skipped, named, problem_of
 from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key, Versions
 
@@ -67,7 +66,7 @@ class Sink(Generic[T]):
 
     Attributes:
         read: Reduces an object's JSON to what is kept. Must be free of side effects: large objects are read in a
-            thread. It may raise msgspec.ValidationError.
+            thread. It may raise what `UNREADABLE` lists.
         put: Takes what was read of the object of this namespace and name.
         drop: Forgets it.
         costly: Whether reading an object may take long. Needs the right to get objects of the kind.
@@ -79,15 +78,19 @@ class Sink(Generic[T]):
     costly: bool = False
 
 
-class _Object(Struct):
-    metadata: Meta
-
-
-_OBJECT = msgspec.json.Decoder(_Object)
+@dataclass(frozen=True, slots=True)
+class _Found(Generic[T]):
+    value: T
 
 
 class Cache(Generic[T]):
-    """Keeps a sink at the newest version of each object that lists, watches and direct reads bring."""
+    """Keeps a sink at the newest version of each object that lists, watches and direct reads bring.
+
+    Attributes:
+        versions: The objects that there are.
+        later: Those that are still to be read.
+        skipped: Those that cannot be read.
+    """
 
     def __init__(
         self,
@@ -105,16 +108,16 @@ class Cache(Generic[T]):
             client: Reaches the cluster.
             resource: What is kept.
             sink: Where objects go.
-            log: Is told of objects that are not understood.
+            log: Is told of objects that cannot be read.
             turns: Shared with all that read the cluster.
             clock: Seconds, monotonic.
         """
         self.versions = Versions(clock)
         self.later = Later(clock)
+        self.skipped = Skipped(log)
         self._client = client
         self._resource = resource
         self._sink = sink
-        self._log = log
         self._turns = turns
 
     async def change(self, item: Raw, metadata: Meta, *, late: bool = False) -> float:
@@ -139,10 +142,10 @@ class Cache(Generic[T]):
         """Take an object that was read directly, unless list or watch brought something newer.
 
         Returns:
-            Whether the object is there, and the CPU seconds that it took.
+            Whether the object is there and can be read, and the CPU seconds that it took.
 
         Raises:
-            ClusterError: It is no object of the API.
+            UnreadableError: It is no object of the API.
         """
         metadata = named(item)
         key, version = metadata.key, metadata.resource_version
@@ -152,18 +155,27 @@ class Cache(Generic[T]):
             return waits or self.versions.is_ahead(key, version)
 
         cost = await self._take(item, metadata, wanted) if wanted() else 0.0
-        return key in self.versions and key not in self.later, cost
+        return key in self.versions and key not in self.later and key not in self.skipped, cost
+
+    def skip(self, metadata: Meta, problem: str) -> None:
+        """Leave out an object that list or watch has and whose metadata can be read in part only."""
+        if metadata.name:
+            self._skip(metadata, problem)
+        else:
+            self.skipped.add(metadata.key, problem)
 
     def remove(self, key: Key, version: str) -> None:
         """Drop an object that is gone as of a version, unless it is known to have been created again since."""
         if self.versions.delete(key, version):
             self.later.discard(key)
+            self.skipped.discard(key)
             self._sink.drop(*key)
 
     def retain(self, keys: set[Key], version: str) -> None:
         """Drop what a whole list of a version does not have."""
         for key in [key for key in self.versions if key not in keys]:
             self.remove(key, version)
+        self.skipped.retain(keys)
 
     def forget(self) -> None:
         """Drop every object."""
@@ -171,6 +183,7 @@ class Cache(Generic[T]):
             self._sink.drop(*key)
         self.versions.forget()
         self.later.clear()
+        self.skipped.retain(set())
 
     async def read_later(self) -> None:
         """Read the newest version of what has to wait, one object after the other, until cancelled."""
@@ -205,37 +218,29 @@ class Cache(Generic[T]):
         """Read an object, and keep what it says if that is still wanted then; return the CPU seconds that it took."""
         key = metadata.key
 
-        def read(item: Raw) -> tuple[T, float]:
+        def read(item: Raw) -> tuple[_Found[T] | str, float]:
             before = time.thread_time()
-            return self._sink.read(item), time.thread_time() - before
+            found: _Found[T] | str
+            try:
+                found = _Found(self._sink.read(item))
+            except UNREADABLE as error:
+                found = problem_of(error, item)
+            return found, time.thread_time() - before
 
-        try:
-            found: tuple[T, float] | None = await self._turns.reduced(read, item)
-        except msgspec.ValidationError:
-            self._log.warning("object not understood", namespace=metadata.namespace, name=metadata.name)
-            found = None
+        found, cost = await self._turns.reduced(read, item)
         if wanted():
-            if found is None:
-                self._sink.drop(*key)
+            if isinstance(found, str):
+                self._skip(metadata, found)
             else:
-                self._sink.put(*key, found[0])
-            self.versions.put(key, metadata.resource_version)
-            self.later.discard(key)
-        cost = 0.0 if found is None else found[1]
+                self._sink.put(*key, found.value)
+                self.versions.put(key, metadata.resource_version)
+                self.later.discard(key)
+                self.skipped.discard(key)
         self.later.cost(key, cost)
         return cost
 
-
-def named(item: Raw) -> Meta:
-    """Return the metadata of an object.
-
-    Raises:
-        ClusterError: It is no object of the API.
-    """
-    try:
-        metadata = _OBJECT.decode(item).metadata
-    except msgspec.MsgspecError:
-        metadata = Meta()
-    if not metadata.name:
-        raise ClusterError("the API server's answer is not understood")
-    return metadata
+    def _skip(self, metadata: Meta, problem: str) -> None:
+        self._sink.drop(*metadata.key)
+        self.versions.put(metadata.key, metadata.resource_version)
+        self.later.discard(metadata.key)
+        self.skipped.add(metadata.key, problem)

@@ -20,7 +20,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from webhook import __version__
-from webhook.cluster.errors import ClusterError, NoClusterError, TooLargeError, refusal
+from webhook.cluster.errors import UNREADABLE, ClusterError, NoClusterError, TooLargeError, refusal
 
 SILENCE_SECONDS: Final = 28.0
 """A connection on which nothing came for so long is dead. A watch has to be asked for less than that."""
@@ -247,7 +247,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 async def _refused(response: aiohttp.ClientResponse) -> ClusterError:
     try:
         status = msgspec.json.decode(await _body(response, _ERROR_BYTES), type=_Status)
-    except (msgspec.MsgspecError, TooLargeError):
+    except (*UNREADABLE, TooLargeError):
         status = _Status()
     asked = response.headers.get("Retry-After", "")
     seconds = min(int(asked), _LONGEST_RETRY_AFTER) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0

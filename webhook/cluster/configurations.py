@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.reflector import Resource
 
 KINDS: Final = {
@@ -129,7 +129,7 @@ class WebhookConfigurations:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             return WebhookConfiguration(self._client, path, title, problem=f"{title}: {error}")
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return WebhookConfiguration(self._client, path, title, problem=f"{title} is not understood")
         entries = {
             index: webhook.client_config.ca_bundle

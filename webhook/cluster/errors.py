@@ -5,8 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+
 LONGEST_MESSAGE: Final = 500
 """Characters of the API server's own words; the rest is cut off."""
+
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises for JSON that it cannot read: of another shape or no JSON, nested too deeply, or no UTF-8."""
 
 
 class NoClusterError(Exception):

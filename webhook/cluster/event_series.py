@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster import event_body
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.event_body import Message, Regarding
 
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
@@ -160,7 +160,7 @@ def _learn(series: Series, answer: bytes) -> None:
     """
     try:
         stored = _STORED.decode(answer)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise ClusterError("the API server's answer is not understood") from None
     series.version = stored.metadata.resource_version
     series.count = stored.series.count if stored.series else 1

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 
 
 class _Meta(Struct, rename="camel"):
@@ -140,7 +140,7 @@ class Lease:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raise ClusterError(f"Lease {self._name} is not understood") from None
 
     async def _create(self) -> bool:

@@ -2,6 +2,7 @@
 
 | What the API server does                 | What follows                                                           |
 |------------------------------------------|------------------------------------------------------------------------|
+| an object of a page cannot be read       | the page is taken apart, and the object stands in it as it is          |
 | a page is too large                      | it is asked for again with a quarter of the objects                    |
 | pages bring nothing new, without an end  | growing pauses, then a ClusterError                                    |
 | the continue token has expired (410)     | an error; or, where a consistent list is not needed, the list goes on  |
@@ -21,7 +22,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError, ExpiredError, TooLargeError
+from webhook.cluster.errors import UNREADABLE, ClusterError, ExpiredError, TooLargeError
+from webhook.cluster.fragments import elements, members
+from webhook.cluster.objects import Meta, UnreadableError, named, salvaged
 
 PAGE_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 """Of a page with several objects."""
@@ -34,27 +37,9 @@ MOST_STALLED: Final = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
-    """The metadata of an object, a list or a Status."""
-
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-    continue_: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return self.namespace, self.name
-
-
 class _List(Struct):
     metadata: Meta
     items: list[Raw] | None
-
-
-class _Object(Struct):
-    metadata: Meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +47,7 @@ class Page:
     """One page.
 
     Attributes:
-        items: The JSON of each object.
+        items: The JSON of each object; it may be one that cannot be read.
         version: The resource version of the list.
     """
 
@@ -71,7 +56,6 @@ class Page:
 
 
 _LIST = msgspec.json.Decoder(_List)
-_OBJECT = msgspec.json.Decoder(_Object)
 
 
 async def pages(
@@ -108,7 +92,7 @@ async def pages(
     while True:
         size, page = await asking.page()
         items = page.items or []
-        newest = _name(items[-1]) if items else ""
+        newest = next(filter(None, map(_name, reversed(items))), "")
         stalled = stalled + 1 if newest <= asking.behind or newest in lasts else 0
         if stalled > MOST_STALLED:
             raise ClusterError(f"the API server's list of {path} does not end")
@@ -158,7 +142,7 @@ class _Asking:
                 self._go_on(error)
                 await asyncio.sleep(_pause(self._expired))
             else:
-                return len(answer), _decoded(answer)
+                return len(answer), await _decoded(answer)
 
     def _go_on(self, error: ExpiredError) -> None:
         """Go on after a token has expired: with the one that came with the error, else from the last name."""
@@ -177,18 +161,29 @@ def _pause(times: int) -> float:
 
 
 def _name(item: Raw) -> str:
-    """Namespace and name as etcd orders them."""
+    """Namespace and name as etcd orders them; empty where they cannot be read."""
     try:
-        return "/".join(_OBJECT.decode(item).metadata.key)
-    except msgspec.MsgspecError:
-        raise ClusterError("the API server's answer is not understood") from None
+        metadata = named(item)
+    except UnreadableError:
+        metadata = salvaged(item)
+    return "/".join(metadata.key) if metadata.name else ""
 
 
-def _decoded(answer: bytes) -> _List:
+async def _decoded(answer: bytes) -> _List:
     try:
         page = _LIST.decode(answer)
-    except msgspec.MsgspecError:
-        raise ClusterError("the API server's answer is not understood") from None
+    except UNREADABLE:
+        # One object is enough to make the page unreadable. To take it apart may take some tenths of a second.
+        page = await asyncio.to_thread(_taken_apart, answer)
     if not page.metadata.resource_version:
         raise ClusterError("the API server's list has no resource version")
     return page
+
+
+def _taken_apart(answer: bytes) -> _List:
+    try:
+        parts = members(answer)
+        metadata = msgspec.json.decode(parts["metadata"], type=Meta)
+        return _List(metadata, [Raw(item) for item in elements(parts["items"])])
+    except (KeyError, *UNREADABLE):
+        raise ClusterError("the API server's answer is not understood") from None

@@ -24,10 +24,12 @@ from msgspec import Raw, Struct
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.backoff import delay
-from webhook.cluster.cache import LARGE_BYTES, Cache, Resource, Sink, named
+from webhook.cluster.cache import LARGE_BYTES, Cache, Resource, Sink
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError, ExpiredError, refusal
-from webhook.cluster.pages import Meta, pages
+from webhook.cluster.errors import UNREADABLE, ClusterError, ExpiredError, refusal
+from webhook.cluster.fragments import members
+from webhook.cluster.objects import Meta, Skipped, UnreadableError, named, salvaged
+from webhook.cluster.pages import pages
 from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key
 
@@ -110,6 +112,11 @@ class Reflector(Generic[T]):
         return len(self._cache.versions)
 
     @property
+    def skipped(self) -> Skipped:
+        """Those of them that cannot be read."""
+        return self._cache.skipped
+
+    @property
     def behind(self) -> float:
         """Seconds since the last word of the API server; 0 while the watch is open."""
         return 0.0 if self._following else self._clock() - self._heard
@@ -127,7 +134,7 @@ class Reflector(Generic[T]):
             Whether the object is there, and the CPU seconds that it took.
 
         Raises:
-            ClusterError: It is no object of the API.
+            UnreadableError: It is no object of the API.
         """
         return await self._cache.adopt(item)
 
@@ -171,10 +178,10 @@ class Reflector(Generic[T]):
             for item in page.items:
                 async with self._turns:
                     await self._turns.breathe()
-                    metadata = named(item)
+                    metadata, problem = await self._named(item)
                     seen.add(metadata.key)
                     late = spent[""] > LIST_SECONDS or spent[metadata.namespace] > LIST_NAMESPACE_SECONDS
-                    cost = await self._cache.change(item, metadata, late=late)
+                    cost = await self._change(item, metadata, problem, late=late)
                 for total in {"", metadata.namespace}:
                     spent[total] += cost
                 await self._turns.rest(cost)
@@ -203,7 +210,7 @@ class Reflector(Generic[T]):
                 self._heard = self._clock()
                 async with self._turns:
                     await self._turns.breathe()
-                    cost = await self._event(_decoded(_EVENT, line))
+                    cost = await self._event(await self._decoded(line))
                 await self._turns.rest(cost)
 
     async def _event(self, event: _Event) -> float:
@@ -215,16 +222,37 @@ class Reflector(Generic[T]):
                 raise refusal(status.code, status.message)
             version = status.metadata.resource_version
         else:
-            metadata = named(event.object)
+            metadata, problem = await self._named(event.object)
             version = metadata.resource_version
             if event.type == "DELETED":
                 self._cache.remove(metadata.key, version)
             else:
                 late = memoryview(event.object).nbytes > LARGE_BYTES
-                cost = await self._cache.change(event.object, metadata, late=late)
-        self._version = version
+                cost = await self._change(event.object, metadata, problem, late=late)
+        # Where the version cannot be read, the next watch begins before this event again.
+        self._version = version or self._version
         self._cache.versions.reach(version)
         return cost
+
+    async def _change(self, item: Raw, metadata: Meta, problem: str, *, late: bool) -> float:
+        if problem:
+            self._cache.skip(metadata, problem)
+            return 0.0
+        return await self._cache.change(item, metadata, late=late)
+
+    async def _named(self, item: Raw) -> tuple[Meta, str]:
+        """Return an object's metadata, and why it can be read in part only; empty when that is not so."""
+        try:
+            return named(item), ""
+        except UnreadableError as error:
+            return await self._turns.reduced(salvaged, item), str(error)
+
+    async def _decoded(self, line: bytes) -> _Event:
+        try:
+            return _EVENT.decode(line)
+        except UNREADABLE:
+            # Its object is not readable as a whole.
+            return await self._turns.reduced(_taken_apart, Raw(line))
 
     def _tell(self, error: ClusterError) -> None:
         # A connection that is lost fails in several ways, one after the other.
@@ -257,5 +285,13 @@ D = TypeVar("D")
 def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
     try:
         return decoder.decode(text)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
+        raise ClusterError("the API server's answer is not understood") from None
+
+
+def _taken_apart(line: Raw) -> _Event:
+    try:
+        parts = members(bytes(line))
+        return _Event(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
+    except (KeyError, *UNREADABLE):
         raise ClusterError("the API server's answer is not understood") from None

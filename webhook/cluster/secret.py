@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.reflector import Resource
 
 
@@ -69,7 +69,7 @@ class Secret:
             raise
         try:
             read = msgspec.json.decode(answer, type=_Object)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raise ClusterError(f"Secret {self.place} is not understood") from None
         meta = read.metadata
         return StoredSecret(meta.resource_version, meta.labels or {}, meta.annotations or {}, read.data or {})

@@ -107,9 +107,9 @@ class Reading:
         if ":" in port:
             port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
         look_up = _is_host(entry, mention, host) and not entry.is_secret
-        if look_up and scope.secret_words:
-            self._budget.spend(len(scope.secret_words) // 16)
-            look_up = not any(word in host.lower() for word in scope.secret_words)
+        if look_up and (secrets := scope.secret_words()):
+            self._budget.spend(len(secrets) // 16)
+            look_up = not any(word in host.lower() for word in secrets)
         return self._places.resolve(host, port, look_up=look_up)
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from webhook.detection.references import reference
 
 # Shorter words stand in many hosts by chance.
 _SHORTEST_SECRET = 3
+_ORIGIN = " ← Secret "
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -36,7 +36,7 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def is_secret(self) -> bool:
         """Whether it comes from a Secret, as its trail says."""
-        return " ← Secret " in self.trail
+        return _ORIGIN in self.trail
 
 
 class Scope:
@@ -57,6 +57,7 @@ class Scope:
         self.variables: dict[str, Content | str] = {}
         self.arguments: dict[str, str] = {}
         self._links = links
+        self._secret_words: tuple[str, ...] | None = None
 
     def word(self, name: str) -> str:
         """The environment variable or argument of this name where it is a single word or number; else ""."""
@@ -91,11 +92,12 @@ class Scope:
             said = self.variables[name] = read_content(name, said)
         return said
 
-    @cached_property
     def secret_words(self) -> tuple[str, ...]:
         """Words from Secrets, in lower case, which references to variables may bring into other settings."""
-        words = {entry.value.word.lower() for entry in self.entries if entry.is_secret}
-        return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
+        if self._secret_words is None:
+            words = {entry.value.word.lower() for entry in self.entries if _ORIGIN in entry.trail}
+            self._secret_words = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
+        return self._secret_words
 
     def all_entries(self) -> Iterator[Entry]:
         """The settings, and behind them those that do not count."""

@@ -17,8 +17,6 @@ from webhook.detection.words import words
 _ASIDE_PORTS = frozenset({"metrics", "exporter", "http", "https", "web", "ui"})
 # A container that only waits to be entered runs no server, whatever its image could run.
 _IDLE = frozenset({"sleep", "tail", "cat", "pause"})
-# How often a command line is gone through, to say what a container serves.
-_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,10 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     for container in containers:
         for given in (container.command, container.args):
             if given:
-                budget.spend(_PASSES * (len(given) // 16 + sum(map(len, given)) // 64))
+                budget.spend(len(given) // 16 + sum(map(len, given)) // 64)
     by_port = set(_behind_services(pod, containers, surroundings.services(namespace), catalog, budget))
-    run_by = {container.name: _run_by(container, catalog) for container in containers}
+    started = {container.name: _started(container) for container in containers}
+    run_by = {container.name: _run_by(container, started[container.name], catalog) for container in containers}
     by_image = {kind for kind in run_by.values() if kind is not None}
     if by_port and not by_image & by_port:
         by_image = {kind for kind in by_image if not _exposes_nothing_of(kind, containers, catalog)}
@@ -64,7 +63,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
         for container in containers
         if (kind := run_by[container.name]) in found
         and (kind not in relayed or catalog.relays(container.image or "") == kind)
-        and (not container.command or _starts(container, catalog))
+        and (not container.command or _server(started[container.name], catalog))
     }
     return Served(tuple(sorted(found)), frozenset(relayed), surely)
 
@@ -75,18 +74,23 @@ def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog
     return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
 
 
-def _starts(container: Container, catalog: Catalog) -> str | None:
-    """The kind whose server the container's command starts."""
-    started = programs([*(container.command or ()), *(container.args or ())])
+def _started(container: Container) -> tuple[str, ...]:
+    """The programs that the container's command starts."""
+    if not container.command and not container.args:
+        return ()
+    return programs([*(container.command or ()), *(container.args or ())])
+
+
+def _server(started: tuple[str, ...], catalog: Catalog) -> str | None:
+    """The kind whose server is among the programs."""
     return next((kind for program in started if (kind := catalog.of_server(program))), None)
 
 
-def _run_by(container: Container, catalog: Catalog) -> str | None:
+def _run_by(container: Container, started: tuple[str, ...], catalog: Catalog) -> str | None:
     if not container.command and not container.args:
         return catalog.of_image(container.image or "")
-    if kind := _starts(container, catalog):
+    if kind := _server(started, catalog):
         return kind
-    started = programs([*(container.command or ()), *(container.args or ())])
     only_tools = bool(container.command) and any(catalog.of_client(program) for program in started)
     idle = next((program for program in started if program.strip() and program not in SHELLS), "") in _IDLE
     return None if only_tools or idle else catalog.of_image(container.image or "")

@@ -79,7 +79,7 @@ class Sources:
             if key.is_quiet and isinstance(said, str) and says_nothing(said):
                 quiet[name] = key
                 continue
-            if isinstance(said, str):
+            if isinstance(said, str) and len(said) >= 64:
                 self._budget.spend(len(said) // 64)
             trail = f"env {name}{origins.get(name, '')}"
             content = scope.content(name)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from webhook.core.pod import PodSpec
 from webhook.core.surroundings import Service, ServicePort
@@ -60,12 +60,15 @@ class Metadata(Struct, frozen=True):
     labels: dict[str, str] | None = None
 
 
+_Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
 class ServicePortObject(Struct, frozen=True, rename="camel"):
     """One entry of a Service's spec.ports."""
 
-    port: int = 0
+    port: _Port = 0
     name: str | None = None
-    target_port: int | str | None = None
+    target_port: _Port | str | None = None
     app_protocol: str | None = None
     protocol: str | None = None
 

@@ -14,9 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
+from webhook.cluster.objects import UnreadableError, named, problem_of, salvaged
 from webhook.cluster.pages import pages
 from webhook.core.mesh import is_istio_name
+from webhook.core.pod import Pod
 from webhook.inventory.objects import POD_PATHS, images_of
 from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
@@ -79,6 +81,19 @@ _CONFIGURATION = (
     ),
 )
 _CLUSTER_WIDE = frozenset({"Namespace", "MutatingWebhookConfiguration"})
+
+
+class _Owner(msgspec.Struct):
+    controller: bool | None = None
+
+
+class _ContainerStatus(msgspec.Struct):
+    name: str
+    state: dict[str, Any] | None = None
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    container_statuses: list[_ContainerStatus] | None = None
 
 
 class Snapshot(Store):
@@ -153,11 +168,9 @@ class _Reading:
             async for document in self._objects(resource):
                 try:
                     put(document)
-                except msgspec.ValidationError:
+                except UNREADABLE:
                     metadata = document["metadata"]
-                    place = f"{metadata.get('namespace', '')}/{metadata['name']}".removeprefix("/")
-                    said = f"{resource.kind} {place} is not understood and left out"
-                    self._into.problems.append(Problem("error", _SOURCE, None, "", said))
+                    self._leave_out(resource, metadata.get("namespace", ""), metadata["name"])
         except ClusterError as error:
             absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
             if absent:
@@ -170,10 +183,15 @@ class _Reading:
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
+    def _leave_out(self, resource: _Resource, namespace: str, name: str) -> None:
+        place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
+        said = f"{resource.kind} {place} is not understood and left out"
+        self._into.problems.append(Problem("error", _SOURCE, None, "", said))
+
     async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
         if resource is _NAMESPACES and self._namespace is not None:
             answer = await self._client.get(f"{resource.group}/{resource.plural}/{self._namespace}")
-            yield _typed(msgspec.json.decode(answer, type=dict), resource)
+            yield _typed(_decoded(answer), resource)
             return
         paths = [f"{resource.group}/{resource.plural}"]
         if self._namespace is not None and resource.kind not in _CLUSTER_WIDE:
@@ -181,7 +199,7 @@ class _Reading:
             paths = [*paths, here] if resource.everywhere else [here]
         for path in paths:
             try:
-                async for item in self._listed(path, resource.fields):
+                async for item in self._listed(path, resource):
                     yield _typed(item, resource)
             except ClusterError as error:
                 if error.status != HTTPStatus.FORBIDDEN or path == paths[-1]:
@@ -190,14 +208,16 @@ class _Reading:
             else:
                 return
 
-    async def _listed(self, path: str, fields: str) -> AsyncIterator[dict[str, Any]]:
+    async def _listed(self, path: str, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
         """The items of a list, page by page, so that no more than one page of whole objects is held."""
-        async for page in pages(self._client, path, fields=fields, limit=_PAGE, consistent=False):
+        async for page in pages(self._client, path, fields=resource.fields, limit=_PAGE, consistent=False):
             for item in page.items:
                 try:
-                    yield msgspec.json.decode(item, type=dict)
-                except msgspec.MsgspecError:
-                    raise ClusterError("the API server's answer is not understood") from None
+                    document = _decoded(item)
+                except UnreadableError:
+                    self._leave_out(resource, *salvaged(item).key)
+                else:
+                    yield document
 
     async def _mesh_configuration(self) -> None:
         path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps/istio"
@@ -207,7 +227,7 @@ class _Reading:
             if error.status == HTTPStatus.FORBIDDEN:
                 self._into.notes.append(f"no right to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults count")
             return
-        self._into.documents.append({"kind": "ConfigMap"} | msgspec.json.decode(answer, type=dict))
+        self._into.documents.append({"kind": "ConfigMap"} | _decoded(answer))
 
     def _workload(self, document: dict[str, Any]) -> None:
         if _is_owned(document):
@@ -219,13 +239,29 @@ class _Reading:
         self._into.put_template(workload.kind, workload.namespace, workload.name, template)
 
     def _pod(self, document: dict[str, Any]) -> None:
-        if document["metadata"].get("deletionTimestamp"):
-            return
-        status = document.pop("status", None) or {}
         metadata = document["metadata"]
+        if metadata.get("deletionTimestamp"):
+            return
+        status = msgspec.convert(document.pop("status", None) or {}, _Status)
+        msgspec.convert(document, Pod)
         text = msgspec.json.encode(document)
-        self._into.running.append(RunningPod(metadata["namespace"], metadata["name"], text, _outlived(status)))
+        namespace = metadata.get("namespace", "")
+        self._into.running.append(RunningPod(namespace, metadata["name"], text, _outlived(status)))
         self._workload(document)
+
+
+def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Return an object as plain values.
+
+    Raises:
+        UnreadableError: It is no object with a name, or a part of it cannot be read.
+    """
+    item = msgspec.Raw(item)
+    named(item)
+    try:
+        return msgspec.json.decode(item, type=dict[str, Any])
+    except UNREADABLE as error:
+        raise UnreadableError(problem_of(error, item)) from None
 
 
 def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
@@ -235,12 +271,13 @@ def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
 
 
 def _is_owned(document: dict[str, Any]) -> bool:
-    return any(owner.get("controller") for owner in document["metadata"].get("ownerReferences") or ())
+    owners = msgspec.convert(document["metadata"].get("ownerReferences") or (), tuple[_Owner, ...])
+    return any(owner.controller for owner in owners)
 
 
-def _outlived(status: dict[str, Any]) -> bool:
+def _outlived(status: _Status) -> bool:
     """Whether the containers of the application have all ended while Istio's go on."""
-    containers = {one["name"]: one.get("state") or {} for one in status.get("containerStatuses") or ()}
+    containers = {one.name: one.state or {} for one in status.container_statuses or ()}
     ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
     going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
     return bool(ended) and all(ended) and going_on

@@ -65,6 +65,7 @@ class LiveCluster:
         )
         for kind, reflector in self.inventory.reflectors.items():
             metrics.objects.labels(kind).set_function(partial(len, reflector))
+            metrics.skipped.labels(kind).set_function(partial(len, reflector.skipped))
             metrics.staleness.labels(kind).set_function(partial(_staleness, self.inventory, kind))
         self.watches: dict[str, Watch] = {
             "inventory": self.inventory.watch,

@@ -19,12 +19,13 @@ from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
-from webhook.cluster.errors import ClusterError
+from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
 from webhook.core.budget import Budget
 from webhook.core.drift import Drift, drifted, restart_command
+from webhook.core.pod import Pod
 from webhook.core.verdict import Policy
 from webhook.server.deciding import Decider
 from webhook.server.metrics import Metrics
@@ -53,12 +54,14 @@ class Check:
     Attributes:
         policy: Name and generation of the policy that was in force when it ended.
         pods: How many pods were looked at.
+        unreadable: How many of them have fields that cannot be read.
         drifted: How many pods of each workload drift.
         ended: When it ended.
     """
 
     policy: str = ""
     pods: int = 0
+    unreadable: int = 0
     drifted: Counter[Workload] = field(default_factory=Counter)
     ended: datetime | None = None
 
@@ -169,7 +172,8 @@ class DriftWatch:
         self._metrics.drift_checks.labels("completed").inc()
         self._problem = ""
         seconds = round(time.monotonic() - started, 3)
-        self._log.info("drift", pods=check.pods, drifted=check.drifted.total(), policy=check.policy, seconds=seconds)
+        found = {"pods": check.pods, "unreadable": check.unreadable, "drifted": check.drifted.total()}
+        self._log.info("drift", **found, policy=check.policy, seconds=seconds)
 
     async def _renewed(self) -> bool:
         """Keep the Lease also through a check that takes long."""
@@ -181,7 +185,11 @@ class DriftWatch:
         for item in page:
             check.pods += 1
             # A small pod, too, may refer to much.
-            workload = await asyncio.to_thread(judge, item, self._decider, policy)
+            try:
+                workload = await asyncio.to_thread(judge, item, self._decider, policy)
+            except UNREADABLE:
+                check.unreadable += 1
+                workload = None
             if workload is not None:
                 check.drifted[workload] += 1
             # Requests come first: they share the event loop.
@@ -212,8 +220,12 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
         item: The pod's JSON.
         decider: What it is decided by.
         policy: The policy in force.
+
+    Raises:
+        msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be read.
     """
     document = msgspec.json.decode(item, type=dict)
+    msgspec.convert(document, Pod)
     metadata = document["metadata"]
     namespace = metadata.get("namespace", "")
     if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):

@@ -6,17 +6,16 @@ increased, as Prometheus sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from webhook.core.conformance import Contradiction
 from webhook.policy.source import ReloadOutcome
+from webhook.server.collectors import LostLines, SwappedGauge
 from webhook.server.outcome import Outcome
 
 # Around what an admission takes (tenths of a millisecond) up to the API server's default timeout of 10 s.
@@ -31,42 +30,6 @@ _CALLED = {
     Outcome.CONTRADICTS: ("validate",),
     Outcome.DENIED: ("validate",),
 }
-
-
-class _LostLines(Collector):
-    def __init__(self, lost: Callable[[], int]) -> None:
-        self._lost = lost
-
-    def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(
-            "sidecar_policy_log_lines_lost", "Log lines that nobody read in time, or at all.", value=self._lost()
-        )
-
-
-class SwappedGauge(Collector):
-    """A gauge whose values are replaced all at once: a scrape sees those before or those after, never none of them."""
-
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._labels = labels
-        self._values: Mapping[tuple[str, ...], float] = {}
-        registry.register(self)
-
-    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
-        """Replace all values.
-
-        Args:
-            values: For each tuple of the labels' values the gauge's. It is not copied.
-        """
-        self._values = values
-
-    def collect(self) -> Iterator[Metric]:
-        """As prometheus_client asks for it at a scrape."""
-        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
-        for labels, value in self._values.items():
-            family.add_metric(labels, value)
-        yield family
 
 
 class Metrics:
@@ -86,6 +49,7 @@ class Metrics:
         order_problems: How many of them there are just now.
         look_ups: Direct reads for one pod, by what became of them.
         objects: Objects of the cluster that are known.
+        skipped: Those that cannot be read and are left out.
         staleness: Seconds since the API server was last heard of.
         policy_loads: Policies read, by what became of them.
         policy_loaded: When the policy in force was loaded, seconds since the epoch.
@@ -176,6 +140,12 @@ class Metrics:
         self.objects = Gauge(
             "sidecar_policy_inventory_objects",
             "Objects of the cluster that are known.",
+            ("resource",),
+            registry=registry,
+        )
+        self.skipped = Gauge(
+            "sidecar_policy_inventory_objects_skipped",
+            "Objects of the cluster that cannot be read and are left out; the log says which and why.",
             ("resource",),
             registry=registry,
         )
@@ -278,7 +248,7 @@ class Metrics:
 
     def count_lost_lines(self, lost: Callable[[], int]) -> None:
         """Show how many log lines were lost, as `lost` tells it at each scrape."""
-        self.registry.register(_LostLines(lost))
+        self.registry.register(LostLines(lost))
 
     def _start_at_zero(self) -> None:
         for outcome in Outcome:
