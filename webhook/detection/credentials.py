@@ -14,7 +14,8 @@ from webhook.detection.words import names_credential
 
 # The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
 _NAME = (
-    r"(?:pass(?:words?|wd|phrase|code)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig|signature)"
+    r"(?:pass(?:words?|wd|phrase|code|wort|ord|e)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig"
+    r"|signature|kennwort|wachtwoord|contrasena|senha|cookie|(?<![a-z])(?:pin|psk|otp|jwt|sas|mdp|clave))"
 )
 _OTHERS = "requirepass|masterauth|bearer|identified by"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
@@ -96,6 +97,10 @@ def without_user(text: str) -> str | None:
         if len({user for user, _, _ in items}) == 1:
             text = items[0][0] + "@" + ",".join(rest for _, _, rest in items)
     user, _, rest = text.rpartition("@")
+    return rest if is_user(user) else None
+
+
+def is_user(text: str) -> bool:
+    """Return whether a text may be user information, and nothing but that."""
     # With more parts, it is a line of .pgpass.
-    unclear = _UNCLEAR.search(user) or user.count(":") > _MOST_PARTS
-    return None if unclear or announced(user) >= 0 else rest
+    return _UNCLEAR.search(text) is None and text.count(":") <= _MOST_PARTS and announced(text) < 0

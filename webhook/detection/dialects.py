@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from webhook.detection.credentials import announced
 from webhook.detection.mentions import HOST, PORT, Form, Mention, mention_of
 from webhook.detection.words import names_credential
 
+# A descriptor is the whole text, or stands behind a name or user information.
+_TNS = re.compile(r"\s*+(?:[A-Za-z][\w.]{0,60}+\s*+=\s*+)?\(\s*+(?:DESCRIPTION|ADDRESS|PROTOCOL)", re.IGNORECASE)
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
 # What opens a quote or a brace and does not close it is no value.
@@ -60,9 +63,8 @@ def dialects(text: str) -> Iterator[Mention]:
     """Yield the places that a text names in one of the dialects."""
     if text.count("addr=") == 1 and (listed := _LISTED.search(text)):
         yield mention_of(listed["place"], "", Form.HOST_PORT)
-    elif tns := _TNS_HOST.search(text):
-        port = _TNS_PORT.search(text)
-        yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
+    elif "(" in text and _TNS.match(text, start := text.rfind("@(") + 1):
+        yield from _tns(text, start)
     elif _REDIS_OPTION.search(text):
         yield from _redis(text)
     elif pdo := _PDO.match(text):
@@ -75,6 +77,15 @@ def dialects(text: str) -> Iterator[Mention]:
         yield from _key_value_pairs(_told_apart(_properties(text)))
     else:
         yield from _libpq(_told_apart(_keywords(text)))
+
+
+def _tns(text: str, start: int) -> Iterator[Mention]:
+    """The place of an Oracle descriptor, as far as no credential comes before it."""
+    secret = announced(text)
+    end = secret if secret >= 0 else len(text)
+    if host := _TNS_HOST.search(text, start, end):
+        port = _TNS_PORT.search(text, host.end(), end)
+        yield Mention(host["host"], port["port"] if port else "", "oracle", Form.TNS)
 
 
 def _redis(text: str) -> Iterator[Mention]:
@@ -162,6 +173,9 @@ def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:
     """ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…` with the host under one of several names."""
     host = next((pairs[key] for key in _HOST_KEYS if pairs.get(key)), "")
     if not host or len(pairs) < 2:
+        return
+    if host[0] == "(" and _TNS.match(host):
+        yield from _tns(host, 0)
         return
     kind = _dialect_kind(pairs)
     for item in host.split(",") if kind == "postgresql" else [host.replace(",", ":")]:

@@ -11,20 +11,23 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from webhook.detection.credentials import announced, authority, without_user
+from webhook.detection.credentials import announced, authority, is_user, without_user
 from webhook.detection.dialects import dialects
 from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
-_GO_DSN = re.compile(rf"tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\)/")
+_GO_DSN = re.compile(rf"(?:tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\))(?:/|\Z)")
 _ORACLE_THIN = re.compile(r"jdbc:oracle:[a-z0-9]{1,10}:(?P<user>[^@]*+)@(?P<rest>.*+)", re.DOTALL)
 _ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
+# What stands before a scheme as its driver. Anything else could be the beginning of user:password.
+_DRIVERS = r"(?i:jdbc|r2dbc|log4jdbc|odbc|spring|failover|static|discovery|masterslave|fanout|dbi|pdo|db)"
 # What most URLs look like: one, with one host, and user information only of signs that end nothing.
 _URL = re.compile(
-    r"((?:[A-Za-z][A-Za-z0-9+._-]{0,39}+:){0,3}[A-Za-z][A-Za-z0-9+._-]{0,39}+)://(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
+    rf"((?:{_DRIVERS}:(?:[A-Za-z][A-Za-z0-9+._-]{{0,39}}+:){{0,2}})?+[A-Za-z][A-Za-z0-9+._-]{{0,39}}+)://"
+    r"(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
     r"([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
     r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
@@ -102,7 +105,8 @@ def _all_forms(text: str) -> Iterator[Mention]:
         yield from found
         return
     if "(" in text and (dsn := _GO_DSN.match(text, text.rfind("@") + 1)):
-        yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
+        if is_user(text[: max(0, dsn.start() - 1)]):
+            yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
