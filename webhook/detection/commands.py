@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
+from webhook.detection.credentials import announced
 from webhook.detection.lines import Line, Quota, setting
 from webhook.detection.mentions import LONGEST_VALUE, Form, Mention, Value
 from webhook.detection.passwords import Reader, may_be_glued, without_credentials
@@ -13,6 +14,10 @@ from webhook.detection.references import REFERENCE, normalised
 from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
 
 _SPACE = re.compile(r"\s")
+# A URL, or the pairs of a connection string: its password may hold spaces and newlines.
+_BEGINS_VALUE = re.compile(
+    r"[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+)
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=(?P<value>.*)", re.DOTALL)
 _DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE}){{1,253}})/(?P<port>\d+|{REFERENCE})")
@@ -78,7 +83,9 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
 
 def _is_script(argument: str) -> bool:
-    """Whether an argument is several words: no flag, no URL, or of several lines."""
+    """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
+    if (value := _BEGINS_VALUE.match(argument)) and ("=" not in value[0] or announced(argument) >= 0):
+        return False
     if "\n" in argument:
         return True
     space = None if argument.startswith("-") else _SPACE.search(argument)

@@ -17,7 +17,7 @@ _NAME = (
     r"(?:pass(?:words?|wd|phrase|code|wort|ord|e)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig"
     r"|signature|kennwort|wachtwoord|contrasena|senha|cookie|(?<![a-z])(?:pin|psk|otp|jwt|sas|mdp|clave))"
 )
-_OTHERS = "requirepass|masterauth|bearer|identified by"
+_OTHERS = "requirepass|masterauth|bearer|basic|identified by"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
 # Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
 _APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)

@@ -33,7 +33,10 @@ _LISTED = re.compile(rf"(?:^|,)addr=(?P<place>{HOST}(?::{PORT})?),")
 # PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
 _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
-_HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
+_HOST_KEYS = tuple(
+    "server|data source|datasource|addr|address|network address|host|hostname|servers|"
+    "hosts|server name|servername|contact points|contactpoints".split("|")
+)
 _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
 # No credentials: a user's name is shown nowhere, but is none.
 _HARMLESS = _PLACE_KEYS | frozenset(
@@ -76,7 +79,7 @@ def dialects(text: str) -> Iterator[Mention]:
     elif ";" in text:
         yield from _key_value_pairs(_told_apart(_properties(text)))
     else:
-        yield from _libpq(_told_apart(_keywords(text)))
+        yield from _libpq(_told_apart(_keywords(text), words=True))
 
 
 def _tns(text: str, start: int) -> Iterator[Mention]:
@@ -113,7 +116,8 @@ def _properties(text: str) -> Iterator[tuple[str, str]]:
         at = name.end() if name else len(text)
         if text[at : at + 1] != "=":
             at += 1
-            yield "", ""
+            if name and name[0].strip():
+                yield "", ""
             continue
         value = _VALUE.match(text, at)
         if value is None:
@@ -129,11 +133,15 @@ def _keywords(text: str) -> Iterator[tuple[str, str]]:
     return ((pair["key"] or "", pair["value"] or "") for pair in _KEYWORD.finditer(text))
 
 
-def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
+def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dict[str, str]:
     """The pairs by their keys in lower case, without what credentials say, nor what may be a part of one.
 
     A credential that is not quoted may hold any sign. So behind one, reading ends where a pair is none, and a host
     counts only where no other is named.
+
+    Args:
+        pairs: The pairs; what is none has no key.
+        words: Whether what is no pair may stand in front of a credential.
     """
     found: dict[str, str] = {}
     behind: dict[str, str] = {}
@@ -143,6 +151,8 @@ def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
         if not key:
             if secret:
                 break
+            if not words:
+                return {}
         elif key not in _HARMLESS and names_credential(key):
             secret = True
             found[key] = ""

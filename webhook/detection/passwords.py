@@ -29,7 +29,9 @@ _PROGRAMS = {
     "smbclient": "-U",
 }
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
-# The same where the program is not known, as behind an image's own.
+# Programs that take credentials as plain words, maybe behind a URL.
+_POSITIONAL = frozenset("mc mcli htpasswd rabbitmqctl vault chpasswd".split())
+# The flags where the program is not known, as behind an image's own.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})
@@ -74,7 +76,7 @@ class Reader:
         self._is_script = is_script
         self._program = ""
         # What is glued to the last word is a part of the credential in it; what follows may be one.
-        self._within = self._behind = False
+        self._within = self._behind = self._is_past_url = False
 
     @property
     def expects_credential(self) -> bool:
@@ -87,6 +89,7 @@ class Reader:
         if text in SEPARATORS:
             self._following = _Next.ANYTHING
             self._program = ""
+            self._is_past_url = False
             self._within = self._within and word.is_glued and text != "\n"
             self._behind = False
             return text
@@ -141,6 +144,10 @@ class Reader:
     def _plain(self, text: str) -> str:
         if self._behind and (":" in text or "@" in text) and "://" not in text:
             return ""
+        if self._program in _POSITIONAL:
+            is_place = "://" in text and not self._is_past_url
+            self._is_past_url = self._is_past_url or is_place
+            return text if is_place else ""
         if _announces(text) and (self._program or text.endswith(":")):
             self._following = _Next.CREDENTIAL
         elif not self._program and text not in KEYWORDS:

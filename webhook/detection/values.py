@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from webhook.detection.credentials import announced, authority, is_user, without_user
 from webhook.detection.dialects import dialects
-from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, is_place, mention_of
+from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, are_alike, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
@@ -23,7 +23,9 @@ _ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
 # What stands before a scheme as its driver. Anything else could be the beginning of user:password.
-_DRIVERS = r"(?i:jdbc|r2dbc|log4jdbc|odbc|failover|static|discovery|masterslave|fanout|dbi|pdo|jtds|oracle|vertx-reactive|vertx)"
+_DRIVERS = (
+    r"(?i:jdbc|r2dbc|log4jdbc|odbc|jtds|oracle|dbi|pdo|vertx-reactive|failover|static|discovery|masterslave|fanout)"
+)
 # What most URLs look like: one, with one host, and user information only of signs that end nothing.
 _URL = re.compile(
     rf"((?:{_DRIVERS}:(?:[A-Za-z][A-Za-z0-9+._-]{{0,39}}+:){{0,2}})?+[A-Za-z][A-Za-z0-9+._-]{{0,39}}+)://"
@@ -222,8 +224,9 @@ def _list(text: str) -> Iterator[Mention]:
         if not mention.host or (not mention.port and (has_user or mention.host.isdigit())):
             return
         places.append(mention if mention.port else Mention(mention.host))
-    if len(places) == 1 or all(place.port for place in places) or "," in text:
-        yield from places
+    with_port = sum(1 for place in places if place.port)
+    if with_port in {0, len(places)} or are_alike([place.host for place in places]):
+        yield from places if "," in text or len(places) in {1, with_port} else ()
 
 
 def _is_sentence(text: str, items: list[str]) -> bool:

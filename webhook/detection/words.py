@@ -53,8 +53,8 @@ _SWITCH = frozenset("enabled enable disabled disable use".split())
 _PASSWORD = frozenset(
     "password passwords passwd passwrd passw pass pwd psw pw passphrase passcode secret secrets token tokens "
     "credential credentials cred creds "
-    "apikey key keys auth sig signature sas salt pepper bearer authorization cookie cookies privatekey psk pin otp totp "
-    "jwt hmac jaas userinfo nkeys license licence pswd pword "
+    "apikey key keys auth sig signature sas salt pepper bearer authorization cookie cookies privatekey psk pin otp "
+    "totp jwt hmac jaas userinfo nkeys license licence pswd pword "
     # The same in other languages; of what is not ASCII, the part that is.
     "kennwort passwort kennwoerter passwoerter geheimnis schluessel passe motdepasse mdp contrasena contrasenya "
     "contrase clave secreto senha segredo chave parola segreto wachtwoord haslo heslo geslo lozinka sifre parol parool "
