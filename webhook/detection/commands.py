@@ -6,18 +6,21 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from webhook.detection.credentials import announced
 from webhook.detection.lines import Line, Quota, setting
 from webhook.detection.mentions import LONGEST_VALUE, Form, Mention, Value
 from webhook.detection.passwords import Reader, may_be_glued, without_credentials
 from webhook.detection.references import REFERENCE, normalised
 from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
+from webhook.detection.values import begins_value
+from webhook.detection.words import is_credential, key_words
 
 _SPACE = re.compile(r"\s")
-# A URL, or the pairs of a connection string: its password may hold spaces and newlines.
-_BEGINS_VALUE = re.compile(
-    r"[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
-)
+# No program has such a name: it is a place, or a list whose password may hold spaces.
+_NO_PROGRAM = re.compile(r"[\w.*]+[:,@]")
+_GIVEN = re.compile(r"--?(?P<key>[A-Za-z][\w.-]{0,120})=")
+# Flags behind which a script stands; what stands behind another long one is its value.
+_SCRIPT_FLAGS = frozenset("command cmd exec run shell script eval execute entrypoint args".split())
+_LONG_FLAG = re.compile(r"--[A-Za-z][\w.-]{2,120}")
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=(?P<value>.*)", re.DOTALL)
 _DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE}){{1,253}})/(?P<port>\d+|{REFERENCE})")
@@ -70,13 +73,15 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     reader = Reader()
     plain: list[str] = []
     scripts: list[str] = []
+    is_value = False
     for argument in arguments[:MOST_WORDS]:
         stripped = argument.strip()
-        if _is_script(stripped) and not reader.expects_credential:
+        if _is_script(stripped) and not (is_value and "\n" not in stripped) and not reader.expects_credential:
             scripts.append(argument)
         else:
             text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)
             plain.append(reader.read(Word(text)))
+        is_value = _LONG_FLAG.fullmatch(stripped) is not None and _SCRIPT_FLAGS.isdisjoint(key_words(stripped))
     if len(arguments) > MOST_WORDS:
         quota.cut = True
     return quota.kept(chain(_settings(plain, quota), *(script(text, quota) for text in scripts)))
@@ -84,12 +89,17 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
 def _is_script(argument: str) -> bool:
     """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
-    if (value := _BEGINS_VALUE.match(argument)) and ("=" not in value[0] or announced(argument) >= 0):
+    if begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
         return False
     if "\n" in argument:
         return True
     space = None if argument.startswith("-") else _SPACE.search(argument)
     return space is not None and "://" not in argument[: space.start()]
+
+
+def _passes_credential(argument: str) -> bool:
+    flag = _GIVEN.match(argument)
+    return flag is not None and is_credential(flag["key"])
 
 
 def script(text: str, quota: Quota) -> Iterator[Line]:

@@ -31,6 +31,9 @@ _WITHOUT_USER = ("jdbc:sqlserver", "jdbc:postgresql", "jdbc:jtds:", "jdbc:db2")
 _UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
 # The same as the value of an attribute: name="password".
 _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
+# How drivers of MySQL write the parts of an authority, a password among them.
+_DESCRIBED = ("(", "address=")
+_PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
 _BETWEEN = " \t\"'=:>[("
@@ -83,6 +86,8 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
         if not explained and not (scheme.startswith(_WITHOUT_USER) and "@" not in head):
             return ""
     user, _, hosts = head.rpartition("@")
+    if user.startswith(_DESCRIBED):
+        return ""
     before, slash, _ = user.partition("/")
     if slash and (not before or are_places(before)):
         return ""
@@ -103,4 +108,6 @@ def without_user(text: str) -> str | None:
 def is_user(text: str) -> bool:
     """Return whether a text may be user information, and nothing but that."""
     # With more parts, it is a line of .pgpass.
-    return _UNCLEAR.search(text) is None and text.count(":") <= _MOST_PARTS and announced(text) < 0
+    if _UNCLEAR.search(text) or text.count(":") > _MOST_PARTS or _PLACE_FIRST.match(text):
+        return False
+    return announced(text) < 0

@@ -15,6 +15,7 @@ _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
 # What opens a quote or a brace and does not close it is no value.
 _NAME = re.compile(r"[^=;]*+")
+_PAIR_NAME = re.compile(r"[A-Za-z_][\w .-]{0,63}+")
 _VALUE = re.compile(
     r"""=\s*+(?P<value>"(?:[^"]|"")*+"|'(?:[^']|'')*+'|\{(?:[^}]|\}\})*+\}|(?!["'{])[^;]*+)\s*+(?:;|\Z)"""
 )
@@ -42,9 +43,7 @@ _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
 _HARMLESS = _PLACE_KEYS | frozenset(
     "database|initial catalog|dbname|user id|user|uid|username|driver|encrypt|ssl mode|sslmode|pooling".split("|")
 )
-_LONGEST_NAME = 64
 _MOST_ITEMS = 64
-_OF_A_NAME = " _.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -123,8 +122,8 @@ def _properties(text: str) -> Iterator[tuple[str, str]]:
         if value is None:
             yield "", ""
             return
-        start = text[max(name.start(), at - _LONGEST_NAME) : at].rstrip() if name else ""
-        yield start[len(start.rstrip(_OF_A_NAME)) :].lstrip(" _.-0123456789"), value["value"].strip()
+        key = name[0].strip() if name else ""
+        yield key if _PAIR_NAME.fullmatch(key) else "", value["value"].strip()
         at = value.end()
 
 

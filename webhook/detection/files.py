@@ -14,6 +14,7 @@ import yaml
 from webhook.detection.commands import script
 from webhook.detection.keyvalue import expression, items, pairs
 from webhook.detection.lines import LONGEST, Line, Quota, as_key
+from webhook.detection.values import begins_value
 from webhook.detection.words import holds_credential
 from webhook.yamltext import CONFIGURATION, LimitError, nodes
 from webhook.yamlvalues import AsText, plain
@@ -94,7 +95,7 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
                 nodes += reversed(_children(path, node))
             else:
                 quota.cut = True
-        elif isinstance(node, str) and "\n" in node and "\n" in node.strip():
+        elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
             if not quota.spend(characters=len(node)):
                 return
             yield from _by_line(path, node, quota)

@@ -30,7 +30,7 @@ _PROGRAMS = {
 }
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
 # Programs that take credentials as plain words, maybe behind a URL.
-_POSITIONAL = frozenset("mc mcli htpasswd rabbitmqctl vault chpasswd".split())
+_POSITIONAL = frozenset("mc mcli htpasswd vault chpasswd".split())
 # The flags where the program is not known, as behind an image's own.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
@@ -145,10 +145,10 @@ class Reader:
         if self._behind and (":" in text or "@" in text) and "://" not in text:
             return ""
         if self._program in _POSITIONAL:
-            is_place = "://" in text and not self._is_past_url
+            is_place = text.startswith("http") and "://" in text and not self._is_past_url
             self._is_past_url = self._is_past_url or is_place
             return text if is_place else ""
-        if _announces(text) and (self._program or text.endswith(":")):
+        if _announces(text):
             self._following = _Next.CREDENTIAL
         elif not self._program and text not in KEYWORDS:
             self._program = base_name(text)

@@ -44,6 +44,10 @@ _BEFORE = re.compile(
     rf"(?:[\w.-]{{1,80}}+=[^:,;|@/]*+[,;])*+[^:,;|@]*+(?:(?<=[\w\"'}}\])])[:=]>?+\s*+[\"'\[({{<]*+|{_DRIVERS}:\()?+"
 )
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
+# Of a password in one, each line or word could look like a setting.
+_BEGINS_VALUE = re.compile(
+    r"\s{0,9}[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+)
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
@@ -77,6 +81,12 @@ def read_value(text: str) -> Value:
     if _WORD.fullmatch(text):
         return Value(() if text.isdigit() else (Mention(text),), word=text)
     return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+
+
+def begins_value(text: str) -> bool:
+    """Return whether a text of several words or lines is one value: a URL, or pairs with a credential among them."""
+    value = _BEGINS_VALUE.match(text)
+    return value is not None and ("=" not in value[0] or announced(text) >= 0)
 
 
 def is_cut(text: str, value: Value) -> bool:
