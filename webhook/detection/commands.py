@@ -16,7 +16,7 @@ from webhook.detection.words import is_credential, key_words
 
 _SPACE = re.compile(r"\s")
 # No program has such a name: it is a place, or a list whose password may hold spaces.
-_NO_PROGRAM = re.compile(r"[\w.*]+[:,@]")
+_NO_PROGRAM = re.compile(r"[\w.*]+(?:[:,@]|\|[\w.-]*\|)")
 _GIVEN = re.compile(r"--?(?P<key>[A-Za-z][\w.-]{0,120})=")
 # Flags behind which a script stands; what stands behind another long one is its value.
 _SCRIPT_FLAGS = frozenset("command cmd exec run shell script eval execute entrypoint args".split())
