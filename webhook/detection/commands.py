@@ -73,15 +73,15 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     reader = Reader()
     plain: list[str] = []
     scripts: list[str] = []
-    is_value = False
+    flag = ""
     for argument in arguments[:MOST_WORDS]:
         stripped = argument.strip()
-        if _is_script(stripped) and not (is_value and "\n" not in stripped) and not reader.expects_credential:
+        if _is_script(stripped) and not _is_value_of(flag, stripped) and not reader.expects_credential:
             scripts.append(argument)
         else:
             text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)
             plain.append(reader.read(Word(text)))
-        is_value = _LONG_FLAG.fullmatch(stripped) is not None and _SCRIPT_FLAGS.isdisjoint(key_words(stripped))
+        flag = stripped
     if len(arguments) > MOST_WORDS:
         quota.cut = True
     return quota.kept(chain(_settings(plain, quota), *(script(text, quota) for text in scripts)))
@@ -89,12 +89,15 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
 def _is_script(argument: str) -> bool:
     """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
-    if begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
+    space = _SPACE.search(argument)
+    if space is None or begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
         return False
-    if "\n" in argument:
-        return True
-    space = None if argument.startswith("-") else _SPACE.search(argument)
-    return space is not None and "://" not in argument[: space.start()]
+    return "\n" in argument or (argument[0] != "-" and "://" not in argument[: space.start()])
+
+
+def _is_value_of(flag: str, argument: str) -> bool:
+    """Whether an argument of several words is the value of the flag before it, and no script nor configuration."""
+    return "\n" not in argument and _LONG_FLAG.fullmatch(flag) is not None and _SCRIPT_FLAGS.isdisjoint(key_words(flag))
 
 
 def _passes_credential(argument: str) -> bool:

@@ -85,7 +85,7 @@ def read_value(text: str) -> Value:
 
 def begins_value(text: str) -> bool:
     """Return whether a text of several words or lines is one value: a URL, or pairs with a credential among them."""
-    value = _BEGINS_VALUE.match(text)
+    value = _BEGINS_VALUE.match(text) if len(text) <= LONGEST_VALUE else None
     return value is not None and ("=" not in value[0] or announced(text) >= 0)
 
 
