@@ -24,6 +24,10 @@ PASSWORDS = [
     "qwxvzq:7319",
     "vqzx://pwzq.qwxv-zq.net",
     "Zq1aB@pwzq.qwxv-zq.net:7319/x",
+    "Zq1aB@pwzq.qwxv-zq.net,zq1:6379",
+    "tcp(qwxvzq:3306)",
+    "x(HOST=qwxvzq)",
+    '{"host":"qwxvzq","port":6379}',
     "Zq1aB/pwzq@qwxv.zqzq?x=1",
     "Zq1aB;host=pwzq.qwxv-zq.net x",
     "".join(f"Zq{number}{sign}" for number, sign in enumerate(SIGNS)),
@@ -40,6 +44,9 @@ VALUES = {
     "no port": "mongodb://app:{pw}@dbhost/shop",
     "several hosts": "mongodb://app:{pw}@dbhost:27017,dbhost-1:27017/shop",
     "a list of URLs": "amqp://app:{pw}@dbhost:5672,amqp://app:{pw}@dbhost-1:5672",
+    "a list with semicolons": "amqp://app:{pw}@dbhost:5672//;amqp://app:{pw}@dbhost-1:5672//",
+    "a list with bars": "amqp://app:{pw}@dbhost:5672|amqp://app:{pw}@dbhost-1:5672",
+    "a list with spaces": "nats://app:{pw}@dbhost:4222, nats://app:{pw}@dbhost-1:4222",
     "a list whose first has none": "redis://dbhost:6379,redis://:{pw}@dbhost-1:6379",
     "two URLs": "redis://:{pw}@dbhost:6379 redis://dbhost-1:6379",
     "query": "postgres://dbhost:5432/shop?user=app&password={pw}",
@@ -69,6 +76,9 @@ VALUES = {
     "Npgsql": "Host=dbhost;Port=5432;Username=app;Password={pw};Database=shop",
     "EasyNetQ": "host=dbhost;username=app;password={pw}",
     "PDO": "mysql:host=dbhost;dbname=shop;user=app;password={pw}",
+    "contact points": "Contact Points=dbhost;Port=9042;Username=app;Password={pw}",
+    "descriptor in a connection string": "User Id=a;Password={pw};Data Source=(DESCRIPTION=(ADDRESS=(HOST=dbhost)))",
+    "properties of an authority": "jdbc:mysql://address=(host=dbhost)(port=3306)(user=app)(password={pw})/shop",
     "libpq": "host=dbhost port=5432 user=app password={pw} dbname=shop",
     "libpq, password last": "host=dbhost user=app dbname=shop password={pw}",
     "libpq, password first": "password={pw} host=dbhost dbname=shop",
@@ -84,6 +94,11 @@ VALUES = {
     "bare, several": "app:{pw}@dbhost:27017,dbhost-1:27017",
     "service bus": "Endpoint=sb://dbhost/;SharedAccessKeyName=app;SharedAccessKey={pw}",
     "account key": "AccountEndpoint=https://dbhost:443/;AccountKey={pw};Database=shop",
+    "host, user, password": "dbhost,app,{pw}",
+    "host, port, user, password": "dbhost:5432,app,{pw}",
+    "host | user | password": "dbhost|app|{pw}",
+    "host:port:user:password": "dbhost:5432:app:{pw}",
+    "user:password:host": "app:{pw}:dbhost:5432",
     "pgpass": "dbhost:5432:shop:app:{pw}",
     "netrc": "machine dbhost login app password {pw}",
     "pair": "password={pw}",
@@ -131,12 +146,28 @@ VALUE_PLACES = {
     "script in a file": lambda text: {"file": ("run.sh", f"#!/bin/sh\napp {text}\napp --url '{text}'\n")},
 }
 
+# Keys of credentials in other languages and shapes.
+KEYS = (
+    "REDIS_KENNWORT REDIS_PASSWORT REDIS_PIN MOT_DE_PASSE CONTRASENA SENHA AUTH REDIS_PASSPHRASE REDIS_PSK REDIS_SALT "
+    "REDIS_SAS APIKEY ACCESS_KEY LICENSE_KEY BEARER REDIS_COOKIE REDIS_OTP DSN_PW REQUIREPASS MASTERAUTH "
+    "RABBITMQ_ERLANG_COOKIE REDIS_WACHTWOORD REDIS_HASLO SASL_JAAS_CONFIG REDIS_JWT REDIS_HMAC"
+).split()
+
 # Where a password stands by itself.
 PASSWORD_PLACES = {
     "env PASSWORD": lambda pw: {"env": {"DB_PASSWORD": pw, "DB_HOST": "dbhost"}},
     "env AUTH": lambda pw: {"env": {"REDIS_AUTH": pw, "REDIS_HOST": "dbhost"}},
     "env PASS": lambda pw: {"env": {"RABBITMQPASS": pw, "MYSQL_PWD": pw, "PGPASSWORD": pw}},
     "env KEY": lambda pw: {"env": {"ACCOUNT_KEY": pw, "REDIS_TOKEN_OLD": pw, "JWT_SIGNATURE": pw}},
+    "env in other languages": lambda pw: {"env": dict.fromkeys(KEYS, pw)},
+    "argument in other languages": lambda pw: {"args": ["app", *(f"--{key.lower()}={pw}" for key in KEYS)]},
+    "file in other languages": lambda pw: {"file": ("a.properties", "".join(f"{key} = {pw}\n" for key in KEYS))},
+    "args positional": lambda pw: {"args": ["mc", "alias", "set", "x", "http://dbhost:9000", "app", pw]},
+    "args change_password": lambda pw: {"args": ["rabbitmqctl", "change_password", "app", pw]},
+    "args -password": lambda pw: {"args": ["influx", "-password", pw, "-host", "dbhost"]},
+    "here-document": lambda pw: {
+        "args": ["sh", "-c", f"redis-cli -h dbhost <<EOF\nAUTH {shlex.quote(pw)}\nPING\nEOF\n"]
+    },
     "env from a Secret": lambda pw: {"secret": {"password": pw}},
     "env whose name says it": lambda pw: {"secret": {"redis": pw}, "secret_env": "REDIS_PASSWORD"},
     "args -a": lambda pw: {"args": ["redis-cli", "-h", "dbhost", "-a", pw, "ping"]},

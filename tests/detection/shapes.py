@@ -46,6 +46,7 @@ TOKENS = [
         "a.b:6379",
     ),
     *("h:1,", "host=", "Server=", "Password=", "password: ", "PGPASSWORD=", "addr=", "(HOST=", "(PORT=", "port="),
+    *(" a=a://", "a=b;", "|", "failover:(", "@(DESCRIPTION", "pin=", "passe "),
     *("user=", ",ssl=", ",password=", "mysql:", "jdbc:oracle:thin:", "jdbc:", "key=", 'name="', 'value="', "ENV"),
     *("env(", "environ.get(", "os.environ[", "server ", "server a:1 ", '"a": ', "a: ", "a = ", "[a]", "&a ", "*a "),
     *("<<: ", "? ", ": ", "|\n", ">\n", "!!str ", "%", "-h ", "-p", "--a=", "-a ", "nc ", "AUTH ", "redis-cli "),

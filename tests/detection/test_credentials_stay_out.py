@@ -16,14 +16,16 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from credentials_matrix import VALUES, objects, selected
+from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
 from webhook.cli import render, render_whynot
 from webhook.cli.decided import Answered, decide_by
 from webhook.cluster.event_body import is_told, tell
 from webhook.core.surroundings import Asked
+from webhook.detection.commands import read_command
 from webhook.detection.content import Content, read_content
+from webhook.detection.detect import detect
 from webhook.detection.mentions import Value
 from webhook.detection.values import read_value
 from webhook.detection.whynot import why_not
@@ -38,7 +40,7 @@ from webhook.server.observe import Observer
 from webhook.server.settings import Limits, LogFormat
 
 POLICY = default_policy()
-PAIRS = 2_600
+PAIRS = 3_000
 # Parts of every password of the matrix.
 MARKS = ("zq1", "qwxv", "7319", "10.83")
 RUN = 4
@@ -116,7 +118,10 @@ def outputs(server, described):
         Answered(workload, kind, why_not(workload.pod, workload.namespace, asked, POLICY.catalog, kind))
         for kind in ("redis", "postgresql")
     ]
-    questions = [f"{question.namespace}/{question.name}" for question in asked.answers]
+    # What is only mentioned is looked for among what is known, and never asked for.
+    questions = [
+        f"{asked_for.namespace}/{asked_for.name}" for asked_for in asked.answers if asked_for.kind != "Mention"
+    ]
     return "\n".join(
         [*said, *questions, printed.getvalue(), render.as_json(decided), render_whynot.as_text(answered)]
     ).lower()
@@ -157,6 +162,12 @@ UNCLEAR = {
     "authorization",
     "sentence",
     "pool",
+    "properties of an authority",
+    "host, user, password",
+    "host, port, user, password",
+    "host | user | password",
+    "host:port:user:password",
+    "user:password:host",
 }
 
 
@@ -210,6 +221,75 @@ def test_where_a_password_ends_without_doubt_the_host_is_found(text, host):
 def test_what_cannot_be_told_from_a_password_is_dropped(text):
     assert {mention.host for mention in read_value(text).mentions} <= {"cache"}
     assert "7319" not in {mention.port for mention in read_value(text).mentions}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", " ", "\n", ", ", "; "])
+@pytest.mark.parametrize("password", ["s3cr3t", "p@x,zq", "a;b@c", "p|x@y z"])
+def test_a_list_of_urls_is_read_whatever_separates_them(separator, password):
+    text = separator.join(f"amqp://app:{password}@{host}:5672" for host in ("mq-0", "mq-1"))
+
+    assert {mention.host for mention in read_value(text).mentions} <= {"mq-0", "mq-1"}
+    if password == "s3cr3t":
+        assert len(read_value(text).mentions) == 2
+
+
+def _clients(described):
+    documents = objects(described)
+    workload = workload_of(documents[-1], (), "-:1")
+    surroundings = Manifests(
+        [ManifestObject(document, "-:1", None) for document in documents], [workload], secrets=True
+    )
+    asked = Asked(surroundings)
+    found = detect(workload.pod, "shop", asked, POLICY.catalog).dependencies
+    return found, [question.name for question in asked.answers if question.kind != "Mention"]
+
+
+@pytest.mark.parametrize("key", ["REDIS", "MYSQL", "KAFKA"])
+@pytest.mark.parametrize("word", ["hunter2", "s3cr3t-pw", "a.b.svc"])
+def test_a_secrets_word_under_a_backends_name_is_no_host(key, word):
+    found, asked = _clients({"secret": {"x": word}, "secret_env": key})
+
+    assert [(dependency.kind, dependency.host) for dependency in found] == [(key.lower(), None)]
+    assert not [dependency for dependency in found if word in dependency.evidence]
+    assert word not in asked
+
+
+def test_a_list_of_unlike_words_is_no_list_of_hosts():
+    found, asked = _clients({"env": {"REDIS_HOSTS": "cache,app,hunter2"}})
+
+    assert [dependency.host for dependency in found] == [None]
+    assert "hunter2" not in asked
+
+
+def test_a_list_of_hosts_of_one_kind_is_still_found():
+    found, _ = _clients({"env": {"REDIS_HOSTS": "cache-0,cache-1,cache-2"}})
+
+    assert [dependency.host for dependency in found] == ["cache-0", "cache-1", "cache-2"]
+
+
+@pytest.mark.parametrize("key", "AUTH_HOST KEYDB_HOST AUTH_SERVICE_URL PIN_SERVICE_HOST LICENSE_SERVER KEYDB".split())
+def test_a_place_whose_key_only_sounds_like_a_credential_is_still_read(key):
+    assert [mention.host for mention in read_content(key, "cache:6379").value.mentions] == ["cache"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_credential_in_any_language_says_nothing(key):
+    assert read_content(key, "hunter2zq:6379") == Content(Value())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["app", "Server=cache;Password=x zq --host=zq"],
+        ["app", "redis://:x\nzq:6379 --host=zq@cache:6379"],
+        ["app", "--redis-password=x\nredis://zq:6379"],
+        ["app", "cache:5432:shop:app:x redis://zq:6379"],
+    ],
+)
+def test_an_argument_that_is_one_value_is_no_script(arguments):
+    hosts = {mention.host for line in read_command(arguments) for mention in line.value.mentions}
+
+    assert not {host for host in hosts if "zq" in host}
 
 
 @pytest.mark.parametrize("key", "REDIS_CREDS REDIS_CRED MONGO_CREDS DB_PSW DB_PASSW REDIS_PASSWRD".split())

@@ -23,7 +23,7 @@ from webhook.detection.keys import key_of
 from webhook.detection.lines import Quota
 from webhook.detection.places import Places
 from webhook.detection.references import expand, normalised
-from webhook.detection.values import plain_url, read_value, urls
+from webhook.detection.values import begins_value, plain_url, read_value, urls
 from webhook.detection.words import key_words, role, subject, words
 from webhook.inventory.manifests import Manifests
 
@@ -40,6 +40,7 @@ READERS = {
     "a key's text": lambda text: read_content("VALUE", text),
     "a credential": lambda text: read_content("DB_SECRET", text),
     "a value": read_value,
+    "a value of several lines": begins_value,
     "URLs": lambda text: list(urls(text)),
     "a file": read_file,
     "a script": read_script,

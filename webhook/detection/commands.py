@@ -11,8 +11,16 @@ from webhook.detection.mentions import LONGEST_VALUE, Form, Mention, Value
 from webhook.detection.passwords import Reader, may_be_glued, without_credentials
 from webhook.detection.references import REFERENCE, normalised
 from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
+from webhook.detection.values import begins_value
+from webhook.detection.words import is_credential, key_words
 
 _SPACE = re.compile(r"\s")
+# No program has such a name: it is a place, or a list whose password may hold spaces.
+_NO_PROGRAM = re.compile(r"[\w.*]+(?:[:,@]|\|[\w.-]*\|)")
+_GIVEN = re.compile(r"--?(?P<key>[A-Za-z][\w.-]{0,120})=")
+# Flags behind which a script stands; what stands behind another long one is its value.
+_SCRIPT_FLAGS = frozenset("command cmd exec run shell script eval execute entrypoint args".split())
+_LONG_FLAG = re.compile(r"--[A-Za-z][\w.-]{2,120}")
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=(?P<value>.*)", re.DOTALL)
 _DEV_TCP = re.compile(rf"/dev/tcp/(?P<host>(?:[\w.-]|{REFERENCE}){{1,253}})/(?P<port>\d+|{REFERENCE})")
@@ -65,24 +73,36 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     reader = Reader()
     plain: list[str] = []
     scripts: list[str] = []
+    flag = ""
     for argument in arguments[:MOST_WORDS]:
         stripped = argument.strip()
-        if _is_script(stripped) and not reader.expects_credential:
+        if _is_script(stripped) and not _is_value_of(flag, stripped) and not reader.expects_credential:
             scripts.append(argument)
         else:
             text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)
             plain.append(reader.read(Word(text)))
+        flag = stripped
     if len(arguments) > MOST_WORDS:
         quota.cut = True
     return quota.kept(chain(_settings(plain, quota), *(script(text, quota) for text in scripts)))
 
 
 def _is_script(argument: str) -> bool:
-    """Whether an argument is several words: no flag, no URL, or of several lines."""
-    if "\n" in argument:
-        return True
-    space = None if argument.startswith("-") else _SPACE.search(argument)
-    return space is not None and "://" not in argument[: space.start()]
+    """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
+    space = _SPACE.search(argument)
+    if space is None or begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
+        return False
+    return "\n" in argument or (argument[0] != "-" and "://" not in argument[: space.start()])
+
+
+def _is_value_of(flag: str, argument: str) -> bool:
+    """Whether an argument of several words is the value of the flag before it, and no script nor configuration."""
+    return "\n" not in argument and _LONG_FLAG.fullmatch(flag) is not None and _SCRIPT_FLAGS.isdisjoint(key_words(flag))
+
+
+def _passes_credential(argument: str) -> bool:
+    flag = _GIVEN.match(argument)
+    return flag is not None and is_credential(flag["key"])
 
 
 def script(text: str, quota: Quota) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from webhook.detection.files import read_file
 from webhook.detection.lines import Line, Quota
 from webhook.detection.mentions import UNREADABLE, Value
 from webhook.detection.shellwords import MOST_WORDS
-from webhook.detection.values import is_cut, plain_url, read_value
+from webhook.detection.values import begins_value, is_cut, plain_url, read_value
 from webhook.detection.words import is_credential
 
 
@@ -60,7 +60,7 @@ def read_content(key: str, text: str) -> Content:
         return Content(url)
     stripped = text.strip()
     is_command = text.startswith("-") and "=" in text and not text.startswith(("- ", "---"))
-    if is_command or "\n" in stripped or stripped.startswith(_OPENINGS):
+    if is_command or ("\n" in stripped and not begins_value(stripped)) or stripped.startswith(_OPENINGS):
         quota = Quota()
         lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)
         return Content(Value(), lines, quota.cut)

@@ -14,9 +14,10 @@ from webhook.detection.words import names_credential
 
 # The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
 _NAME = (
-    r"(?:pass(?:words?|wd|phrase|code)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig|signature)"
+    r"(?:pass(?:words?|wd|phrase|code|wort|ord|e)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig"
+    r"|signature|kennwort|wachtwoord|contrasena|senha|cookie|(?<![a-z])(?:pin|psk|otp|jwt|sas|mdp|clave))"
 )
-_OTHERS = "requirepass|masterauth|bearer|identified by"
+_OTHERS = "requirepass|masterauth|bearer|basic|identified by"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
 # Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
 _APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)
@@ -30,6 +31,9 @@ _WITHOUT_USER = ("jdbc:sqlserver", "jdbc:postgresql", "jdbc:jtds:", "jdbc:db2")
 _UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
 # The same as the value of an attribute: name="password".
 _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
+# How drivers of MySQL write the parts of an authority, a password among them.
+_DESCRIBED = ("(", "address=")
+_PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
 _BETWEEN = " \t\"'=:>[("
@@ -82,6 +86,8 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
         if not explained and not (scheme.startswith(_WITHOUT_USER) and "@" not in head):
             return ""
     user, _, hosts = head.rpartition("@")
+    if user.startswith(_DESCRIBED):
+        return ""
     before, slash, _ = user.partition("/")
     if slash and (not before or are_places(before)):
         return ""
@@ -96,6 +102,12 @@ def without_user(text: str) -> str | None:
         if len({user for user, _, _ in items}) == 1:
             text = items[0][0] + "@" + ",".join(rest for _, _, rest in items)
     user, _, rest = text.rpartition("@")
+    return rest if is_user(user) else None
+
+
+def is_user(text: str) -> bool:
+    """Return whether a text may be user information, and nothing but that."""
     # With more parts, it is a line of .pgpass.
-    unclear = _UNCLEAR.search(user) or user.count(":") > _MOST_PARTS
-    return None if unclear or announced(user) >= 0 else rest
+    if _UNCLEAR.search(text) or text.count(":") > _MOST_PARTS or _PLACE_FIRST.match(text):
+        return False
+    return announced(text) < 0

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from webhook.detection.credentials import announced
 from webhook.detection.mentions import HOST, PORT, Form, Mention, mention_of
 from webhook.detection.words import names_credential
 
+# A descriptor is the whole text, or stands behind a name or user information.
+_TNS = re.compile(r"\s*+(?:[A-Za-z][\w.]{0,60}+\s*+=\s*+)?\(\s*+(?:DESCRIPTION|ADDRESS|PROTOCOL)", re.IGNORECASE)
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
 # What opens a quote or a brace and does not close it is no value.
 _NAME = re.compile(r"[^=;]*+")
+_PAIR_NAME = re.compile(r"[A-Za-z_][\w .-]{0,63}+")
 _VALUE = re.compile(
     r"""=\s*+(?P<value>"(?:[^"]|"")*+"|'(?:[^']|'')*+'|\{(?:[^}]|\}\})*+\}|(?!["'{])[^;]*+)\s*+(?:;|\Z)"""
 )
@@ -30,15 +34,16 @@ _LISTED = re.compile(rf"(?:^|,)addr=(?P<place>{HOST}(?::{PORT})?),")
 # PHP's data objects name their driver before the pairs: mysql:host=…;dbname=…
 _PDO = re.compile(r"(?P<driver>mysql|pgsql|sqlsrv|dblib|firebird):(?=\s*[A-Za-z]+\s*=)")
 _PDO_KINDS = {"mysql": "mysql", "pgsql": "postgresql", "sqlsrv": "mssql", "dblib": "mssql", "firebird": "firebird"}
-_HOST_KEYS = tuple("server|data source|datasource|addr|address|network address|host|hostname|servers".split("|"))
+_HOST_KEYS = tuple(
+    "server|data source|datasource|addr|address|network address|host|hostname|servers|"
+    "hosts|server name|servername|contact points|contactpoints".split("|")
+)
 _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
 # No credentials: a user's name is shown nowhere, but is none.
 _HARMLESS = _PLACE_KEYS | frozenset(
     "database|initial catalog|dbname|user id|user|uid|username|driver|encrypt|ssl mode|sslmode|pooling".split("|")
 )
-_LONGEST_NAME = 64
 _MOST_ITEMS = 64
-_OF_A_NAME = " _.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -60,9 +65,8 @@ def dialects(text: str) -> Iterator[Mention]:
     """Yield the places that a text names in one of the dialects."""
     if text.count("addr=") == 1 and (listed := _LISTED.search(text)):
         yield mention_of(listed["place"], "", Form.HOST_PORT)
-    elif tns := _TNS_HOST.search(text):
-        port = _TNS_PORT.search(text)
-        yield Mention(tns["host"], port["port"] if port else "", "oracle", Form.TNS)
+    elif "(" in text and _TNS.match(text, start := text.rfind("@(") + 1):
+        yield from _tns(text, start)
     elif _REDIS_OPTION.search(text):
         yield from _redis(text)
     elif pdo := _PDO.match(text):
@@ -74,7 +78,16 @@ def dialects(text: str) -> Iterator[Mention]:
     elif ";" in text:
         yield from _key_value_pairs(_told_apart(_properties(text)))
     else:
-        yield from _libpq(_told_apart(_keywords(text)))
+        yield from _libpq(_told_apart(_keywords(text), words=True))
+
+
+def _tns(text: str, start: int) -> Iterator[Mention]:
+    """The place of an Oracle descriptor, as far as no credential comes before it."""
+    secret = announced(text)
+    end = secret if secret >= 0 else len(text)
+    if host := _TNS_HOST.search(text, start, end):
+        port = _TNS_PORT.search(text, host.end(), end)
+        yield Mention(host["host"], port["port"] if port else "", "oracle", Form.TNS)
 
 
 def _redis(text: str) -> Iterator[Mention]:
@@ -102,14 +115,15 @@ def _properties(text: str) -> Iterator[tuple[str, str]]:
         at = name.end() if name else len(text)
         if text[at : at + 1] != "=":
             at += 1
-            yield "", ""
+            if name and name[0].strip():
+                yield "", ""
             continue
         value = _VALUE.match(text, at)
         if value is None:
             yield "", ""
             return
-        start = text[max(name.start(), at - _LONGEST_NAME) : at].rstrip() if name else ""
-        yield start[len(start.rstrip(_OF_A_NAME)) :].lstrip(" _.-0123456789"), value["value"].strip()
+        key = name[0].strip() if name else ""
+        yield key if _PAIR_NAME.fullmatch(key) else "", value["value"].strip()
         at = value.end()
 
 
@@ -118,11 +132,15 @@ def _keywords(text: str) -> Iterator[tuple[str, str]]:
     return ((pair["key"] or "", pair["value"] or "") for pair in _KEYWORD.finditer(text))
 
 
-def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
+def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dict[str, str]:
     """The pairs by their keys in lower case, without what credentials say, nor what may be a part of one.
 
     A credential that is not quoted may hold any sign. So behind one, reading ends where a pair is none, and a host
     counts only where no other is named.
+
+    Args:
+        pairs: The pairs; what is none has no key.
+        words: Whether what is no pair may stand in front of a credential.
     """
     found: dict[str, str] = {}
     behind: dict[str, str] = {}
@@ -132,6 +150,8 @@ def _told_apart(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
         if not key:
             if secret:
                 break
+            if not words:
+                return {}
         elif key not in _HARMLESS and names_credential(key):
             secret = True
             found[key] = ""
@@ -162,6 +182,9 @@ def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:
     """ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…` with the host under one of several names."""
     host = next((pairs[key] for key in _HOST_KEYS if pairs.get(key)), "")
     if not host or len(pairs) < 2:
+        return
+    if host[0] == "(" and _TNS.match(host):
+        yield from _tns(host, 0)
         return
     kind = _dialect_kind(pairs)
     for item in host.split(",") if kind == "postgresql" else [host.replace(",", ":")]:

@@ -14,6 +14,8 @@ import yaml
 from webhook.detection.commands import script
 from webhook.detection.keyvalue import expression, items, pairs
 from webhook.detection.lines import LONGEST, Line, Quota, as_key
+from webhook.detection.values import begins_value
+from webhook.detection.words import holds_credential
 from webhook.yamltext import CONFIGURATION, LimitError, nodes
 from webhook.yamlvalues import AsText, plain
 
@@ -93,7 +95,7 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
                 nodes += reversed(_children(path, node))
             else:
                 quota.cut = True
-        elif isinstance(node, str) and "\n" in node and "\n" in node.strip():
+        elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
             if not quota.spend(characters=len(node)):
                 return
             yield from _by_line(path, node, quota)
@@ -131,6 +133,8 @@ def _by_line(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
 
 def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
     """The settings of a list or mapping in one line."""
+    if holds_credential(path):
+        return
     documents = None
     if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
         quota.inline += len(text) + _SHORT_INLINE

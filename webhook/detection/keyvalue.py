@@ -16,7 +16,7 @@ from webhook.detection.credentials import in_element, is_named
 from webhook.detection.lines import Quota, as_key
 from webhook.detection.mentions import LONGEST_VALUE
 from webhook.detection.references import normalised
-from webhook.detection.words import Role, key_words, role
+from webhook.detection.words import Role, key_words, names_credential, role
 
 _DEEPEST = 30
 _MOST_ATTRIBUTES = 20
@@ -235,6 +235,8 @@ def items(text: str) -> list[str]:
     if strings := list(_STRINGS.finditer(text_without_keys)):
         return [] if in_element(text) else _values(text_without_keys, strings)
     bare = text.strip().removeprefix("- ").rstrip(",;")
+    if "://" in bare and names_credential(bare[: bare.index("://")].partition(" ")[0]):
+        return []
     return [bare] if "://" in bare or _NUMBERED_PLACE.fullmatch(bare) else []
 
 

@@ -29,7 +29,9 @@ _PROGRAMS = {
     "smbclient": "-U",
 }
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
-# The same where the program is not known, as behind an image's own.
+# Programs and their commands that take credentials as plain words, maybe behind a URL.
+_POSITIONAL = frozenset("mc mcli htpasswd vault chpasswd add_user change_password authenticate_user".split())
+# The flags where the program is not known, as behind an image's own.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})
@@ -74,12 +76,12 @@ class Reader:
         self._is_script = is_script
         self._program = ""
         # What is glued to the last word is a part of the credential in it; what follows may be one.
-        self._within = self._behind = False
+        self._within = self._behind = self._is_positional = self._is_past_url = False
 
     @property
     def expects_credential(self) -> bool:
         """Whether the next word is a credential, unless it is a URL or a port."""
-        return self._following is not _Next.ANYTHING
+        return self._following is not _Next.ANYTHING or self._is_positional
 
     def read(self, word: Word) -> str:
         """Return the word's text, or "" for a credential."""
@@ -87,6 +89,7 @@ class Reader:
         if text in SEPARATORS:
             self._following = _Next.ANYTHING
             self._program = ""
+            self._is_positional = self._is_past_url = False
             self._within = self._within and word.is_glued and text != "\n"
             self._behind = False
             return text
@@ -123,6 +126,8 @@ class Reader:
             return text
         if short == _PASSED.get(self._program):
             if len(text) > 2:
+                # Of a name in full (-password) the next word is one as well.
+                self._following = _Next.CREDENTIAL if is_credential(flag["key"]) else _Next.ANYTHING
                 return self._credential()
             self._following = _Next.CREDENTIAL
         elif len(text) == 2:
@@ -141,7 +146,12 @@ class Reader:
     def _plain(self, text: str) -> str:
         if self._behind and (":" in text or "@" in text) and "://" not in text:
             return ""
-        if _announces(text) and (self._program or text.endswith(":")):
+        if self._is_positional:
+            is_place = text.startswith("http") and "://" in text and not self._is_past_url
+            self._is_past_url = self._is_past_url or is_place
+            return text if is_place else ""
+        self._is_positional = text in _POSITIONAL
+        if _announces(text):
             self._following = _Next.CREDENTIAL
         elif not self._program and text not in KEYWORDS:
             self._program = base_name(text)

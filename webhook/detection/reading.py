@@ -14,7 +14,7 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.detection.catalog import Catalog
-from webhook.detection.mentions import Form, Mention
+from webhook.detection.mentions import Form, Mention, are_alike
 from webhook.detection.places import Place, Places
 from webhook.detection.references import expand
 from webhook.detection.scope import Entry
@@ -90,6 +90,8 @@ class Reading:
         unwritten = place.port is None
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
+        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+            return Dependency(kind, confidence, None, None, f"{entry.trail} → {kind}")
         trail = f"{entry.trail} → {place} → {kind}"
         # Without a port in the configuration an http URL leads to a backend only by the images behind its Service.
         by_service = place.elsewhere and unwritten and (place.port is not None or mention.scheme in HTTP)
@@ -278,5 +280,12 @@ class Reading:
 
 
 def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
-    """Whether a mention is a host by its form or by its key; a word under a backend's name may be anything."""
-    return mention.form is not Form.BARE or entry.key.role is Role.LOCATION or host.split(".")[2:3] == ["svc"]
+    """Whether a mention is a host by its form or by its key; a word under a backend's name may be a password."""
+    return mention.form is not Form.BARE or is_named_place(entry, host)
+
+
+def is_named_place(entry: Entry, word: str) -> bool:
+    """Whether a word is a place by its key or, outside of Secrets, by its domain; one of several may be a password."""
+    if len(entry.value.mentions) > 1 and not are_alike([mention.host for mention in entry.value.mentions]):
+        return False
+    return entry.key.role is Role.LOCATION or (word.split(".")[2:3] == ["svc"] and not entry.is_secret)

@@ -11,29 +11,43 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from webhook.detection.credentials import announced, authority, without_user
+from webhook.detection.credentials import announced, authority, is_user, without_user
 from webhook.detection.dialects import dialects
-from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, is_place, mention_of
+from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, are_alike, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
-_GO_DSN = re.compile(rf"tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\)/")
+_GO_DSN = re.compile(rf"(?:tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\))(?:/|\Z)")
 _ORACLE_THIN = re.compile(r"jdbc:oracle:[a-z0-9]{1,10}:(?P<user>[^@]*+)@(?P<rest>.*+)", re.DOTALL)
 _ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
+# What stands before a scheme as its driver. Anything else could be the beginning of user:password.
+_DRIVERS = (
+    r"(?i:jdbc|r2dbc|log4jdbc|odbc|jtds|oracle|dbi|pdo|vertx-reactive|failover|static|discovery|masterslave|fanout)"
+)
 # What most URLs look like: one, with one host, and user information only of signs that end nothing.
 _URL = re.compile(
-    r"((?:[A-Za-z][A-Za-z0-9+._-]{0,39}+:){0,3}[A-Za-z][A-Za-z0-9+._-]{0,39}+)://(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
+    rf"((?:{_DRIVERS}:(?:[A-Za-z][A-Za-z0-9+._-]{{0,39}}+:){{0,2}})?+[A-Za-z][A-Za-z0-9+._-]{{0,39}}+)://"
+    r"(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
     r"([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
     r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
 _SIGNS = "0123456789+._:-"
 _OF_A_SCHEME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _SIGNS
 _LONGEST_SCHEME = 40
-# No driver's name begins with a digit, unlike the port in a line of .pgpass.
-_NO_SCHEME = re.compile(r":[^A-Za-z]")
+_DRIVEN = re.compile(rf"{_DRIVERS}:(?:[A-Za-z]|\Z)")
+# What separates the URLs of a list, and maybe a key of the next one's own.
+_BETWEEN = " \t\r\n,;|\"'`"
+_SEPARATED = re.compile(rf"[{_BETWEEN}](?:[\w.-]+=)?[\"'(\[]?\Z")
+_BEFORE = re.compile(
+    rf"(?:[\w.-]{{1,80}}+=[^:,;|@/]*+[,;])*+[^:,;|@]*+(?:(?<=[\w\"'}}\])])[:=]>?+\s*+[\"'\[({{<]*+|{_DRIVERS}:\()?+"
+)
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
+# Of a password in one, each line or word could look like a setting.
+_BEGINS_VALUE = re.compile(
+    r"\s{0,9}[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+)
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
@@ -69,6 +83,12 @@ def read_value(text: str) -> Value:
     return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
 
 
+def begins_value(text: str) -> bool:
+    """Return whether a text of several words or lines is one value: a URL, or pairs with a credential among them."""
+    value = _BEGINS_VALUE.match(text) if len(text) <= LONGEST_VALUE else None
+    return value is not None and ("=" not in value[0] or announced(text) >= 0)
+
+
 def is_cut(text: str, value: Value) -> bool:
     """Return whether a value may say more than was read of it."""
     too_long = len(text) > LONGEST_VALUE and (":" in text or "," in text)
@@ -102,7 +122,8 @@ def _all_forms(text: str) -> Iterator[Mention]:
         yield from found
         return
     if "(" in text and (dsn := _GO_DSN.match(text, text.rfind("@") + 1)):
-        yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
+        if is_user(text[: max(0, dsn.start() - 1)]):
+            yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
@@ -124,35 +145,33 @@ def _oracle(user: str, rest: str) -> Iterator[Mention]:
 
 
 class _Url(NamedTuple):
-    """A URL in a text: its scheme, where that begins, what follows "://", and whether a comma ends it."""
+    """A URL in a text: its scheme, where that begins, and what stands between "://" and the next URL."""
 
     scheme: str
     start: int
-    behind: int
-    end: int
-    listed: bool
+    text: str
 
 
 def urls(text: str) -> Iterator[Mention]:
     """Yield every URL in a text, one mention for each host of a multi-host authority."""
     credential = announced(text) if "://" in text else -1
     found = list(islice(_found(text), MOST_MENTIONS))
+    if not found or not _may_precede(text[: found[0].start]):
+        return
     if credential >= 0:
         found = [url for url in found if url.start < credential]
-    # What may be the rest of a password reaches to the next URL.
-    starts = [*(url.start for url in found[1:]), len(text)][: len(found)]
-    users: set[str] = set()
+    users: set[tuple[str, str]] = set()
     told: list[tuple[str, str]] = []
-    for url, following in reversed(list(zip(found, starts, strict=True))):
-        rest = text[url.behind : url.end]
-        if not url.listed:
-            users = set()
-        # In a list, what stands before a URL with user information is one of the same kind, or a part of its password.
-        mixed = bool(users) and ("@" not in rest or users != {url.scheme})
-        if "@" in rest:
-            users.add(url.scheme)
-        behind = "" if url.listed else text[url.end : following]
-        told.append((url.scheme, "" if mixed else authority(url.scheme, rest, behind, are_places=_are_places)))
+    for url in reversed(found):
+        user, at, _ = url.text.rpartition("@")
+        # What stands before a URL with user information is one of the same kind and user, or a part of its password.
+        mixed = bool(users) and users != {(url.scheme, user if at else "@")}
+        if at:
+            users.add((url.scheme, user))
+        stop = _URL_STOP.search(url.text)
+        end = stop.start() if stop else len(url.text)
+        hosts = "" if mixed else authority(url.scheme, url.text[:end], url.text[end:], are_places=_are_places)
+        told.append((url.scheme, hosts))
     for scheme, hosts in reversed(told):
         for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
             if "=" in place or not scheme:
@@ -163,27 +182,32 @@ def urls(text: str) -> Iterator[Mention]:
 
 
 def _found(text: str) -> Iterator[_Url]:
-    """The URLs of a text, each up to its end; one that stands in another's path or parameters is a part of that."""
-    word_end = end = 0
+    """The URLs of a text. One begins behind a separator; anywhere else it is a part of the one before."""
+    scheme, start, behind = "", -1, 0
     for sign in re.finditer("://", text):
-        at, behind = sign.span()
-        if at < end:
-            continue
+        at, after = sign.span()
         # Without a scheme it is no URL, but what stands in it is none either.
-        scheme = _scheme(text[max(end, at - _LONGEST_SCHEME) : at])
-        if behind > word_end:
-            stop = _URL_STOP.search(text, behind)
-            word_end = stop.start() if stop else len(text)
-        following = text.find("://", behind, word_end)
-        comma = text.rfind(",", behind, following) if following > 0 else -1
-        end = comma if comma >= 0 else word_end
-        yield _Url(scheme.lower(), at - len(scheme), behind, end, comma >= 0)
+        following = _scheme(text[max(behind, at - _LONGEST_SCHEME) : at])
+        begins = at - len(following)
+        separator = _SEPARATED.search(text, max(behind, begins - _LONGEST_SCHEME), begins) if start >= 0 else None
+        if start >= 0 and (separator is None or not following):
+            continue
+        if separator is not None:
+            yield _Url(scheme, start, text[behind : separator.start()].rstrip(_BETWEEN))
+        scheme, start, behind = following.lower(), begins, after
+    if start >= 0:
+        yield _Url(scheme, start, text[behind:])
 
 
 def _scheme(before: str) -> str:
     """The scheme at the end of a text, with the drivers before it (jdbc:mysql)."""
     scheme = before[len(before.rstrip(_OF_A_SCHEME)) :].lstrip(_SIGNS)
-    return "" if ":" in scheme and _NO_SCHEME.search(scheme) else scheme
+    return "" if ":" in scheme and not _DRIVEN.match(scheme) else scheme
+
+
+def _may_precede(text: str) -> bool:
+    """Whether a text before a URL is words, keys or what opens a list, and no list that a password may end."""
+    return not text or (_BEFORE.fullmatch(text) is not None and ("/" not in text or text[-1].isspace()))
 
 
 def _are_places(text: str) -> bool:
@@ -210,8 +234,9 @@ def _list(text: str) -> Iterator[Mention]:
         if not mention.host or (not mention.port and (has_user or mention.host.isdigit())):
             return
         places.append(mention if mention.port else Mention(mention.host))
-    if len(places) == 1 or all(place.port for place in places) or "," in text:
-        yield from places
+    with_port = sum(1 for place in places if place.port)
+    if with_port in {0, len(places)} or are_alike([place.host for place in places]):
+        yield from places if "," in text or len(places) in {1, with_port} else ()
 
 
 def _is_sentence(text: str, items: list[str]) -> bool:

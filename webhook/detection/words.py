@@ -53,11 +53,19 @@ _SWITCH = frozenset("enabled enable disabled disable use".split())
 _PASSWORD = frozenset(
     "password passwords passwd passwrd passw pass pwd psw pw passphrase passcode secret secrets token tokens "
     "credential credentials cred creds "
-    "apikey key keys auth sig signature sas salt bearer authorization cookie privatekey".split()
+    "apikey key keys auth sig signature sas salt pepper bearer authorization cookie cookies privatekey psk pin otp "
+    "totp jwt hmac jaas userinfo nkeys license licence pswd pword "
+    # The same in other languages; of what is not ASCII, the part that is.
+    "kennwort passwort kennwoerter passwoerter geheimnis schluessel passe motdepasse mdp contrasena contrasenya "
+    "contrase clave secreto senha segredo chave parola segreto wachtwoord haslo heslo geslo lozinka sifre parol parool "
+    "jelszo losenord senord passord kodeord adgangskode salasana katasandi".split()
 )
-_CREDENTIAL = _PASSWORD | frozenset("username user users login".split())
-# Written in one with what stands before it: SSHPASS, requirepass, sharedaccesskey.
-_PASSWORD_ENDINGS = ("password", "passwd", "pass", "pwd", "secret", "token", "key")
+_CREDENTIAL = _PASSWORD | frozenset("username user users login pat".split())
+# Written in one with what stands before it: SSHPASS, requirepass, masterauth, sharedaccesskey.
+_PASSWORD_ENDINGS = (
+    *("password", "passwd", "pass", "pwd", "secret", "token", "key", "auth", "cookie", "passphrase", "credentials"),
+    *("kennwort", "passwort", "wachtwoord"),
+)
 # Words of keys whose addresses nobody dials: what to listen on, to advertise, to leave out.
 _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
