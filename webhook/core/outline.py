@@ -1,11 +1,13 @@
-"""Reviews of very many values, of which only an outline is read.
+"""Reviews of very many values, or of very much text that is not ASCII, of which only an outline is read.
 
 To decode one holds the interpreter, also on a thread: a third of a second for eight megabytes of empty containers.
-Values that nobody asks for are skipped many times as fast.
+Values that nobody asks for are skipped many times as fast. A text with a single character beyond Latin-1 takes two or
+four bytes of memory for each of its characters.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -18,7 +20,10 @@ from webhook.core.review import parse as parse_whole
 
 MOST_VALUES: Final = 100_000
 """Values of a review that are decoded, about: in some 30 ms. The largest known pods have a few hundred."""
+MOST_WIDE: Final = 2 * 1024 * 1024
+"""Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
 _SHORT = 64 * 1024
+_WIDE_ESCAPE = re.compile(rb"\\u(?!00)")
 # The API server rejects a pod whose labels or annotations are longer.
 _LONGEST_MAP = 1024 * 1024
 
@@ -54,11 +59,11 @@ _MAP = msgspec.json.Decoder(dict[str, str] | None)
 
 
 def parse(body: bytes | bytearray) -> Review:
-    """Read an AdmissionReview; of a pod with very many values no more than its metadata and host network.
+    """Read an AdmissionReview; of a pod that is too large no more than its metadata and host network.
 
     Args, results and errors are those of `webhook.core.review.parse`.
     """
-    if len(body) <= _SHORT or body.count(b",") + body.count(b"{") <= MOST_VALUES:
+    if len(body) <= _SHORT or not (_has_many_values(body) or (len(body) > MOST_WIDE and is_wide(body))):
         return parse_whole(body)
     found: list[_Review] = []
 
@@ -77,6 +82,15 @@ def parse(body: bytes | bytearray) -> Review:
         return replace(review, pod=None, problem="metadata: labels and annotations cannot be read, or are too long")
     meta = ObjectMeta(metadata.name, metadata.generate_name, labels=labels, annotations=annotations)
     return replace(review, pod=Pod(meta, PodSpec(host_network=outline.spec.host_network)), whole=False)
+
+
+def is_wide(body: bytes | bytearray) -> bool:
+    """Return whether a text of the body may take more than one byte of memory for each byte of the body."""
+    return not body.isascii() or _WIDE_ESCAPE.search(body) is not None
+
+
+def _has_many_values(body: bytes | bytearray) -> bool:
+    return body.count(b",") + body.count(b"{") > MOST_VALUES
 
 
 def _map(text: Raw) -> dict[str, str] | None:

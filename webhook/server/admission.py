@@ -10,7 +10,7 @@ import msgspec
 
 from webhook.core.conformance import Contradiction, as_created, contradiction
 from webhook.core.decision import Decision
-from webhook.core.outline import MOST_VALUES, parse
+from webhook.core.outline import MOST_VALUES, MOST_WIDE, parse
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
 from webhook.core.response import Denial, answer
@@ -26,7 +26,9 @@ from webhook.server.workers import ANYBODY, Caller, OverloadedError
 _PREFIX = "sidecar-policy: "
 _FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
 _NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
-_TOO_MANY = f"the pod has more than {MOST_VALUES} values, so it is not known"
+_TOO_MANY = (
+    f"the pod has more than {MOST_VALUES} values, or {MOST_WIDE} bytes that are not all ASCII, so it is not known"
+)
 _NOT_IN_TIME = "deciding about the pod took too long"
 
 Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
