@@ -47,8 +47,10 @@ class Limits:
         read: Until a request has come in whole, from its first byte or, on a new connection, from the handshake.
         keep_alive: An idle connection is kept this long. The API server closes its own after 90; were ours closed
             first, a request could be on its way.
-        grace: Requests in flight may take this long after the server has stopped listening. Longer than `read`, so
-            that none is cut off.
+        grace: Requests in flight may take this long after the server has stopped listening: longer than `finish` and
+            `decide` together.
+        finish: A request that is incomplete, or answers that are unread, when the server stops listening have this long
+            to be completed or read. The API server sends a body within milliseconds.
         close: A client has this long to take note that its connection is closed.
         head: Bytes of a request that are not its body: request line, headers, trailers, and the framing of chunks as
             far as it is larger than what is in them.
@@ -67,7 +69,8 @@ class Limits:
     body: int = 8 * 1024 * 1024
     read: float = 10.0
     keep_alive: int = 120
-    grace: int = 12
+    grace: int = 7
+    finish: float = 2.0
     close: float = 2.0
     head: int = 32 * 1024
     headers: int = 128
