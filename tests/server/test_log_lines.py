@@ -100,3 +100,12 @@ def test_what_libraries_say_is_passed_on_without_what_they_quote(captured):
     ]
     assert lines[0]["error"] == "KeyError"
     assert "CANARY" not in captured.getvalue()
+
+
+def test_a_name_of_any_length_makes_no_long_line(start_server, kit):
+    server = start_server()
+    pod = kit.make_pod("basket") | {"metadata": {"name": "n" * 1_000_000}}
+    assert server.post(kit.make_review(pod)).status == 200
+    kit.wait_until(lambda: server.log("decision"))
+
+    assert max(map(len, server.lines.getvalue().splitlines())) < 2000

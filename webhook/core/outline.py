@@ -1,11 +1,13 @@
-"""Reviews of very many values, of which only an outline is read.
+"""Reviews of very many values, or of very much text that is not ASCII, of which only an outline is read.
 
 Decoding one holds the interpreter, also on a thread: for a third of a second for eight megabytes of empty containers.
-Values that nobody asks for are skipped many times as fast.
+Values that nobody asks for are skipped many times as fast. A text with a single character beyond Latin-1 takes two or
+four bytes of memory for each of its characters.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final, TypeVar
 
 import msgspec
@@ -20,11 +22,15 @@ T = TypeVar("T")
 
 MOST_VALUES: Final = 100_000
 """Values of a review that are decoded, about: in some 30 ms. The largest known pods have a few hundred."""
-UNREAD: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
+MOST_WIDE: Final = 2 * 1024 * 1024
+"""Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
+_MANY: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
+_WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so it is not known"
 _SHORT = 64 * 1024
 _PIECE = 64 * 1024
 # A pod of that many values may have as many keys, and each text has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
+_WIDE_ESCAPE = re.compile(rb"\\u(?!00)")
 # The API server rejects a pod whose labels or annotations are longer.
 _LONGEST_MAP = 1024 * 1024
 _LONGEST_OWNERS = 64 * 1024
@@ -64,13 +70,14 @@ _OWNERS = msgspec.json.Decoder(list[OwnerReference] | None)
 
 
 def parse(body: bytes | bytearray) -> Review:
-    """Read an AdmissionReview; of a pod with very many values no more than its metadata and two fields of its spec.
+    """Read an AdmissionReview; of a pod that is too large no more than its metadata and two fields of its spec.
 
     These are its host network and its service account.
 
     Args, results and errors are those of `webhook.core.review.parse`.
     """
-    if len(body) <= _SHORT or not _has_many_values(body):
+    unread = _unread(body)
+    if not unread:
         return parse_whole(body)
     found: list[_Review] = []
 
@@ -93,7 +100,21 @@ def parse(body: bytes | bytearray) -> Review:
         metadata.name, metadata.generate_name, labels=labels, annotations=annotations, owner_references=owners
     )
     spec = PodSpec(host_network=outline.spec.host_network, service_account_name=outline.spec.service_account_name)
-    return replace(review, pod=Pod(meta, spec), unread=UNREAD)
+    return replace(review, pod=Pod(meta, spec), unread=unread)
+
+
+def _unread(body: bytes | bytearray) -> str:
+    """Return why the body is too large to be decoded whole, as a sentence; empty where it is not."""
+    if len(body) <= _SHORT:
+        return ""
+    if _has_many_values(body):
+        return _MANY
+    return _WIDE if len(body) > MOST_WIDE and is_wide(body) else ""
+
+
+def is_wide(body: bytes | bytearray) -> bool:
+    """Return whether a text of the body may take more than one byte of memory for each byte of the body."""
+    return not body.isascii() or _WIDE_ESCAPE.search(body) is not None
 
 
 def _has_many_values(body: bytes | bytearray) -> bool:

@@ -129,7 +129,7 @@ def create_app(
         An ASGI application.
     """
     judges = {MUTATE: mutate, VALIDATE: validate}
-    bodies = Bodies(limits.bodies)
+    bodies = Bodies(limits.bodies, limits.decoded)
     webhooks: dict[str, ASGIApp] = {
         path: Webhook(path[1:], judge, decider, observer, limits, bodies) for path, judge in judges.items()
     }

@@ -7,12 +7,16 @@ from http import HTTPStatus
 
 from starlette.types import Message, Receive, Scope
 
+from webhook.core.outline import MOST_WIDE, is_wide
 from webhook.server.outcome import Outcome
 
 DISCARDED = 4
 """How many times the limit is read and thrown away, so that a client that writes all before it reads sees the 413."""
 SMALL = 64 * 1024
 """Bytes. Smaller bodies are always received, whatever others hold: the number of connections bounds their memory."""
+
+_WIDE = 5
+"""Times the bytes of a body that its texts take at most: four for each character, and the text in UTF-8 beside it."""
 
 
 class RefusedError(Exception):
@@ -40,21 +44,24 @@ class _Incoming:
 
 
 class Bodies:
-    """Bound the memory of all bodies that are being received or answered, together.
+    """Bound the memory of all bodies that are being received or answered, together, and that of what is in them.
 
     A body that does not fit displaces the one that has been coming in for longest: a client that sends at the speed of
     a network takes milliseconds, so that one is slow or stalled. Only where all bodies have come in already, and are
     being answered, is the new one refused.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, decoded: int) -> None:
         """Start without any body.
 
         Args:
             limit: Bytes that all bodies may have that are larger than `SMALL`.
+            decoded: Bytes of memory that their texts may take besides, once they are decoded.
         """
         self._limit = limit
+        self._most_decoded = decoded
         self._held = 0
+        self._decoded = 0
         self._incoming: dict[_Incoming, None] = {}
 
     def hold(self, size: int, incoming: _Incoming | None = None) -> None:
@@ -89,16 +96,36 @@ class Bodies:
         if not whole and not incoming.displaced:
             self._held -= incoming.size
 
+    def decode(self, body: bytes | bytearray) -> None:
+        """Count what is going to be decoded of a body that has come in whole.
+
+        Raises:
+            RefusedError: 503; there is no memory for it, and the body has been released.
+        """
+        size = _decoded(body)
+        if size and self._decoded + size > self._most_decoded:
+            self._held -= len(body)
+            raise _too_busy()
+        self._decoded += size
+
     def release(self, body: bytes | bytearray) -> None:
         """Count a body no more, which `read_body` has returned."""
         if len(body) > SMALL:
             self._held -= len(body)
+            self._decoded -= _decoded(body)
 
     def _displace(self, incoming: _Incoming) -> None:
         del self._incoming[incoming]
         self._held -= incoming.size
         incoming.displaced = True
         incoming.deadline.reschedule(0)
+
+
+def _decoded(body: bytes | bytearray) -> int:
+    """Return the bytes of memory that the texts of a body take at most; 0 for a small one."""
+    if len(body) <= SMALL:
+        return 0
+    return min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
@@ -128,17 +155,20 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         if len(body) > limit:
             raise _too_large(limit)
         bodies.hold(len(body))
+        bodies.decode(body)
         return body
     try:
         async with asyncio.timeout(seconds) as deadline:
             incoming = _Incoming(deadline)
-            return await _receive_all(first or await receive(), receive, limit, bodies, incoming)
+            collected = await _receive_all(first or await receive(), receive, limit, bodies, incoming)
     except TimeoutError:
         if incoming.displaced:
             raise _too_busy() from None
         raise RefusedError(
             HTTPStatus.REQUEST_TIMEOUT, Outcome.TOO_SLOW, f"the body did not come in within {seconds:g} s"
         ) from None
+    bodies.decode(collected)
+    return collected
 
 
 def _check_headers(scope: Scope) -> int:

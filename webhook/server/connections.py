@@ -20,7 +20,8 @@ _BATCH = 8
 _PAUSE = 0.1
 """Seconds without accepting while there is no descriptor or no room. Clients wait in the socket's backlog."""
 _UNREAD = 32 * 1024
-"""Bytes that a client may send ahead of what is read; Linux allows twice that. A body of the API server is smaller."""
+"""Bytes that are kept for a connection in each direction before they are read; Linux allows twice that. Bodies of the
+API server and answers are smaller. By default Linux keeps up to 4 MiB of answers, in the memory of the container."""
 _SHARE = 3
 """A port uses at most this fraction of the process's descriptors, so two ports leave as much for everything else."""
 
@@ -87,6 +88,7 @@ class Acceptor:
         self._resuming: asyncio.TimerHandle | None = None
         # Accepted sockets inherit it. As much as there is is read at once, by each of them.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
         listening.settimeout(0)
         self._loop.add_reader(listening, self._accept)
 

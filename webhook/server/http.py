@@ -12,9 +12,10 @@ from typing import Any, ClassVar, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from webhook.server.connections import Acceptor, Connection, Standing
+from webhook.server.gathered import Gathered
 from webhook.server.settings import Limits
 
 _BUFFER = 64 * 1024
@@ -27,40 +28,6 @@ _BAD_REQUEST, _TOO_LARGE = (
 )
 
 
-class Gathered:
-    """A transport that sends together what is written together.
-
-    uvicorn writes headers and body apart, which makes two TLS records and two packets of an answer that
-    fits into one.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self.is_closing = transport.is_closing
-        self._waiting: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Send soon: at `flush`, or when the loop has done what it is doing."""
-        if not self._waiting:
-            self._loop.call_soon(self.flush)
-        self._waiting.append(data)
-
-    def flush(self) -> None:
-        """Send what waits."""
-        if self._waiting:
-            self._transport.write(b"".join(self._waiting))
-            self._waiting.clear()
-
-    def close(self) -> None:
-        """Send what waits, and close."""
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
-        return getattr(self._transport, name)
-
-
 class TooMuchError(Exception):
     """A request has more than its limits allow. Raised through the parser, which stops."""
 
@@ -70,18 +37,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     uvicorn waits without end for a connection's first request, for the rest of a request's headers, for a client that
     does not read, and for one that goes on sending what nobody reads; it keeps headers of any size and any number of
-    pipelined requests; and at shutdown it waits, up to its own timeout, for a client to take note that its connection
-    is being closed.
+    pipelined requests, and answers them while the client reads none; of a lost connection it informs only the latest
+    of them; and at shutdown it waits, up to its own timeout, for a client that sends or reads no more.
     """
 
     limits: ClassVar[Limits] = Limits()
-    leaving: ClassVar[bool] = False
+    leaving: bool = False
     peer: str = ""
     since: float = 0.0
     opening: asyncio.Task[None] | None = None
     accepted: dict[Connection, None]
     _overdue: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered, or was last; later ones are in the pipeline."""
+    _postponed: tuple[RequestResponseCycle, Any] | None = None
+    """The next request, while answers are unread."""
     _in_headers: bool = False
     _head: int = 0
     """Bytes that came in since headers were last complete, without those of bodies."""
@@ -89,11 +60,12 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def standing(self) -> Standing:
         """Return how much the connection is worth keeping."""
-        if self.opening is not None or self._overdue is not None or self.flow.write_paused:
+        if self.opening is not None or self.flow.write_paused:
             return Standing.UNFINISHED
-        if self.cycle.response_complete:
-            return Standing.IDLE
-        return Standing.UNFINISHED if self.cycle.more_body else Standing.BUSY
+        answered = self._running is None or self._running.response_complete
+        if self._running is not None and not answered and not self._running.more_body:
+            return Standing.BUSY
+        return Standing.IDLE if answered and self._overdue is None else Standing.UNFINISHED
 
     def cut(self) -> None:
         """Close the connection at once, without sending what is left."""
@@ -115,7 +87,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Nothing is awaited any more."""
         self.accepted.pop(self, None)
         self._relax()
+        self._postponed = None
         self.resume_writing()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         self._unset_keepalive_if_required()  # uvicorn keeps it after a reset, and with it all that the connection had
         super().connection_lost(exc)
 
@@ -168,10 +144,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(self.limits.write, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """The client reads again, so its next request is answered."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
+        if self._postponed is not None:
+            postponed, self._postponed = self._postponed, None
+            self._start_asgi_task(*postponed)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that was idle for too long."""
@@ -183,9 +162,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(_TOO_LARGE if self._too_much() else _BAD_REQUEST)
 
     def shutdown(self) -> None:
-        """The server leaves: an idle connection is closed, a busy one after its answer."""
-        super().shutdown()
-        self._cut_when_closing()
+        """The server leaves: an idle connection is closed, a busy one after its answer.
+
+        The rest of an unfinished request, which a client sends within milliseconds, and the reading of answers are
+        awaited for a short while.
+        """
+        self.leaving = True
+        if not self._in_headers:
+            super().shutdown()
+            self._cut_when_closing()
+        self.loop.call_later(self.limits.finish, self._cut_unless_busy)
+
+    def _cut_unless_busy(self) -> None:
+        if self.standing is Standing.BUSY:
+            self.loop.call_later(_LAST_WORD, self._cut_unless_busy)
+        else:
+            self.cut()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - as uvicorn has it
+        if self.flow.write_paused:
+            self._postponed = cycle, app
+        else:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
 
     def _too_much(self) -> bool:
         """Return whether the headers that have come in, or the requests that wait, exceed their limits."""

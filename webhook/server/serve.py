@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from webhook.core.surroundings import Surroundings
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
+from webhook.server.allocator import return_large_memory
 from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.deciding import Decider
@@ -68,6 +69,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, o
     """
     for which in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(which, signal.SIG_IGN)  # each would end the process, by default
+    return_large_memory()
     with ExitStack() as cleanup:
         service, authority = compose(settings, log, outlet, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -66,7 +66,9 @@ class Service:
         """Serve until `stop` is set, then leave in good order.
 
         First /readyz says no, so that no new requests are sent here, and each answer closes its connection; after the
-        drain time the TLS port closes and requests in flight finish; the plain port goes last.
+        drain time the TLS port closes and requests in flight finish; the plain port goes last. Each port takes no
+        longer than `Limits.finish` and `Limits.close` together (4 s), whatever its clients do, or `Limits.grace` (7 s)
+        where the API server is still awaited for a decision.
 
         Args:
             stop: Begins the end.

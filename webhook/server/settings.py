@@ -42,19 +42,23 @@ class Limits:
     """What one client may cost, and how long leaving may take. Times are seconds.
 
     Attributes:
-        body: Bytes in a request's body. The API server takes objects of up to 3 MiB and an AdmissionReview may hold
-            two.
+        body: Bytes in a request's body. The API server takes objects of up to 3 MiB; as JSON, with managedFields and
+            with each "<" escaped, they are longer in a review, which may hold two.
         read: Until a request has come in whole, from its first byte or, on a new connection, from the handshake.
         keep_alive: An idle connection is kept this long. The API server closes its own after 90; were ours closed
             first, a request could be on its way.
-        grace: Requests in flight may take this long after the server has stopped listening. Longer than `read`, so
-            that none is cut off.
+        grace: Requests in flight may take this long after the server has stopped listening: longer than `finish` and
+            `decide` together.
+        finish: A request that is incomplete, or answers that are unread, when the server stops listening have this long
+            to be completed or read. The API server sends a body within milliseconds.
         close: A client has this long to take note that its connection is closed.
         head: Bytes of a request that are not its body: request line, headers, trailers, and the framing of chunks as
             far as it is larger than what is in them.
         headers: Headers and trailers of a request.
         pipelined: Requests of one connection that wait for the answer to an earlier one.
         bodies: Bytes in the bodies of all requests that are being received or answered.
+        decoded: Bytes of memory that the texts of those bodies take at most, once they are decoded. A body that is not
+            ASCII counts five times: one character beyond the BMP makes a text take four bytes for each character.
         connections: Connections on each port. Half of them may be without a complete request.
         handshake: A TLS handshake may take this long.
         write: A client may leave this long so much of its answers unread that no more is written.
@@ -65,12 +69,14 @@ class Limits:
     body: int = 8 * 1024 * 1024
     read: float = 10.0
     keep_alive: int = 120
-    grace: int = 12
+    grace: int = 7
+    finish: float = 2.0
     close: float = 2.0
     head: int = 32 * 1024
     headers: int = 128
     pipelined: int = 64
     bodies: int = 32 * 1024 * 1024
+    decoded: int = 48 * 1024 * 1024
     connections: int = 256
     handshake: float = 10.0
     write: float = 10.0

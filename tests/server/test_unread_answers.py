@@ -1,0 +1,108 @@
+"""Pipelined requests of a client that reads nothing: few are answered, and what is beside them is not disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+from prometheus_client.registry import Collector
+
+from webhook.server.settings import Limits
+
+PATIENT = replace(Limits(), close=0.3)
+PATHS = ["/metrics", "/policy", "/drift", "/readyz?verbose"]
+
+
+def _unread(server, path, requests=60):
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.ports[1]))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * requests)
+    return connection
+
+
+def _reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def test_no_page_is_rendered_for_a_client_that_does_not_read(start_server):
+    server = start_server(limits=PATIENT)
+    rendered = []
+
+    class Large(Collector):
+        def collect(self):
+            rendered.append(1)
+            return ()
+
+        def describe(self):
+            return ()
+
+    server.metrics.registry.register(Large())
+    for number in range(400):
+        server.metrics.requests.labels(f"webhook-{number}", "outcome-of-the-request", "false").inc()
+    with contextlib.closing(_unread(server, "/metrics", requests=20)) as connection:
+        before = -1
+        while len(rendered) > before:
+            before = len(rendered)
+            time.sleep(0.7)
+        unread = len(rendered)
+        connection.settimeout(20)
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 20:
+            piece = connection.recv(1 << 20)
+            assert piece
+            received += piece
+
+    assert 0 < unread < 10
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_is_logged_about_answers_that_are_cut(start_server, kit, path, caplog):
+    server = start_server(limits=PATIENT)
+    with caplog.at_level(logging.WARNING):
+        for pause in (0.0, 0.01, 0.05, 0.1):
+            for _ in range(5):
+                connection = _unread(server, path)
+                time.sleep(pause)
+                _reset(connection)
+        kit.wait_until(lambda: not server.service.status.server.server_state.tasks, 20)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_liveness_is_answered_beside_many_unread_pages(start_server, path):
+    server = start_server(limits=PATIENT)
+    with contextlib.ExitStack() as others:
+        for _ in range(20):
+            others.enter_context(contextlib.closing(_unread(server, path)))
+        waited = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert server.get("/livez") == (200, "ok\n")
+            waited.append(time.monotonic() - began)
+
+    assert sorted(waited)[len(waited) // 2] < 0.1
+
+
+def test_a_request_behind_another_learns_that_its_client_has_gone(start_server, kit):
+    """The second of two requests has come in already, so the first is not the latest of the connection."""
+    server = start_server(limits=PATIENT)
+    received = []
+
+    async def waiting(scope, receive, send):
+        await receive()
+        received.append((await receive())["type"])
+
+    server.loop.call_soon_threadsafe(setattr, server.service.status.server.config, "loaded_app", waiting)
+    kit.wait_until(lambda: server.service.status.server.config.loaded_app is waiting)
+    connection = _unread(server, "/", requests=2)
+    kit.wait_until(lambda: server.service.status.server.server_state.tasks)
+    _reset(connection)
+
+    kit.wait_until(lambda: received == ["http.disconnect"])
