@@ -171,6 +171,7 @@ def test_a_broken_policy_is_an_error_with_its_line_and_a_hint(run, shop):
     [
         ([], "name at least one file"),
         (["-f", "x.yaml", "--namespace-label", "enabled"], "is not KEY=VALUE"),
+        (["-f", "x.yaml", "--namespace-label", "a==b"], "is not KEY=VALUE"),
         (["-f", "x.yaml", "-o", "xml"], "xml"),
     ],
 )

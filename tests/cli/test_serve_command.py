@@ -291,6 +291,13 @@ def test_a_broken_policy_at_the_start_is_fatal_and_told(serve, files):
     assert "Traceback" not in server.text
 
 
+def test_a_policy_that_is_not_there_is_a_file_that_cannot_be_read(serve):
+    server = serve("--policy", "gone.yaml")
+
+    assert server.process.wait(20) == 3
+    assert "gone.yaml: error: cannot be read" in server.text
+
+
 def test_manifests_that_are_not_there_are_told(serve):
     server = serve(manifests="gone")
 

@@ -3,10 +3,10 @@ import msgspec
 import pytest
 
 from webhook.core.decision import Action, Decision, Mode, Reason
-from webhook.core.drift import Drift, drift
+from webhook.core.drift import Drift, drift, restart_command
 from webhook.core.mesh import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG
 from webhook.core.patch import DECISION, HOLD
-from webhook.core.pod import Container, ObjectMeta, Pod, PodSpec
+from webhook.core.pod import Container, ObjectMeta, OwnerReference, Pod, PodSpec
 
 
 def pod(*, labels=None, sidecar=False, **annotations):
@@ -70,3 +70,28 @@ def test_an_author_who_wants_no_sidecar_misses_none():
     running = pod(labels={INJECT: "false"})
 
     assert drift(running, running, decision(Action.INHERIT)) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "command"),
+    [
+        (OwnerReference("Deployment", "web", "apps/v1"), "kubectl -n shop rollout restart deployment/web"),
+        (
+            OwnerReference("DaemonSet", "node.agent-2", "apps/v1"),
+            "kubectl -n shop rollout restart daemonset/node.agent-2",
+        ),
+        (OwnerReference("Deployment", "web", "evil.example/v1"), None),
+        (OwnerReference("Rollout", "web", "argoproj.io/v1alpha1"), None),
+        (OwnerReference("Deployment", "x; touch /tmp/owned #", "apps/v1"), None),
+        (OwnerReference("Deployment", "x$(id)", "apps/v1"), None),
+        (OwnerReference("Deployment", "x\nkubectl delete namespace prod", "apps/v1"), None),
+        (OwnerReference("Deployment", "x -n kube-system daemonset/kube-proxy", "apps/v1"), None),
+        (OwnerReference("Deployment", "web\n", "apps/v1"), None),
+        (OwnerReference("Deployment", "-web", "apps/v1"), None),
+        (OwnerReference("Deployment", "", "apps/v1"), None),
+        (None, None),
+    ],
+)
+def test_a_command_is_only_given_for_what_can_be_an_object(owner, command):
+    """The author of a pod writes its owner, and somebody with more permissions pastes the command."""
+    assert restart_command("shop", owner) == command

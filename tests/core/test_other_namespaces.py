@@ -108,6 +108,20 @@ def test_a_dry_run_names_no_kind_or_port_of_another_namespace(host, action):
     assert ("excludes no port that only a Service in another namespace declares" in shown) is (action == "bypass")
 
 
+@pytest.mark.parametrize("env", [{"A_HOST": "ext.victim"}, {"A_HOST": "db"}, {"DB_HOST": "ext.victim"}])
+def test_an_alias_of_another_namespace_shows_no_default_port(env):
+    """Its target may say the kind, and the kind has a port that the pod's author did not write."""
+    policy = _policy([{"name": "r", "match": {"dependencies": ["redis", "mysql"]}, "action": "bypass"}])
+    own = _service("shop", "db", alias="ext.victim.svc.cluster.local")
+    answers = []
+    for target in ("a.mysql.database.azure.com", "a.redis.cache.windows.net"):
+        response, _ = _ask(_world([_service("victim", "ext", alias=target), own]), policy, _pod(env))
+        answers.append(response)
+
+    assert answers[0] == answers[1]
+    assert "traffic.sidecar.istio.io/excludeOutboundPorts" not in _patched(answers[0])
+
+
 def test_administrators_see_all_of_it():
     _, decision = _ask(_world(FOREIGN), _policy(RULES), _pod({"A_HOST": "vault.victim"}))
 

@@ -86,12 +86,28 @@ def test_what_people_write_is_well_within_the_limit(source):
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        "pod['metadata']['labels']['in'] == 'x'",
+        "pod[\"spec\"]['hostNetwork'] == true && pod.metadata.labels['app.kubernetes.io/name'] == 'x'",
+        "'spec' in pod && pod.metadata.name == \"a['contianers']\"",
+        "pod['spec']['newFieldOfTomorrow'] == 1",
+    ],
+)
+def test_a_field_may_be_written_as_an_index(source):
+    compile_expression(source)
+
+
+@pytest.mark.parametrize(
     ("source", "message", "hint"),
     [
         ("dependencies.exists(d, d.kind == 'redis')", "type string has no fields at line 1, column 25", "itself"),
         ("pod.spec.contaners.size() == 1", "unknown field 'contaners' of PodSpec at line 1", "mean 'containers'?"),
         ("pod.spec.containers.all(c, c.imag == 'x')", "unknown field 'imag' of Container", "mean 'image'?"),
         ("pod.metdata.name == 'x'", "unknown field 'metdata' of Pod", "mean 'metadata'?"),
+        ("pod['spec']['contianers'].size() == 1", "unknown field 'contianers' of PodSpec at line 1", "'containers'?"),
+        ('pod.spec[ "hostNetwrk" ] == true', "unknown field 'hostNetwrk' of PodSpec", "mean 'hostNetwork'?"),
+        ("'spce' in pod || pod.metdata.name == 'x'", "unknown field 'metdata' of Pod", "mean 'metadata'?"),
         ("owner.nam == 'x'", "unknown field 'nam' of Owner", "mean 'name'?"),
         ("namespace.lables.a == 'x'", "unknown field 'lables' of Namespace", "mean 'labels'?"),
         ("pod.spec.hostNetwork == 'true'", "'==' does not take (bool, string) at line 1, column 22", "one type"),

@@ -45,7 +45,9 @@ def running(name, *, namespace="shop", owner=None, url="", sidecars=()):
     metadata = {"name": name, "namespace": namespace}
     if owner:
         metadata["labels"] = {"pod-template-hash": "abc"}
-        metadata["ownerReferences"] = [{"kind": "ReplicaSet", "name": f"{owner}-abc", "controller": True}]
+        metadata["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{owner}-abc", "controller": True}
+        ]
     environment = [{"name": "URL", "value": url}] if url else []
     app = {"name": "app", "image": "app:1", "env": environment}
     return {"metadata": metadata, "spec": {"containers": [app, *sidecars]}}

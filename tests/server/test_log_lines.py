@@ -58,6 +58,13 @@ def test_the_console_format_is_for_people():
     assert "\x1b" not in stream.getvalue()
 
 
+def test_no_text_acts_on_the_terminal_that_shows_it():
+    stream = io.StringIO()
+    make_logger(stream, LogFormat.CONSOLE).info("decision", name="x\x1b]0;owned\x07\x1b[2J\u202e\u2028y")
+
+    assert [text for text in ("\x1b", "\x07", "\u202e", "\u2028") if text in stream.getvalue()] == []
+
+
 def test_an_exception_is_described_by_class_and_place_but_not_by_its_text():
     def inner():
         raise ValueError("CANARY")

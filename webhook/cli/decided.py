@@ -248,6 +248,6 @@ def _tell(problems: Iterable[Problem]) -> None:
 
 def _label(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not key or not equals:
+    if not key or not equals or "=" in value:
         raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--namespace-label")
     return key, value

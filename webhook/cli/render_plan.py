@@ -134,7 +134,7 @@ def _commands(drifted: Sequence[Drifted]) -> list[str]:
 
 
 def _command(one: Drifted) -> str | None:
-    return None if one.owner is None else restart_command(one.namespace, one.owner.kind, one.owner.name)
+    return restart_command(one.namespace, one.owner)
 
 
 def _lines(changes: Sequence[Change]) -> Iterator[str]:

@@ -222,7 +222,8 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     try:
         received = run(settings, log, threshold, outlet)
     except PolicyError as error:
-        raise failure(ExitCode.NEGATIVE, *map(str, error.problems)) from None
+        code = ExitCode.UNREADABLE if error.unreadable else ExitCode.NEGATIVE
+        raise failure(code, *map(str, error.problems)) from None
     except ManifestError as error:
         raise failure(ExitCode.UNREADABLE, *map(str, error.problems)) from None
     except CertificateError as error:

@@ -6,6 +6,7 @@ a ConfigMap or of a Service, by a label on the namespace, or because nobody answ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,6 +27,8 @@ from webhook.core.verdict import Policy
 from webhook.detection.detect import detect as detect_anew
 
 _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+# RFC 1123, as the API server demands of these kinds and of namespaces.
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class Drift(Enum):
@@ -140,6 +143,13 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
     return Drift.REMEDY_UNWANTED if bypassed and not still else None
 
 
-def restart_command(namespace: str, kind: str, name: str) -> str | None:
-    """The command that has a workload's pods created anew; None where there is none."""
-    return f"kubectl -n {namespace} rollout restart {kind.lower()}/{name}" if kind in _RESTARTED else None
+def restart_command(namespace: str, owner: OwnerReference | None) -> str | None:
+    """Return the command that restarts the pods of an owner; None where there is none.
+
+    Whoever creates a pod writes its owner, and somebody else runs the command: only what can be an object gets one.
+    """
+    if owner is None or owner.kind not in _RESTARTED or owner.api_version.partition("/")[0] != "apps":
+        return None
+    if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(owner.name)):
+        return None
+    return f"kubectl -n {namespace} rollout restart {owner.kind.lower()}/{owner.name}"

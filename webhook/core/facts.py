@@ -15,7 +15,10 @@ from webhook.core.pod import OwnerReference, Pod
 
 # Which of the pod's labels holds the hash that ends the name of its owner, and whose such an owner is. The controllers
 # name both: Deployments, and Argo Rollouts.
-_TEMPLATE_HASHES = (("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout"))
+_TEMPLATE_HASHES = (
+    ("pod-template-hash", "Deployment", "apps/v1"),
+    ("rollouts-pod-template-hash", "Rollout", "argoproj.io/v1alpha1"),
+)
 # A CronJob's Job is called <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is: only
 # the Job itself refers to its CronJob, and Jobs are not watched. So the number must be a minute in which a cluster that
 # this runs in can have started it: after the release of Kubernetes 1.30 (April 2024), and before 2044. A date
@@ -107,8 +110,8 @@ def _scheduled_by(job: str) -> str | None:
 
 def _above(replica_set: OwnerReference, labels: Mapping[str, str]) -> OwnerReference:
     """Return what a ReplicaSet belongs to, as far as its pod shows it; else the ReplicaSet."""
-    for label, kind in _TEMPLATE_HASHES:
+    for label, kind, api_version in _TEMPLATE_HASHES:
         name, dash, end = replica_set.name.rpartition("-")
         if name and dash and end and end == labels.get(label):
-            return OwnerReference(kind, name)
+            return OwnerReference(kind, name, api_version)
     return replica_set

@@ -93,9 +93,17 @@ class Reading:
         if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
             return Dependency(kind, confidence, None, None, f"{entry.trail} → {kind}")
         trail = f"{entry.trail} → {place} → {kind}"
-        # Without a port in the configuration an http URL leads to a backend only by the images behind its Service.
-        by_service = place.elsewhere and unwritten and (place.port is not None or mention.scheme in HTTP)
+        by_service = (
+            place.elsewhere
+            and unwritten
+            and (place.port is not None or self._kind_alone(entry, mention, place.host) != kind)
+        )
         return Dependency(kind, confidence, place.host, port_number, trail, by_service)
+
+    def _kind_alone(self, entry: Entry, mention: Mention, host: str) -> str | None:
+        """Return the kind that a mention without a port is evidence of, whatever answers for its host."""
+        concluded = self._conclude(entry, mention, Place(host, None, None))
+        return None if concluded is None else concluded[0]
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Where a mention leads, or None when it leads nowhere, or to the pod itself."""

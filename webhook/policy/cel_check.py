@@ -51,6 +51,7 @@ _MACROS = frozenset({"all", "exists", "exists_one", "filter", "has", "map"})
 # A fixed offset, or a name of the IANA, all of which begin with an upper-case letter: what systems add to their files
 # (localtime, posix/, right/, posixrules) does not, and means another zone on each of them, or the same one again.
 _TIME_ZONE = re.compile(r"[+-]?(?:[01]\d|2[0-3]):[0-5]\d|[A-Z][\w+-]*(/[A-Za-z][\w+-]*)*", re.ASCII)
+_INDEX = re.compile(r"""(?<=[\w\])])\[\s*(?P<quote>["'])(?P<field>[A-Za-z_]\w*)(?P=quote)\s*\]""", re.ASCII)
 _ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<what>[^\n]*)")
 _MAX_UNKNOWN = 8
 _MAX_SHOWN = 63
@@ -148,11 +149,24 @@ def _compiled_typed(source: str) -> tuple[cel.Expression, tuple[UnknownField, ..
             return _typed(frozenset(unknown)).compile(source), tuple(unknown)
         except RuntimeError as error:
             if _AS_MAP.search(str(error)):
+                _check_indexes(source, unknown)
                 return compiled(source), tuple(unknown)
             found = _UNDEFINED_FIELD.search(str(error))
             if found is None or _resembling(found) or len(unknown) == _MAX_UNKNOWN:
                 raise _rejected(str(error), source) from None
             unknown.append((found["type"], found["field"]))
+
+
+def _check_indexes(source: str, unknown: list[UnknownField]) -> None:
+    """Check the fields of an expression that uses an object as a map: `pod['spec']` is a way to write `pod.spec`."""
+    as_fields = _INDEX.sub(lambda index: f".{index['field']}".ljust(len(index[0])), source)
+    try:
+        _typed(frozenset(unknown)).compile(as_fields)
+    except RuntimeError as error:
+        for problem in _ERROR.finditer(str(error)):
+            found = _UNDEFINED_FIELD.match(problem["what"])
+            if found is not None and _resembling(found):
+                raise _rejected(problem[0], source) from None
 
 
 def _resembling(found: re.Match[str]) -> str | None:

@@ -45,6 +45,7 @@ class Workload(NamedTuple):
     drift: Drift
     action: str
     rule: str | None
+    restart: str | None
 
 
 @dataclass(slots=True)
@@ -242,7 +243,8 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
-    return Workload(namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule)
+    restart = restart_command(namespace, found.owner)
+    return Workload(namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:
@@ -255,5 +257,5 @@ def _described(workload: Workload, pods: int) -> dict[str, Any]:
         "explanation": f"it {workload.drift.sentence}",
         "action": workload.action,
         "rule": workload.rule,
-        "restart": restart_command(workload.namespace, workload.kind, workload.name),
+        "restart": workload.restart,
     }

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
 
+from webhook.problem import printable
 from webhook.server.settings import LogFormat, LogLevel
 
 _PLACES = 8
@@ -75,9 +76,9 @@ def make_logger(
         A logger whose methods take an event's name and its fields.
     """
     lowest = LogLevel.DEBUG if isinstance(level, Threshold) else level
-    renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
+    renderers: list[Any] = [structlog.processors.JSONRenderer(serializer=_json)]
     if log_format is LogFormat.CONSOLE:
-        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        renderers = [_safe_for_terminals, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     # Bound, for what wrap_logger gives looks for its own configuration at each line.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(cast("TextIO", stream)),
@@ -85,7 +86,7 @@ def make_logger(
             *([level] if isinstance(level, Threshold) else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(lowest.value),
     ).bind()
@@ -132,6 +133,11 @@ class _Forward(logging.Handler):
 
 def _place(frame: FrameType, line: int) -> str:
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{line}"
+
+
+def _safe_for_terminals(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Take control characters out of texts, such as the name in a review that is not the API server's."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _json(fields: dict[str, Any], **_: Any) -> str:  # noqa: ANN401 - structlog passes what json.dumps would take
