@@ -34,6 +34,14 @@ def _read(*texts, **options):
     return read(["-"], stdin=io.StringIO("---\n".join(texts)), **options)
 
 
+def test_json_may_escape_any_character():
+    annotations = {"note": "\N{GRINNING FACE}\\ud83d\\ude00\\\N{GRINNING FACE}\u00e9"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}}
+    (workload,) = _read(json.dumps({"kind": "List", "apiVersion": "v1", "items": [pod]})).workloads
+
+    assert workload.document["metadata"]["annotations"] == annotations
+
+
 def test_a_workloads_pod_has_its_owner_namespace_and_name_prefix():
     (workload,) = _read(DEPLOYMENT).workloads
 

@@ -56,8 +56,19 @@ def documents(text: str) -> Iterator[Document]:
     Raises:
         yaml.YAMLError: The text is not YAML, or exceeds a limit (`LimitError`).
     """
+    if text.lstrip()[:1] in {"{", "["}:
+        text = _PAIR.sub(_as_yaml, text)
     for node in nodes(text, MANIFESTS):
         yield Document(_with_text_keys(plain(node)), node)
+
+
+# JSON may write a character beyond the BMP as a pair of escapes, of which YAML accepts neither half.
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+
+
+def _as_yaml(pair: re.Match[str]) -> str:
+    backslashes, high, low = pair.groups()
+    return f"{backslashes}\\U{0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF):08x}"
 
 
 def _with_text_keys(value: Any) -> Any:  # noqa: ANN401 - a YAML value is of any type
