@@ -1,10 +1,14 @@
 """What is left of the Events of a namespace when another one floods: against a small API server on loopback."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from telling import ApiServer, Teller, eventually, offer, pod
 
 from webhook.cluster.events import EventLimits
 from webhook.cluster.shares import Shares
+
+NAMESPACES = st.sampled_from(["a", "b", "c"])
 
 
 @pytest.fixture
@@ -150,4 +154,24 @@ def test_namespaces_without_entries_take_no_memory():
     for number in range(1000):
         shares.remove(f"ns-{number}", "key")
 
-    assert (len(shares), len(shares._of)) == (0, 0)
+    assert (len(shares), len(shares._of), len(shares._by_count)) == (0, 0, 0)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["put", "next", "remove", "newest", "oldest"]), NAMESPACES, st.integers(0, 5)))
+)
+def test_an_entry_is_always_dropped_from_a_namespace_that_has_the_most(steps):
+    shares, kept = Shares(), {}
+    for step, namespace, key in steps:
+        most = max((sum(one == other for other, _ in kept) for one, _ in kept), default=0)
+        if step == "put":
+            shares.put(namespace, key, (namespace, key))
+            kept[namespace, key] = None
+        elif step == "remove":
+            shares.remove(namespace, key)
+            kept.pop((namespace, key), None)
+        elif kept:
+            gone = shares.next() if step == "next" else shares.drop(newest=step == "newest")
+            assert step == "next" or sum(gone[0] == other for other, _ in kept) == most
+            del kept[gone]
+        assert len(shares) == len(kept)

@@ -19,6 +19,9 @@ class Shares(Generic[K, V]):
     def __init__(self) -> None:
         self._of: OrderedDict[str, OrderedDict[K, V]] = OrderedDict()
         self._size = 0
+        # The namespaces by how many entries they have, and the most that one has: `drop` searches for nothing.
+        self._by_count: dict[int, OrderedDict[str, None]] = {}
+        self._most = 0
 
     def __len__(self) -> int:
         """Return the number of entries of all namespaces."""
@@ -32,9 +35,11 @@ class Shares(Generic[K, V]):
     def put(self, namespace: str, key: K, value: V) -> None:
         """Add or replace an entry and make it the newest of its namespace; the namespace keeps its turn."""
         entries = self._of.setdefault(namespace, OrderedDict())
-        self._size += key not in entries
+        before = len(entries)
         entries[key] = value
         entries.move_to_end(key)
+        if len(entries) > before:
+            self._count(namespace, before, before + 1)
 
     def oldest(self, namespace: str) -> V | None:
         """Return the oldest entry of a namespace, or None."""
@@ -54,17 +59,28 @@ class Shares(Generic[K, V]):
     def drop(self, *, newest: bool) -> V:
         """Remove and return the newest or the oldest entry of the namespace that has the most.
 
-        Of several such namespaces, it is the last in turn for the newest, and the first for the oldest.
+        Of several such namespaces, it is the last that came to have as many for the newest, the first for the oldest.
         """
-        turns = reversed(self._of) if newest else iter(self._of)
-        namespace = max(turns, key=lambda one: len(self._of[one]))
+        largest = self._by_count[self._most]
+        namespace = next(reversed(largest) if newest else iter(largest))
         entries = self._of[namespace]
         return self._pop(namespace, next(reversed(entries) if newest else iter(entries)))
 
     def _pop(self, namespace: str, key: K) -> V:
         entries = self._of[namespace]
         value = entries.pop(key)
-        self._size -= 1
+        self._count(namespace, len(entries) + 1, len(entries))
         if not entries:
             del self._of[namespace]
         return value
+
+    def _count(self, namespace: str, before: int, after: int) -> None:
+        self._size += after - before
+        if after:
+            self._by_count.setdefault(after, OrderedDict())[namespace] = None
+        if before:
+            del self._by_count[before][namespace]
+            if not self._by_count[before]:
+                del self._by_count[before]
+        if after > self._most or self._most not in self._by_count:
+            self._most = after
