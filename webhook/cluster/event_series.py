@@ -45,6 +45,7 @@ class Series:
     """One Event.
 
     Attributes:
+        name: Its own, as the API server has it.
         about: The object it regards.
         message: What it says.
         last: When it was last seen, a MicroTime.
@@ -55,6 +56,7 @@ class Series:
         version: The resource version of that; empty when the API server must be asked.
     """
 
+    name: str
     about: Regarding
     message: Message
     last: str = ""
@@ -91,11 +93,10 @@ class SeriesWriter:
         self._log = log
         self._problems: dict[str, int | str] = {}
 
-    async def write(self, name: str, series: Series) -> EventOutcome | None:
+    async def write(self, series: Series) -> EventOutcome | None:
         """Write what is pending of an Event. `pending` itself is left to the caller.
 
         Args:
-            name: The Event's.
             series: The Event; what the API server answers is taken over.
 
         Returns:
@@ -105,7 +106,7 @@ class SeriesWriter:
         for _ in range(_ATTEMPTS):
             verb = "patch" if series.exists else "create"
             try:
-                await (self._add(f"{path}/{name}", series) if series.exists else self._create(path, series))
+                await (self._add(f"{path}/{series.name}", series) if series.exists else self._create(path, series))
             except ClusterError as error:
                 series.version = ""
                 if error.status == _CONFLICT:

@@ -3,6 +3,9 @@
 `offer` puts what is to be told into a bounded queue and returns; `run` works it off. What is told again about the same
 owner, with the same reason and note, is counted, and written now and then as the series of the Event that is there.
 
+Namespaces take turns in the queue and in what waits to be written, and beyond a limit the namespace that has the most
+loses an entry: whoever creates many pods with invented owners delays and drops Events of his own namespace.
+
 Every occurrence is counted exactly once in the metric, by what became of it. An API server that refuses or does not
 answer costs Events and nothing else.
 """
@@ -11,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +28,12 @@ from webhook.cluster.client import Client
 from webhook.cluster.event_body import Message, Owner, Resolve
 from webhook.cluster.event_series import EventOutcome, Series, SeriesWriter
 from webhook.cluster.pace import TokenBucket
+from webhook.cluster.shares import Shares
 from webhook.core.decision import Decision
 from webhook.core.pod import Pod
+
+_POLL_SECONDS = 0.1
+"""Seconds between two looks whether the rate allows the next request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,13 @@ class EventLimits:
     """How much may be told and kept.
 
     Attributes:
-        queue: Occurrences that wait to be told.
+        queue: Occurrences that wait to be told; beyond it the newest of the namespace that has the most is dropped.
         burst: Events that are written at once.
-        per_second: Events that are written each second, over time.
-        series: Events that are remembered, so that what is told again is only counted; the longest unseen goes first.
-        window: Seconds after which an Event that is not told again is forgotten. If it is told later, it is created,
-            or goes on where the API server still has it.
+        per_second: Events that are written each second, over time; what exceeds it waits.
+        series: Events that wait or are remembered, so that what is told again is only counted. Beyond it, the longest
+            unseen of the namespace that has the most is forgotten, and dropped if it still waits.
+        window: Seconds after which an Event that is not told again is forgotten, when its namespace has the next. If it
+            is told later, it is created, or goes on where the API server still has it.
         flush: Seconds between two rounds that write what was repeated meanwhile.
         grace: Seconds to go on telling after the end has begun.
     """
@@ -94,9 +102,11 @@ class Events:
         self._clock = clock
         self._now = now
         self._bucket = TokenBucket(limits.burst, limits.per_second, clock=clock)
-        self._queue: deque[_Occurrence] = deque()
-        self._known: OrderedDict[str, Series] = OrderedDict()
-        self._repeated: dict[str, Series] = {}
+        self._queue: Shares[int, _Occurrence] = Shares()
+        self._numbers = itertools.count()
+        self._known: Shares[str, Series] = Shares()
+        self._due: Shares[str, Series] = Shares()
+        self._repeated: list[Series] = []
         self._wake = asyncio.Event()
         self._next_flush = 0.0
 
@@ -143,10 +153,10 @@ class Events:
         owner = event_body.owner_of(pod, namespace)
         if owner is None:
             return
-        if len(self._queue) >= self._limits.queue:
+        self._queue.put(namespace, next(self._numbers), _Occurrence(owner, say, self._now()))
+        if len(self._queue) > self._limits.queue:
+            self._queue.drop(newest=True)
             self._count(EventOutcome.DROPPED, 1)
-            return
-        self._queue.append(_Occurrence(owner, say, self._now()))
         self._wake.set()
 
     async def _leave(self, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
@@ -158,58 +168,73 @@ class Events:
         while True:
             self._wake.clear()
             ending = stop.is_set()
-            while self._queue:
-                await self._take(self._queue.popleft())
-                if self._clock() >= self._next_flush:
-                    await self._flush()
+            if self._queue:
+                self._take(self._queue.next())
+            if self._clock() >= self._next_flush or (ending and not self._queue):
+                self._flush()
+            writes = bool(self._due) and self._bucket.take()
+            if writes:
+                await self._write(self._due.next())
+            if self._queue or writes:
                 # Requests come first: what is told must not hold up the event loop.
                 await asyncio.sleep(0)
-            if ending or self._clock() >= self._next_flush:
-                await self._flush()
-            if ending:
+            elif ending:
                 return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._next_flush - self._clock() if self._repeated else None):
-                    await self._wake.wait()
+            else:
+                await self._rest()
 
-    async def _take(self, occurrence: _Occurrence) -> None:
+    async def _rest(self) -> None:
+        """Wait for the next occurrence, for the rate, or for the next round."""
+        seconds = self._next_flush - self._clock() if self._repeated else None
+        if self._due:
+            seconds = _POLL_SECONDS if seconds is None else min(seconds, _POLL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _take(self, occurrence: _Occurrence) -> None:
+        """Add an occurrence to its series: a new one is due at once, a written one in the next round."""
         about = event_body.regarding(occurrence.owner, self._resolve)
         message = occurrence.say()
         name = event_body.name_of(about, message)
         now = self._clock()
-        self._forget(now)
-        known = self._known.get(name)
-        if known is None and not self._bucket.take():
-            self._count(EventOutcome.DROPPED, 1)
-            return
-        if not self._repeated:
-            self._next_flush = now + self._limits.flush
-        series = known or Series(about, message)
+        self._forget(about.namespace, now)
+        series = self._known.get(about.namespace, name)
+        if series is None:
+            series = Series(name, about, message)
+            self._due.put(about.namespace, name, series)
+        elif not series.pending:
+            self._repeat(series)
         series.last, series.heard = max(series.last, event_body.micro_time(occurrence.time)), now
         series.pending += 1
-        self._known[name] = self._repeated[name] = series
-        self._known.move_to_end(name)
-        if known is None:
-            await self._write(name, series)
+        self._known.put(about.namespace, name, series)
+        if len(self._known) > self._limits.series:
+            self._drop(self._known.drop(newest=False))
 
-    async def _flush(self) -> None:
-        """Write what was repeated. What is over the rate waits for the next round, and loses no count."""
-        self._next_flush = self._clock() + self._limits.flush
-        for name, series in list(self._repeated.items()):
-            if not self._bucket.take():
-                return
-            await self._write(name, series)
+    def _repeat(self, series: Series) -> None:
+        """Have a series written in the next round."""
+        if not self._repeated:
+            self._next_flush = self._clock() + self._limits.flush
+        self._repeated.append(series)
 
-    async def _write(self, name: str, series: Series) -> None:
-        outcome = await self._writer.write(name, series)
-        if outcome is not None:
-            self._settle(name, outcome)
+    def _flush(self) -> None:
+        """Begin a round: what was repeated is due."""
+        for series in self._repeated:
+            if series.pending:
+                self._due.put(series.about.namespace, series.name, series)
+        self._repeated.clear()
+
+    async def _write(self, series: Series) -> None:
+        outcome = await self._writer.write(series)
+        if outcome is None:
+            self._repeat(series)
+            return
+        self._settle(series, outcome)
         if outcome is EventOutcome.FAILED and not series.exists:
-            del self._known[name]
+            self._known.remove(series.about.namespace, series.name)
 
-    def _settle(self, name: str, outcome: EventOutcome) -> None:
+    def _settle(self, series: Series, outcome: EventOutcome) -> None:
         """Count what was pending."""
-        series = self._repeated.pop(name)
         pending, series.pending = series.pending, 0
         if outcome is EventOutcome.SENT:
             self._count(outcome, 1)
@@ -217,20 +242,21 @@ class Events:
         if pending:
             self._count(outcome, pending)
 
-    def _forget(self, now: float) -> None:
-        """Forget what was not told again for long, and what is too much."""
-        while self._known:
-            name, oldest = next(iter(self._known.items()))
-            if len(self._known) <= self._limits.series and now - oldest.heard <= self._limits.window:
-                return
-            del self._known[name]
-            if oldest.pending:
-                self._settle(name, EventOutcome.DROPPED)
+    def _forget(self, namespace: str, now: float) -> None:
+        """Forget the Events of a namespace that were not told again within the window."""
+        while (oldest := self._known.oldest(namespace)) and now - oldest.heard > self._limits.window:
+            self._known.remove(namespace, oldest.name)
+            self._drop(oldest)
+
+    def _drop(self, series: Series) -> None:
+        """Drop what is pending of a series that was forgotten."""
+        self._due.remove(series.about.namespace, series.name)
+        self._settle(series, EventOutcome.DROPPED)
 
     def _abandon(self) -> None:
         """Count what will not be told any more."""
-        for name in list(self._repeated):
-            self._settle(name, EventOutcome.DROPPED)
-        if self._queue:
-            self._count(EventOutcome.DROPPED, len(self._queue))
-            self._queue.clear()
+        while self._known:
+            self._drop(self._known.next())
+        while self._queue:
+            self._queue.next()
+            self._count(EventOutcome.DROPPED, 1)
