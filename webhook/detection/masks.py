@@ -28,7 +28,8 @@ class Mask:
         """Return the keys as they may be kept and shown.
 
         All words below a key that names a credential, or is hidden itself ("…"), are replaced, unless they say what a
-        value is, or name a backend. The same word gets the same replacement, so that a host and its port still belong together.
+        value is, or name a backend. The same word gets the same replacement, so that a host and its
+        port still belong together.
         """
         if not path:
             return path
