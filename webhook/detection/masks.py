@@ -20,7 +20,7 @@ class Mask:
     """Replaces the words of keys below a credential's that detection does not know, alike throughout one text."""
 
     def __init__(self) -> None:
-        self._above: dict[tuple[str, ...], tuple[bool, tuple[str, ...]]] = {}
+        self._known: dict[tuple[str, ...], tuple[bool, tuple[str, ...]]] = {}
         self._parts: dict[str, str] = {}
         self._names: dict[str, str] = {}
 
@@ -33,21 +33,22 @@ class Mask:
         """
         if not path:
             return path
-        above, last = path[:-1], path[-1]
-        if (known := self._above.get(above)) is None:
-            known = self._above[above] = self._path(above)
-        below, shown = known
+        last = path[-1]
+        below, above = self._above(path[:-1])
         if not below and last.isidentifier() and "__" not in last:
             return path  # nothing stands below the last key
         below, last = self._key(last, below=below)
-        return (*shown, last) if below else path
+        return (*above, last) if below else path
 
-    def _path(self, path: tuple[str, ...]) -> tuple[bool, tuple[str, ...]]:
-        below, shown = False, []
-        for key in path:
-            below, masked = self._key(key, below=below)
-            shown.append(masked)
-        return below, tuple(shown)
+    def _above(self, path: tuple[str, ...]) -> tuple[bool, tuple[str, ...]]:
+        """Return whether what stands below these keys is hidden, and the keys as they may be shown."""
+        if not path:
+            return False, ()
+        if (known := self._known.get(path)) is None:
+            below, above = self._above(path[:-1])
+            below, last = self._key(path[-1], below=below)
+            known = self._known[path] = below, (*above, last)
+        return known
 
     def _key(self, key: str, *, below: bool) -> tuple[bool, str]:
         """Return whether what comes next stands below a credential's key, and the key as it may be shown."""
