@@ -235,6 +235,14 @@ PASSWORD_PLACES = {
         "file": ("a.py", f"class A:\n  hosts:\n    connect('dbhost', 'app', '{pw}')\n")
     },
     "ConfigMap key": lambda pw: {"config_map": {"db-password": pw, "redis_auth": pw}},
+    "YAML key": lambda pw: {"file": ("a.yaml", yaml.safe_dump({"tokens": {pw: {"redis": {"host": "dbhost"}}}}))},
+    "YAML key further below": lambda pw: {
+        "file": ("a.yaml", yaml.safe_dump({"users": {"x": {pw: {"redis": {"url": "redis://dbhost"}}}}}))
+    },
+    "JSON key": lambda pw: {"file": ("a.json", json.dumps({"apiKeys": {pw: {"backend": {"host": "redis"}}}}))},
+    "JSON key in env": lambda pw: {"env": {"CONFIG": json.dumps({"accounts": {pw: [{"redis": {"host": "dbhost"}}]}})}},
+    "ini section": lambda pw: {"file": ("a.ini", f'[token "{pw}"]\nurl = redis://dbhost:6379\n')},
+    "TOML section": lambda pw: {"file": ("a.toml", f'[tokens."{pw}".redis]\nhost = "dbhost"\n')},
     "file named so": lambda pw: {"file": ("redis-password", pw)},
 }
 

@@ -26,6 +26,7 @@ from webhook.core.surroundings import Asked
 from webhook.detection.commands import read_command
 from webhook.detection.content import Content, read_content
 from webhook.detection.detect import detect
+from webhook.detection.masks import Mask
 from webhook.detection.mentions import Value
 from webhook.detection.values import read_value
 from webhook.detection.whynot import why_not
@@ -295,3 +296,52 @@ def test_an_argument_that_is_one_value_is_no_script(arguments):
 @pytest.mark.parametrize("key", "REDIS_CREDS REDIS_CRED MONGO_CREDS DB_PSW DB_PASSW REDIS_PASSWRD".split())
 def test_a_key_that_names_a_credential_says_nothing(key):
     assert read_content(key, "hunter2zq:7319") == Content(Value())
+
+
+# Each with a credential, {}, for a key.
+KEYED = {
+    "YAML": "debug: true\napiKeys: {{{}: {{backend: {{redis: {{host: redis, port: 6379}}}}}}}}\n",
+    "YAML template": "{{{{ x }}}}\naccounts:\n  {}:\n    redis: {{url: 'redis://redis:6379'}}\n",
+    "YAML names": "debug: true\ntokens: [{{name: {}, value: 'redis://redis:6379'}}, {{{}: {{url: 'redis://redis:6379'}}}}]\n",
+    "INI": "[token {}]\nurl = redis://redis:6379\n",
+    "INI with dots": "[tokens.{}]\nurl = redis://redis:6379\n",
+    "TOML": '[[credentials.x."{}"]]\nurl = "redis://redis:6379"\n',
+    "properties": "users.{}.redis.host=redis\nusers.{}.redis.port=6379\n",
+    "double underscores": "Tokens__{}__Url=redis://redis:6379\n",
+    "JSON": '{{"htpasswds": {{"{}": {{"url": "redis://redis:6379"}}}}}}',
+    "arguments": "--token.{}.url=redis://redis:6379 --accounts.{}.host redis:6379",
+}
+
+
+@pytest.mark.parametrize("written", KEYED)
+@pytest.mark.parametrize("credential", ["sk_live_CANARY123", "hunter2canary", "Y2FuYXJ5OmNhbmFyeQ", "0ca7a9canary"])
+def test_a_key_below_a_credentials_is_neither_kept_nor_shown(written, credential):
+    content = read_content("app.conf", KEYED[written].replace("{}", credential).format())
+    found, _ = _clients({"file": ("app.conf", KEYED[written].replace("{}", credential).format())})
+
+    kept = repr(([line.path for line in content.lines], found)).lower()
+    assert not {run for run in pieces(credential, KEYED[written].lower()) if run in kept}
+    assert {(dependency.kind, dependency.host) for dependency in found} == {("redis", "redis")}
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (("apiKeys", "sk_live_x", "backend", "host"), "apiKeys.…x1.backend.host"),
+        (("credentials", "redis-cache-1", "port"), "credentials.redis-cache-1.port"),
+        (("users", "é-redis-é", "RabbitMQ"), "users.redis_…x1.RabbitMQ"),
+        (("auth.hunter2.url",), "auth.…x1.url"),
+        (("spring.redis.shop", "cart-v2"), "spring.redis.shop.cart-v2"),
+        (("passwordless", "shop", "cart"), "passwordless.shop.cart"),
+    ],
+)
+def test_keys_that_detection_knows_are_still_shown(path, shown):
+    assert ".".join(Mask().path(path)) == shown
+
+
+def test_a_host_and_its_port_below_a_credential_still_belong_together():
+    mask = Mask()
+
+    paths = [mask.path(("users", *keys)) for keys in (("ann", "host"), ("ben", "host"), ("ann_port",), ("ben_port",))]
+
+    assert [path[1].partition("_")[0] for path in paths] == ["…x1", "…x2", "…x1", "…x2"]

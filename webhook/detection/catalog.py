@@ -178,6 +178,11 @@ class Catalog:
         """Whether a text is a backend's name and nothing else."""
         return text.lower() in self._by_name
 
+    def words_of_keys(self) -> frozenset[str]:
+        """Everything that names a kind in a key, as words written in one, and what turns such a name into another."""
+        phrases = map("".join, self._by_phrase)
+        return frozenset().union(self._by_name, self._by_weak_name, phrases, _BESIDE, _BESIDE_OVER_HTTP)
+
     def _is_beside(self, kind: str, following: tuple[str, ...]) -> bool:
         return bool(_BESIDE.intersection(following)) or (
             bool(_BESIDE_OVER_HTTP.intersection(following)) and not self.speaks_http(kind)

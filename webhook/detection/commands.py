@@ -12,7 +12,7 @@ from webhook.detection.passwords import Reader, may_be_glued, without_credential
 from webhook.detection.references import REFERENCE, normalised
 from webhook.detection.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words
 from webhook.detection.values import begins_value
-from webhook.detection.words import is_credential, key_words
+from webhook.detection.words import key_words, names_credential
 
 _SPACE = re.compile(r"\s")
 # No program has such a name: it is a place, or a list whose password may hold spaces.
@@ -102,7 +102,7 @@ def _is_value_of(flag: str, argument: str) -> bool:
 
 def _passes_credential(argument: str) -> bool:
     flag = _GIVEN.match(argument)
-    return flag is not None and is_credential(flag["key"])
+    return flag is not None and names_credential(flag["key"])
 
 
 def script(text: str, quota: Quota) -> Iterator[Line]:

@@ -133,6 +133,7 @@ def _by_line(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
 
 def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
     """The settings of a list or mapping in one line."""
+    path = quota.mask.path(path)
     if holds_credential(path):
         return
     documents = None
@@ -141,7 +142,7 @@ def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
         documents = _parsed(text, quota)
     if documents:
         for line in _structured(documents, quota):
-            yield Line((*path, *line.path), line.value)
+            yield Line(quota.mask.path((*path, *line.path)), line.value)
         return
     for item in items(text):
         yield quota.setting(path, item)

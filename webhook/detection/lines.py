@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from webhook.detection.masks import Mask
 from webhook.detection.mentions import Value
 from webhook.detection.values import MOST_MENTIONS, is_cut, read_value
 from webhook.detection.words import LONGEST_NAME, holds_credential
@@ -54,11 +55,13 @@ class Quota:
     Attributes:
         cut: Whether anything was left out.
         inline: Characters of lines that were parsed by themselves.
+        mask: Hides the keys of the text that may be credentials.
     """
 
     def __init__(self) -> None:
         self.cut = False
         self.inline = 0
+        self.mask = Mask()
         self._reads = _MOST_READ
         self._characters = _MOST_CHARACTERS
         self._kept = _MOST_KEPT
@@ -73,7 +76,8 @@ class Quota:
         return True
 
     def setting(self, path: tuple[str, ...], text: str) -> Line:
-        """As `setting`, taking notice of what was not read."""
+        """As `setting`, with keys as they may be kept, taking notice of what was not read."""
+        path = self.mask.path(path)
         line = setting(path, text)
         if len(text) > _SHORT and is_cut(text, line.value) and not holds_credential(path):
             self.cut = True

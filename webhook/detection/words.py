@@ -66,12 +66,23 @@ _PASSWORD_ENDINGS = (
     *("password", "passwd", "pass", "pwd", "secret", "token", "key", "auth", "cookie", "passphrase", "credentials"),
     *("kennwort", "passwort", "wachtwoord"),
 )
+# Maps of these are no credentials, but may have some for keys.
+_ACCOUNT = "account"
+_ANNOUNCING = {*_CREDENTIAL, *_PASSWORD_ENDINGS, _ACCOUNT}
+may_announce = re.compile(
+    "|".join(sorted(word for word in _ANNOUNCING if not any(part in word for part in _ANNOUNCING - {word})))
+).search
+"""Finds what a key in lower case cannot lack whose words announce credentials, much faster than its words are found."""
 # Words of keys whose addresses nobody dials: what to listen on, to advertise, to leave out.
 _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
     "whitelist allowlist".split()
 )
 _NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender", "max", "min", "limit", "count", "timeout"}
+STRUCTURE = frozenset().union(
+    *(_LOCATION, _PORT, _PROVIDER, _SWITCH, _CREDENTIAL, _NO_LOCATION, *_LOCATION_PAIRS, *_PORT_PAIRS)
+)
+"""All words that say what a value is."""
 
 
 class Role(Enum):
@@ -137,6 +148,14 @@ def is_credential(key: str) -> bool:
 def names_credential(text: str) -> bool:
     """Return the same for a name out of a value, which is not remembered."""
     return _role(words(text)) is Role.CREDENTIAL
+
+
+def announces_credentials(tokens: tuple[str, ...]) -> bool:
+    """Return whether a map under a key of these words may have credentials or users for keys; not remembered."""
+    if not tokens:
+        return False
+    single = tokens[-1].removesuffix("s")
+    return single == _ACCOUNT or Role.CREDENTIAL in {_role(tokens), _role((single,))}
 
 
 def holds_credential(path: tuple[str, ...]) -> bool:
