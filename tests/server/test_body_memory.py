@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -51,7 +52,14 @@ def start(tmp_path):
             command = [sys.executable, "-m", "webhook", "serve", "--host", "127.0.0.1", "--port", "0"]
             log = tmp_path / "log"
             manifests = tmp_path / "cluster.yaml"
-            manifests.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+            in_mesh = "labels: {istio-injection: enabled}"
+            manifests.write_text(
+                "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+                + "".join(
+                    f"---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: n{number}, {in_mesh}}}\n"
+                    for number in range(8)
+                )
+            )
             with log.open("wb") as to:
                 process = subprocess.Popen(
                     [*command, "--health-port", "0", "--drain", "0", "--manifests", manifests],
@@ -100,6 +108,48 @@ def test_parallel_large_reviews_of_any_text_leave_the_memory_of_a_replica(start,
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(attack, range(48)))
+
+    assert HTTPStatus.OK in statuses
+    assert statuses <= {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}
+    assert _peak_mb(process) < MOST_MB
+
+
+DENSE = {
+    "containers": {"containers": [{}] * 49_000},
+    "variables": {"containers": [{"env": [{"name": "A1"}] * 24_000}]},
+    "small": {
+        "volumes": [{"name": "kube-api-access-abcde", "projected": {"sources": [{"serviceAccountToken": {}}]}}],
+        "containers": [{}] * 19_900,
+    },
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("spec", DENSE.values(), ids=DENSE)
+@pytest.mark.parametrize("path", ["/mutate", "/validate"])
+def test_parallel_reviews_of_very_many_values_leave_the_memory_of_a_replica(start, kit, path, spec):
+    process, at = start()
+    bodies = [
+        json.dumps(kit.make_review({"metadata": {}, "spec": spec}, namespace=f"n{number}")).encode()
+        for number in range(8)
+    ]
+    context = ssl.create_default_context(cafile=at["ca"])
+    together = Barrier(64)
+    statuses = set()
+
+    def attack(which):
+        connection = http.client.HTTPSConnection("localhost", at["port"], context=context, timeout=30)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.connect()
+            together.wait(30)
+            for _ in range(4):
+                connection.request("POST", path, bodies[which % 8], {"content-type": "application/json"})
+                answer = connection.getresponse()
+                statuses.add(answer.status)
+                answer.read()
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(attack, range(64)))
 
     assert HTTPStatus.OK in statuses
     assert statuses <= {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}

@@ -22,11 +22,15 @@ T = TypeVar("T")
 
 MOST_VALUES: Final = 100_000
 """Values of a review that are decoded, about: in some 30 ms. The largest known pods have a few hundred."""
+FEW_VALUES: Final = 2_000
+"""Values of a review that are decoded at once; the rest of what is done about so many takes some milliseconds."""
 MOST_WIDE: Final = 2 * 1024 * 1024
 """Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
 _MANY: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
 _WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so it is not known"
 _SHORT = 64 * 1024
+# So few bytes have few values, whatever they are.
+_SHORTEST = 4 * FEW_VALUES
 _PIECE = 64 * 1024
 # A pod of that many values may have as many keys, and each text has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
@@ -112,6 +116,16 @@ def _unread(body: bytes | bytearray) -> str:
     return _WIDE if len(body) > MOST_WIDE and is_wide(body) else ""
 
 
+def is_dense(body: bytes | bytearray) -> bool:
+    """Return whether a body may have more than `FEW_VALUES`, however short it is."""
+    return len(body) > _SHORTEST and most_values(body) > FEW_VALUES
+
+
+def most_values(body: bytes | bytearray) -> int:
+    """Return how many values JSON has at most, about: its commas and braces, those in its texts included."""
+    return body.count(b",") + body.count(b"{")
+
+
 def is_wide(body: bytes | bytearray) -> bool:
     """Return whether a text of the body may take more than one byte of memory for each byte of the body."""
     return not body.isascii() or _WIDE_ESCAPE.search(body) is not None
@@ -122,7 +136,7 @@ def _has_many_values(body: bytes | bytearray) -> bool:
 
     Up to its first fault, text that is not JSON is counted like JSON, and no decoder reads further.
     """
-    if body.count(b",") + body.count(b"{") <= MOST_VALUES:
+    if most_values(body) <= MOST_VALUES:
         return False
     values = quotes = start = within = 0
     while start < len(body):

@@ -17,7 +17,7 @@ from webhook.core.response import Denial, answer
 from webhook.core.review import AdmissionRequest, Review, UnreadableObjectError
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.server.body import ClientGoneError
-from webhook.server.deciding import LARGE, Decider, decide, decide_undetected
+from webhook.server.deciding import Created, Decider, decide, decide_undetected, is_large
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 from webhook.server.workers import ANYBODY, Caller, OverloadedError
@@ -93,13 +93,12 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     second time, with what was patched into it, is decided as the first time.
     """
     policy = decider.policies.current
-    created, document = pod, review.document
+    created = _as_created(review, decider) if is_decided(pod) else _as_it_is(pod, review)
     try:
-        if is_decided(pod):
-            created, document = await _as_created(review, decider, caller)
-        decision, in_time = await decide(created, review, decider, policy, document, caller)
+        decision, in_time = await decide(created, review, decider, policy, caller)
     except OverloadedError as error:
-        decision, in_time = decide_undetected(created, review, decider, policy, document, str(error)), False
+        created = _as_it_is(pod, review) if is_large(review) else created
+        decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
     operations = patch(pod, decision)
     response = answer(
         review.request.uid,
@@ -124,10 +123,10 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
         # The author chooses how large a pod is, and must not escape by that.
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
-    created, document = await _as_created(review, decider, caller)
+    created = _as_created(review, decider)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision, in_time = await decide(created, review, decider, policy, document, caller)
+        admission.decision, in_time = await decide(created, review, decider, policy, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -147,17 +146,22 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     )
 
 
-async def _as_created(review: Review, decider: Decider, caller: Caller) -> tuple[Pod, Callable[[], dict[str, Any]]]:
-    """Return the pod as it was before any webhook, and its document; a thread does it where the review is large."""
+def _as_it_is(pod: Pod, review: Review) -> Created:
+    return lambda: (pod, review.document)
+
+
+def _as_created(review: Review, decider: Decider) -> Created:
+    """Return what gives the pod as it was before any webhook; a large one is made when needed, and not kept."""
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
 
-    def work() -> tuple[Pod, Callable[[], dict[str, Any]]]:
+    def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
         document = as_created(review.document(), namespace_labels)
         return msgspec.convert(document, Pod), lambda: document
 
-    if len(review.body) <= LARGE:
-        return work()
-    return await decider.workers.run(review.request.namespace, lambda _: work(), caller)
+    if is_large(review):
+        return made
+    once = made()
+    return lambda: once
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:

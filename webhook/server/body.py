@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from starlette.types import Message, Receive, Scope
 
-from webhook.core.outline import MOST_WIDE, is_wide
+from webhook.core.outline import MOST_VALUES, MOST_WIDE, is_dense, is_wide, most_values
 from webhook.server.outcome import Outcome
 
 DISCARDED = 4
@@ -17,6 +17,8 @@ SMALL = 64 * 1024
 
 _WIDE = 5
 """Times the bytes of a body that its texts take at most: four for each character, and the text in UTF-8 beside it."""
+_VALUE = 160
+"""Bytes of memory that a value takes at most. What a thread makes of it comes on top, for two reviews at a time."""
 
 
 class RefusedError(Exception):
@@ -56,12 +58,13 @@ class Bodies:
 
         Args:
             limit: Bytes that all bodies may have that are larger than `SMALL`.
-            decoded: Bytes of memory that their texts may take besides, once they are decoded.
+            decoded: Bytes of memory that their texts and values may take besides, once they are decoded.
         """
         self._limit = limit
         self._most_decoded = decoded
         self._held = 0
         self._decoded = 0
+        self._sizes: dict[int, int] = {}
         self._incoming: dict[_Incoming, None] = {}
 
     def hold(self, size: int, incoming: _Incoming | None = None) -> None:
@@ -104,15 +107,16 @@ class Bodies:
         """
         size = _decoded(body)
         if size and self._decoded + size > self._most_decoded:
-            self._held -= len(body)
+            self._held -= _held(body)
             raise _too_busy()
-        self._decoded += size
+        if size:
+            self._decoded += size
+            self._sizes[id(body)] = size
 
     def release(self, body: bytes | bytearray) -> None:
         """Count a body no more, which `read_body` has returned."""
-        if len(body) > SMALL:
-            self._held -= len(body)
-            self._decoded -= _decoded(body)
+        self._held -= _held(body)
+        self._decoded -= self._sizes.pop(id(body), 0)
 
     def _displace(self, incoming: _Incoming) -> None:
         del self._incoming[incoming]
@@ -121,11 +125,16 @@ class Bodies:
         incoming.deadline.reschedule(0)
 
 
+def _held(body: bytes | bytearray) -> int:
+    return len(body) if len(body) > SMALL else 0
+
+
 def _decoded(body: bytes | bytearray) -> int:
-    """Return the bytes of memory that the texts of a body take at most; 0 for a small one."""
-    if len(body) <= SMALL:
+    """Return the bytes of memory that what is in a body takes at most; 0 where that is little."""
+    if len(body) <= SMALL and not is_dense(body):
         return 0
-    return min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
+    texts = min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
+    return texts + min(most_values(body), MOST_VALUES) * _VALUE
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:

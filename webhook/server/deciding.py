@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from webhook.core import engine
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
+from webhook.core.outline import is_dense
 from webhook.core.pod import Pod
 from webhook.core.review import Review
 from webhook.core.surroundings import Asked, Reference, Surroundings
@@ -20,8 +21,8 @@ from webhook.server.workers import Caller, Workers
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
-LARGE = 64 * 1024
-"""Bytes of a review. A larger one, with thousands of settings maybe, is decided in a thread."""
+_LARGE = 64 * 1024
+"""Bytes of a review."""
 INLINE = 256
 """Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
 
@@ -40,6 +41,8 @@ class Policies(Protocol):
         ...
 
 
+Created = Callable[[], tuple[Pod, Callable[[], dict[str, Any]]]]
+"""Gives a pod as it is to be created, and what gives the whole of it as a dict."""
 LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
 """Reads objects directly that were asked for and not there; answers whether one of them is there now."""
 
@@ -68,23 +71,17 @@ class Decider:
 
 
 async def decide(
-    pod: Pod,
-    review: Review,
-    decider: Decider,
-    policy: Policy,
-    document: Callable[[], dict[str, Any]],
-    caller: Caller,
+    created: Created, review: Review, decider: Decider, policy: Policy, caller: Caller
 ) -> tuple[Decision, bool]:
     """Make the decision, and say whether it was made in time.
 
     It is made again when what was asked for and missed turns out to have been created just now.
 
     Args:
-        pod: The pod as it is to be created.
+        created: Gives the pod as it is to be created. Of a large review it is only called in a thread.
         review: What it came in; of a large pod it may hold no more than an outline.
         decider: All that a decision needs besides.
         policy: The policy that decides.
-        document: Gives the whole pod as a dict.
         caller: Who waits for the decision.
 
     Raises:
@@ -98,15 +95,21 @@ async def decide(
         made: Decision | None = None
         work: Callable[[Callable[[], bool]], tuple[Decision, bool]]
         if review.unread:
-            work = partial(_by_outline, pod, namespace, asked, policy, document, review.unread)
+            work = partial(_by_outline, created, namespace, asked, policy, review.unread)
         else:
-            work = partial(_in_full, decider.memory, pod, namespace, asked, policy, document)
-        if len(review.body) <= LARGE:
+            work = partial(_in_full, decider.memory, created, namespace, asked, policy)
+        if not is_large(review):
+            pod, document = created()
             made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
         decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
+
+
+def is_large(review: Review) -> bool:
+    """Return whether what is done about a review, before any of it is counted, takes too long for the event loop."""
+    return len(review.body) > _LARGE or is_dense(review.body)
 
 
 def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
@@ -120,29 +123,29 @@ def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | N
 
 def _in_full(
     memory: Memory,
-    pod: Pod,
+    created: Created,
     namespace: str,
     asked: Asked,
     policy: Policy,
-    document: Callable[[], dict[str, Any]],
     cancelled: Callable[[], bool],
 ) -> tuple[Decision, bool]:
     """The decision, and whether it was made before it was cancelled."""
+    pod, document = created()
     case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
     return case.recall() or case.decide(document, budget), not budget.cancelled
 
 
 def _by_outline(
-    pod: Pod,
+    created: Created,
     namespace: str,
     asked: Asked,
     policy: Policy,
-    document: Callable[[], dict[str, Any]],
     unread: str,
     cancelled: Callable[[], bool],
 ) -> tuple[Decision, bool]:
     """As `_in_full`, of an outline: it is not remembered, for a pod that has no more than that is alike."""
+    pod, document = created()
     budget = Budget(cancelled=cancelled)
     decision = engine.decide(
         pod, namespace, document=document, surroundings=asked, policy=policy, budget=budget, unread=unread
@@ -150,10 +153,9 @@ def _by_outline(
     return decision, not budget.cancelled
 
 
-def decide_undetected(
-    pod: Pod, review: Review, decider: Decider, policy: Policy, document: Callable[[], dict[str, Any]], why: str
-) -> Decision:
+def decide_undetected(created: Created, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
     """Decide by all but what the pod talks to; `why` says why that is not known. Arguments as for `decide`."""
+    pod, document = created()
     return engine.decide(
         pod,
         review.request.namespace,

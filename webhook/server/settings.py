@@ -57,8 +57,9 @@ class Limits:
         headers: Headers and trailers of a request.
         pipelined: Requests of one connection that wait for the answer to an earlier one.
         bodies: Bytes in the bodies of all requests that are being received or answered.
-        decoded: Bytes of memory that the texts of those bodies take at most, once they are decoded. A body that is not
-            ASCII counts five times: one character beyond the BMP makes a text take four bytes for each character.
+        decoded: Bytes of memory that the texts and values of those bodies take at most, once they are decoded. A body
+            that is not ASCII counts five times: one character beyond the BMP makes a text take four bytes for each
+            character. A value counts 160 bytes.
         connections: Connections on each port. Half of them may be without a complete request.
         handshake: A TLS handshake may take this long.
         write: A client may leave this long so much of its answers unread that no more is written.
@@ -76,7 +77,7 @@ class Limits:
     headers: int = 128
     pipelined: int = 64
     bodies: int = 32 * 1024 * 1024
-    decoded: int = 48 * 1024 * 1024
+    decoded: int = 64 * 1024 * 1024
     connections: int = 256
     handshake: float = 10.0
     write: float = 10.0
