@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -106,3 +107,46 @@ def test_a_request_behind_another_learns_that_its_client_has_gone(start_server, 
     _reset(connection)
 
     kit.wait_until(lambda: received == ["http.disconnect"])
+
+
+LONG = b"a" * 30_000
+WAITING = {
+    "bodies": b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b" " * 60_000,
+    "headers": b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + LONG + b"\r\n\r\n",
+    "URLs": b"GET /livez?" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "many headers": b"GET /livez HTTP/1.1\r\n" + b"a:\r\n" * 120 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("large", WAITING.values(), ids=WAITING)
+@pytest.mark.parametrize("port", [0, 1])
+def test_the_memory_of_requests_that_wait_is_bounded(start_server, kit, port, large):
+    server = start_server(limits=PATIENT)
+    listener = (server.service.webhook, server.service.status)[port].server
+    held = []
+
+    async def slow(scope, receive, send):
+        await asyncio.sleep(0.01)
+        for connection in listener.servers[0]._accepted:
+            scopes = [cycle.scope for cycle, _ in connection.pipeline]
+            bodies = sum(len(cycle.body) for cycle, _ in connection.pipeline)
+            paths = sum(len(waiting["raw_path"]) + len(waiting["query_string"]) for waiting in scopes)
+            # A pair of objects takes some 150 bytes.
+            headers = sum(len(name) + len(value) + 150 for waiting in scopes for name, value in waiting["headers"])
+            held.append(bodies + paths + headers)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    server.loop.call_soon_threadsafe(setattr, listener.config, "loaded_app", slow)
+    kit.wait_until(lambda: listener.config.loaded_app is slow)
+    plain = socket.create_connection(("127.0.0.1", server.ports[1]), timeout=10)
+    with contextlib.closing(plain if port else server.raw()) as connection, contextlib.suppress(OSError):
+        plain.close() if not port else None
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        kit.wait_until(lambda: held)
+        connection.sendall(large * 40)
+        while connection.recv(65536):
+            pass
+
+    assert held
+    assert max(held) < 128 * 1024

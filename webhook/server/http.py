@@ -20,6 +20,8 @@ from webhook.server.settings import Limits
 
 _BUFFER = 64 * 1024
 """Bytes of a connection that are kept in each direction, beside what is being read or written just now."""
+_HEADER = 128
+"""Bytes of memory that a header takes beside its text."""
 _LAST_WORD = 0.1
 """Seconds in which a client gets to know that its request is refused, before its connection is cut."""
 _BAD_REQUEST, _TOO_LARGE = (
@@ -88,6 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.accepted.pop(self, None)
         self._relax()
         self._postponed = None
+        self.pipeline.clear()
         self.resume_writing()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -103,7 +106,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._head += len(data)
         super().data_received(data)
-        if self._head > self.limits.head or len(self.headers) > self.limits.headers:
+        excess = self._head > self.limits.head or len(self.headers) > self.limits.headers
+        if excess or (self.pipeline and self._waiting() > self.limits.waiting):
             if not self.transport.is_closing():
                 self._refuse(_TOO_LARGE)
         elif self._overdue is None and (self._in_headers or self.cycle.response_complete):
@@ -119,8 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """From here on the application has its own deadline for the body. Who leaves keeps no connection."""
         if self._too_much():
             raise TooMuchError
-        self._in_headers = False
-        self._head = 0
+        self._in_headers, self._head = False, 0
         self._relax()
         super().on_headers_complete()
         if self.leaving and self.cycle is not None:
@@ -174,7 +177,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.loop.call_later(self.limits.finish, self._cut_unless_busy)
 
     def _cut_unless_busy(self) -> None:
-        if self.standing is Standing.BUSY:
+        # Nobody waits for a decision of the plain port, where a client that pipelines pages is busy for long.
+        if self.standing is Standing.BUSY and self.scheme == "https":
             self.loop.call_later(_LAST_WORD, self._cut_unless_busy)
         else:
             self.cut()
@@ -195,11 +199,21 @@ class BoundedProtocol(HttpToolsProtocol):
             len(name) + len(value) for name, value in self.headers
         )
 
+    def _waiting(self) -> int:
+        """Return the bytes that the pipeline takes. At each answer uvicorn reads on, however many requests wait."""
+        return sum(
+            len(cycle.body)
+            + len(cycle.scope["raw_path"] + cycle.scope["query_string"])
+            + sum(len(name) + len(value) + _HEADER for name, value in cycle.scope["headers"])
+            for cycle, _ in self.pipeline
+        )
+
     def _refuse(self, answer: bytes) -> None:
         """Close the connection, with an answer unless an earlier request is still to get its own."""
         begun = self.cycle is not None
         if not (begun and not self.cycle.response_complete):
             self.transport.write(answer)
+        self.pipeline.clear()
         self.transport.close()
         # Until then TLS keeps reading, which is worth no more for this client.
         self.loop.call_later(_LAST_WORD, self.transport.abort)

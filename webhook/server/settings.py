@@ -50,12 +50,13 @@ class Limits:
         grace: Requests in flight may take this long after the server has stopped listening: longer than `finish` and
             `decide` together.
         finish: A request that is incomplete, or answers that are unread, when the server stops listening have this long
-            to be completed or read. The API server sends a body within milliseconds.
+            to be completed or read. The API server sends a body within milliseconds. On the plain port all requests do.
         close: A client has this long to take note that its connection is closed.
         head: Bytes of a request that are not its body: request line, headers, trailers, and the framing of chunks as
             far as it is larger than what is in them.
         headers: Headers and trailers of a request.
         pipelined: Requests of one connection that wait for the answer to an earlier one.
+        waiting: Bytes of memory that these requests take.
         bodies: Bytes in the bodies of all requests that are being received or answered.
         decoded: Bytes of memory that the texts and values of those bodies take at most, once they are decoded. A body
             that is not ASCII counts five times: one character beyond the BMP makes a text take four bytes for each
@@ -76,6 +77,7 @@ class Limits:
     head: int = 32 * 1024
     headers: int = 128
     pipelined: int = 64
+    waiting: int = 96 * 1024
     bodies: int = 32 * 1024 * 1024
     decoded: int = 64 * 1024 * 1024
     connections: int = 256
