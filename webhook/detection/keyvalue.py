@@ -45,6 +45,7 @@ _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')
 _STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
 _BEHIND_PLACES = frozenset(" \t,;)]}>") | {""}
 _BEHIND_STRINGS = _BEHIND_PLACES | frozenset(":./=+%|&")
+_SIGNS = frozenset({"=", "=>", ":", ":="})
 _SHORT = 10
 _FIRST = 2
 _CALL = re.compile(r"\w\(")
@@ -251,6 +252,13 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
         said, start = string[1] or string[2], string.start()
         named = text[max(0, start - _SHORT) : start].rstrip().endswith("=")
         is_first_url = number < _FIRST and "://" in said
+        if number and ":" not in said and _is_of_a_place(text, strings[number - 1], start):
+            continue
         if not is_named(text, start) and (not is_call or named or is_first_url):
             found.append(said)
     return found
+
+
+def _is_of_a_place(text: str, key: re.Match[str], start: int) -> bool:
+    """Whether what begins here is the value of a string before it that is no name: it may be the place's password."""
+    return text[key.end() : start].strip() in _SIGNS and as_key(key[1] or key[2]) == "…"
