@@ -7,6 +7,7 @@ import json
 import pytest
 from test_credentials_stay_out import _clients
 
+from webhook.detection.files import read_file
 from webhook.detection.values import read_value
 
 PASSWORDS = ["hunter2", "P@ssw0rd", "abc@qwxv"]
@@ -72,3 +73,43 @@ def test_a_place_whose_key_is_a_place_is_still_found(place):
     found, _ = _clients({"env": {"REDIS_ADDR": json.dumps({"10.0.0.1:6379": place})}})
 
     assert [(item.kind, item.host) for item in found] == [("redis", "cache")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis.password=\\\n  redis://qwxvz:7319\n",
+        "redis.password=\\\nredis://qwxvz:7319,\\\nredis://qwxvz:7320\n",
+        "redis.url=redis://dbhost:6379,password=a\\\nredis://qwxvz:7319\n",
+        "redis.haslo=a\\\nredis://qwxvz:7319\n",
+        "[redis]\npassword = a\n  redis://qwxvz:7319\n",
+        "{{ x }}\nredis:\n  password: >-\n    redis://qwxvz:7319\n",
+        "{{ x }}\nredis:\n  password: a\n    redis://qwxvz:7319\n",
+    ],
+)
+def test_the_next_line_of_a_credential_is_a_part_of_it(text):
+    lines = read_file(f"{text}redis.url=redis://cache:6379\n")
+
+    assert {mention.host for line in lines for mention in line.value.mentions} - {"dbhost"} == {"cache"}
+
+
+@pytest.mark.parametrize("text", ["redis.url=\\\n  redis://cache:6379\n", "redis:\\\n  redis://cache:6379\n"])
+def test_the_next_line_of_another_setting_is_still_read(text):
+    assert [mention.host for line in read_file(text) for mention in line.value.mentions] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"args": ["app", "host=cache port=5432 user=a password=zq1 host=qwxvz dbname=x"]},
+        {"args": ["sh", "-c", "app host=cache user=a password=zq1 host=qwxvz; sleep 1"]},
+        {"env": {"DATABASE_URL": "$(NOWHERE:-host=cache port=5432 user=a password=zq1 host=qwxvz dbname=x)"}},
+        {"file": ("a.py", "class A:\n    URL = connect('host=cache port=5432 password=zq1 host=qwxvz', 1)\n")},
+        {"env": {"REDIS": "AccountName=app;AccountKey=zq1;host=qwxvz"}},
+    ],
+)
+def test_a_host_that_may_be_a_part_of_the_password_before_it_is_dropped(described):
+    found, asked = _clients(described)
+
+    assert "qwxvz" not in repr(found)
+    assert "qwxvz" not in asked
