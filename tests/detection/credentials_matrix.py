@@ -58,6 +58,13 @@ VALUES = {
     "signature": "amqps://dbhost:5671/?sig={pw}",
     "path": "redis://dbhost:6379/{pw}",
     "fragment": "redis://dbhost:6379#{pw}",
+    "parameters behind a comma": "redis://dbhost:6379,ssl=true,password={pw}",
+    "password behind a comma": "kafka://dbhost:9092,password={pw},ssl=true",
+    "user and password behind commas": "amqp://dbhost,user=a,password={pw}",
+    "parameters behind an ampersand": "redis://dbhost:6379&password={pw}",
+    "jdbc mysql, password behind a comma": "jdbc:mysql://dbhost:3306,password={pw}/shop",
+    "jdbc neo4j, password behind a comma": "jdbc:neo4j:bolt://dbhost:7687,password={pw}",
+    "jdbc oracle, password behind a comma": "jdbc:oracle:thin:app/zq1@dbhost:1521,password={pw}",
     "jdbc postgresql": "jdbc:postgresql://dbhost:5432/shop?user=app&password={pw}",
     "jdbc mysql": "jdbc:mysql://dbhost:3306/shop?user=app&password={pw}&useSSL=false",
     "jdbc mysql with a user": "jdbc:mysql://app:{pw}@dbhost:3306/shop",
@@ -246,6 +253,20 @@ PASSWORD_PLACES = {
     "file named so": lambda pw: {"file": ("redis-password", pw)},
 }
 
+# Places as keys, and the passwords for them. A value with a port or a scheme is taken for a place.
+PASSWORDS_OF_PLACES = {
+    "env": lambda pw: {"env": dict.fromkeys(("REDIS_URL", "ES_HOSTS"), json.dumps({"redis://dbhost:6379": pw}))},
+    "env, addresses": lambda pw: {"env": {"REDIS_ADDR": json.dumps({"10.0.0.1": pw, "10.0.0.2:6379": [pw]})}},
+    "argument": lambda pw: {"args": ["app", f"--redis.addr={json.dumps({'dbhost:6379': pw})}"]},
+    "JSON": lambda pw: {"file": ("a.json", json.dumps({"redis": {"addrs": {"redis://dbhost:6379": pw}}}, indent=1))},
+    "YAML": lambda pw: {"file": ("a.yaml", yaml.safe_dump({"redis": {"hosts": {"dbhost:6379": pw}}}))},
+    "YAML in one line": lambda pw: {"file": ("a.yaml", f"redis: {{hosts: {{dbhost:6379: {json.dumps(pw)}}}}}\n")},
+    "YAML list": lambda pw: {"file": ("a.yaml", yaml.safe_dump({"hosts": [{"name": "redis://dbhost", "value": pw}]}))},
+    "YAML template": lambda pw: {"file": ("a.yaml", f'{{{{ x }}}}\nredis:\n  hosts:\n    "dbhost:6379": "{pw}"\n')},
+    "TOML": lambda pw: {"file": ("a.toml", f'[redis.addrs]\n"dbhost:6379" = {json.dumps(pw)}\n')},
+    "TOML in one line": lambda pw: {"file": ("a.toml", f'[redis]\naddrs = {{ "dbhost:6379" = {json.dumps(pw)} }}\n')},
+}
+
 
 def objects(described):
     """The Pod called client, and the ConfigMap and Secret that it refers to."""
@@ -303,6 +324,10 @@ def cases():
             # One that is a URL, and that nothing names, is a URL.
             if place != "program, by position" or "://" not in password:
                 yield Case(f"password: {place}", password, put, PW, password)
+    for place, put in PASSWORDS_OF_PLACES.items():
+        for password in PASSWORDS:
+            if ":" not in password:
+                yield Case(f"password of a place: {place}", password, put, PW, password)
 
 
 def selected(count, seed=8):

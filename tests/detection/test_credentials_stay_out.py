@@ -163,6 +163,7 @@ UNCLEAR = {
     "authorization",
     "sentence",
     "pool",
+    "parameters behind an ampersand",
     "properties of an authority",
     "host, user, password",
     "host, port, user, password",

@@ -28,11 +28,9 @@ _USER = re.compile(r"[?;&](?:user(?:name)?|uid)=", re.IGNORECASE)
 # JDBC's drivers that take a user only as a parameter.
 _WITHOUT_USER = ("jdbc:sqlserver", "jdbc:postgresql", "jdbc:jtds:", "jdbc:db2")
 # What user information holds only where it is not encoded; a key of Azure's ends in "=".
-_UNCLEAR = re.compile(r"[\s/,;?#\"'(]|=(?!=?\Z)")
+_UNCLEAR = re.compile(r"[\s/,;&?#\"'(]|=(?!=?\Z)")
 # The same as the value of an attribute: name="password".
 _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
-# How drivers of MySQL write the parts of an authority, a password among them.
-_DESCRIBED = ("(", "address=")
 _PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
@@ -67,7 +65,7 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
 
     User information ends at the last "@". An "@" behind "?", "#" or ";" belongs to a parameter if a parameter before it
     is a user or a credential, or if such URLs have no user information; anywhere else it may end a password that is not
-    encoded.
+    encoded. With what separates parameters in front of it ("&", ",", "="), it may as well stand in one of their values.
 
     Args:
         scheme: The URL's scheme.
@@ -85,8 +83,8 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
         explained = bool(named) and (sign < 0 or min(named) <= sign)
         if not explained and not (scheme.startswith(_WITHOUT_USER) and "@" not in head):
             return ""
-    user, _, hosts = head.rpartition("@")
-    if user.startswith(_DESCRIBED):
+    user, _, hosts = _with_one_user(head).rpartition("@")
+    if is_mixed(user):
         return ""
     before, slash, _ = user.partition("/")
     if slash and (not before or are_places(before)):
@@ -96,13 +94,24 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
 
 def without_user(text: str) -> str | None:
     """Return what stands behind the user information of a text that is no URL; None where that is not sure."""
-    if "," in text:
-        items = [item.rpartition("@") for item in text.split(",", _MOST_ITEMS)]
-        # Nothing but a list repeats the user information.
-        if len({user for user, _, _ in items}) == 1:
-            text = items[0][0] + "@" + ",".join(rest for _, _, rest in items)
-    user, _, rest = text.rpartition("@")
+    user, _, rest = _with_one_user(text).rpartition("@")
     return rest if is_user(user) else None
+
+
+def _with_one_user(text: str) -> str:
+    """Return a list of places that all have the same user information with that in front only."""
+    if "," not in text:
+        return text
+    items = [item.rpartition("@") for item in text.split(",", _MOST_ITEMS)]
+    # Nothing but a list repeats the user information.
+    if len({user for user, _, _ in items}) > 1:
+        return text
+    return items[0][0] + "@" + ",".join(rest for _, _, rest in items)
+
+
+def is_mixed(user: str) -> bool:
+    """Return whether what stands before an "@" holds signs that user information, but for a slash, has only encoded."""
+    return _UNCLEAR.search(user.replace("/", "")) is not None
 
 
 def is_user(text: str) -> bool:

@@ -43,6 +43,8 @@ _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
 _HARMLESS = _PLACE_KEYS | frozenset(
     "database|initial catalog|dbname|user id|user|uid|username|driver|encrypt|ssl mode|sslmode|pooling".split("|")
 )
+# Azure's strings name no host but in their endpoint.
+_WITH_ENDPOINT = frozenset({"accountkey", "sharedaccesskey", "sharedaccesssignature"})
 _MOST_ITEMS = 64
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
@@ -152,8 +154,10 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
                 break
             if not words:
                 return {}
+            doubtful = True
         elif key not in _HARMLESS and names_credential(key):
             secret = True
+            doubtful = doubtful or key in _WITH_ENDPOINT
             found[key] = ""
         elif secret and key in _PLACE_KEYS:
             doubtful = doubtful or key in behind

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from webhook.detection.credentials import in_element, is_named
+from webhook.detection.credentials import announced, in_element, is_named
 from webhook.detection.lines import Quota, as_key
 from webhook.detection.mentions import LONGEST_VALUE
 from webhook.detection.references import normalised
-from webhook.detection.words import Role, key_words, names_credential, role
+from webhook.detection.words import Role, holds_credential, key_words, names_credential, role
 
 _DEEPEST = 30
 _MOST_ATTRIBUTES = 20
@@ -45,6 +45,7 @@ _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')
 _STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
 _BEHIND_PLACES = frozenset(" \t,;)]}>") | {""}
 _BEHIND_STRINGS = _BEHIND_PLACES | frozenset(":./=+%|&")
+_SIGNS = frozenset({"=", "=>", ":", ":="})
 _SHORT = 10
 _FIRST = 2
 _CALL = re.compile(r"\w\(")
@@ -55,7 +56,7 @@ _TRAILING_COMMENT = re.compile(r"(?<!\s)\s++(?:#|//)\s.*")
 _SERVER = re.compile(r"\s*server\s+(?:[\w.-]{1,120}\s+)?(?P<place>[\w.-]{1,253}:\d{2,5})(?:[\s;]|$)")
 _SPACED = re.compile(r"@?(?P<key>[A-Za-z][\w.-]{0,60}+)\s++(?P<rest>[^\s;]{1,500}+)\s*+;?")
 _SPACED_ROLES = frozenset({Role.LOCATION, Role.PORT, Role.PROVIDER})
-_OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", "dict(", "({")
+_OPENERS = ("", "{", "[", "(", "{{", "[{", "|", ">", "|-", ">-", "|+", ">+", "dict(", "({")
 
 
 class Pair(NamedTuple):
@@ -71,7 +72,11 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     where = _Where()
     if "</name>" in text:
         text = _HADOOP.sub(r"\1 = \2", text)
+    is_hidden = False
     for raw in _lines(text, quota):
+        if is_hidden:
+            is_hidden = raw.endswith("\\")
+            continue
         line = raw.expandtabs(4)
         if len(line) >= len(_SHORT_RUN):
             line = _LONG_RUN.sub(_SHORT_RUN, line)
@@ -84,6 +89,8 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
             if number and not quota.spend():
                 return
             yield pair
+        # The next line goes on with this one's credential.
+        is_hidden = line.endswith("\\") and (announced(line) >= 0 or names_credential(line))
 
 
 class _Where:
@@ -165,7 +172,8 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
         key, where.named = _of_property(key, where.named, pair["rest"])
     path = (*where.above, key)
     rest = pair["rest"].strip().rstrip(",;")
-    if rest in _OPENERS or rest.endswith(_OPENERS[1:]):
+    # What is indented further than a credential may be its next line.
+    if rest in _OPENERS or rest.endswith(_OPENERS[1:]) or holds_credential(path):
         where.open(key)
     elif rest.startswith(("{", "[", "(")):
         yield Pair(path, rest, is_list=True)
@@ -251,6 +259,13 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
         said, start = string[1] or string[2], string.start()
         named = text[max(0, start - _SHORT) : start].rstrip().endswith("=")
         is_first_url = number < _FIRST and "://" in said
+        if number and ":" not in said and _is_of_a_place(text, strings[number - 1], start):
+            continue
         if not is_named(text, start) and (not is_call or named or is_first_url):
             found.append(said)
     return found
+
+
+def _is_of_a_place(text: str, key: re.Match[str], start: int) -> bool:
+    """Whether what begins here is the value of a string before it that is no name: it may be the place's password."""
+    return text[key.end() : start].strip() in _SIGNS and as_key(key[1] or key[2]) == "…"

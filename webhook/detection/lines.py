@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from webhook.detection.masks import Mask
-from webhook.detection.mentions import Value
+from webhook.detection.mentions import Form, Value
 from webhook.detection.values import MOST_MENTIONS, is_cut, read_value
-from webhook.detection.words import LONGEST_NAME, holds_credential
+from webhook.detection.words import LONGEST_NAME, holds_credential, key_words
 
 LONGEST = 1_000_000
 """So much of a text is read, in characters: more than a ConfigMap can hold."""
@@ -18,6 +18,7 @@ LONGEST = 1_000_000
 _LONGEST_PATH = 1_000
 _MOST_READ = 10_000
 _NAME = re.compile(r"@?[\w\s.$/*#%()\[\]{}<>+-]*+(?:::?+[A-Za-z_.-]++)*+")
+_INDEX = re.compile(r"\[?\d{1,4}\]?")
 # A text with as many places as a value may name is longer.
 _SHORT = 2 * MOST_MENTIONS
 _MOST_CHARACTERS = 2 * LONGEST
@@ -39,8 +40,22 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:
-    """Return one setting from its text; a credential says nothing."""
-    return Line(path, Value() if text and holds_credential(path) else read_value(text))
+    """Return one setting from its text; a credential says nothing, nor does a word behind a key that is no name."""
+    if text and holds_credential(path):
+        return Line(path, Value())
+    value = read_value(text)
+    if _is_unnamed(path):
+        value = Value(tuple(mention for mention in value.mentions if mention.form is not Form.BARE))
+    return Line(path, value)
+
+
+def _is_unnamed(path: tuple[str, ...]) -> bool:
+    """Return whether the innermost key has no words, as an address has none: its value may be the password for that.
+
+    The number of a list's element is no key.
+    """
+    key = next((key for key in reversed(path) if not _INDEX.fullmatch(key)), "-")
+    return key != "-" and not any(map(str.isalpha, key_words(key)))
 
 
 def as_key(key: str) -> str:

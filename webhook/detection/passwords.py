@@ -75,6 +75,9 @@ class Reader:
         self._following = _Next.ANYTHING
         self._is_script = is_script
         self._program = ""
+        # Of pairs, those whose key comes again behind a credential may be a part of it.
+        self._assigned: set[str] = set()
+        self._is_past_assigned = False
         # What is glued to the last word is a part of the credential in it; what follows may be one.
         self._within = self._behind = self._is_positional = self._is_past_url = False
 
@@ -89,7 +92,8 @@ class Reader:
         if text in SEPARATORS:
             self._following = _Next.ANYTHING
             self._program = ""
-            self._is_positional = self._is_past_url = False
+            self._assigned.clear()
+            self._is_positional = self._is_past_url = self._is_past_assigned = False
             self._within = self._within and word.is_glued and text != "\n"
             self._behind = False
             return text
@@ -106,7 +110,7 @@ class Reader:
             return self._credential()
         if is_flag:
             return self._flag(text)
-        if "=" in text and (assigned := _ASSIGNED.match(text)) and is_credential(assigned["key"]):
+        if "=" in text and (assigned := _ASSIGNED.match(text)) and self._is_assigned(assigned["key"]):
             return self._credential()
         if "=" in text and announced(text) >= 0:
             # A connection string, which takes its own credentials out.
@@ -114,6 +118,16 @@ class Reader:
             return text
         self._within = self._is_script and ("://" in text or text.count(":") > 1)
         return self._plain(text)
+
+    def _is_assigned(self, key: str) -> bool:
+        """Return whether a pair with this key is a credential, or may be a part of the one before it."""
+        if is_credential(key):
+            self._is_past_assigned = True
+            return True
+        if self._is_past_assigned and key in self._assigned:
+            return True
+        self._assigned.add(key)
+        return False
 
     def _credential(self) -> str:
         self._within = self._behind = self._is_script

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from webhook.detection.credentials import announced, authority, is_user, without_user
+from webhook.detection.credentials import announced, authority, is_mixed, is_user, without_user
 from webhook.detection.dialects import dialects
 from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, are_alike, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
@@ -29,7 +29,7 @@ _DRIVERS = (
 # What most URLs look like: one, with one host, and user information only of signs that end nothing.
 _URL = re.compile(
     rf"((?:{_DRIVERS}:(?:[A-Za-z][A-Za-z0-9+._-]{{0,39}}+:){{0,2}})?+[A-Za-z][A-Za-z0-9+._-]{{0,39}}+)://"
-    r"(?:[^\s\"'<>`\\|@/?#;,]{1,500}+@)?+"
+    r"(?:[^\s\"'<>`\\|@/?#;,&=(]{1,500}+={0,2}+@)?+"
     r"([A-Za-z0-9_-]{1,253}+(?:\.[A-Za-z0-9_-]{1,253}+){0,20}+)"
     r"(?::(\d{1,5}+))?+(?:[/?#;][^@:\n]*+)?+"
 )
@@ -136,7 +136,7 @@ def _oracle(user: str, rest: str) -> Iterator[Mention]:
     """The place of Oracle's thin driver, behind the last "@"; a descriptor in parentheses is one of the dialects."""
     if user:
         inner, _, rest = rest.rpartition("@")
-        if "?" in user + inner or ";" in user + inner:
+        if "?" in user or ";" in user or is_mixed(inner):
             return
     if place := _ORACLE_PLACE.match(rest):
         yield mention_of(place["place"], "oracle", Form.URL)
