@@ -20,6 +20,7 @@ ANNOTATIONS = frozenset(
         "sidecar-policy.dev/decision",
         "sidecar-policy.dev/rule",
         "sidecar-policy.dev/reason",
+        "sidecar-policy.dev/authors-label",
         "traffic.sidecar.istio.io/excludeOutboundPorts",
         "proxy.istio.io/config",
     }

@@ -18,7 +18,13 @@ _NESTED = "@@nested@@"
 _ISTIO = ("istio-proxy", "istio-init", "istio-validation", "enable-core-dump")
 _ANNOTATIONS = (
     *("sidecar.istio.io/inject", "sidecar.istio.io/status", "sidecar-policy.dev/decision", "sidecar-policy.dev/rule"),
-    *("sidecar-policy.dev/reason", "traffic.sidecar.istio.io/excludeOutboundPorts", "a/b~c", "kubectl.kubernetes.io/x"),
+    *(
+        "sidecar-policy.dev/authors-label",
+        "sidecar-policy.dev/reason",
+        "traffic.sidecar.istio.io/excludeOutboundPorts",
+        "a/b~c",
+        "kubectl.kubernetes.io/x",
+    ),
     *("traffic.sidecar.istio.io/includeOutboundPorts", "istio.io/rev", "inject.istio.io/templates"),
 )
 _SAID = ("", "true", "false", "{}", "skip", "inject", "bypass", "*", "6379,*", "1-2, 6379", "default", "null", "[", "é")

@@ -27,11 +27,13 @@ class _Policies:
         self.current, self.recent = policy, (policy,)
 
 
-def _decider(rule, explicit):
+def _decider(rule, explicit, default="inherit"):
     rules = json.dumps(
         [{"name": "other", "match": {"annotations": {"matchLabels": {"x": "y"}}}, "action": "skip"}, rule]
     )
-    policy = build([Source("policy.yaml", f"{HEAD}  explicit: {explicit}\n  rules: {rules}\n".encode())])
+    policy = build(
+        [Source("policy.yaml", f"{HEAD}  explicit: {explicit}\n  default: {default}\n  rules: {rules}\n".encode())]
+    )
     store = Store()
     store.put_namespace("shop", {"istio-injection": "enabled"})
     store.put_namespace("plain", {})
@@ -69,6 +71,39 @@ def test_a_second_call_decides_as_the_first_and_patches_nothing(kit, action, nam
     assert first.decision.rule == second.decision.rule == "r"
     assert "patch" not in again
     assert _asked(decider, kit, patched, validate, namespace)[0].decision.rule == "r"
+
+
+@pytest.mark.parametrize("forged", [None, "true", "false", ""])
+@pytest.mark.parametrize("said", [None, "true", "false", "default", ""])
+@pytest.mark.parametrize("action", [{"action": "skip"}, {"action": "inject"}, {"action": "bypass", "ports": [6379]}])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"operator": "Exists"},
+        {"operator": "DoesNotExist"},
+        {"operator": "In", "values": ["false"]},
+        {"operator": "In", "values": ["true"]},
+        {"operator": "NotIn", "values": ["default", "false"]},
+    ],
+    ids=lambda expression: "".join(map(str, expression.values())),
+)
+def test_a_rule_about_the_label_matches_what_the_author_wrote(kit, expression, action, said, forged):
+    labels = {"matchExpressions": [{"key": "sidecar.istio.io/inject", **expression}]}
+    decider = _decider({"name": "r", "match": {"labels": labels}, **action}, "override", default="skip")
+    created = copy.deepcopy(CREATED)
+    if said is not None:
+        created["metadata"]["labels"]["sidecar.istio.io/inject"] = said
+    if forged is not None:
+        created["metadata"]["annotations"] = {"sidecar-policy.dev/authors-label": forged}
+    first, response = _asked(decider, kit, created, mutate, "shop")
+    patched = created
+    if "patch" in response:
+        patched = jsonpatch.apply_patch(copy.deepcopy(created), json.loads(base64.b64decode(response["patch"])))
+    second, again = _asked(decider, kit, patched, mutate, "shop")
+
+    assert "patch" not in again
+    assert first.decision.rule == second.decision.rule
+    assert _asked(decider, kit, patched, validate, "shop")[0].decision.rule == first.decision.rule
 
 
 def test_an_annotation_of_ours_that_the_author_wrote_changes_nothing(kit):

@@ -14,10 +14,10 @@ from msgspec import convert
 
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision
-from webhook.core.patch import DECISION, REASON, RULE, binds, remedies
+from webhook.core.patch import AUTHORS_LABEL, DECISION, NO_LABEL, REASON, RULE, binds, remedies
 from webhook.core.pod import Container, Pod
 
-_OURS = frozenset({DECISION, RULE, REASON})
+_OURS = frozenset({DECISION, RULE, REASON, AUTHORS_LABEL})
 _LABELLED = frozenset({Action.SKIP.value, Action.INJECT.value})
 
 _LOST = "another webhook took it off"
@@ -57,8 +57,9 @@ def is_decided(pod: Pod) -> bool:
 def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
 
-    The label `sidecar.istio.io/inject` goes where our annotation says that we put it there. It said "true" before where
-    a pod is skipped that nothing but this label can have brought into the mesh, for else nobody would have decided.
+    The label `sidecar.istio.io/inject` goes where our annotation says that we put it there, and is again what the
+    author wrote. Where nothing says what that was, it was "true" where a pod is skipped that nothing but this label can
+    have brought into the mesh, for else nobody would have decided.
     An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
     and elsewhere the label does not count then.
 
@@ -74,7 +75,9 @@ def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | N
     if annotations.get(DECISION) in _LABELLED:
         metadata["labels"] = {key: value for key, value in labels.items() if key != mesh.INJECT}
         skipped = annotations[DECISION] == Action.SKIP
-        if skipped and namespace_labels is not None and mesh.is_by_label_only(namespace_labels, labels):
+        if (said := annotations.get(AUTHORS_LABEL)) is not None:
+            metadata["labels"] |= {} if said == NO_LABEL else {mesh.INJECT: said}
+        elif skipped and namespace_labels is not None and mesh.is_by_label_only(namespace_labels, labels):
             metadata["labels"][mesh.INJECT] = "true"
     added = {*_OURS, mesh.STATUS}
     metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}

@@ -18,6 +18,10 @@ from webhook.core.pod import Pod
 DECISION = "sidecar-policy.dev/decision"
 RULE = "sidecar-policy.dev/rule"
 REASON = "sidecar-policy.dev/reason"
+AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
+"""What the label `sidecar.istio.io/inject` said before a decision was written over it."""
+NO_LABEL = "(none)"
+"""What that annotation says where an author wrote it without the label."""
 HOLD = "holdApplicationUntilProxyStarts"
 
 Operation = dict[str, Any]
@@ -46,6 +50,9 @@ def patch(pod: Pod, decision: Decision) -> list[Operation]:
         labels[mesh.INJECT] = "true"
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
+    said = mesh.INJECT in pod.labels or AUTHORS_LABEL in pod.annotations
+    if labels and said and DECISION not in pod.annotations:
+        annotations[AUTHORS_LABEL] = pod.labels.get(mesh.INJECT, NO_LABEL)
     return [
         *_merge("/metadata/labels", pod.metadata.labels, labels),
         *_merge("/metadata/annotations", pod.metadata.annotations, annotations),
