@@ -1,7 +1,7 @@
 """Reviews of very many values, or of very much text that is not ASCII, of which only an outline is read.
 
 Decoding one holds the interpreter, also on a thread: for a third of a second for eight megabytes of empty containers.
-Values that nobody asks for are skipped many times as fast. A text with a single character beyond Latin-1 takes two or
+Values that no field takes are skipped many times as fast. A text with a single character beyond Latin-1 takes two or
 four bytes of memory for each of its characters.
 """
 
@@ -28,7 +28,8 @@ MOST_WIDE: Final = 2 * 1024 * 1024
 """Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
 _MANY: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
 _WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so it is not known"
-_SHORT = 64 * 1024
+LARGE: Final = 64 * 1024
+"""Bytes of a review. The largest known pods of real software are shorter."""
 # So few bytes have few values, whatever they are.
 _SHORTEST = 4 * FEW_VALUES
 _PIECE = 64 * 1024
@@ -109,16 +110,16 @@ def parse(body: bytes | bytearray) -> Review:
 
 def _unread(body: bytes | bytearray) -> str:
     """Return why the body is too large to be decoded whole, as a sentence; empty where it is not."""
-    if len(body) <= _SHORT:
+    if len(body) <= LARGE:
         return ""
     if _has_many_values(body):
         return _MANY
     return _WIDE if len(body) > MOST_WIDE and is_wide(body) else ""
 
 
-def is_dense(body: bytes | bytearray) -> bool:
-    """Return whether a body may have more than `FEW_VALUES`, however short it is."""
-    return len(body) > _SHORTEST and most_values(body) > FEW_VALUES
+def is_large(body: bytes | bytearray) -> bool:
+    """Return whether a body has more than `LARGE` bytes, or may have more than `FEW_VALUES`, however short it is."""
+    return len(body) > LARGE or (len(body) > _SHORTEST and most_values(body) > FEW_VALUES)
 
 
 def most_values(body: bytes | bytearray) -> int:

@@ -10,14 +10,14 @@ import msgspec
 
 from webhook.core.conformance import Contradiction, as_created, contradiction, is_decided
 from webhook.core.decision import Decision
-from webhook.core.outline import parse
+from webhook.core.outline import is_large, parse
 from webhook.core.patch import patch
 from webhook.core.pod import Pod
 from webhook.core.response import Denial, answer
 from webhook.core.review import AdmissionRequest, Review, UnreadableObjectError
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.server.body import ClientGoneError
-from webhook.server.deciding import Created, Decider, decide, decide_undetected, is_large
+from webhook.server.deciding import Created, Decider, decide, decide_undetected
 from webhook.server.outcome import Admission, Outcome
 from webhook.server.settings import OnError
 from webhook.server.workers import ANYBODY, Caller, OverloadedError
@@ -97,7 +97,7 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     try:
         decision, in_time = await decide(created, review, decider, policy, caller)
     except OverloadedError as error:
-        created = _as_it_is(pod, review) if is_large(review) else created
+        created = _as_it_is(pod, review) if is_large(review.body) else created
         decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
     operations = patch(pod, decision)
     response = answer(
@@ -158,7 +158,7 @@ def _as_created(review: Review, decider: Decider) -> Created:
         document = as_created(review.document(), namespace_labels)
         return msgspec.convert(document, Pod), lambda: document
 
-    if is_large(review):
+    if is_large(review.body):
         return made
     once = made()
     return lambda: once

@@ -7,12 +7,12 @@ from http import HTTPStatus
 
 from starlette.types import Message, Receive, Scope
 
-from webhook.core.outline import MOST_VALUES, MOST_WIDE, is_dense, is_wide, most_values
+from webhook.core.outline import LARGE, MOST_VALUES, MOST_WIDE, is_large, is_wide, most_values
 from webhook.server.outcome import Outcome
 
 DISCARDED = 4
 """How many times the limit is read and thrown away, so that a client that writes all before it reads sees the 413."""
-SMALL = 64 * 1024
+SMALL = LARGE
 """Bytes. Smaller bodies are always received, whatever others hold: the number of connections bounds their memory."""
 
 _WIDE = 5
@@ -131,7 +131,7 @@ def _held(body: bytes | bytearray) -> int:
 
 def _decoded(body: bytes | bytearray) -> int:
     """Return the bytes of memory that what is in a body takes at most; 0 where that is little."""
-    if len(body) <= SMALL and not is_dense(body):
+    if not is_large(body):
         return 0
     texts = min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
     return texts + min(most_values(body), MOST_VALUES) * _VALUE

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from webhook.core import engine
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
-from webhook.core.outline import is_dense
+from webhook.core.outline import is_large
 from webhook.core.pod import Pod
 from webhook.core.review import Review
 from webhook.core.surroundings import Asked, Reference, Surroundings
@@ -21,8 +21,6 @@ from webhook.server.workers import Caller, Workers
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
-_LARGE = 64 * 1024
-"""Bytes of a review."""
 INLINE = 256
 """Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
 
@@ -98,18 +96,13 @@ async def decide(
             work = partial(_by_outline, created, namespace, asked, policy, review.unread)
         else:
             work = partial(_in_full, decider.memory, created, namespace, asked, policy)
-        if not is_large(review):
+        if not is_large(review.body):
             pod, document = created()
             made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
         decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
-
-
-def is_large(review: Review) -> bool:
-    """Return whether what is done about a review, before any of it is counted, takes too long for the event loop."""
-    return len(review.body) > _LARGE or is_dense(review.body)
 
 
 def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
