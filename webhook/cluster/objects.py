@@ -15,9 +15,9 @@ from structlog.typing import FilteringBoundLogger
 from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.fragments import members, place
 from webhook.cluster.versions import Key
+from webhook.core import names
 
 _LONGEST_PROBLEM: Final = 200
-_LONGEST_NAME: Final = 253
 
 
 class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
@@ -102,7 +102,7 @@ class Skipped:
         if before == problem or (before is None and len(self._problems) >= self.MOST):
             return
         self._problems[key] = problem
-        namespace, name = (text[:_LONGEST_NAME] for text in key)
+        namespace, name = (text[: names.LONGEST] for text in key)
         self._log.warning("object not understood, left out", namespace=namespace, name=name, problem=problem)
 
     def discard(self, key: Key) -> None:

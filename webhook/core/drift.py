@@ -6,7 +6,6 @@ a ConfigMap or of a Service, by a label on the namespace, or because nobody answ
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,6 +18,7 @@ from webhook.core.conformance import as_created
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.engine import Detect, decide
 from webhook.core.facts import owners_of
+from webhook.core.names import LABEL, SUBDOMAIN
 from webhook.core.patch import DECISION, binds, remedies
 from webhook.core.pod import OwnerReference, Pod
 from webhook.core.sidecar import gets_sidecar, in_mesh
@@ -27,8 +27,6 @@ from webhook.core.verdict import Policy
 from webhook.detection.detect import detect as detect_anew
 
 _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
-# RFC 1123, as the API server demands of these kinds and of namespaces.
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class Drift(Enum):
@@ -144,12 +142,12 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
 
 def restart_command(namespace: str, owner: OwnerReference | None) -> str | None:
-    """Return the command that restarts the pods of an owner; None where there is none.
+    """Return the command that restarts the pods of an owner, or None.
 
-    Whoever creates a pod writes its owner, and somebody else runs the command: only what can be an object gets one.
+    The author of a pod writes its owner, and somebody else runs the command: only what can be an object gets one.
     """
     if owner is None or owner.kind not in _RESTARTED or owner.api_version.partition("/")[0] != "apps":
         return None
-    if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(owner.name)):
+    if not (LABEL.fullmatch(namespace) and SUBDOMAIN.fullmatch(owner.name)):
         return None
     return f"kubectl -n {namespace} rollout restart {owner.kind.lower()}/{owner.name}"

@@ -16,14 +16,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from webhook.core import names
 from webhook.core.pod import Pod
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
 _NO_JSON: Final = "the body is not complete, valid JSON in UTF-8, or nested too deeply"
 _NO_JSON_OBJECT: Final = "the object is not valid JSON in UTF-8, or nested too deeply"
-_LONGEST_NAME: Final = 253
-"""Characters of a name in the request, which is written into the answer and the log."""
 
 
 class UnreadableReviewError(ValueError):
@@ -205,8 +204,9 @@ def _checked(review: _Review | _PodReview) -> AdmissionRequest:
         raise UnreadableReviewError("request.uid is empty, so an answer could not be matched to it")
     request = review.request
     named = (request.uid, request.namespace, request.name, request.operation, request.sub_resource, request.kind.kind)
-    if max(map(len, named)) > _LONGEST_NAME:
-        raise UnreadableReviewError(f"a name in the request is longer than {_LONGEST_NAME} characters")
+    # They are written into the answer and the log.
+    if max(map(len, named)) > names.LONGEST:
+        raise UnreadableReviewError(f"a name in the request is longer than {names.LONGEST} characters")
     return request
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -29,6 +28,7 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.turns import Turns
+from webhook.core.names import LABEL, SUBDOMAIN
 from webhook.core.surroundings import Missed, Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import Allowance
 from webhook.inventory.objects import (
@@ -56,10 +56,8 @@ _PATHS = {
     "StatefulSet": "/apis/apps/v1/statefulsets",
     "DaemonSet": "/apis/apps/v1/daemonsets",
 }
-# A pod may name anything: what is no name of an object is not asked for (RFC 1123).
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_NAME_OF = {"Service": re.compile(_LABEL), "Namespace": re.compile(_LABEL)}
+# A pod may name anything: what cannot be the name of an object is not requested.
+_NAME_OF = {"Service": LABEL, "Namespace": LABEL}
 
 T = TypeVar("T")
 
@@ -183,7 +181,7 @@ class LiveInventory(Store):
     def _may_be_read(self, reference: Reference) -> bool:
         if reference.kind not in _PATHS or (reference.kind == "Secret" and not self._read_secrets()):
             return False
-        name = _NAME_OF.get(reference.kind, _NAME)
+        name = _NAME_OF.get(reference.kind, SUBDOMAIN)
         in_namespace = not reference.namespace or _NAME_OF["Namespace"].fullmatch(reference.namespace)
         return bool(name.fullmatch(reference.name) and in_namespace)
 

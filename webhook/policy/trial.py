@@ -19,6 +19,7 @@ from webhook.policy.compiled import CompiledPolicy
 from webhook.policy.document import Document
 from webhook.policy.files import PolicyError
 from webhook.policy.load import load
+from webhook.problem import field_and_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,10 @@ def _subjects(tests: PolicyTest, document: Document, manifests: Manifests) -> li
         try:
             subjects.append(_inline(case) if case.pod is not None else _named(case, manifests))
         except msgspec.ValidationError as error:
-            message, _, place = str(error).partition(" - at ")
-            steps = re.findall(r"[A-Za-z]\w*|\d+", place)
+            field, message = field_and_message(error)
+            steps = re.findall(r"[A-Za-z]\w*|\d+", field)
             inside = tuple(int(step) if step.isdigit() else step for step in steps)
-            problems.append(document.problem(("tests", number, "pod", *inside), message[0].lower() + message[1:]))
+            problems.append(document.problem(("tests", number, "pod", *inside), message))
         except LookupError as error:
             problems.append(document.problem(("tests", number, "workload"), str(error.args[0])))
     if problems:

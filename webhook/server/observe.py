@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from webhook.core import names
 from webhook.core.decision import Decision
 from webhook.core.pod import Pod
 from webhook.core.review import AdmissionRequest
@@ -17,8 +18,6 @@ from webhook.server.outcome import Admission, Outcome
 
 _DECIDED = frozenset({Outcome.PATCHED, Outcome.UNCHANGED})
 _COUNTERS = 4096
-_LONGEST_NAME = 253
-"""Characters of a name in a log line; the API server rejects a pod with a longer one."""
 _QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
 
 
@@ -130,5 +129,5 @@ def _identity(admission: Admission) -> dict[str, Any]:
         "outcome": admission.outcome.value,
         "uid": request.uid,
         "namespace": request.namespace,
-        "name": (request.name or (meta and (meta.name or meta.generate_name)) or "")[:_LONGEST_NAME],
+        "name": (request.name or (meta and (meta.name or meta.generate_name)) or "")[: names.LONGEST],
     }
