@@ -153,9 +153,3 @@ def pod(owner="db"):
 def offer(events, *, times=1, owner="db", namespace="shop", made=None, dry_run=False):
     for _ in range(times):
         events.offer(made or decision(), pod(owner), namespace, dry_run=dry_run)
-
-
-async def eventually(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telling import ApiServer, Teller, eventually, offer, pod
+from telling import ApiServer, Teller, offer, pod
+from waiting import eventually
 
 from webhook.cluster.events import EventLimits
 from webhook.cluster.shares import Shares

@@ -7,7 +7,8 @@ from contextlib import closing
 
 import msgspec
 import pytest
-from telling import ApiServer, Teller, decision, eventually, offer, pod
+from telling import ApiServer, Teller, decision, offer, pod
+from waiting import eventually
 
 from webhook.cluster.events import EventLimits
 from webhook.core.decision import Action, Decision, Reason

@@ -6,6 +6,7 @@ import io
 
 import msgspec
 import pytest
+from waiting import eventually
 
 from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
@@ -83,19 +84,13 @@ def following(kubeconfig, kept, lines):
     return run
 
 
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def test_all_pages_of_the_list_are_read_before_it_is_synced(api, kept, following):
     for name in "abcde":
         api.put(PATH, config_map(name, key=name))
 
     async def scenario(one):
         assert not one.synced
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
         assert len(kept) == len(one) == 5
 
     following(scenario)
@@ -108,7 +103,7 @@ def test_a_page_has_as_many_objects_as_can_be_told_apart_at_once(api, following,
         api.put(PATH, config_map(name, key="x" * 20_000))
 
     async def scenario(one):
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
 
     following(scenario, turns=Turns(lambda: serving))
     first, second = [int(asked["limit"]) for asked in api.asked(PATH, watch=False)]
@@ -121,7 +116,7 @@ def test_a_page_has_a_bound_however_small_the_objects_are(api, following):
         api.put(PATH, config_map(name))
 
     async def scenario(one):
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
 
     following(scenario)
     assert [asked["limit"] for asked in api.asked(PATH, watch=False)] == [str(FIRST_PAGE), "500"]
@@ -131,12 +126,12 @@ def test_what_is_created_changed_and_deleted_later_is_followed(api, kept, follow
     api.put(PATH, config_map("old", key="1"))
 
     async def scenario(one):
-        await until(lambda: api.events.get(PATH))
+        await eventually(lambda: api.events.get(PATH))
         api.put(PATH, config_map("new", key="2"))
         api.put(PATH, config_map("old", key="3"))
-        await until(lambda: kept == {("shop", "new"): {"key": "2"}, ("shop", "old"): {"key": "3"}})
+        await eventually(lambda: kept == {("shop", "new"): {"key": "2"}, ("shop", "old"): {"key": "3"}})
         api.delete(PATH, "shop/old")
-        await until(lambda: kept == {("shop", "new"): {"key": "2"}})
+        await eventually(lambda: kept == {("shop", "new"): {"key": "2"}})
         assert len(one) == 1
 
     following(scenario)
@@ -144,11 +139,11 @@ def test_what_is_created_changed_and_deleted_later_is_followed(api, kept, follow
 
 def test_a_watch_that_ends_goes_on_where_the_last_bookmark_was(api, kept, following):
     async def scenario(one):
-        await until(lambda: api.events.get(PATH))
+        await eventually(lambda: api.events.get(PATH))
         api.send(PATH, {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "777"}}})
-        await until(lambda: one._version == "777")
+        await eventually(lambda: one._version == "777")
         api.send(PATH, None)
-        await until(lambda: len(api.asked(PATH, watch=True)) == 2)
+        await eventually(lambda: len(api.asked(PATH, watch=True)) == 2)
 
     following(scenario)
     assert api.asked(PATH, watch=True)[1]["resourceVersion"] == "777"
@@ -161,11 +156,11 @@ def test_after_410_in_the_watch_the_list_is_read_again_and_what_is_gone_is_dropp
     api.put(PATH, config_map("goes", key="2"))
 
     async def scenario(_):
-        await until(lambda: api.events.get(PATH))
+        await eventually(lambda: api.events.get(PATH))
         api.delete(PATH, "shop/goes", deliver=False)
         api.put(PATH, config_map("comes", key="3"), deliver=False)
         api.send(PATH, GONE)
-        await until(lambda: set(kept) == {("shop", "stays"), ("shop", "comes")})
+        await eventually(lambda: set(kept) == {("shop", "stays"), ("shop", "comes")})
 
     following(scenario)
     assert len(api.asked(PATH, watch=False)) == 2
@@ -178,10 +173,10 @@ def test_requests_may_come_between_any_two_objects_also_of_a_list_that_is_read_a
     turns = Counting()
 
     async def scenario(one):
-        await until(lambda: api.events.get(PATH))
+        await eventually(lambda: api.events.get(PATH))
         assert turns.breaths == len(kept) == 4
         api.send(PATH, GONE)
-        await until(lambda: len(api.asked(PATH, watch=True)) == 2)
+        await eventually(lambda: len(api.asked(PATH, watch=True)) == 2)
         assert turns.breaths == 4 + 1 + 4
 
     following(scenario, turns=turns)
@@ -207,10 +202,10 @@ def test_410_for_the_next_page_begins_the_list_anew(api, kept, following):
     api.refusals[f"{PATH}?limit=500&continue="] = (410, "the continue token is too old")
 
     async def scenario(one):
-        await until(lambda: len(api.asked(PATH, watch=False)) >= 4)
+        await eventually(lambda: len(api.asked(PATH, watch=False)) >= 4)
         assert not one.synced
         api.refusals.clear()
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
 
     following(scenario)
     assert len(kept) == 3
@@ -220,16 +215,16 @@ def test_while_the_server_refuses_what_is_known_stays_and_the_reason_is_said_onc
     api.put(PATH, config_map("known", key="1"))
 
     async def scenario(one):
-        await until(lambda: api.events.get(PATH) and not one.behind)
+        await eventually(lambda: api.events.get(PATH) and not one.behind)
         assert one.problem == ""
         api.refusals[PATH] = (403, "configmaps is forbidden")
         api.send(PATH, None)
-        await until(lambda: len(api.asked(PATH, watch=True)) > 3)
+        await eventually(lambda: len(api.asked(PATH, watch=True)) > 3)
         assert (one.problem, one.synced) == ("configmaps is forbidden", True)
         assert one.behind > 0
         assert set(kept) == {("shop", "known")}
         api.refusals.clear()
-        await until(lambda: not one.problem)
+        await eventually(lambda: not one.problem)
         assert one.behind == 0
 
     following(scenario)
@@ -251,7 +246,7 @@ def test_an_object_that_cannot_be_understood_is_left_out_and_named_without_its_v
     api.put(PATH, config_map("good", key="1"))
 
     async def scenario(one):
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
 
     following(scenario)
     assert set(kept) == {("shop", "good")}
@@ -261,11 +256,11 @@ def test_an_object_that_cannot_be_understood_is_left_out_and_named_without_its_v
 
 def test_an_answer_that_is_no_json_is_tried_again(api, kept, following):
     async def scenario(one):
-        await until(lambda: api.events.get(PATH))
+        await eventually(lambda: api.events.get(PATH))
         api.send(PATH, ["no event"])
-        await until(lambda: len(api.asked(PATH, watch=True)) >= 2)
+        await eventually(lambda: len(api.asked(PATH, watch=True)) >= 2)
         api.put(PATH, config_map("later", key="1"))
-        await until(lambda: ("shop", "later") in kept)
+        await eventually(lambda: ("shop", "later") in kept)
         assert one.synced
 
     following(scenario)
@@ -278,7 +273,7 @@ def test_large_objects_do_not_hold_up_the_event_loop(api, kept, following):
     kept.read = lambda text: (threads.append(_in_loop()), read(text))[1]
 
     async def scenario(one):
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
 
     following(scenario)
     assert threads == [False]
@@ -294,7 +289,7 @@ def _in_loop():
 
 def test_only_what_the_field_selector_wants_is_asked_for(api, following):
     async def scenario(_):
-        await until(lambda: api.asked(PATH, watch=True))
+        await eventually(lambda: api.asked(PATH, watch=True))
 
     following(scenario, fields="type!=helm.sh/release.v1")
     assert {asked["fieldSelector"] for _, asked in api.requests} == {"type!=helm.sh/release.v1"}
@@ -304,7 +299,7 @@ def test_forgetting_drops_every_object_and_begins_anew(api, kept, following):
     api.put(PATH, config_map("a", key="1"))
 
     async def scenario(one):
-        await until(lambda: one.synced)
+        await eventually(lambda: one.synced)
         one.forget()
         assert (dict(kept), one.synced, len(one)) == ({}, False, 0)
 

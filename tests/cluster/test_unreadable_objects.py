@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import io
 import json
+from functools import partial
 
 import msgspec
 import pytest
+import waiting
 
 from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
@@ -14,6 +16,8 @@ from webhook.cluster.objects import Skipped
 from webhook.cluster.reflector import Reflector, Resource, Sink
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
+
+until = partial(waiting.eventually, seconds=30)
 
 PATH = "/api/v1/configmaps"
 # What Python's own encoder does not write, by what stands for it in a document.
@@ -74,12 +78,6 @@ def following(kubeconfig, lines):
         asyncio.run(both())
 
     return run
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def said(lines):

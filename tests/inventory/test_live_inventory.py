@@ -6,8 +6,10 @@ import contextlib
 import gc
 import io
 from collections import Counter
+from functools import partial
 
 import pytest
+import waiting
 
 from webhook.cluster.client import connect
 from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
@@ -17,6 +19,8 @@ from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject
 from webhook.inventory.packed import Packed
 from webhook.server.logs import make_logger
 from webhook.server.settings import LogFormat
+
+until = partial(waiting.eventually, seconds=30)
 
 NAMESPACES, SERVICES, CONFIG_MAPS, SECRETS = (
     f"/api/v1/{resource}" for resource in ("namespaces", "services", "configmaps", "secrets")
@@ -71,12 +75,6 @@ def live(kubeconfig, wanted, look_ups, monkeypatch):
         asyncio.run(both())
 
     return run
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def test_before_everything_was_read_nothing_is_said(api, live):

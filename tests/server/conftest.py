@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import uvloop
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from certs import files
 from certs.issue import issue_authority, issue_serving
@@ -266,3 +268,25 @@ def kit():
         POD=POD,
         SkipBasket=SkipBasket,
     )
+
+
+@pytest.fixture
+def slow_metrics():
+    """Makes each rendering of a server's /metrics take 50 ms more, and gives the list that grows with each."""
+
+    def slow_down(server):
+        rendered = []
+
+        class Slow(Collector):
+            def collect(self):
+                rendered.append(1)
+                time.sleep(0.05)
+                return ()
+
+            def describe(self):
+                return ()
+
+        server.metrics.registry.register(Slow())
+        return rendered
+
+    return slow_down

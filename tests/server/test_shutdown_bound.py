@@ -11,7 +11,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from prometheus_client.registry import Collector
 
 from webhook.server.settings import Limits
 
@@ -106,21 +105,10 @@ def test_a_client_that_goes_on_sending_requests_does_not_hold_the_exit(start_ser
     connection.close()
 
 
-def test_pages_that_were_asked_for_in_advance_do_not_hold_the_exit(start_server, kit):
+def test_pages_that_were_asked_for_in_advance_do_not_hold_the_exit(start_server, slow_metrics, kit):
     """They are rendered one after the other, and fit into the buffers of a client that does not read."""
-    rendered = []
-
-    class Slow(Collector):
-        def collect(self):
-            rendered.append(1)
-            time.sleep(0.05)
-            return ()
-
-        def describe(self):
-            return ()
-
     server = start_server(limits=SHORT)
-    server.metrics.registry.register(Slow())
+    rendered = slow_metrics(server)
     with contextlib.closing(socket.socket()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         connection.connect(("127.0.0.1", server.ports[1]))

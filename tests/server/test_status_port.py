@@ -1,6 +1,5 @@
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,18 +122,9 @@ def test_probes_are_answered_while_readiness_waits_for_a_file(start_server):
     assert waiting.result() == (200, "ok\n")
 
 
-def test_a_hundred_scrapes_at_once_are_rendered_as_few(start_server):
+def test_a_hundred_scrapes_at_once_are_rendered_as_few(start_server, slow_metrics):
     server = start_server()
-    rendered = []
-
-    class Slow(Collector):
-        def collect(self):
-            rendered.append(1)
-            time.sleep(0.05)
-            return ()
-
-    server.metrics.registry.register(Slow())
-    rendered.clear()
+    rendered = slow_metrics(server)
     with ThreadPoolExecutor(100) as pool:
         statuses = {status for status, _ in pool.map(lambda _: server.get("/metrics"), range(100))}
 
