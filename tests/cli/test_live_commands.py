@@ -265,7 +265,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("collection", UNREADABLE)
-def test_of_each_kind_an_object_that_cannot_be_read_is_left_out_and_told(live, none, cluster, collection):
+def test_of_each_kind_an_object_that_cannot_be_read_is_left_out_and_reported(live, none, cluster, collection):
     cluster.objects.setdefault(collection, {})["shop/odd"] = UNREADABLE[collection]
 
     ended = live("plan", none, codes=(2, 3))

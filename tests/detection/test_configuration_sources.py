@@ -211,5 +211,5 @@ def test_a_file_that_was_not_read_to_its_end_is_told_once_however_often_it_is_mo
     ],
     ids=["a variable", "arguments", "a hook"],
 )
-def test_what_a_container_says_beyond_the_limits_is_told(find, fields, expected):
+def test_what_a_container_has_beyond_the_limits_is_reported(find, fields, expected):
     assert find(objects=[_pod(_container(**fields))]).unknown == (expected,)

@@ -108,7 +108,7 @@ class Cache(Generic[T]):
             client: Reaches the cluster.
             resource: What is kept.
             sink: Where objects go.
-            log: Is told of objects that cannot be read.
+            log: Receives objects that cannot be read.
             turns: Shared with all that read the cluster.
             clock: Seconds, monotonic.
         """
@@ -145,7 +145,7 @@ class Cache(Generic[T]):
             Whether the object is there and can be read, and the CPU seconds that it took.
 
         Raises:
-            UnreadableError: It is no object of the API.
+            UnreadableError: It is not an object of the API.
         """
         metadata = named(item)
         key, version = metadata.key, metadata.resource_version

@@ -4,7 +4,7 @@
 owner, with the same reason and note, is counted, and written now and then as the series of the Event that is there.
 
 Namespaces take turns in the queue and in what waits to be written, and beyond a limit the namespace that has the most
-loses an entry: whoever creates many pods with invented owners delays and drops Events of his own namespace.
+loses an entry: many pods with invented owners delay and drop Events of their own namespace only.
 
 Every occurrence is counted exactly once in the metric, by what became of it. An API server that refuses or does not
 answer costs Events and nothing else.
@@ -41,13 +41,13 @@ class EventLimits:
     """How much may be told and kept.
 
     Attributes:
-        queue: Occurrences that wait to be told; beyond it the newest of the namespace that has the most is dropped.
+        queue: Occurrences that wait; beyond it the newest of the namespace that has the most is dropped.
         burst: Events that are written at once.
         per_second: Events that are written each second, over time; what exceeds it waits.
-        series: Events that wait or are remembered, so that what is told again is only counted. Beyond it, the longest
+        series: Events that wait or are remembered, so that a repetition is only counted. Beyond it, the longest
             unseen of the namespace that has the most is forgotten, and dropped if it still waits.
-        window: Seconds after which an Event that is not told again is forgotten, when its namespace has the next. If it
-            is told later, it is created, or goes on where the API server still has it.
+        window: Seconds after which an Event that was not repeated is forgotten, when its namespace has the next. If it
+            occurs later, it is created, or goes on where the API server still has it.
         flush: Seconds between two rounds that write what was repeated meanwhile.
         grace: Seconds to go on telling after the end has begun.
     """
@@ -243,7 +243,7 @@ class Events:
             self._count(outcome, pending)
 
     def _forget(self, namespace: str, now: float) -> None:
-        """Forget the Events of a namespace that were not told again within the window."""
+        """Forget the Events of a namespace that were not repeated within the window."""
         while (oldest := self._known.oldest(namespace)) and now - oldest.heard > self._limits.window:
             self._known.remove(namespace, oldest.name)
             self._drop(oldest)

@@ -1,7 +1,7 @@
 """Take JSON apart without reading it, where a part of it cannot be read and the others are wanted.
 
 One text that is no Unicode, or one value that is nested too deeply, makes all around it unreadable to a parser. Here
-only strings and brackets are told apart, in linear time and without recursion.
+only strings and brackets are recognised, in linear time and without recursion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def members(text: bytes) -> dict[str, bytes]:
     """Return the JSON of each member of an object, by name. Those whose name cannot be read are left out.
 
     Raises:
-        msgspec.DecodeError: It is no object, or has no end.
+        msgspec.DecodeError: It is not an object, or has no end.
     """
     return {name: value for name, value in _members(text) if name is not None}
 
@@ -33,7 +33,7 @@ def elements(text: bytes) -> list[bytes]:
     """Return the JSON of each element of an array.
 
     Raises:
-        msgspec.DecodeError: It is no array, or has no end.
+        msgspec.DecodeError: It is not an array, or has no end.
     """
     return list(_parts(text, b"["))
 

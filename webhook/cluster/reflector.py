@@ -134,7 +134,7 @@ class Reflector(Generic[T]):
             Whether the object is there, and the CPU seconds that it took.
 
         Raises:
-            UnreadableError: It is no object of the API.
+            UnreadableError: It is not an object of the API.
         """
         return await self._cache.adopt(item)
 

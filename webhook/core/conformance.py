@@ -50,7 +50,7 @@ class Contradiction(Enum):
 
 
 def is_decided(pod: Pod) -> bool:
-    """Whether the pod carries annotations of ours, as one does that `/mutate` is called about a second time."""
+    """Return whether the pod has our annotations, as at a second call of `/mutate`."""
     return not _OURS.isdisjoint(pod.annotations)
 
 

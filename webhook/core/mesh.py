@@ -80,9 +80,9 @@ def is_istio_container(container: Container) -> bool:
     """Return whether the container is Istio's, or customises Istio's: it does not say what the application talks to.
 
     Its name is not enough, nor are its image and arguments: an author can choose all of them. It has to have what Istio
-    writes into it, or an image that only the injector can fill in. What cannot be told apart is a container into which
-    an author copies all of that: neither this one nor `sidecar_of` knows what its image runs. They need not, for a
-    container that Istio really injects may be customised to run another image or command, too.
+    writes into it, or an image that only the injector can fill in. A container into which an
+    author copies all of that cannot be distinguished: neither this one nor `sidecar_of` knows what its image runs. They
+    need not, for a container that Istio really injects may be customised to run another image or command, too.
     """
     if container.name not in _ISTIO_CONTAINERS:
         return False
@@ -115,7 +115,7 @@ def is_istio_name(name: str) -> bool:
 def sidecar_of(pod: Pod) -> Container | None:
     """Return the pod's sidecar: a container, or an init container that goes on running; None when it has none.
 
-    It has to have what Istio writes into it, see `is_istio_container`; one that only customises it is none yet.
+    It has to have what Istio writes into it, see `is_istio_container`; one that only customises it does not count yet.
     """
     containers: list[Container] = [*(pod.spec.containers or ())]
     containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]

@@ -39,7 +39,7 @@ _HOST_KEYS = tuple(
     "hosts|server name|servername|contact points|contactpoints".split("|")
 )
 _PLACE_KEYS = frozenset({*_HOST_KEYS, "hostaddr", "port"})
-# No credentials: a user's name is shown nowhere, but is none.
+# Not credentials: a user's name is shown nowhere, and is not secret.
 _HARMLESS = _PLACE_KEYS | frozenset(
     "database|initial catalog|dbname|user id|user|uid|username|driver|encrypt|ssl mode|sslmode|pooling".split("|")
 )
@@ -141,7 +141,7 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
     counts only where no other is named.
 
     Args:
-        pairs: The pairs; what is none has no key.
+        pairs: The pairs; what is not a pair has no key.
         words: Whether what is no pair may stand in front of a credential.
     """
     found: dict[str, str] = {}

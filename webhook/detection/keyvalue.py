@@ -267,5 +267,5 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
 
 
 def _is_of_a_place(text: str, key: re.Match[str], start: int) -> bool:
-    """Whether what begins here is the value of a string before it that is no name: it may be the place's password."""
+    """Whether a string before this one is its key and not a name: this one may be the password of that place."""
     return text[key.end() : start].strip() in _SIGNS and as_key(key[1] or key[2]) == "…"

@@ -40,7 +40,7 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:
-    """Return one setting from its text; a credential says nothing, nor does a word behind a key that is no name."""
+    """Return one setting from its text; a credential says nothing, nor does a word behind a key that is not a name."""
     if text and holds_credential(path):
         return Line(path, Value())
     value = read_value(text)

@@ -70,7 +70,7 @@ class Mask:
     def _masked(self, part: str) -> str:
         if not part or "…" in part:
             return part
-        # What words do not show, such as letters beyond ASCII, is one that nobody knows.
+        # What words do not show, such as letters beyond ASCII, is an unknown word.
         tokens = words(part) if _PLAIN.fullmatch(part) else (*words(part), part)
         kept: list[str] = []
         unknown = ""

@@ -173,8 +173,8 @@ class Reading:
     def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
         """By what the Service calls the port, when neither its image nor its number says anything.
 
-        Of a Service in another namespace all ports count, whichever the pod names: whoever may create pods could find
-        the port by naming one after the other otherwise.
+        Of a Service in another namespace all ports count, whichever the pod names: otherwise its author could find the
+        port by naming one after the other.
         """
         tried = place.elsewhere and place.port is not None
         if tried and self._is_http(place.port or 0):

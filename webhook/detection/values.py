@@ -161,7 +161,7 @@ def urls(text: str) -> Iterator[Mention]:
     if credential >= 0:
         found = [url for url in found if url.start < credential]
     users: set[tuple[str, str]] = set()
-    told: list[tuple[str, str]] = []
+    places: list[tuple[str, str]] = []
     for url in reversed(found):
         user, at, _ = url.text.rpartition("@")
         # What stands before a URL with user information is one of the same kind and user, or a part of its password.
@@ -171,8 +171,8 @@ def urls(text: str) -> Iterator[Mention]:
         stop = _URL_STOP.search(url.text)
         end = stop.start() if stop else len(url.text)
         hosts = "" if mixed else authority(url.scheme, url.text[:end], url.text[end:], are_places=_are_places)
-        told.append((url.scheme, hosts))
-    for scheme, hosts in reversed(told):
+        places.append((url.scheme, hosts))
+    for scheme, hosts in reversed(places):
         for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
             if "=" in place or not scheme:
                 break
@@ -186,7 +186,7 @@ def _found(text: str) -> Iterator[_Url]:
     scheme, start, behind = "", -1, 0
     for sign in re.finditer("://", text):
         at, after = sign.span()
-        # Without a scheme it is no URL, but what stands in it is none either.
+        # Without a scheme it is not a URL, nor is what stands in it.
         following = _scheme(text[max(behind, at - _LONGEST_SCHEME) : at])
         begins = at - len(following)
         separator = _SEPARATED.search(text, max(behind, begins - _LONGEST_SCHEME), begins) if start >= 0 else None

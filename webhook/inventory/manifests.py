@@ -49,7 +49,7 @@ class ManifestObject:
         document: The object as plain Python values.
         source: Where it stands, as "file:line".
         pod_path: The keys that lead to its pod template, () for a Pod, None for objects that make no pods.
-        workload: What makes the pods; None where there is none, or it could not be read.
+        workload: What makes the pods; None where nothing does, or it could not be read.
     """
 
     document: dict[str, Any]

@@ -254,7 +254,7 @@ def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
     """Return an object as plain values.
 
     Raises:
-        UnreadableError: It is no object with a name, or a part of it cannot be read.
+        UnreadableError: It is not an object with a name, or a part of it cannot be read.
     """
     item = msgspec.Raw(item)
     named(item)

@@ -86,7 +86,7 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
 
 
 def _template(owner: dict[str, Any], pod_path: tuple[str, ...]) -> dict[str, Any]:
-    """Return the pod template, empty where there is none."""
+    """Return the pod template, or an empty one."""
     template = owner
     for number, key in enumerate(pod_path):
         template = _converted(template.get(key) or {}, dict, *pod_path[: number + 1])
