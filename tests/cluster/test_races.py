@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from msgspec import Raw
+from waiting import eventually
 
 from webhook.cluster import reflector as reflector_module
 from webhook.cluster.errors import ClusterError, ExpiredError
@@ -130,10 +131,9 @@ async def play(seed, number_of, reads):
     for task in running[1:]:
         await task
     there = {name: str(version) for name, version in api.objects.items()}
-    for _ in range(20000):
-        if kept == there:
-            break
-        await asyncio.sleep(0)
+    # By the clock: after a pause of the machine the reflector rests for as long.
+    with contextlib.suppress(TimeoutError):
+        await eventually(lambda: kept == there)
     running[0].cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running[0]
@@ -149,14 +149,10 @@ def at_once(monkeypatch):
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("number_of", [integers, letters])
 def test_however_answers_overtake_each_other_what_is_kept_is_what_there_is(number_of):
-    wrong = []
     for seed in range(300):
         # Only integers say which of two answers is newer; of other versions the watch alone is right.
         kept, there = asyncio.run(play(seed, number_of, reads=number_of is integers))
-        if kept != there:
-            wrong.append((seed, kept, there))
-
-    assert wrong == []
+        assert kept == there, seed
 
 
 def reached(version, **objects):
