@@ -106,6 +106,33 @@ def test_a_rule_about_the_label_matches_what_the_author_wrote(kit, expression, a
     assert _asked(decider, kit, patched, validate, "shop")[0].decision.rule == first.decision.rule
 
 
+@pytest.mark.parametrize("kept", [None, "true", "(none)"])
+@pytest.mark.parametrize("said", [None, "true", "false", "other"])
+@pytest.mark.parametrize("decided", ["skip", "inject", "bypass", "other", ""])
+@pytest.mark.parametrize("default", ["inherit", "skip", "inject"])
+@pytest.mark.parametrize("operator", ["Exists", "DoesNotExist"])
+@pytest.mark.parametrize("namespace", ["shop", "plain"])
+def test_annotations_of_ours_by_an_author_make_no_second_decision(
+    kit, namespace, operator, default, decided, said, kept
+):
+    match = {"labels": {"matchExpressions": [{"key": "sidecar.istio.io/inject", "operator": operator}]}}
+    rule = {"name": "r", "match": match, "action": "bypass", "ports": [6379]}
+    decider = _decider(rule, "override", default=default)
+    forged = copy.deepcopy(CREATED)
+    forged["metadata"]["labels"] |= {} if said is None else {"sidecar.istio.io/inject": said}
+    forged["metadata"]["annotations"] = {"sidecar-policy.dev/decision": decided}
+    forged["metadata"]["annotations"] |= {} if kept is None else {"sidecar-policy.dev/authors-label": kept}
+    first, response = _asked(decider, kit, forged, mutate, namespace)
+    patched = forged
+    if "patch" in response:
+        patched = jsonpatch.apply_patch(copy.deepcopy(forged), json.loads(base64.b64decode(response["patch"])))
+    second, again = _asked(decider, kit, patched, mutate, namespace)
+
+    assert "patch" not in again
+    assert first.decision == second.decision
+    assert _asked(decider, kit, patched, validate, namespace)[0].decision == first.decision
+
+
 def test_an_annotation_of_ours_that_the_author_wrote_changes_nothing(kit):
     decider = _decider({"name": "r", "match": {"when": OURS}, "action": "skip"}, "respect")
     forged = copy.deepcopy(CREATED)

@@ -14,11 +14,10 @@ from msgspec import convert
 
 from webhook.core import mesh
 from webhook.core.decision import Action, Decision
-from webhook.core.patch import AUTHORS_LABEL, DECISION, NO_LABEL, REASON, RULE, binds, remedies
+from webhook.core.patch import AUTHORS_LABEL, DECISION, REASON, RULE, binds, label_as_created, remedies
 from webhook.core.pod import Container, Pod
 
 _OURS = frozenset({DECISION, RULE, REASON, AUTHORS_LABEL})
-_LABELLED = frozenset({Action.SKIP.value, Action.INJECT.value})
 
 _LOST = "another webhook took it off"
 _LATE = (
@@ -57,9 +56,7 @@ def is_decided(pod: Pod) -> bool:
 def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
 
-    The label `sidecar.istio.io/inject` goes where our annotation says that we put it there, and is again what the
-    author wrote. Where nothing says what that was, it was "true" where a pod is skipped that nothing but this label can
-    have brought into the mesh, for else nobody would have decided.
+    The label `sidecar.istio.io/inject` is again what the author wrote: see `label_as_created`.
     An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
     and elsewhere the label does not count then.
 
@@ -72,13 +69,9 @@ def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | N
     """
     metadata, spec = dict(document["metadata"]), dict(document["spec"])
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    if annotations.get(DECISION) in _LABELLED:
-        metadata["labels"] = {key: value for key, value in labels.items() if key != mesh.INJECT}
-        skipped = annotations[DECISION] == Action.SKIP
-        if (said := annotations.get(AUTHORS_LABEL)) is not None:
-            metadata["labels"] |= {} if said == NO_LABEL else {mesh.INJECT: said}
-        elif skipped and namespace_labels is not None and mesh.is_by_label_only(namespace_labels, labels):
-            metadata["labels"][mesh.INJECT] = "true"
+    if (said := label_as_created(labels, annotations, namespace_labels)) != labels.get(mesh.INJECT):
+        others = {key: value for key, value in labels.items() if key != mesh.INJECT}
+        metadata["labels"] = others if said is None else others | {mesh.INJECT: said}
     added = {*_OURS, mesh.STATUS}
     metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}
     for field in ("initContainers", "containers"):

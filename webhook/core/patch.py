@@ -7,7 +7,7 @@ can change. A pod that is already as wanted gives no operations, so a second rev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -19,9 +19,11 @@ DECISION = "sidecar-policy.dev/decision"
 RULE = "sidecar-policy.dev/rule"
 REASON = "sidecar-policy.dev/reason"
 AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
-"""What the label `sidecar.istio.io/inject` said before a decision was written over it."""
+"""What the label `sidecar.istio.io/inject` said as the pod was created, where the pod itself does not show it."""
 NO_LABEL = "(none)"
-"""What that annotation says where an author wrote it without the label."""
+"""What that annotation says where there was no label."""
+_LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
+"""What the label says for the decisions that it carries out."""
 HOLD = "holdApplicationUntilProxyStarts"
 
 Operation = dict[str, Any]
@@ -30,29 +32,52 @@ Operation = dict[str, Any]
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def patch(pod: Pod, decision: Decision) -> list[Operation]:
+def label_as_created(
+    labels: Mapping[str, str], annotations: Mapping[str, str], namespace_labels: Mapping[str, str] | None
+) -> str | None:
+    """Return what the label `sidecar.istio.io/inject` said before this webhook decided about the pod.
+
+    Where an annotation of ours says that a decision put the label there, and nothing says what it was before, it was
+    "true" if nothing but this label can have brought a skipped pod into the mesh: else nobody would have decided.
+
+    Args:
+        labels: The pod's labels.
+        annotations: The pod's annotations.
+        namespace_labels: The labels of its namespace; None when they are not known.
+
+    Returns:
+        None where there was no label.
+    """
+    decided = annotations.get(DECISION)
+    if decided is not None and (said := annotations.get(AUTHORS_LABEL)) is not None:
+        return None if said == NO_LABEL else said
+    if decided not in _LABELS:
+        return labels.get(mesh.INJECT)
+    by_label = namespace_labels is not None and mesh.is_by_label_only(namespace_labels, labels)
+    return "true" if decided == Action.SKIP and by_label else None
+
+
+def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None) -> list[Operation]:
     """The operations that carry out a decision on a pod.
 
     Args:
         pod: The pod as it came.
         decision: What to do with it.
+        namespace_labels: The labels of its namespace; None when they are not known.
 
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
     """
     if not binds(decision):
         return []
-    labels: dict[str, str] = {}
+    labels = {mesh.INJECT: _LABELS[decision.action]} if decision.action in _LABELS else {}
     annotations = remedies(pod, decision)
-    if decision.action is Action.SKIP:
-        labels[mesh.INJECT] = "false"
-    if decision.action is Action.INJECT:
-        labels[mesh.INJECT] = "true"
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
-    said = mesh.INJECT in pod.labels or AUTHORS_LABEL in pod.annotations
-    if labels and said and DECISION not in pod.annotations:
-        annotations[AUTHORS_LABEL] = pod.labels.get(mesh.INJECT, NO_LABEL)
+    # A second call has to decide about the same pod, whatever the author wrote into our annotations.
+    created = label_as_created(pod.labels, pod.annotations, namespace_labels)
+    if label_as_created({**pod.labels, **labels}, {**pod.annotations, **annotations}, namespace_labels) != created:
+        annotations[AUTHORS_LABEL] = NO_LABEL if created is None else created
     return [
         *_merge("/metadata/labels", pod.metadata.labels, labels),
         *_merge("/metadata/annotations", pod.metadata.annotations, annotations),

@@ -99,7 +99,7 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     except OverloadedError as error:
         created = _as_it_is(pod, review) if is_large(review.body) else created
         decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
-    operations = patch(pod, decision)
+    operations = patch(pod, decision, decider.surroundings.namespace_labels(review.request.namespace))
     response = answer(
         review.request.uid,
         patch=operations,
