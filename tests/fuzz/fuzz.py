@@ -19,6 +19,8 @@ from over_tls import OverTls, replayed_over_tls
 from shrinking import shrink
 from worker import Failure, Progress, Worker, outcome
 
+from webhook.server.allocator import return_large_memory
+
 FOLDER = Path("build/fuzz")
 TOLD = 30.0
 """Seconds between two lines that say how far it is."""
@@ -145,6 +147,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the fuzz, and return the exit code: 0 where nothing failed, 1 where something did, 130 when interrupted."""
     args = _arguments()
+    # As the server does. Otherwise the largest reviews leave free memory between what is kept, more with every hour.
+    return_large_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     fuzzer = InProcess()
     if args.replay:

@@ -37,7 +37,7 @@ INSPECTED = 500
 """Every so many cases it is looked at what grows."""
 CPU = 1.0
 """Seconds of CPU of an idle reference core that an answer, or taking in one generated world, may take."""
-RESIDENT = 512.0
+RESIDENT = 256.0
 """MB that the process may have, the fuzz and its real manifests included."""
 SAMPLES = 2_000
 """Lines that the metrics may have: nobody who creates pods may add to them without bound."""

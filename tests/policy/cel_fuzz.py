@@ -10,6 +10,7 @@ import random
 import resource
 import sys
 import time
+from pathlib import Path
 
 from webhook.policy.cel import CelError, CelFailure, Context, compile_expression
 
@@ -202,7 +203,9 @@ def main(seed, count):
             taken = time.process_time() - start
             if taken > found["slowest"]:
                 found |= {"slowest": taken, "expression": source}
-    found["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    # getrusage also counts what the process that forked this one had.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    found["mebibytes"] = int(peak.split()[1]) >> 10
     print(json.dumps(found))
 
 
