@@ -11,10 +11,10 @@ import msgspec
 import yaml
 
 from webhook.cluster.client import connect
-from webhook.cluster.events import Events
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Reason
-from webhook.core.pod import Pod
-from webhook.server.logs import make_logger
+from webhook.kubernetes.pod import Pod
+from webhook.server.observe.events import Events
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 

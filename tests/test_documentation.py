@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from webhook.core.conformance import Contradiction
-from webhook.core.drift import Drift
+from webhook.decision.conformance import Contradiction
+from webhook.decision.drift import Drift
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pace import measured
 
-from webhook.yamltext import ANNOTATION, CONFIGURATION, MANIFESTS, POLICY, LimitError, load
+from webhook.kubernetes.yaml import ANNOTATION, CONFIGURATION, MANIFESTS, POLICY, LimitError, load
 
 ALL = [ANNOTATION, CONFIGURATION, POLICY, MANIFESTS]
 

@@ -20,7 +20,7 @@ from types import FrameType
 
 import webhook
 from webhook.cli.main import run
-from webhook.server import admission
+from webhook.server.admission import pods
 
 INTERVAL = 0.002
 """Seconds of CPU time between two samples."""
@@ -49,7 +49,7 @@ def part(frame: FrameType | None) -> str:
 def main() -> None:
     target, *arguments = sys.argv[1:]
     sys.argv = ["sidecar-policy", *arguments]
-    admission.LARGE = sys.maxsize
+    pods.LARGE = sys.maxsize
     met: Counter[str] = Counter()
     signal.signal(signal.SIGPROF, lambda _, frame: met.update([part(frame)]))
     signal.signal(signal.SIGUSR2, lambda *_: met.clear())

@@ -3,7 +3,7 @@ import re
 import pytest
 import reviews
 
-from webhook.core.review import parse
+from webhook.kubernetes.admission import parse
 
 
 def review(env, *, fresh):

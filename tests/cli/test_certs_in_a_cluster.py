@@ -8,7 +8,7 @@ import pytest
 from certs.issue import issue_authority, issue_serving
 from certs.keeper import Look
 from certs.state import Action, State, Step
-from webhook.cli.certificate_report import report, text
+from webhook.cli.render.certificates import report, text
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

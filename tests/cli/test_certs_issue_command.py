@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from certs import files
 from certs.issue import verify
-from webhook.cli.certs import issue
+from webhook.cli.commands.certs import issue
 
 app = typer.Typer()
 app.command()(issue)

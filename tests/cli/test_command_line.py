@@ -146,7 +146,7 @@ def test_a_shell_can_complete_commands_and_options(run_process):
     assert run_process(**words).stdout == "--policy\n"
 
 
-@pytest.mark.parametrize("module", ["typer.main", "webhook.cli.exits", "webhook.cli.explain", "msgspec"])
+@pytest.mark.parametrize("module", ["typer.main", "webhook.cli.exits", "webhook.cli.commands.explain", "msgspec"])
 def test_ctrl_c_while_it_imports_ends_it_quietly(command, tmp_path, module):
     # Each import is reported on standard error when it is complete.
     process = subprocess.Popen(

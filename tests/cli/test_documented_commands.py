@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from webhook.analysis.diagnose.finding import Code
+from webhook.analysis.plan.impact import Consequence
 from webhook.cli.exits import ExitCode
 from webhook.cli.main import app
-from webhook.diagnose.finding import Code
-from webhook.plan.consequences import Consequence
 
 ROOT = Path(__file__).parents[2]
 # The quick start is one long command line for a cluster: tests/e2e runs it.

@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from webhook.cli import render_findings, render_plan
+from webhook.cli.render import findings, plan
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ spec: {selector: {app: store}, ports: [{name: http, port: 6379}]}
     )
 
     table = StringIO()
-    for module in (render_findings, render_plan):
+    for module in (findings, plan):
         terminal = partial(Console, file=table, force_terminal=True, color_system=None, width=80)
         monkeypatch.setattr(module, "Console", terminal)
 

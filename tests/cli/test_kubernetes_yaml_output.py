@@ -3,7 +3,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.cli.kubernetes_yaml import dump
+from webhook.cli.render.kubernetes_yaml import dump
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 VALUES = st.recursive(

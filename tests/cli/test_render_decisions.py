@@ -6,8 +6,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from webhook.cli import render
 from webhook.cli.decided import Decided
+from webhook.cli.render import decisions
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
 
 TRAIL = "env Store ← ConfigMap settings/store → Service keystore:6379 → redis"
@@ -35,15 +35,15 @@ BYPASSED = decided(action=Action.BYPASS, reason=Reason.RULE, rule="r", ports=(56
 def on_terminal(monkeypatch):
     def show(*rows, width=80):
         console = Console(file=StringIO(), force_terminal=True, color_system=None, width=width)
-        monkeypatch.setattr(render, "Console", lambda: console)
-        render.show(rows)
+        monkeypatch.setattr(decisions, "Console", lambda: console)
+        decisions.show(rows)
         return console.file.getvalue()
 
     return show
 
 
 def test_json_has_all_that_a_program_may_want():
-    assert json.loads(render.as_json([SKIPPED])) == [
+    assert json.loads(decisions.as_json([SKIPPED])) == [
         {
             "kind": "Deployment",
             "namespace": "shop",
@@ -71,15 +71,15 @@ def test_json_has_all_that_a_program_may_want():
 def test_yaml_says_the_same_as_json():
     rows = [SKIPPED, BYPASSED]
 
-    assert yaml.safe_load(render.as_yaml(rows)) == json.loads(render.as_json(rows))
+    assert yaml.safe_load(decisions.as_yaml(rows)) == json.loads(decisions.as_json(rows))
 
 
 def test_no_decision_is_an_empty_list():
-    assert json.loads(render.as_json([])) == []
+    assert json.loads(decisions.as_json([])) == []
 
 
 def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
-    render.show([SKIPPED, BYPASSED, decided()])
+    decisions.show([SKIPPED, BYPASSED, decided()])
 
     _, skipped, bypassed, inherited = capsys.readouterr().out.splitlines()
     assert skipped.split(maxsplit=6) == [
@@ -91,14 +91,14 @@ def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
 
 
 def test_in_a_pipe_columns_start_at_the_same_place(capsys):
-    render.show([decided("a"), decided("a-much-longer-name")])
+    decisions.show([decided("a"), decided("a-much-longer-name")])
 
     heading, first, second = capsys.readouterr().out.splitlines()
     assert heading.index("DECISION") == first.index("inherit") == second.index("inherit")
 
 
 def test_in_a_pipe_there_is_no_colour(capsys):
-    render.show([SKIPPED])
+    decisions.show([SKIPPED])
 
     assert "\x1b" not in capsys.readouterr().out
 
@@ -137,6 +137,6 @@ def test_what_a_manifest_says_cannot_drive_the_terminal(on_terminal):
 
 
 def test_what_a_manifest_says_cannot_break_a_line(capsys):
-    render.show([decided("a\nshop  Deployment/forged  skip")])
+    decisions.show([decided("a\nshop  Deployment/forged  skip")])
 
     assert len(capsys.readouterr().out.splitlines()) == 2

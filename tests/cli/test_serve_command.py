@@ -374,7 +374,7 @@ def test_serving_manifests_loads_no_package_that_it_does_not_use(serve, monkeypa
     server.end()
 
     loaded = set(re.findall(r"^import time:.*\| +([\w.]+)$", server.text, re.MULTILINE))
-    assert "webhook.server.app" in loaded
+    assert "webhook.server.http.app" in loaded
     assert not loaded & {"kubernetes", "aiohttp", "cel", "opentelemetry.sdk", "opentelemetry.exporter"}
 
 

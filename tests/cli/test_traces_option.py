@@ -14,7 +14,7 @@ import pytest
 import typer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from webhook.cli.serve import _traces
+from webhook.cli.commands.serve import _traces
 
 MANIFESTS = """
 apiVersion: v1
@@ -164,7 +164,7 @@ def test_without_the_extra_it_is_named(monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest):
-        if name == "webhook.server.tracing":
+        if name == "webhook.server.observe.tracing":
             raise ModuleNotFoundError("no", name="opentelemetry.sdk")
         return real(name, *rest)
 

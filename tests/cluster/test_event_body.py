@@ -5,13 +5,13 @@ import msgspec
 import pytest
 import yaml
 
-from webhook.cluster import event_body
-from webhook.cluster.event_body import Message, Regarding
-from webhook.core import engine
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
-from webhook.core.pod import ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.decision import engine
 from webhook.inventory.manifests import read
+from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 from webhook.policy.load import default_policy
+from webhook.server.observe import event_text
+from webhook.server.observe.event_text import Message, Regarding
 
 REDIS = Dependency("redis", Confidence.CERTAIN, "basket-data", 6379, "env DB → Service basket-data:6379 → redis")
 KAFKA = Dependency("kafka", Confidence.CERTAIN, "kafka", 9092, "env BROKER → Service kafka:9092 → kafka")
@@ -31,13 +31,13 @@ def pod(*owners, labels=None):
 
 
 def told_about(pod, uids=None):
-    owner = event_body.owner_of(pod, "shop")
-    about = event_body.regarding(owner, lambda *place: (uids or {}).get(place))
+    owner = event_text.owner_of(pod, "shop")
+    about = event_text.regarding(owner, lambda *place: (uids or {}).get(place))
     return about.api_version, about.kind, about.namespace, about.name, about.uid
 
 
 def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
-    message = event_body.tell(decision())
+    message = event_text.tell(decision())
 
     assert message == Message(
         reason="SidecarSkipped",
@@ -86,9 +86,9 @@ def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
     ],
 )
 def test_each_decision_has_its_codes_and_its_sentence(made, reason, action, start):
-    message = event_body.tell(made)
+    message = event_text.tell(made)
 
-    assert event_body.is_told(made)
+    assert event_text.is_told(made)
     assert (message.reason, message.action) == (reason, action)
     assert message.note.startswith(start)
 
@@ -104,11 +104,11 @@ def test_each_decision_has_its_codes_and_its_sentence(made, reason, action, star
     ids=["inherit", "bypass of no port", "not in the mesh", "not the policy's"],
 )
 def test_what_changes_nothing_is_not_told(made):
-    assert not event_body.is_told(made)
+    assert not event_text.is_told(made)
 
 
 def test_bypassed_ports_bring_the_evidence_of_their_dependencies():
-    message = event_body.tell(decision(Action.BYPASS, ports=(9092,), matched=("owner Deployment/basket",)))
+    message = event_text.tell(decision(Action.BYPASS, ports=(9092,), matched=("owner Deployment/basket",)))
 
     assert message.note.endswith("Evidence: env BROKER → Service kafka:9092 → kafka")
 
@@ -117,23 +117,23 @@ def test_a_long_note_is_cut_to_1024_bytes_between_two_characters():
     trails = (Dependency("redis", Confidence.CERTAIN, None, 6379, f"env {n}{'→' * 40}") for n in range(100))
     made = Decision(Action.SKIP, Reason.RULE, findings=Findings(tuple(trails)), matched=("dependency redis",))
 
-    note = event_body.tell(made).note
+    note = event_text.tell(made).note
 
     assert 1021 <= len(note.encode()) <= 1024
     assert note.endswith("→…")
 
 
 def test_a_note_is_one_line_of_printable_characters():
-    note = event_body.tell(decision(matched=("image a\n\x1b[31mb\ud800",))).note
+    note = event_text.tell(decision(matched=("image a\n\x1b[31mb\ud800",))).note
 
     assert note.endswith(": image a [31mb")
 
 
 def test_a_contradiction_is_a_warning_whose_reason_is_its_code_in_camel_case():
-    message = event_body.warn("sidecar-despite-skip", "the pod has a sidecar, although …")
+    message = event_text.warn("sidecar-despite-skip", "the pod has a sidecar, although …")
 
     assert message == Message("SidecarDespiteSkip", "Validate", "the pod has a sidecar, although …", warning=True)
-    assert event_body.body(DEPLOYMENT, message, instance="pod-1", time="t")["type"] == "Warning"
+    assert event_text.body(DEPLOYMENT, message, instance="pod-1", time="t")["type"] == "Warning"
 
 
 def test_the_owner_that_manages_the_pod_is_told():
@@ -163,12 +163,12 @@ def test_a_job_is_told_itself_also_when_a_cron_job_made_it():
 
 @pytest.mark.parametrize("owners", [(), ({"kind": "Node", "name": "n1"},)], ids=["bare", "mirror pod"])
 def test_nobody_is_told_of_a_pod_without_an_owner(owners):
-    assert event_body.owner_of(pod(*owners), "shop") is None
+    assert event_text.owner_of(pod(*owners), "shop") is None
 
 
 @pytest.mark.parametrize("owner", ["basket", "a" * 253, f"{'a' * 235}.-b", "Not_A_Subdomain", "a.b"])
 def test_an_events_name_is_always_valid(owner):
-    name = event_body.name_of(Regarding("v1", "Any", "shop", owner, "uid"), Message("R", "A", "note"))
+    name = event_text.name_of(Regarding("v1", "Any", "shop", owner, "uid"), Message("R", "A", "note"))
 
     assert SUBDOMAIN.fullmatch(name)
     assert len(name) <= 253
@@ -178,7 +178,7 @@ def test_an_events_name_is_always_valid(owner):
 def test_an_events_name_starts_with_its_owners(owner, start):
     about = Regarding("apps/v1", "Deployment", "shop", owner, "uid-1")
 
-    assert event_body.name_of(about, Message("R", "A", "note")).startswith(start)
+    assert event_text.name_of(about, Message("R", "A", "note")).startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,15 @@ def test_an_events_name_starts_with_its_owners(owner, start):
     ids=["owner", "reason", "action", "note"],
 )
 def test_another_owner_reason_action_or_note_is_another_event(other):
-    assert event_body.name_of(*other) != event_body.name_of(DEPLOYMENT, Message("R", "A", "note"))
+    assert event_text.name_of(*other) != event_text.name_of(DEPLOYMENT, Message("R", "A", "note"))
 
 
 def test_times_are_written_with_six_digits_in_utc():
     # A date and time whose microseconds end in zeros, in another zone: the API server wants exactly six digits.
     zone = timezone(timedelta(hours=2))
 
-    assert event_body.micro_time(datetime(2026, 5, 1, 12, 0, 0, 500000, zone)) == "2026-05-01T10:00:00.500000Z"
-    assert event_body.micro_time(datetime(2026, 5, 1, tzinfo=UTC)) == "2026-05-01T00:00:00.000000Z"
+    assert event_text.micro_time(datetime(2026, 5, 1, 12, 0, 0, 500000, zone)) == "2026-05-01T10:00:00.500000Z"
+    assert event_text.micro_time(datetime(2026, 5, 1, tzinfo=UTC)) == "2026-05-01T00:00:00.000000Z"
 
 
 def test_no_value_of_the_pods_configuration_is_told(tmp_path):
@@ -230,7 +230,7 @@ def test_no_value_of_the_pods_configuration_is_told(tmp_path):
         policy=default_policy(),
     )
 
-    event = event_body.body(DEPLOYMENT, event_body.tell(made), instance="pod-1", time="t")
+    event = event_text.body(DEPLOYMENT, event_text.tell(made), instance="pod-1", time="t")
 
     assert "rabbitmq" in event["note"]
     assert "sql-data" in event["note"]
@@ -240,6 +240,6 @@ def test_no_value_of_the_pods_configuration_is_told(tmp_path):
 def test_the_pods_of_a_rollout_are_told_on_their_replica_set_and_not_on_a_deployment_of_that_name():
     reference = OwnerReference("ReplicaSet", "web-5d4f8", "apps/v1", "u-1", controller=True)
     labels = {"rollouts-pod-template-hash": "5d4f8"}
-    owner = event_body.owner_of(Pod(ObjectMeta(labels=labels, owner_references=[reference]), PodSpec()), "shop")
+    owner = event_text.owner_of(Pod(ObjectMeta(labels=labels, owner_references=[reference]), PodSpec()), "shop")
 
-    assert event_body.regarding(owner, lambda *_: "uid of another").name == "web-5d4f8"
+    assert event_text.regarding(owner, lambda *_: "uid of another").name == "web-5d4f8"

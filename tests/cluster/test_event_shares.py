@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from telling import ApiServer, Teller, offer, pod
 from waiting import eventually
 
-from webhook.cluster.events import EventLimits
-from webhook.cluster.shares import Shares
+from webhook.server.observe.event_shares import Shares
+from webhook.server.observe.events import EventLimits
 
 NAMESPACES = st.sampled_from(["a", "b", "c"])
 

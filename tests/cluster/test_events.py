@@ -10,9 +10,9 @@ import pytest
 from telling import ApiServer, Teller, decision, offer, pod
 from waiting import eventually
 
-from webhook.cluster.events import EventLimits
 from webhook.core.decision import Action, Decision, Reason
-from webhook.core.pod import Pod
+from webhook.kubernetes.pod import Pod
+from webhook.server.observe.events import EventLimits
 
 EVENTS = "/apis/events.k8s.io/v1/namespaces/shop/events"
 SOON = EventLimits(flush=0.05)

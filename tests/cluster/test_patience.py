@@ -16,7 +16,7 @@ from webhook.cluster.client import SILENCE_SECONDS, connect
 from webhook.cluster.later import COSTLY_SECONDS, Later
 from webhook.cluster.reflector import Reflector, Resource, Sink
 from webhook.cluster.turns import Turns
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 PATH, SERVICES = "/api/v1/configmaps", "/api/v1/services"

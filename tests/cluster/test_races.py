@@ -15,7 +15,7 @@ from webhook.cluster import reflector as reflector_module
 from webhook.cluster.errors import ClusterError, ExpiredError
 from webhook.cluster.reflector import Reflector, Resource, Sink
 from webhook.cluster.versions import Versions
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 PATH = "/api/v1/configmaps"

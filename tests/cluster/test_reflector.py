@@ -12,7 +12,7 @@ from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
 from webhook.cluster.reflector import FIRST_PAGE, Reflector, Resource, Sink
 from webhook.cluster.turns import PAGE_BYTES, START_PAGE_BYTES, Turns
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 PATH = "/api/v1/configmaps"

@@ -14,7 +14,7 @@ from webhook.cluster import reflector as reflector_module
 from webhook.cluster.client import connect
 from webhook.cluster.objects import Skipped
 from webhook.cluster.reflector import Reflector, Resource, Sink
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 until = partial(waiting.eventually, seconds=30)

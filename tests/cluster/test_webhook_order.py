@@ -5,8 +5,8 @@ import io
 import pytest
 
 from webhook.cluster.client import connect
-from webhook.cluster.order import CONFIGURATIONS, WebhookOrder, order_problems
-from webhook.server.logs import make_logger
+from webhook.server.background.webhook_order import CONFIGURATIONS, WebhookOrder, order_problems
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 OURS = ("pods.sidecar-policy.dev",)

@@ -8,14 +8,14 @@ from pace import measured
 
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Action, Reason
-from webhook.core.engine import decide
-from webhook.core.pod import Pod
 from webhook.core.surroundings import Asked, Service, ServicePort
+from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
-from webhook.detection.content import read_content
 from webhook.detection.detect import detect
+from webhook.detection.parse.content import read_content
 from webhook.inventory.manifests import read
 from webhook.inventory.store import Store
+from webhook.kubernetes.pod import Pod
 from webhook.policy.files import Source
 from webhook.policy.load import build
 

@@ -5,11 +5,11 @@ import msgspec
 import pytest
 from injected import SIDECAR
 
-from webhook.core import mesh
-from webhook.core.conformance import Contradiction, as_created, contradiction
 from webhook.core.decision import Action, Decision, Mode, Reason
-from webhook.core.patch import patch
-from webhook.core.pod import Pod
+from webhook.decision.conformance import Contradiction, as_created, contradiction
+from webhook.kubernetes.pod import Pod
+from webhook.mesh import eligibility
+from webhook.mesh.patch import patch
 
 CREATED = {
     "metadata": {"labels": {"app": "basket"}, "annotations": {"team": "shop"}},
@@ -23,7 +23,7 @@ BYPASS = Decision(Action.BYPASS, Reason.RULE, rule="clients", ports=(6379,), hol
 def injected(document):
     """As Istio's injector leaves a pod."""
     document = copy.deepcopy(document)
-    document["metadata"].setdefault("annotations", {})[mesh.STATUS] = "{}"
+    document["metadata"].setdefault("annotations", {})[eligibility.STATUS] = "{}"
     document["spec"]["containers"].append(SIDECAR)
     document["spec"]["initContainers"] = [{"name": "istio-init"}, *document["spec"]["initContainers"]]
     return document
@@ -50,12 +50,12 @@ def without(document, *names):
         (injected(mutated(CREATED, INJECT)), INJECT, None),
         (injected(mutated(CREATED, BYPASS)), BYPASS, None),
         (mutated(CREATED, BYPASS), BYPASS, None),
-        (injected(without(mutated(CREATED, SKIP), mesh.INJECT)), SKIP, Contradiction.LABEL_LOST),
+        (injected(without(mutated(CREATED, SKIP), eligibility.INJECT)), SKIP, Contradiction.LABEL_LOST),
         (injected(CREATED), SKIP, Contradiction.INJECTED_UNDECIDED),
         (mutated(CREATED, INJECT), INJECT, Contradiction.NO_SIDECAR_DESPITE_INJECT),
-        (injected(without(mutated(CREATED, BYPASS), mesh.PROXY_CONFIG)), BYPASS, Contradiction.REMEDY_LOST),
+        (injected(without(mutated(CREATED, BYPASS), eligibility.PROXY_CONFIG)), BYPASS, Contradiction.REMEDY_LOST),
         (
-            injected(without(mutated(CREATED, BYPASS), mesh.EXCLUDE_OUTBOUND_PORTS)),
+            injected(without(mutated(CREATED, BYPASS), eligibility.EXCLUDE_OUTBOUND_PORTS)),
             BYPASS,
             Contradiction.REMEDY_LOST,
         ),
@@ -77,24 +77,24 @@ def test_what_we_and_istio_added_is_taken_off_again(decision):
 
     assert created["spec"] == CREATED["spec"]
     assert created["metadata"]["labels"] == CREATED["metadata"]["labels"]
-    assert mesh.STATUS not in created["metadata"]["annotations"]
+    assert eligibility.STATUS not in created["metadata"]["annotations"]
     assert not [key for key in created["metadata"]["annotations"] if key.startswith("sidecar-policy.dev/")]
     assert seen == before
 
 
 def test_the_authors_own_choice_stays():
     chosen = copy.deepcopy(CREATED)
-    chosen["metadata"]["labels"][mesh.INJECT] = "true"
+    chosen["metadata"]["labels"][eligibility.INJECT] = "true"
 
     assert as_created(injected(chosen))["metadata"]["labels"] == chosen["metadata"]["labels"]
 
 
 def test_a_label_beside_our_annotation_written_by_hand_does_not_count_as_the_authors_choice():
     forged = copy.deepcopy(CREATED)
-    forged["metadata"]["labels"][mesh.INJECT] = "false"
+    forged["metadata"]["labels"][eligibility.INJECT] = "false"
     forged["metadata"]["annotations"]["sidecar-policy.dev/decision"] = "skip"
 
-    assert mesh.INJECT not in as_created(forged)["metadata"]["labels"]
+    assert eligibility.INJECT not in as_created(forged)["metadata"]["labels"]
 
 
 def test_a_pod_without_anything_is_as_it_was_created():

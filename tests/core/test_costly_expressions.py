@@ -7,14 +7,14 @@ import json
 import msgspec
 import pytest
 
-from webhook.core.conformance import contradiction
-from webhook.core.drift import drifted
-from webhook.core.engine import decide
-from webhook.core.patch import patch
-from webhook.core.pod import Pod
-from webhook.core.sidecar import in_mesh
 from webhook.core.surroundings import Service, ServicePort
+from webhook.decision.conformance import contradiction
+from webhook.decision.drift import drifted
+from webhook.decision.engine import decide
 from webhook.inventory.store import Store
+from webhook.kubernetes.pod import Pod
+from webhook.mesh.patch import patch
+from webhook.mesh.sidecar import in_mesh
 from webhook.policy.files import Source
 from webhook.policy.load import build
 

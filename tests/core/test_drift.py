@@ -3,10 +3,10 @@ import msgspec
 import pytest
 
 from webhook.core.decision import Action, Decision, Mode, Reason
-from webhook.core.drift import Drift, drift, restart_command
-from webhook.core.mesh import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG
-from webhook.core.patch import DECISION, HOLD
-from webhook.core.pod import Container, ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.decision.drift import Drift, drift, restart_command
+from webhook.kubernetes.pod import Container, ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.mesh.eligibility import EXCLUDE_OUTBOUND_PORTS, INJECT, PROXY_CONFIG
+from webhook.mesh.patch import DECISION, HOLD
 
 
 def pod(*, labels=None, sidecar=False, **annotations):

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.core.decision import Action, Reason
-from webhook.core.engine import decide
-from webhook.core.pod import Pod
-from webhook.core.response import answer
-from webhook.core.review import parse
+from webhook.decision.engine import decide
 from webhook.inventory.manifests import Manifests
+from webhook.kubernetes.admission import parse
+from webhook.kubernetes.pod import Pod
+from webhook.kubernetes.response import answer
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.outcome import Admission
+from webhook.server.admission.outcome import Admission
+from webhook.server.admission.pods import Decider, admit, mutate, validate
 
 IN_MESH = Manifests((), ())
 OVERRIDE = """

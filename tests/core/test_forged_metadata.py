@@ -16,12 +16,12 @@ import pytest
 import yaml
 from injected import NATIVE, SIDECAR
 
-from webhook.core.pod import ObjectMeta, Pod, PodSpec
-from webhook.core.sidecar import gets_sidecar, in_mesh
 from webhook.inventory import manifests
+from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
+from webhook.mesh.sidecar import gets_sidecar, in_mesh
 from webhook.policy.source import PolicySource
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.outcome import Admission
+from webhook.server.admission.outcome import Admission
+from webhook.server.admission.pods import Decider, admit, mutate, validate
 
 INJECT, STATUS = "sidecar.istio.io/inject", "sidecar.istio.io/status"
 DECISION = "sidecar-policy.dev/decision"

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from injected import CORE_DUMP, GATEWAY, INIT, NATIVE, SIDECAR, VALIDATION
 
-from webhook.core.conformance import as_created
-from webhook.core.mesh import is_istio_container, sidecar_of
-from webhook.core.pod import Container, Pod
+from webhook.decision.conformance import as_created
+from webhook.kubernetes.pod import Container, Pod
+from webhook.mesh.eligibility import is_istio_container, sidecar_of
 
 IMAGES = [
     "docker.io/istio/proxyv2:1.20.8",

@@ -1,4 +1,4 @@
-"""The rule of `webhook.core.mesh` beside the selectors of Istio's own MutatingWebhookConfiguration, label by label."""
+"""`webhook.mesh.eligibility` beside the selectors of Istio's own MutatingWebhookConfiguration, label by label."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import itertools
 import msgspec
 import pytest
 
-from webhook.core import mesh
-from webhook.core.pod import ObjectMeta, Pod, PodSpec
-from webhook.diagnose.injectors import LabelSelector
+from webhook.analysis.diagnose.injectors import LabelSelector
+from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
+from webhook.mesh import eligibility
 
 INJECT, REV, INJECTION = "sidecar.istio.io/inject", "istio.io/rev", "istio-injection"
 MODE = "istio.io/dataplane-mode"
@@ -56,8 +56,8 @@ PODS = list(choices(**{INJECT: [None, "", "true", "false", "yes"], REV: REVISION
 def test_a_pod_is_in_the_mesh_exactly_where_istios_selectors_take_it_or_would_but_for_its_own_no(namespace_labels):
     for labels in PODS:
         pod = Pod(ObjectMeta(labels=labels), PodSpec())
-        inside = mesh.outside("shop", namespace_labels, pod) is None
-        says_no = mesh.explicit_choice(pod) is mesh.Explicit.SKIP
+        inside = eligibility.outside("shop", namespace_labels, pod) is None
+        says_no = eligibility.explicit_choice(pod) is eligibility.Explicit.SKIP
 
         without_no = {key: value for key, value in labels.items() if (key, value) != (INJECT, "false")}
         assert inside is is_taken(namespace_labels, without_no), labels
@@ -67,10 +67,10 @@ def test_a_pod_is_in_the_mesh_exactly_where_istios_selectors_take_it_or_would_bu
 @pytest.mark.parametrize("namespace_labels", NAMESPACES, ids=str)
 def test_inject_is_tried_wherever_the_label_alone_brings_a_pod_in_that_is_outside(namespace_labels):
     for labels in PODS:
-        reason = mesh.outside("shop", namespace_labels, Pod(ObjectMeta(labels=labels), PodSpec()))
+        reason = eligibility.outside("shop", namespace_labels, Pod(ObjectMeta(labels=labels), PodSpec()))
         if reason is None:
             continue
-        tried = mesh.is_selectable(reason, namespace_labels)
+        tried = eligibility.is_selectable(reason, namespace_labels)
         brought_in = is_taken(namespace_labels, labels | {INJECT: "true"})
 
         if MODE in namespace_labels:
@@ -79,4 +79,4 @@ def test_inject_is_tried_wherever_the_label_alone_brings_a_pod_in_that_is_outsid
             # A pod's label for a revision without a name keeps it out, and is the author's.
             assert tried is (brought_in or is_taken(namespace_labels, {INJECT: "true"})), labels
         if brought_in:
-            assert mesh.is_by_label_only(namespace_labels, labels)
+            assert eligibility.is_by_label_only(namespace_labels, labels)

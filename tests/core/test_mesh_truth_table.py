@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from webhook.core.decision import Reason
-from webhook.core.mesh import Explicit, explicit_choice, outside
-from webhook.core.pod import Container, ObjectMeta, Pod, PodSpec
+from webhook.kubernetes.pod import Container, ObjectMeta, Pod, PodSpec
+from webhook.mesh.eligibility import Explicit, explicit_choice, outside
 
 IN_MESH = None
 ROWS = [

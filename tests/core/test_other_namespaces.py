@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.cluster.event_body import is_told, tell
 from webhook.core.decision import Decision
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.objects import POD_PATHS
 from webhook.inventory.workloads import workload_of
 from webhook.policy.files import Source
 from webhook.policy.load import build
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.outcome import Admission
+from webhook.server.admission.outcome import Admission
+from webhook.server.admission.pods import Decider, admit, mutate, validate
+from webhook.server.observe.event_text import is_told, tell
 
 SHOWING = "detection: {otherNamespaces: show}"
 

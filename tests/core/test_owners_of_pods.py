@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.core.facts import is_batch, owners_of
-from webhook.core.pod import ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.core.decision import Action, Decision, Mode, Reason
-from webhook.core.patch import patch
-from webhook.core.pod import Pod
+from webhook.kubernetes.pod import Pod
+from webhook.mesh.patch import patch
 
 EXCLUDE = "traffic.sidecar.istio.io/excludeOutboundPorts"
 CONFIG = "proxy.istio.io/config"

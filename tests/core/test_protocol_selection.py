@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.protocols import Protocol, select
 from webhook.core.surroundings import ServicePort
+from webhook.mesh.protocols import Protocol, select
 
 
 @pytest.mark.parametrize(

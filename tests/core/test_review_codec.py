@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.response import Denial, answer, fit_warnings
-from webhook.core.review import UnreadableReviewError, parse
+from webhook.kubernetes.admission import UnreadableReviewError, parse
+from webhook.kubernetes.response import Denial, answer, fit_warnings
 
 POD = {"metadata": {"generateName": "web-"}, "spec": {"containers": [{"name": "web", "env": [{"name": "A"}]}]}}
 

@@ -8,10 +8,10 @@ import pytest
 from serialised import as_serialised
 
 from webhook.core.decision import Findings
-from webhook.core.pod import ConfigMapVolume, Container, EnvVar, ObjectMeta, Pod, PodSpec, Volume, VolumeMount
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory import manifests
+from webhook.kubernetes.pod import ConfigMapVolume, Container, EnvVar, ObjectMeta, Pod, PodSpec, Volume, VolumeMount
 
 
 def _service(name: str, described: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,25 +19,25 @@ import pytest
 from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
-from webhook.cli import render, render_whynot
 from webhook.cli.decided import Answered, decide_by
-from webhook.cluster.event_body import is_told, tell
+from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import Asked
-from webhook.detection.commands import read_command
-from webhook.detection.content import Content, read_content
 from webhook.detection.detect import detect
-from webhook.detection.masks import Mask
-from webhook.detection.mentions import Value
-from webhook.detection.values import read_value
-from webhook.detection.whynot import why_not
+from webhook.detection.infer.whynot import why_not
+from webhook.detection.parse.commands import read_command
+from webhook.detection.parse.content import Content, read_content
+from webhook.detection.parse.masks import Mask
+from webhook.detection.parse.mentions import Value
+from webhook.detection.parse.values import read_value
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of
 from webhook.policy.load import default_policy
-from webhook.server.admission import Decider
-from webhook.server.app import create_app
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
-from webhook.server.observe import Observer
+from webhook.server.admission.pods import Decider
+from webhook.server.http.app import create_app
+from webhook.server.observe.event_text import is_told, tell
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.observer import Observer
 from webhook.server.settings import Limits, LogFormat
 
 POLICY = default_policy()
@@ -114,7 +114,7 @@ def outputs(server, described):
     decided = decide_by(POLICY, surroundings)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        render.show(decided)
+        decisions.show(decided)
     answered = [
         Answered(workload, kind, why_not(workload.pod, workload.namespace, asked, POLICY.catalog, kind))
         for kind in ("redis", "postgresql")
@@ -124,7 +124,7 @@ def outputs(server, described):
         f"{asked_for.namespace}/{asked_for.name}" for asked_for in asked.answers if asked_for.kind != "Mention"
     ]
     return "\n".join(
-        [*said, *questions, printed.getvalue(), render.as_json(decided), render_whynot.as_text(answered)]
+        [*said, *questions, printed.getvalue(), decisions.as_json(decided), whynot.as_text(answered)]
     ).lower()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.core.pod import ObjectMeta, Pod, PodSpec
-from webhook.detection.links import Links
+from webhook.detection.resolve.links import Links
 from webhook.inventory import manifests
+from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
 
 
 def _service(name, port=None, namespace="default", **spec):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.detection.references import expand_as_kubernetes
+from webhook.detection.parse.references import expand_as_kubernetes
 
 FROM_CONFIG = [{"configMapRef": {"name": "cfg"}}]
 HOST = {"name": "H", "value": "cache"}

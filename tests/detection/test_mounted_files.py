@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.detection.mounts import MountPoints
+from webhook.detection.resolve.mounts import MountPoints
 
 STORES = {"redis": "redis://cache", "rabbitmq": "amqp://mq", "nats": "nats://bus"}
 

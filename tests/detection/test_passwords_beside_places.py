@@ -7,8 +7,8 @@ import json
 import pytest
 from test_credentials_stay_out import _clients
 
-from webhook.detection.files import read_file
-from webhook.detection.values import read_value
+from webhook.detection.parse.files import read_file
+from webhook.detection.parse.values import read_value
 
 PASSWORDS = ["hunter2", "P@ssw0rd", "abc@qwxv"]
 URLS = [

@@ -14,18 +14,18 @@ import pytest
 from pace import measured, slowness
 from shapes import repeated, units
 
-from webhook.core.pod import ObjectMeta, Pod, PodSpec
 from webhook.detection.catalog import Catalog
-from webhook.detection.commands import programs, read_command, script
-from webhook.detection.content import read_content, says_nothing
-from webhook.detection.files import read_file
 from webhook.detection.keys import key_of
-from webhook.detection.lines import Quota
-from webhook.detection.places import Places
-from webhook.detection.references import expand, normalised
-from webhook.detection.values import begins_value, plain_url, read_value, urls
+from webhook.detection.parse.commands import programs, read_command, script
+from webhook.detection.parse.content import read_content, says_nothing
+from webhook.detection.parse.files import read_file
+from webhook.detection.parse.lines import Quota
+from webhook.detection.parse.references import expand, normalised
+from webhook.detection.parse.values import begins_value, plain_url, read_value, urls
+from webhook.detection.resolve.places import Places
 from webhook.detection.words import key_words, role, subject, words
 from webhook.inventory.manifests import Manifests
+from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
 
 CATALOG = Catalog.default()
 PLACES = Places(Pod(ObjectMeta(name="p"), PodSpec(containers=[])), "default", Manifests((), ()))

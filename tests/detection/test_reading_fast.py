@@ -10,16 +10,18 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook import yamltext, yamlvalues
-from webhook.core.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
-from webhook.detection import files, sources
-from webhook.detection.called import called
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
-from webhook.detection.files import read_file
-from webhook.detection.references import normalised
-from webhook.detection.values import _all_forms, read_value
+from webhook.detection.infer.called import called
+from webhook.detection.parse import files
+from webhook.detection.parse.files import read_file
+from webhook.detection.parse.references import normalised
+from webhook.detection.parse.values import _all_forms, read_value
+from webhook.detection.resolve import sources
 from webhook.inventory.manifests import Manifests
+from webhook.kubernetes import yaml as kubernetes_yaml
+from webhook.kubernetes import yaml_values
+from webhook.kubernetes.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
 
 _texts = st.text(string.ascii_letters + string.digits + " .:/@$-_", max_size=30)
 _keys = st.text(string.ascii_letters + "._-", min_size=1, max_size=12)
@@ -71,19 +73,19 @@ _yaml_texts = (
 def test_no_text_has_more_levels_than_its_characters_allow(text):
     depth, deepest = 0, 0
     try:
-        for event in yaml.parse(text, Loader=yamlvalues.FastLoader):
+        for event in yaml.parse(text, Loader=yaml_values.FastLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             deepest = max(deepest, depth)
     except yaml.YAMLError:
         pass
 
-    assert deepest <= yamltext._most_levels(text)
+    assert deepest <= kubernetes_yaml._most_levels(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 3_000, "- " * 3_000 + "a", "{a: " * 3_000], ids=["flow", "block", "mappings"])
 def test_what_is_nested_too_deeply_is_still_refused(text):
-    with pytest.raises(yamltext.LimitError, match="nested deeper than 100 levels"):
-        yamltext.load(text, yamltext.CONFIGURATION)
+    with pytest.raises(kubernetes_yaml.LimitError, match="nested deeper than 100 levels"):
+        kubernetes_yaml.load(text, kubernetes_yaml.CONFIGURATION)
 
 
 def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
@@ -93,17 +95,17 @@ def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
     monkeypatch.setattr(yaml, "parse", parse)
     text = "service:\n" + "".join(f"  part-{number}:\n    host: data-{number}\n" for number in range(200))
 
-    yamltext.check_text(text, yamltext.CONFIGURATION)
+    kubernetes_yaml.check_text(text, kubernetes_yaml.CONFIGURATION)
 
 
 class Plain(yaml.SafeLoader):
     """What `AsText` resolves, made into values by PyYAML's own ways."""
 
-    yaml_implicit_resolvers = yamlvalues.AsText.yaml_implicit_resolvers
+    yaml_implicit_resolvers = yaml_values.AsText.yaml_implicit_resolvers
 
 
 def _made(text):
-    return [yamlvalues.plain(node) for node in yamltext.nodes(text, yamltext.CONFIGURATION, yamlvalues.AsText)]
+    return [yaml_values.plain(node) for node in kubernetes_yaml.nodes(text, kubernetes_yaml.CONFIGURATION, yaml_values.AsText)]
 
 
 @given(_documents, st.booleans(), st.integers(0, 3))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pace import measured
 
-from webhook.detection.commands import read_command
-from webhook.detection.content import read_content
-from webhook.detection.values import read_value
+from webhook.detection.parse.commands import read_command
+from webhook.detection.parse.content import read_content
+from webhook.detection.parse.values import read_value
 
 CANARY = "cAnArY9"
 _hex = st.binary(min_size=16, max_size=64).map(bytes.hex)

@@ -24,7 +24,7 @@ from processes import Program
 from prometheus_client.parser import text_string_to_metric_families
 
 import webhook
-from webhook.server.outlet import Outlet
+from webhook.server.observe.log_writer import Outlet
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 NAMESPACE = "sidecar-policy"

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.metrics import Metrics
+from webhook.server.observe.metrics import Metrics
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

@@ -12,10 +12,10 @@ import pytest
 from api import eventually
 
 from webhook.cluster.client import connect
-from webhook.cluster.events import EventLimits, Events
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
-from webhook.core.pod import Pod
-from webhook.server.logs import make_logger
+from webhook.kubernetes.pod import Pod
+from webhook.server.observe.events import EventLimits, Events
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 NAMESPACE = "events"

@@ -21,14 +21,14 @@ from pace import slowness
 from prometheus_client import CollectorRegistry, generate_latest
 from worker import Progress
 
-from webhook.core.review import UnreadableReviewError
+from webhook.decision.cache import Memory
+from webhook.kubernetes.admission import UnreadableReviewError
 from webhook.policy.source import PolicySource
-from webhook.server.admission import Decider, Judge, admit, mutate, validate
-from webhook.server.logs import make_logger
-from webhook.server.memory import Memory
-from webhook.server.metrics import Metrics
-from webhook.server.observe import Observer
-from webhook.server.outcome import Admission, Outcome
+from webhook.server.admission.outcome import Admission, Outcome
+from webhook.server.admission.pods import Decider, Judge, admit, mutate, validate
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.observer import Observer
 from webhook.server.settings import LogFormat, LogLevel
 
 EPOCH = 2_000

@@ -14,8 +14,8 @@ from in_process import InProcess
 from pace import slowness
 from shrinking import shrink
 
-from webhook.core.response import answer
-from webhook.server.admission import mutate
+from webhook.kubernetes.response import answer
+from webhook.server.admission.pods import mutate
 
 CASES = 40
 LABELS = {"op": "add", "path": "/metadata/labels", "value": {"sidecar.istio.io/inject": "true"}}
@@ -73,7 +73,7 @@ def fail(_):
         (patching(LABELS | {"path": "/metadata/labels/sidecar.istio.io~1inject", "value": "true"}), "a second patch"),
         (lambda _: answer("another"), "an answer with another uid"),
         (lambda review: answer(review.request.uid, warnings=["CANARY"]), "a password in an answer"),
-        (fail, "internal-error: KeyError in webhook/server/admission.py:admit"),
+        (fail, "internal-error: KeyError in webhook/server/admission/pods.py:admit"),
         (work, "slow: /mutate"),
     ],
 )

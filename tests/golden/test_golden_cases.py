@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from webhook.cli.main import app as command_line
 from webhook.inventory.manifests import read
 from webhook.policy.load import default_policy, load
-from webhook.server.admission import Decider
-from webhook.server.app import create_app
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
-from webhook.server.observe import Observer
+from webhook.server.admission.pods import Decider
+from webhook.server.http.app import create_app
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.observer import Observer
 from webhook.server.settings import Limits, LogFormat
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/manifests.yaml"))

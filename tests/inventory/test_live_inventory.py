@@ -17,7 +17,7 @@ from webhook.inventory.allowance import BURST
 from webhook.inventory.live import LiveInventory
 from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject, Metadata, contents_of
 from webhook.inventory.packed import Packed
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
 until = partial(waiting.eventually, seconds=30)

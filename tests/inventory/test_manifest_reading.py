@@ -8,7 +8,7 @@ import pytest
 
 from webhook.inventory import manifests
 from webhook.inventory.manifests import ManifestError, read
-from webhook.yamltext import Limits
+from webhook.kubernetes.yaml import Limits
 
 DEPLOYMENT = """\
 apiVersion: apps/v1

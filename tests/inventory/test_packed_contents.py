@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pace import measured
 
-from webhook.detection.content import read_content
+from webhook.detection.parse.content import read_content
 from webhook.inventory.packed import _RECENT, UNFOLDED, Packed
 
 TEXTS = {

@@ -6,12 +6,12 @@ import json
 import msgspec
 import pytest
 
-from webhook.core.pod import Pod
 from webhook.core.surroundings import Asked, Reference
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.store import Store
 from webhook.inventory.take import take
+from webhook.kubernetes.pod import Pod
 
 CANARY = "canary-hunter2"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.plan.istio import IstioConfiguration
+from webhook.mesh.config import IstioConfiguration
 
 API = "security.istio.io/v1"
 API_LABELS = {"app": "api"}

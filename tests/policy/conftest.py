@@ -6,7 +6,7 @@ import pytest
 
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import Facts
-from webhook.core.pod import Container, ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.kubernetes.pod import Container, ObjectMeta, OwnerReference, Pod, PodSpec
 from webhook.policy.files import Source
 from webhook.policy.load import build
 

@@ -6,10 +6,10 @@ import jsonschema
 import pytest
 import yaml
 
-from webhook.core.engine import decide
-from webhook.core.pod import Container, ContainerPort, EnvVar, ObjectMeta, Pod, PodSpec
+from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import Manifests
+from webhook.kubernetes.pod import Container, ContainerPort, EnvVar, ObjectMeta, Pod, PodSpec
 from webhook.policy.files import PolicyError, Source
 from webhook.policy.load import build
 from webhook.policy.schema import json_schema

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.policy.selector import Requirement, Selector
+from webhook.kubernetes.labels import Requirement, Selector
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from admission import mutation, validation
 from population import Population, Size
 
-from webhook.detection.content import read_content
+from webhook.detection.parse.content import read_content
 
 SIZE = Size(namespaces=20, services=60, config_maps=200)
 

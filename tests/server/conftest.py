@@ -25,19 +25,19 @@ from webhook.core.decision import Action, Confidence, Dependency, Mode
 from webhook.core.facts import Facts
 from webhook.core.verdict import Verdict
 from webhook.detection.catalog import Catalog
-from webhook.server.admission import Decider
-from webhook.server.app import create_app
-from webhook.server.http import make_server
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
-from webhook.server.observe import Observer, watch_loop_lag
-from webhook.server.pairs import PairFiles
-from webhook.server.ports import listen
-from webhook.server.readiness import Health, Readiness
+from webhook.server.admission.pods import Decider
+from webhook.server.http.app import create_app
+from webhook.server.http.ports import listen
+from webhook.server.http.protocol import make_server
+from webhook.server.http.status import create_status_app
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.observer import Observer, watch_loop_lag
+from webhook.server.observe.readiness import Health, Readiness
 from webhook.server.service import Listener, ListenerError, Service
 from webhook.server.settings import Limits, LogFormat, LogLevel, OnError
-from webhook.server.status import create_status_app
-from webhook.server.tls import ServingCertificate
+from webhook.server.tls.serving import ServingCertificate
+from webhook.server.tls.sources import PairFiles
 
 POD = {
     "metadata": {"generateName": "basket-", "labels": {"app": "basket"}},

@@ -17,8 +17,8 @@ from threading import Barrier
 
 import pytest
 
-from webhook.core.outline import MOST_WIDE, is_wide, parse
-from webhook.server.body import SMALL, Bodies, RefusedError
+from webhook.kubernetes.outline import MOST_WIDE, is_wide, parse
+from webhook.server.http.body import SMALL, Bodies, RefusedError
 from webhook.server.settings import Limits
 
 MOST_MB = 256

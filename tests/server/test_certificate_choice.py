@@ -1,7 +1,7 @@
 from contextlib import ExitStack
 
-from webhook.server.certificate import certificate_files
 from webhook.server.settings import Settings
+from webhook.server.tls.files import certificate_files
 
 
 def settings(**given):

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from certs import files
 from certs.issue import issue_authority, issue_serving
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
-from webhook.server.pairs import MOST_BYTES, PairFiles, UnservableError
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat
-from webhook.server.tls import ServingCertificate
+from webhook.server.tls.serving import ServingCertificate
+from webhook.server.tls.sources import MOST_BYTES, PairFiles, UnservableError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

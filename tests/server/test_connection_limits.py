@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from webhook.server.http import BoundedProtocol
+from webhook.server.http.protocol import BoundedProtocol
 from webhook.server.settings import Limits
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"

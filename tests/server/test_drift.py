@@ -13,10 +13,10 @@ from webhook.cluster.client import connect
 from webhook.cluster.lease import Lease
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
-from webhook.server.admission import Decider
-from webhook.server.drift import DriftWatch
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
+from webhook.server.admission.pods import Decider
+from webhook.server.background.drift import DriftWatch
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat
 
 PODS = "/api/v1/pods"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from webhook.cluster.turns import SLICE_SECONDS
-from webhook.server.logs import make_logger
+from webhook.server.observe.logs import make_logger
 from webhook.server.serve import compose
 from webhook.server.settings import LogFormat, Settings
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from webhook.server.logs import Threshold, capture_standard_logging, describe, make_logger
+from webhook.server.observe.logs import Threshold, capture_standard_logging, describe, make_logger
 from webhook.server.settings import LogFormat, LogLevel
 
 

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from certs.issue import CertificateError
 from webhook.cluster.client import connect
-from webhook.server.logs import make_logger
-from webhook.server.managed import ManagedCertificates, SelfManaged
-from webhook.server.metrics import Metrics
-from webhook.server.pairs import PendingError
+from webhook.server.background.certificates import ManagedCertificates, SelfManaged
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat
+from webhook.server.tls.sources import PendingError
 
 MANAGED = ManagedCertificates(
     secret=("mesh", "certs"), service=("mesh", "sidecar-policy"), configurations=("0-sidecar-policy",)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from webhook.core.budget import Budget
-from webhook.core.engine import decide
-from webhook.core.pod import Pod
 from webhook.core.surroundings import Asked, Service, ServicePort
+from webhook.decision.cache import Case, Memory
+from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
-from webhook.detection.content import read_content
+from webhook.detection.parse.content import read_content
 from webhook.inventory.store import PodTemplate, Store
+from webhook.kubernetes.pod import Pod
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.memory import Case, Memory
 
 NAMESPACE = "shop"
 POLICIES = """

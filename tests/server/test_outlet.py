@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from webhook.server.outlet import Outlet
+from webhook.server.observe.log_writer import Outlet
 
 LINE = "a line of the usual length, as each decision has one" * 6 + "\n"
 

@@ -8,14 +8,14 @@ import json
 import pytest
 from pace import measured
 
-from webhook.core.outline import MOST_VALUES, parse
-from webhook.core.review import parse as parse_whole
 from webhook.inventory.store import Store
+from webhook.kubernetes.admission import parse as parse_whole
+from webhook.kubernetes.outline import MOST_VALUES, parse
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.outcome import Admission, Outcome
-from webhook.server.workers import Caller
+from webhook.server.admission.outcome import Admission, Outcome
+from webhook.server.admission.pods import Decider, admit, mutate, validate
+from webhook.server.admission.workers import Caller
 
 HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
 MANY = {

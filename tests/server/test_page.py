@@ -2,7 +2,7 @@ import asyncio
 import threading
 import time
 
-from webhook.server.page import Page
+from webhook.server.http.page import Page
 
 
 def run(program):

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from certs.issue import KeyPair, issue_authority, issue_serving
 from certs.reading import facts
-from webhook.server.logs import make_logger
-from webhook.server.metrics import Metrics
-from webhook.server.pairs import PendingError
+from webhook.server.observe.logs import make_logger
+from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat
-from webhook.server.tls import ServingCertificate
+from webhook.server.tls.serving import ServingCertificate
+from webhook.server.tls.sources import PendingError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

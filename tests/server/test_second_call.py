@@ -13,8 +13,8 @@ import pytest
 from webhook.inventory.store import Store
 from webhook.policy.files import Source
 from webhook.policy.load import build
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.outcome import Admission
+from webhook.server.admission.outcome import Admission
+from webhook.server.admission.pods import Decider, admit, mutate, validate
 
 HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
 OURS = "!has(pod.metadata.annotations) || !pod.metadata.annotations.exists(a, a.startsWith('sidecar-policy.dev/'))"

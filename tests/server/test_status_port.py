@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.registry import Collector
 
-from webhook.server.readiness import Health, Readiness
+from webhook.server.observe.readiness import Health, Readiness
 
 
 def test_liveness_checks_nothing(server):

@@ -1,7 +1,7 @@
 import pytest
 
 from webhook.policy.source import PolicySource
-from webhook.server.outcome import Outcome
+from webhook.server.admission.outcome import Outcome
 
 CEL = """
 apiVersion: sidecar-policy.dev/v1alpha1

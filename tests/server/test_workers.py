@@ -22,17 +22,17 @@ from injected import SIDECAR
 from pace import measured
 
 from webhook.core.budget import Budget
-from webhook.core.pod import Pod
 from webhook.core.surroundings import Asked
-from webhook.detection.content import read_content
+from webhook.decision.cache import Memory
+from webhook.detection.parse.content import read_content
 from webhook.inventory.store import Store
+from webhook.kubernetes.pod import Pod
 from webhook.policy.load import default_policy
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.body import ClientGoneError
-from webhook.server.memory import Memory
-from webhook.server.outcome import Admission, Outcome
+from webhook.server.admission.outcome import Admission, Outcome
+from webhook.server.admission.pods import Decider, admit, mutate, validate
+from webhook.server.admission.workers import Caller, OverloadedError, Workers
+from webhook.server.http.body import ClientGoneError
 from webhook.server.settings import Limits
-from webhook.server.workers import Caller, OverloadedError, Workers
 
 LINES = "".join(f"k{number}_host: s{number}:6379\n" for number in range(10_000))
 

@@ -10,12 +10,12 @@ import pytest
 from injected import SIDECAR
 from pace import measured
 
-from webhook.core.patch import HOLD
 from webhook.inventory import manifests
+from webhook.mesh.patch import HOLD
 from webhook.policy.source import PolicySource
-from webhook.server.admission import Decider, admit, mutate, validate
-from webhook.server.drift import judge
-from webhook.server.outcome import Admission, Outcome
+from webhook.server.admission.outcome import Admission, Outcome
+from webhook.server.admission.pods import Decider, admit, mutate, validate
+from webhook.server.background.drift import judge
 
 CONFIG = "proxy.istio.io/config"
 NAMESPACE = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio-injection: enabled}}}\n"

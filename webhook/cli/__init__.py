@@ -1,1 +1,1 @@
-"""The command line: one module for each command, each a thin shell around what the server calls too."""
+"""The command line. `commands` has one module for each command, `render` what they print; neither decides anything."""

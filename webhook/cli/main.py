@@ -11,17 +11,17 @@ from typing import Annotated
 import typer
 
 from webhook import __version__
-from webhook.cli.certs import issue
-from webhook.cli.cluster_certs import bootstrap, inspect, rotate
 from webhook.cli.command import Command, Group
-from webhook.cli.diagnose import diagnose
+from webhook.cli.commands.certs import issue
+from webhook.cli.commands.cluster_certs import bootstrap, inspect, rotate
+from webhook.cli.commands.diagnose import diagnose
+from webhook.cli.commands.explain import explain
+from webhook.cli.commands.inject import inject
+from webhook.cli.commands.plan import PlanCommand, plan
+from webhook.cli.commands.serve import serve
+from webhook.cli.commands.test import test
+from webhook.cli.commands.validate import validate
 from webhook.cli.exits import ExitCode
-from webhook.cli.explain import explain
-from webhook.cli.inject import inject
-from webhook.cli.plan import PlanCommand, plan
-from webhook.cli.serve import serve
-from webhook.cli.test import test
-from webhook.cli.validate import validate
 
 _EPILOG = (
     "Exit codes: 0 done; 1 the answer is no (a policy has problems, a policy test failed); "

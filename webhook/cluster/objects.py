@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.fragments import members, place
 from webhook.cluster.versions import Key
-from webhook.core import names
+from webhook.kubernetes import names
 
 _LONGEST_PROBLEM: Final = 200
 

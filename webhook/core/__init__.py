@@ -1,5 +1,1 @@
-"""The pure core: from an admission request and what surrounds it to a decision and its patch.
-
-Nothing in here does I/O, reads a clock or the environment, or logs. The server, the command line and the
-tests call the same functions with other surroundings.
-"""
+"""The vocabulary: decisions, findings, the view of the cluster, budgets. Nothing in here decides anything. Pure."""

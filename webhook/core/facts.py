@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Findings
-from webhook.core.pod import OwnerReference, Pod
+from webhook.kubernetes.pod import OwnerReference, Pod
 
 # Which of the pod's labels holds the hash that ends the name of its owner, and whose such an owner is. The controllers
 # name both: Deployments, and Argo Rollouts.

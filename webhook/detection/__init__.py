@@ -1,5 +1,6 @@
-"""Detection: from a pod and its surroundings to the backends it talks to. Pure, as the core is.
+"""Infer the backends that a pod talks to from the pod and its cluster context. Pure.
 
-`content` turns one value into what it says without its secrets; `detect` resolves what a whole pod says against
-the Services around it. `catalog.yaml` is the data that both work from.
+`parse` reduces texts to values without their secrets, `resolve` puts together what one container is configured with and
+resolves hosts to Services, `infer` concludes what is at the other end. `detect` is the entry point, `catalog.yaml` the
+data.
 """

@@ -12,7 +12,7 @@ import yaml
 from msgspec import Struct
 
 from webhook.detection.words import words
-from webhook.yamlvalues import FastLoader
+from webhook.kubernetes.yaml_values import FastLoader
 
 _Key = TypeVar("_Key", int, str)
 

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
-from webhook.core.pod import Pod
 from webhook.core.surroundings import Surroundings
 from webhook.detection.catalog import Catalog
-from webhook.detection.places import Places
-from webhook.detection.reading import Reading
-from webhook.detection.serving import Served, served_by
-from webhook.detection.settings import Settings
-from webhook.detection.sources import Sources
+from webhook.detection.infer.reading import Reading
+from webhook.detection.infer.serving import Served, served_by
+from webhook.detection.resolve.places import Places
+from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.sources import Sources
+from webhook.kubernetes.pod import Pod
 
 _PAIRED = (
     "db database data store cache queue sql redis mysql mariadb postgres postgresql mongo mongodb rabbitmq memcached "

@@ -9,15 +9,7 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 from webhook.detection.catalog import Catalog
-from webhook.detection.words import (
-    Role,
-    is_aside,
-    key_words,
-    may_be_provider,
-    role,
-    subject,
-    switched,
-)
+from webhook.detection.words import Role, is_aside, key_words, may_be_provider, role, subject, switched
 
 LONGEST_NAME = 253
 """Characters of a name, as for the key of a ConfigMap. A longer one is cut: what keys say is remembered."""

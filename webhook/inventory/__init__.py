@@ -1,1 +1,1 @@
-"""Where the surroundings of a pod come from: manifest files, and later a live cluster."""
+"""The cluster context of a pod: from manifest files, one snapshot, or a live cluster."""

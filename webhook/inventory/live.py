@@ -28,7 +28,6 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.turns import Turns
-from webhook.core.names import LABEL, SUBDOMAIN
 from webhook.core.surroundings import Missed, Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import Allowance
 from webhook.inventory.objects import (
@@ -43,6 +42,7 @@ from webhook.inventory.objects import (
 )
 from webhook.inventory.packed import Packed
 from webhook.inventory.store import Store
+from webhook.kubernetes.names import LABEL, SUBDOMAIN
 
 WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet")
 # Neither says what a pod talks to, and a cluster has thousands of them.

@@ -13,15 +13,15 @@ from typing import Any, Final, TextIO
 import msgspec
 import yaml
 
-from webhook.core.mesh import NAMESPACE_INJECTION
 from webhook.inventory.objects import POD_PATHS, images_of, is_kubernetes_own
 from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
-from webhook.inventory.yamlfile import Document, documents
+from webhook.kubernetes.yaml import MANIFESTS, LimitError
+from webhook.kubernetes.yaml_lines import Document, documents
+from webhook.mesh.eligibility import NAMESPACE_INJECTION
 from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
-from webhook.yamltext import MANIFESTS, LimitError
 
 MOST_FILES: Final = 10_000
 """Manifests below one folder."""

@@ -12,11 +12,11 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from webhook.core.pod import PodSpec
 from webhook.core.surroundings import Service, ServicePort
-from webhook.detection.content import Content, read_content
-from webhook.detection.mentions import UNREADABLE
+from webhook.detection.parse.content import Content, read_content
+from webhook.detection.parse.mentions import UNREADABLE
 from webhook.inventory.store import PodTemplate
+from webhook.kubernetes.pod import PodSpec
 
 # Where each kind of workload keeps its pod template; a Pod is its own.
 POD_PATHS: Mapping[str, tuple[str, ...]] = {

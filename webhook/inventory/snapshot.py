@@ -17,12 +17,12 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.objects import UnreadableError, named, problem_of, salvaged
 from webhook.cluster.pages import pages
-from webhook.core.mesh import is_istio_name
-from webhook.core.pod import Pod
 from webhook.inventory.objects import POD_PATHS, images_of
 from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
+from webhook.kubernetes.pod import Pod
+from webhook.mesh.eligibility import is_istio_name
 from webhook.problem import Problem
 
 ISTIO_NAMESPACE: Final = "istio-system"

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from webhook.core.pod import Pod
 from webhook.inventory.objects import Metadata
+from webhook.kubernetes.pod import Pod
 from webhook.problem import field_and_message
 
 T = TypeVar("T")

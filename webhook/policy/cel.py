@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VARIABLES = frozenset({"pod", "namespace", "owner", "dependencies", "serves"})
 OUTLINE = frozenset({"name", "generateName", "labels", "annotations"})
-"""The fields of a pod's metadata that are known of every pod: see `webhook.core.outline`."""
+"""The fields of a pod's metadata that are known of every pod: see `webhook.kubernetes.outline`."""
 MAX_LENGTH = 4096
 LIMIT_OF_ALL = 4 * LIMIT
 """The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""

@@ -24,9 +24,9 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from webhook.core.decision import Confidence
+from webhook.kubernetes.labels import Operator, Requirement, Selector
 from webhook.policy.cel import CelError, compile_expression
 from webhook.policy.glob import GlobError, pattern
-from webhook.policy.selector import Operator, Requirement, Selector
 from webhook.problem import did_you_mean
 
 KINDS = "kinds"

@@ -1,7 +1,7 @@
 """One YAML document as plain values, with the line of every field.
 
 JSON is YAML here. The text is read from parser events rather than by a constructor, because that alone gives the
-place of each key and sees duplicate keys. Its limits are those of `webhook.yamltext`.
+place of each key and sees duplicate keys. Its limits are those of `webhook.kubernetes.yaml`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from yaml import events
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
+from webhook.kubernetes.yaml import POLICY, LimitError, check_text, weight
+from webhook.kubernetes.yaml_values import AsKubectl, FastLoader, scalar
 from webhook.problem import Problem
-from webhook.yamltext import POLICY, LimitError, check_text, weight
-from webhook.yamlvalues import AsKubectl, FastLoader, scalar
 
 MAX_BYTES = POLICY.characters
 _MAX_NODES = 100_000

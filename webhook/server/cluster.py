@@ -10,15 +10,15 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
-from webhook.cluster.event_series import EventOutcome
-from webhook.cluster.events import Events
 from webhook.cluster.lease import Lease
-from webhook.cluster.order import WebhookOrder
 from webhook.inventory.live import LiveInventory
-from webhook.server.deciding import Decider
-from webhook.server.drift import DriftWatch
-from webhook.server.metrics import Metrics
-from webhook.server.readiness import Check, Health
+from webhook.server.admission.deciding import Decider
+from webhook.server.background.drift import DriftWatch
+from webhook.server.background.webhook_order import WebhookOrder
+from webhook.server.observe.event_series import EventOutcome
+from webhook.server.observe.events import Events
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.readiness import Check, Health
 from webhook.server.service import Watch
 
 # A watch that is opened again after it ended in order is behind for some hundredths of a second.

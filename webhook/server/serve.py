@@ -16,31 +16,31 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from webhook.core.surroundings import Surroundings
+from webhook.decision.cache import Memory
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
+from webhook.server.admission.deciding import Decider
+from webhook.server.admission.workers import SWITCH_SECONDS
 from webhook.server.allocator import return_large_memory
-from webhook.server.app import create_app
-from webhook.server.certificate import certificate_files
-from webhook.server.deciding import Decider
-from webhook.server.http import make_server
-from webhook.server.logs import Threshold
-from webhook.server.memory import Memory
-from webhook.server.metrics import Metrics
-from webhook.server.observe import Observer, watch_loop_lag
-from webhook.server.outlet import Outlet
-from webhook.server.pairs import PairFiles
-from webhook.server.policy_status import PolicyTelling, policy_document, policy_health
-from webhook.server.ports import listen
-from webhook.server.readiness import Check, Readiness
+from webhook.server.http.app import create_app
+from webhook.server.http.ports import listen
+from webhook.server.http.protocol import make_server
+from webhook.server.http.status import create_status_app
+from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.logs import Threshold
+from webhook.server.observe.metrics import Metrics
+from webhook.server.observe.observer import Observer, watch_loop_lag
+from webhook.server.observe.policy_status import PolicyTelling, policy_document, policy_health
+from webhook.server.observe.readiness import Check, Readiness
 from webhook.server.service import Listener, Service, Watch
 from webhook.server.settings import Settings
-from webhook.server.status import create_status_app
-from webhook.server.tls import ServingCertificate
-from webhook.server.workers import SWITCH_SECONDS
+from webhook.server.tls.files import certificate_files
+from webhook.server.tls.serving import ServingCertificate
+from webhook.server.tls.sources import PairFiles
 
 if TYPE_CHECKING:
+    from webhook.server.background.certificates import SelfManaged
     from webhook.server.cluster import LiveCluster
-    from webhook.server.managed import SelfManaged
 
 
 def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, outlet: Outlet) -> signal.Signals:
@@ -120,7 +120,7 @@ def compose(
         app = create_app(decider, Observer(metrics, log, events), settings.limits)
     else:
         # An extra, of no use to most.
-        from webhook.server.tracing import TracedObserver, Tracing  # noqa: PLC0415
+        from webhook.server.observe.tracing import TracedObserver, Tracing  # noqa: PLC0415
 
         tracing = Tracing(settings.traces)
         closing.append(tracing.close)
@@ -196,7 +196,7 @@ def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: Fil
 
 
 def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: FilteringBoundLogger) -> SelfManaged | None:
-    from webhook.server.managed import SelfManaged  # noqa: PLC0415 - needs the client too
+    from webhook.server.background.certificates import SelfManaged  # noqa: PLC0415 - needs the client too
 
     return None if settings.managed is None else SelfManaged(live.client, settings.managed, metrics=metrics, log=log)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from webhook.server.http import EmbeddedServer
-from webhook.server.logs import describe
-from webhook.server.readiness import Readiness
+from webhook.server.http.protocol import EmbeddedServer
+from webhook.server.observe.logs import describe
+from webhook.server.observe.readiness import Readiness
 
 Watch = Callable[[asyncio.Event], Awaitable[None]]
 

@@ -1,0 +1,85 @@
+"""The commands and patches that mend what was found."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from webhook.analysis.diagnose.finding import Mend
+from webhook.core.surroundings import Service, ServicePort
+
+# Of a Job and a Pod the template cannot be changed: they have to be created anew.
+_PATCHABLE = {
+    "Deployment": ("spec", "template", "metadata"),
+    "StatefulSet": ("spec", "template", "metadata"),
+    "DaemonSet": ("spec", "template", "metadata"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "metadata"),
+}
+_FIXED = {
+    "Job": ("spec", "template", "metadata"),
+    "ReplicaSet": ("spec", "template", "metadata"),
+    "ReplicationController": ("spec", "template", "metadata"),
+    "Pod": ("metadata",),
+}
+
+
+def patch_service_port(service: Service, port: ServicePort, protocol: str, note: str) -> Mend:
+    """Declare a Service's port."""
+    place = service.namespace, service.name
+    if sum(other.number == port.number for other in service.ports) == 1:
+        patch = {"spec": {"ports": [{"port": port.number, "appProtocol": protocol}]}}
+        return Mend(_kubectl_patch("service", *place, patch), patch, note)
+    # Ports are merged by their number alone, which TCP and UDP may share: then by their place, if it is still the same.
+    at = f"/spec/ports/{service.ports.index(port)}"
+    operations: list[dict[str, Any]] = [
+        {"op": "test", "path": f"{at}/port", "value": port.number},
+        {"op": "add", "path": f"{at}/appProtocol", "value": protocol},
+    ]
+    return Mend(_kubectl_patch("service", *place, operations, "--type=json"), operations, note)
+
+
+def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Mend:
+    """Change the metadata of a workload's pod template."""
+    path = _PATCHABLE.get(kind) or _FIXED[kind]
+    patch: dict[str, Any] = dict(metadata)
+    for key in reversed(path):
+        patch = {key: patch}
+    if kind in _PATCHABLE:
+        return Mend(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
+    return Mend(None, patch, f"a {kind} cannot be changed so: write it into the manifest and create it anew; {note}")
+
+
+def unlabel_namespace(name: str, label: str, note: str) -> Mend:
+    """Take a label off a namespace."""
+    patch = {"metadata": {"labels": {label: None}}}
+    return Mend(_command("kubectl", "label", "namespace", name, f"{label}-"), patch, note)
+
+
+def rename_webhook_configuration(name: str, first: str) -> Mend:
+    """Give a MutatingWebhookConfiguration another name, which means to create it again."""
+    kind = "mutatingwebhookconfiguration"
+    # What the API server owns is left out of the copy. The webhooks in it have names at the same depth.
+    edit = (
+        f"s/^  name: {re.escape(name)}$/  name: {first}/; /^  resourceVersion:/d; /^  uid:/d; /^  creationTimestamp:/d"
+    )
+    copy = f"{_command('kubectl', 'get', kind, name, '-o', 'yaml')} | {_command('sed', edit)} | kubectl create -f -"
+    note = "where a chart or GitOps installed it, change the name there, or it comes back"
+    return Mend(f"{copy} && {_command('kubectl', 'delete', kind, name)}", None, note)
+
+
+def delete_webhook_configuration(name: str, other: str) -> Mend:
+    """Leave one of two injectors."""
+    note = f"or {other}, whichever is not meant; of a whole revision: istioctl uninstall --revision"
+    return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
+
+
+def _kubectl_patch(resource: str, namespace: str, name: str, patch: object, *options: str) -> str:
+    text = json.dumps(patch, separators=(",", ":"), ensure_ascii=False)
+    return _command("kubectl", "-n", namespace, "patch", resource, name, *options, "-p", text)
+
+
+def _command(*words: str) -> str:
+    return shlex.join(words)

@@ -1,0 +1,116 @@
+"""From what was read, and what was decided about it, to the picture that a diagnosis looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+import yaml
+
+from webhook.analysis.diagnose.injectors import KIND, Configuration
+from webhook.analysis.diagnose.picture import Member, Picture, Sidecars
+from webhook.core.facts import owners_of
+from webhook.inventory.objects import Metadata
+from webhook.kubernetes.pod import Pod
+from webhook.kubernetes.yaml import CONFIGURATION, load
+from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.eligibility import sidecar_of
+from webhook.mesh.sidecar import is_native
+from webhook.mesh.unread import Unread, understood
+
+if TYPE_CHECKING:
+    from webhook.cli.decided import Decided, Inventory, Question
+    from webhook.inventory.workloads import RunningPod
+    from webhook.policy.load import CompiledPolicy
+
+
+def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
+    """The workloads as diagnoses and plans see them."""
+    return tuple(
+        Member(one.workload.kind, one.workload.namespace, one.workload.name, one.workload.pod, one.decision)
+        for one in decided
+    )
+
+
+def picture_of(
+    question: Question, inventory: Inventory, policy: CompiledPolicy, decided: Sequence[Decided], *, native: bool
+) -> Picture:
+    """The picture.
+
+    Args:
+        question: What is asked about.
+        inventory: What was read.
+        policy: What decided; namespaces that it exempts are not looked at.
+        decided: Its decisions.
+        native: Whether Istio renders native sidecars where nothing that runs shows it.
+    """
+    asked = question.cluster.namespace if question.cluster is not None else None
+    webhooks = [document for document in inventory.documents if document.get("kind") == KIND]
+    istio = istio_of(inventory)
+    leave_out(inventory, [one for one in map(_as_configuration, webhooks) if isinstance(one, Unread)])
+    return Picture(
+        members=members(decided),
+        surroundings=inventory,
+        catalog=policy.catalog,
+        least=policy.min_confidence,
+        webhooks=webhooks,
+        istio=istio,
+        sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
+        namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and asked in {None, name}],
+    )
+
+
+def istio_of(inventory: Inventory) -> IstioConfiguration:
+    """Istio's own configuration. What could not be read of it goes to standard error, and among the problems."""
+    istio = IstioConfiguration.of(inventory.documents)
+    leave_out(inventory, istio.unread)
+    return istio
+
+
+def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
+    """Say which objects could not be read, and count them among the inventory's problems."""
+    for one in unread:
+        problem = inventory.problem(one.document, one.field, f"{one} is not understood and left out: {one.message}")
+        inventory.problems.append(problem)
+        typer.echo(str(problem), err=True)
+
+
+def _as_configuration(document: Mapping[str, Any]) -> Configuration | Unread:
+    return understood(document, Configuration)
+
+
+def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:
+    seen: dict[str, bool] = {}
+    outlived: dict[tuple[str, str, str], str] = {}
+    for one in running:
+        pod = msgspec.convert(one.document(), Pod)
+        if sidecar_of(pod) is None:
+            continue
+        seen[one.namespace] = seen.get(one.namespace, True) and is_native(pod)
+        if one.outlived:
+            outlived |= {(one.namespace, owner.kind, owner.name): one.name for owner in owners_of(pod)}
+    return Sidecars(native=native, seen=seen, held=held, outlived=outlived)
+
+
+def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
+    """Whether the mesh's own configuration, in ConfigMap istio, holds applications; nothing else of it is looked at."""
+    for document in documents:
+        if document.get("kind") != "ConfigMap":
+            continue
+        found = understood(document, _MeshConfiguration)
+        if isinstance(found, Unread) or (found.metadata.name, found.metadata.namespace) != ("istio", "istio-system"):
+            continue
+        try:
+            mesh = load((found.data or {}).get("mesh") or "{}", CONFIGURATION)
+        except yaml.YAMLError:
+            continue
+        defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
+        return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True
+    return False
+
+
+class _MeshConfiguration(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    data: dict[str, str | None] | None = None

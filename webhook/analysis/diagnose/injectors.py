@@ -1,0 +1,130 @@
+"""What is wrong with who injects: the order of webhooks, and two injectors for one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from webhook.analysis.diagnose.finding import Code, Finding, Subject
+from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
+from webhook.analysis.diagnose.picture import Picture
+from webhook.kubernetes.labels import Operator, Requirement, Selector
+from webhook.mesh import eligibility
+from webhook.mesh.unread import understood
+from webhook.mesh.webhook_order import ISTIOS, called_too_late
+
+KIND = "MutatingWebhookConfiguration"
+
+
+class _Expression(Struct, frozen=True):
+    key: str
+    operator: Operator
+    values: list[str] | None = None
+
+
+class LabelSelector(Struct, frozen=True, rename="camel"):
+    """A LabelSelector of the API."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[_Expression] | None = None
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it."""
+        pairs = (Requirement(key, "In", frozenset({value})) for key, value in (self.match_labels or {}).items())
+        said = (Requirement(one.key, one.operator, frozenset(one.values or ())) for one in self.match_expressions or ())
+        return Selector((*pairs, *said)).holds(labels)
+
+
+class _Webhook(Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
+
+    def selects(self, namespace: Mapping[str, str], pod: Mapping[str, str]) -> bool:
+        """Whether it is called for a pod, by the labels of both."""
+        return all(
+            selector is None or selector.holds(labels)
+            for selector, labels in ((self.namespace_selector, namespace), (self.object_selector, pod))
+        )
+
+
+class _Named(Struct, frozen=True):
+    name: str = ""
+
+
+class Configuration(Struct, frozen=True):
+    """A MutatingWebhookConfiguration."""
+
+    metadata: _Named
+    webhooks: list[_Webhook] | None = None
+
+
+def injectors(picture: Picture) -> Iterator[Finding]:
+    """What is wrong with the webhooks of the cluster, and with what namespaces ask of them."""
+    read = (understood(one, Configuration) for one in picture.webhooks)
+    configurations = [one for one in read if isinstance(one, Configuration)]
+    yield from _called_too_late(configurations)
+    for namespace in picture.namespaces:
+        labels = picture.surroundings.namespace_labels(namespace) or {}
+        yield from _two_labels(namespace, labels)
+        yield from _two_injectors(namespace, labels, configurations, picture)
+
+
+def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Finding]:
+    names = {one.metadata.name: [webhook.name for webhook in one.webhooks or ()] for one in configurations}
+    for ours, istios in called_too_late(names):
+        yield Finding(
+            code=Code.WEBHOOK_ORDER,
+            subject=Subject(KIND, "", ours),
+            message=f"it is called after {istios}, so its decisions come too late: pods have their sidecar already",
+            evidence=("the API server calls them in the order of their names", f"{istios} sorts before {ours}"),
+            mend=rename_webhook_configuration(ours, f"0-{ours}"),
+            severity=Code.WEBHOOK_ORDER.severity,
+        )
+
+
+def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
+    injection, revision = labels.get(eligibility.NAMESPACE_INJECTION), labels.get(eligibility.REVISION)
+    if injection is None or revision is None:
+        return
+    said = f"{eligibility.NAMESPACE_INJECTION}={injection}"
+    outcome = "nobody injects" if injection != "enabled" else "the default revision injects"
+    yield Finding(
+        code=Code.TWO_INJECTION_LABELS,
+        subject=Subject("Namespace", "", namespace),
+        message=f"{said} wins over {eligibility.REVISION}={revision}: {outcome}, and the revision is ignored",
+        evidence=(f"label {said}", f"label {eligibility.REVISION}={revision}"),
+        mend=unlabel_namespace(
+            namespace,
+            eligibility.NAMESPACE_INJECTION,
+            f"or {eligibility.REVISION}, whichever is not meant; then restart the pods",
+        ),
+        severity=Code.TWO_INJECTION_LABELS.severity,
+    )
+
+
+def _two_injectors(
+    namespace: str, labels: Mapping[str, str], configurations: Sequence[Configuration], picture: Picture
+) -> Iterator[Finding]:
+    # What a pod without labels of its own would meet, and what the pods there do.
+    pods: list[tuple[str, Mapping[str, str]]] = [("a pod without labels", {})]
+    pods += [(member.label, member.pod.labels) for member in picture.members if member.namespace == namespace]
+    for who, pod_labels in pods:
+        claiming = {
+            one.metadata.name: webhook.name
+            for one in configurations
+            for webhook in one.webhooks or ()
+            if webhook.name.endswith(ISTIOS) and webhook.selects(labels, pod_labels)
+        }
+        if len(claiming) > 1:
+            first, *others = sorted(claiming)
+            yield Finding(
+                code=Code.TWO_INJECTORS,
+                subject=Subject("Namespace", "", namespace),
+                message=f"{first} and {others[-1]} both inject into pods here, one after the other",
+                evidence=tuple(f"{name}: {webhook} selects {who}" for name, webhook in sorted(claiming.items())),
+                mend=delete_webhook_configuration(others[-1], first),
+                severity=Code.TWO_INJECTORS.severity,
+            )
+            return

@@ -1,0 +1,112 @@
+"""All that a diagnosis may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from webhook.core.decision import Confidence, Decision, Dependency
+from webhook.core.surroundings import Service, ServicePort, Surroundings
+from webhook.detection.catalog import Catalog
+from webhook.detection.resolve.places import Places
+from webhook.kubernetes.pod import Pod
+from webhook.mesh import eligibility
+from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.sidecar import gets_sidecar, is_native
+
+NATIVE = "sidecar.istio.io/nativeSidecar"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A workload, the pod that it makes, and what is decided about that pod."""
+
+    kind: str
+    namespace: str
+    name: str
+    pod: Pod
+    decision: Decision
+
+    @property
+    def label(self) -> str:
+        """As people write it."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def gets_sidecar(self) -> bool:
+        """Whether its pods are to have a sidecar."""
+        return gets_sidecar(self.pod, self.decision)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecars:
+    """How Istio renders its sidecar here.
+
+    Attributes:
+        native: Whether it is a native one where nothing else is known.
+        seen: For each namespace whether the sidecars that run there are native.
+        held: Whether the mesh's own configuration holds applications until the proxy is ready.
+        outlived: For each workload, as (namespace, kind, name), a pod whose application has ended and whose sidecar
+            goes on.
+    """
+
+    native: bool = True
+    seen: Mapping[str, bool] = field(default_factory=dict)
+    held: bool = False
+    outlived: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def is_native(self, member: Member) -> tuple[bool, str]:
+        """Whether a workload's sidecar is native, and how that is known."""
+        if eligibility.sidecar_of(member.pod) is not None:
+            return is_native(member.pod), f"container {eligibility.PROXY} is written out in it"
+        said = member.pod.annotations.get(NATIVE)
+        if said in {"true", "false"}:
+            return said == "true", f"annotation {NATIVE} is {said}"
+        if member.namespace in self.seen:
+            kind = "native sidecars" if self.seen[member.namespace] else "plain containers"
+            return self.seen[member.namespace], f"the sidecars that run in {member.namespace} are {kind}"
+        return self.native, "Istio renders native sidecars" if self.native else "Istio renders plain containers here"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What there is.
+
+    Attributes:
+        members: The workloads.
+        surroundings: The Services around them.
+        catalog: The backends to know.
+        least: How sure a dependency must be to count.
+        webhooks: The MutatingWebhookConfigurations, as plain values.
+        istio: Istio's own configuration.
+        sidecars: How Istio renders its sidecar.
+        namespaces: Where to look.
+    """
+
+    members: Sequence[Member]
+    surroundings: Surroundings
+    catalog: Catalog
+    least: Confidence = Confidence.PROBABLE
+    webhooks: Sequence[Mapping[str, Any]] = ()
+    istio: IstioConfiguration = field(default_factory=IstioConfiguration)
+    sidecars: Sidecars = Sidecars()
+    namespaces: Sequence[str] = ()
+
+    def behind(self, service: Service) -> list[Member]:
+        """The workloads that a Service selects."""
+        here = (member for member in self.members if member.namespace == service.namespace)
+        return [member for member in here if service.selects(member.pod.labels)]
+
+    def called(self, member: Member) -> Iterator[tuple[Dependency, Service, ServicePort]]:
+        """The Services' ports that a workload is known to be a client of."""
+        places = Places(member.pod, member.namespace, self.surroundings)
+        for dependency in member.decision.findings.dependencies:
+            if dependency.host is None or dependency.confidence.rank < self.least.rank:
+                continue
+            place = places.resolve(dependency.host, str(dependency.port or ""))
+            if place is None or place.service is None:
+                continue
+            for port in place.service.ports:
+                if port.number == place.port:
+                    yield dependency, place.service, port

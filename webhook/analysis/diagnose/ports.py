@@ -1,0 +1,165 @@
+"""Services whose ports are declared as what they do not speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from webhook.analysis.diagnose.finding import Code, Finding, Severity, Subject
+from webhook.analysis.diagnose.fix import patch_service_port
+from webhook.analysis.diagnose.picture import Picture
+from webhook.core.decision import Confidence
+from webhook.core.surroundings import Service, ServicePort
+from webhook.mesh.eligibility import is_istio_container
+from webhook.mesh.protocols import Protocol, Selection, select
+
+_DATABASES = {"mongodb": Protocol.MONGO, "mysql": Protocol.MYSQL, "redis": Protocol.REDIS}
+_SHOWN_CLIENTS = 3
+
+Place = tuple[str, str, int]
+"""A Service's namespace and name, and the number of one of its ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a port really speaks.
+
+    Attributes:
+        kind: The catalog's name of the backend.
+        certain: Whether more than a port's number says so.
+        evidence: What says so, one sentence each.
+    """
+
+    kind: str
+    certain: bool
+    evidence: tuple[str, ...]
+
+
+class Ports:
+    """Judges the ports of Services by what stands behind them, by who calls them, and by their numbers."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._catalog = picture.catalog
+        self._clients: dict[Place, dict[str, tuple[str, Confidence, str]]] = {}
+        for member in picture.members:
+            for dependency, service, port in picture.called(member):
+                said = f"client {member.label}: {dependency.evidence}"
+                calls = self._clients.setdefault((service.namespace, service.name, port.number), {})
+                calls.setdefault(f"{member.namespace}/{member.label}", (dependency.kind, dependency.confidence, said))
+
+    def findings(self) -> Iterator[Finding]:
+        """What is wrong with the Services of the namespaces looked at."""
+        for namespace in self._picture.namespaces:
+            for service in sorted(self._picture.surroundings.services(namespace), key=lambda one: one.name):
+                for port in service.ports:
+                    if port.transport == "TCP" and (finding := self._judge(service, port)) is not None:
+                        yield finding
+
+    def _judge(self, service: Service, port: ServicePort) -> Finding | None:
+        spoken = self._spoken(service, port)
+        if spoken is None:
+            return None
+        selection = select(port)
+        judged = self._wrong(spoken.kind, self._numbers(service, port), selection)
+        if judged is None:
+            return None
+        code, consequence = judged
+        severity = code.severity if spoken.certain else Severity.WARNING
+        note = f"or call the port tcp-{spoken.kind} and give it no appProtocol"
+        return Finding(
+            code=code,
+            subject=Subject("Service", service.namespace, service.name, port.number),
+            message=f"port {port.number} speaks {spoken.kind}, and Istio {consequence}",
+            evidence=(f"{_declared(selection)}: {selection.because}", *spoken.evidence),
+            mend=patch_service_port(service, port, Protocol.TCP.value, note),
+            severity=severity,
+        )
+
+    def _wrong(self, kind: str, numbers: tuple[int, ...], selection: Selection) -> tuple[Code, str] | None:
+        """What is wrong with a declaration in front of such a backend, and what Istio does because of it."""
+        protocol = selection.protocol
+        if protocol is None:
+            if self._catalog.server_speaks_first(kind):
+                return Code.SERVER_FIRST, "waits for the client's first bytes while the client waits for the server's"
+            return None
+        if protocol.is_http:
+            rightly = any(self._catalog.answers_http(kind, number) for number in numbers)
+            return None if rightly else (Code.HTTP_DECLARED, f"parses it as {protocol}")
+        if protocol is Protocol.UDP:
+            return Code.UDP_DECLARED, "takes no TCP connection to a port declared as udp: it goes past the mesh"
+        if protocol in _DATABASES.values() and protocol is not _DATABASES.get(kind):
+            return Code.WRONG_DATABASE, f"may parse it as {protocol}"
+        return None
+
+    def _spoken(self, service: Service, port: ServicePort) -> Spoken | None:
+        numbers = self._numbers(service, port)
+        images = self._images(service, numbers)
+        calls = list(self._clients.get((service.namespace, service.name, port.number), {}).values())
+        for image, kind in images.items():
+            if any(self._catalog.uses_port(kind, number) for number in numbers):
+                return self._concluded(kind, [f"image {image} is behind it"], numbers, calls, certain=True)
+        if any(self._catalog.is_console(number) for number in numbers):
+            return None
+        kinds = set(images.values())
+        if len(kinds) == 1 and len(service.ports) == 1:
+            (kind,) = kinds
+            image = next(iter(images))
+            return self._concluded(kind, [f"image {image} is behind it, and this is its only port"], numbers, calls)
+        called = {kind for kind, _, _ in calls}
+        if len(called) == 1 and (not kinds or called <= kinds):
+            return self._concluded(called.pop(), [], numbers, calls)
+        by_number = next((found for number in numbers if (found := self._catalog.of_port(number)) is not None), None)
+        if by_number is not None and (not kinds or by_number in kinds) and not called - {by_number}:
+            return self._concluded(by_number, [], numbers, calls)
+        return None
+
+    def _concluded(
+        self,
+        kind: str,
+        evidence: list[str],
+        numbers: tuple[int, ...],
+        calls: list[tuple[str, Confidence, str]],
+        *,
+        certain: bool = False,
+    ) -> Spoken:
+        evidence += [f"port {number} is one of {kind}'s" for number in numbers if self._catalog.uses_port(kind, number)]
+        agreeing = [call for call in calls if call[0] == kind]
+        evidence += [said for _, _, said in agreeing[:_SHOWN_CLIENTS]]
+        if len(agreeing) > _SHOWN_CLIENTS:
+            evidence.append(f"and {len(agreeing) - _SHOWN_CLIENTS} more of its clients")
+        sure = certain or any(confidence is Confidence.CERTAIN for _, confidence, _ in agreeing)
+        return Spoken(kind, sure, tuple(evidence))
+
+    def _numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
+        """The port's number, and where it leads to when that is another one."""
+        target = port.target
+        if isinstance(target, str):
+            named = {
+                declared.name: declared.container_port
+                for member in self._picture.behind(service)
+                for container in member.pod.spec.containers or ()
+                for declared in container.ports or ()
+            }
+            target = named.get(target)
+        return (port.number,) if target in {None, port.number} else (port.number, target or 0)
+
+    def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
+        """The server images behind a Service, and their kinds; of several containers the one that has the port."""
+        images: dict[str, str] = {}
+        for member in self._picture.behind(service):
+            containers = [one for one in member.pod.spec.containers or () if not is_istio_container(one)]
+            owning = [
+                one for one in containers if any(declared.container_port in numbers for declared in one.ports or ())
+            ]
+            for container in owning or containers:
+                kind = self._catalog.of_image(container.image or "")
+                if container.image and kind is not None and self._catalog.relays(container.image) != "":
+                    images[container.image] = kind
+        if not self._picture.behind(service):
+            images = {image: kind for image in service.images if (kind := self._catalog.of_image(image)) is not None}
+        return images
+
+
+def _declared(selection: Selection) -> str:
+    return "Istio sniffs its protocol" if selection.protocol is None else f"Istio takes it for {selection.protocol}"

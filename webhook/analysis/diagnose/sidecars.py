@@ -1,0 +1,69 @@
+"""What goes wrong where the sidecar is a plain container: Jobs that never end, applications that start before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webhook.analysis.diagnose.finding import Code, Finding, Subject
+from webhook.analysis.diagnose.fix import patch_template
+from webhook.analysis.diagnose.picture import NATIVE, Member, Picture
+from webhook.core.decision import Action, Decision, Reason
+from webhook.mesh import eligibility
+from webhook.mesh.patch import HOLD, binds, remedies
+
+_BATCH = frozenset({"Job", "CronJob"})
+
+
+def plain_sidecars(picture: Picture) -> Iterator[Finding]:
+    """What is wrong with the workloads whose sidecar is no native one."""
+    for member in picture.members:
+        if not member.gets_sidecar:
+            continue
+        native, known_by = picture.sidecars.is_native(member)
+        if native:
+            continue
+        if member.kind in _BATCH:
+            yield _never_finishes(member, picture, known_by)
+        elif not picture.sidecars.held and not _is_held(member):
+            talks = [one for one in member.decision.findings.dependencies if one.confidence.rank >= picture.least.rank]
+            if talks:
+                yield _hold_missing(member, known_by, tuple(one.evidence for one in talks))
+
+
+def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
+    pod = picture.sidecars.outlived.get((member.namespace, member.kind, member.name))
+    seen = (f"in pod {pod} the application has ended and the sidecar goes on",) if pod else ()
+    note = "needs Kubernetes 1.29 or later; before, skip the sidecar of Jobs (examples/policies/batch-jobs.yaml)"
+    return Finding(
+        code=Code.JOB_NEVER_FINISHES,
+        subject=Subject(member.kind, member.namespace, member.name),
+        message="its pods never end: the sidecar is a plain container, which goes on when the application has ended",
+        evidence=(known_by, *seen),
+        mend=patch_template(member.kind, member.namespace, member.name, {"annotations": {NATIVE: "true"}}, note),
+        severity=Code.JOB_NEVER_FINISHES.severity,
+    )
+
+
+def _is_held(member: Member) -> bool:
+    config = eligibility.proxy_config(member.pod.annotations)
+    # What says something about hold, or cannot be read, is the author's affair; and what is injected is done.
+    return (
+        eligibility.sidecar_of(member.pod) is not None
+        or config is None
+        or HOLD in config
+        or (member.decision.hold and binds(member.decision))
+    )
+
+
+def _hold_missing(member: Member, known_by: str, talks: tuple[str, ...]) -> Finding:
+    held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
+    annotations = remedies(member.pod, held)
+    note = "or hold: true in the policy's rule, or in the mesh's own defaultConfig"
+    return Finding(
+        code=Code.HOLD_MISSING,
+        subject=Subject(member.kind, member.namespace, member.name),
+        message="the application may start before its sidecar, and its first connections fail",
+        evidence=(known_by, *talks),
+        mend=patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note),
+        severity=Code.HOLD_MISSING.severity,
+    )

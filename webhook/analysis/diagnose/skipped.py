@@ -1,0 +1,49 @@
+"""Pods that go without a sidecar because of Services that could be mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from webhook.analysis.diagnose.finding import Code, Finding, Mend, Subject
+from webhook.analysis.diagnose.picture import Member, Picture
+from webhook.analysis.diagnose.ports import Place
+from webhook.core.decision import Action
+
+_BY_DEPENDENCY = "dependency "
+
+
+def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> Iterator[Finding]:
+    """Pods that the policy skips for dependencies whose Services are all known, and at least one of them is wrong."""
+    for member in picture.members:
+        if member.decision.action is Action.SKIP and (finding := _about(member, picture, wrong)) is not None:
+            yield finding
+
+
+def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> Finding | None:
+    matched = member.decision.matched
+    kinds = {one.removeprefix(_BY_DEPENDENCY) for one in matched if one.startswith(_BY_DEPENDENCY)}
+    if not kinds:
+        return None
+    reached: dict[str, None] = {}
+    mended: dict[Place, Finding] = {}
+    for dependency, service, port in picture.called(member):
+        if dependency.kind in kinds:
+            reached[dependency.kind] = None
+            if found := wrong.get((service.namespace, service.name, port.number)):
+                mended[service.namespace, service.name, port.number] = found
+    # A dependency outside the cluster, or one that no Service is known of, may need to be skipped all the same.
+    if kinds - reached.keys() or not mended:
+        return None
+    names = ", ".join(f"{name}:{number}" for _, name, number in mended)
+    return Finding(
+        code=Code.SKIPPED_FOR_A_SERVICE,
+        subject=Subject(member.kind, member.namespace, member.name),
+        message=f"rule {member.decision.rule} takes its sidecar away; with {names} mended it could keep it",
+        evidence=tuple(dependency.evidence for dependency, _, _ in picture.called(member) if dependency.kind in kinds),
+        mend=Mend(
+            " && ".join(found.mend.command for found in mended.values() if found.mend.command),
+            None,
+            "then the rule can let the kind go, and the pods be restarted",
+        ),
+        severity=Code.SKIPPED_FOR_A_SERVICE.severity,
+    )

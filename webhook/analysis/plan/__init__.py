@@ -1,0 +1,1 @@
+"""What another policy would change, for which workloads, and its impact. Pure: what there is to see is passed in."""

@@ -1,0 +1,139 @@
+"""What comes of it when a pod loses its sidecar while Istio's configuration counts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from webhook.core.surroundings import Service, ServicePort, Surroundings
+from webhook.kubernetes.pod import Pod
+from webhook.mesh.config import IstioConfiguration, names
+
+
+class Consequence(Enum):
+    """What can come of it: a stable code, and whether connections fail."""
+
+    STRICT_REFUSES = ("strict-refuses", True)
+    MUTUAL_FAILS = ("mutual-fails", True)
+    STRICT_GIVEN_UP = ("strict-given-up", False)
+    ROUTES_NOT_FOLLOWED = ("routes-not-followed", False)
+
+    def __init__(self, code: str, breaks: bool) -> None:  # noqa: FBT001 - a row of the table above
+        self.code = code
+        self.breaks = breaks
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One consequence for one workload.
+
+    Attributes:
+        kind: "Deployment".
+        namespace: Its namespace.
+        name: Its name.
+        consequence: What comes of it.
+        message: One sentence for people.
+        evidence: What led to it, without any value.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    consequence: Consequence
+    message: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A workload as its neighbours meet it.
+
+    Attributes:
+        kind: "Deployment".
+        namespace: Its namespace.
+        name: Its name.
+        pod: The pod that it makes.
+        has_sidecar: Whether its pods would have one.
+        calls: The Services that it calls, as namespace and name, each with the trail that says so.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    pod: Pod
+    has_sidecar: bool
+    calls: Mapping[tuple[str, str], str]
+
+
+class Consequences:
+    """Answers what a workload without a sidecar would meet."""
+
+    def __init__(self, parties: Iterable[Party], surroundings: Surroundings, istio: IstioConfiguration) -> None:
+        self._parties = list(parties)
+        self._surroundings = surroundings
+        self._istio = istio
+
+    def of(self, party: Party) -> Iterator[Warned]:
+        """Everything that comes of it for one workload that has no sidecar."""
+        yield from self._as_client(party)
+        yield from self._as_server(party)
+
+    def refusals(self, party: Party) -> Iterator[Warned]:
+        """The servers that would refuse the workload's plain text."""
+        return (one for one in self._as_client(party) if one.consequence is Consequence.STRICT_REFUSES)
+
+    def _as_client(self, party: Party) -> Iterator[Warned]:
+        for (namespace, name), trail in party.calls.items():
+            service = self._surroundings.service(namespace, name)
+            if service is None:
+                continue
+            yield from self._refused(party, service, trail)
+            for route in self._istio.routes:
+                if not route.is_for_sidecars:
+                    continue
+                if any(names(host, route.metadata.namespace, service) for host in route.spec.hosts or ()):
+                    where = f"only at the gateway {', '.join(route.gateways)}" if route.gateways else "nowhere"
+                    message = f"its calls to {name} no longer follow VirtualService {route.metadata}: for them "
+                    message += f"its routes would apply {where}"
+                    yield _warned(party, Consequence.ROUTES_NOT_FOLLOWED, message, trail)
+
+    def _refused(self, party: Party, service: Service, trail: str) -> Iterator[Warned]:
+        for server in self._parties:
+            if server.namespace != service.namespace or not service.selects(server.pod.labels):
+                continue
+            # Without a sidecar of its own a server demands nothing.
+            if not server.has_sidecar:
+                continue
+            for port in service.ports or (ServicePort(0),):
+                peer = self._istio.strict(server.namespace, server.pod.labels, _target(port, server.pod))
+                if peer is not None:
+                    message = f"PeerAuthentication {peer.metadata} has {server.name} refuse its plain text"
+                    yield _warned(party, Consequence.STRICT_REFUSES, message, trail)
+                    return
+
+    def _as_server(self, party: Party) -> Iterator[Warned]:
+        peer = self._istio.strict(party.namespace, party.pod.labels)
+        if peer is not None:
+            message = (
+                f"PeerAuthentication {peer.metadata} demands mutual TLS of it, and nobody would: it takes plain text"
+            )
+            yield _warned(party, Consequence.STRICT_GIVEN_UP, message)
+        for service in self._surroundings.services(party.namespace).selecting(party.pod.labels):
+            for rule in self._istio.destinations:
+                if names(rule.spec.host, rule.metadata.namespace, service) and rule.is_mutual_for(party.pod.labels):
+                    message = (
+                        f"DestinationRule {rule.metadata} has clients speak ISTIO_MUTUAL to it, which it could not"
+                    )
+                    yield _warned(party, Consequence.MUTUAL_FAILS, message, f"Service {service.name} selects it")
+
+
+def _target(port: ServicePort, pod: Pod) -> int:
+    if isinstance(port.target, str):
+        declared = (one for container in pod.spec.containers or () for one in container.ports or ())
+        return next((one.container_port for one in declared if one.name == port.target), port.number)
+    return port.target or port.number
+
+
+def _warned(party: Party, consequence: Consequence, message: str, *evidence: str) -> Warned:
+    return Warned(party.kind, party.namespace, party.name, consequence, message, evidence)

@@ -1,0 +1,195 @@
+"""Runs policy unit tests, with the same engine as the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from webhook.analysis.policy_tests.cases import Case, Expectation, PolicyTest, load_cases
+from webhook.core.decision import Decision
+from webhook.decision.engine import decide
+from webhook.inventory.manifests import ManifestError, Manifests, read
+from webhook.kubernetes.pod import Pod
+from webhook.policy.compiled import CompiledPolicy
+from webhook.policy.document import Document
+from webhook.policy.files import PolicyError
+from webhook.policy.load import load
+from webhook.problem import field_and_message
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that is not as expected."""
+
+    field: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        """The difference on one line."""
+        return f"{self.field}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one test.
+
+    Attributes:
+        file: The file of the tests.
+        line: Where the test stands in it.
+        name: The test's name.
+        differences: What is not as expected; empty when the test passes.
+        evidence: Why the decision is what it is, as sentences.
+    """
+
+    file: str
+    line: int
+    name: str
+    differences: tuple[Difference, ...]
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    pod: Pod
+    namespace: str
+    document: dict[str, Any]
+
+
+def run(path: Path) -> list[Outcome]:
+    """Run all tests of a file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        PolicyError: The file, its policy or its manifests cannot be read, or are wrong.
+    """
+    # Which kinds the expectations may name is known when the policy is, and which policy that is the file says.
+    tests, document = load_cases(path, kinds=None)
+    policy = load([path.parent / tests.policy])
+    load_cases(path, kinds=policy.catalog.kinds)
+    manifests = _manifests(path, tests, policy)
+    subjects = _subjects(tests, document, manifests)
+    return [
+        _outcome(case, document, number, _decided(subject, manifests, policy), policy)
+        for number, (case, subject) in enumerate(zip(tests.tests, subjects, strict=True))
+    ]
+
+
+def _manifests(path: Path, tests: PolicyTest, policy: CompiledPolicy) -> Manifests:
+    if not tests.manifests:
+        return Manifests((), (), namespace_labels=tests.namespace_labels)
+    files = [str(path.parent / file) for file in tests.manifests]
+    try:
+        manifests = read(files, secrets=policy.read_secrets, namespace_labels=tests.namespace_labels)
+    except ManifestError as error:
+        raise PolicyError(error.problems, unreadable=True) from None
+    if manifests.problems:
+        raise PolicyError(manifests.problems)
+    return manifests
+
+
+def _subjects(tests: PolicyTest, document: Document, manifests: Manifests) -> list[_Subject]:
+    subjects = []
+    problems = []
+    for number, case in enumerate(tests.tests):
+        try:
+            subjects.append(_inline(case) if case.pod is not None else _named(case, manifests))
+        except msgspec.ValidationError as error:
+            field, message = field_and_message(error)
+            steps = re.findall(r"[A-Za-z]\w*|\d+", field)
+            inside = tuple(int(step) if step.isdigit() else step for step in steps)
+            problems.append(document.problem(("tests", number, "pod", *inside), message))
+        except LookupError as error:
+            problems.append(document.problem(("tests", number, "workload"), str(error.args[0])))
+    if problems:
+        raise PolicyError(problems)
+    return subjects
+
+
+def _inline(case: Case) -> _Subject:
+    document = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}, **(case.pod or {})}
+    pod = msgspec.convert(document, Pod)
+    return _Subject(pod, case.namespace or pod.metadata.namespace or "default", document)
+
+
+def _named(case: Case, manifests: Manifests) -> _Subject:
+    kind, *namespaces, name = str(case.workload).split("/")
+    found = [
+        workload
+        for workload in manifests.workloads
+        if (workload.kind, workload.name) == (kind, name) and (not namespaces or workload.namespace == namespaces[0])
+    ]
+    if len(found) != 1:
+        there = ", ".join(sorted({f"{workload.kind}/{workload.name}" for workload in manifests.workloads})[:10])
+        fault = (
+            "is in several namespaces: write kind/namespace/name" if found else f"is not among the manifests: {there}"
+        )
+        raise LookupError(f"{case.workload} {fault}")
+    return _Subject(found[0].pod, case.namespace or found[0].namespace, found[0].document)
+
+
+def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) -> Decision:
+    return decide(
+        subject.pod,
+        subject.namespace,
+        document=lambda: subject.document,
+        surroundings=manifests,
+        policy=policy,
+        investigate=True,
+    )
+
+
+def _outcome(case: Case, document: Document, number: int, decision: Decision, policy: CompiledPolicy) -> Outcome:
+    least = policy.min_confidence.rank
+    trail = [f"{found.kind} ({found.confidence}): {found.evidence}" for found in decision.findings.dependencies]
+    matched = f": {', '.join(decision.matched)}" if decision.matched else ""
+    return Outcome(
+        file=document.file,
+        line=document.line(("tests", number)),
+        name=case.name,
+        differences=tuple(_differences(case.expect, decision, least)),
+        evidence=(f"{decision.reason.sentence}{matched}", *trail, *decision.findings.unknown, *decision.warnings),
+    )
+
+
+def _differences(expected: Expectation, decision: Decision, least: int) -> list[Difference]:
+    sure = {found.kind for found in decision.findings.dependencies if found.confidence.rank >= least}
+    got: dict[str, object] = {
+        "action": decision.action,
+        "rule": decision.rule or "",
+        "mode": decision.mode,
+        "hold": decision.hold,
+        "ports": decision.ports,
+        "dependencies": tuple(sorted(sure)),
+        "serves": decision.findings.serves,
+        "reason": decision.reason.code,
+    }
+    wanted = {name: _comparable(getattr(expected, name)) for name in got if getattr(expected, name) is not None}
+    return [
+        Difference(name, _shown(value), _shown(got[name]))
+        for name, value in wanted.items()
+        if value != _comparable(got[name])
+    ]
+
+
+def _comparable(value: object) -> object:
+    return tuple(sorted(set(value))) if isinstance(value, tuple) else value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many tests passed and failed, as a sentence."""
+    failed = sum(bool(outcome.differences) for outcome in outcomes)
+    return f"{len(outcomes) - failed} passed, {failed} failed"

@@ -1,0 +1,89 @@
+"""`diagnose`: what is wrong with Services, webhooks and sidecars, each with the command that mends it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from webhook.cli.decided import (
+    Filenames,
+    Files,
+    NamespaceLabels,
+    PolicyFile,
+    Question,
+    Secrets,
+    conclude,
+    decide_by,
+    load_policy,
+    read_inventory,
+)
+from webhook.cli.exits import ExitCode
+from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    COMMANDS = "commands"
+
+
+def diagnose(  # noqa: PLR0913 - one parameter for each option
+    *,
+    files: Files = None,
+    filename: Filenames = None,
+    live: LiveFlag = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    policy: PolicyFile = None,
+    secrets: Secrets = False,
+    namespace_label: NamespaceLabels = None,
+    native_sidecars: Annotated[
+        bool,
+        typer.Option(
+            "--native-sidecars/--no-native-sidecars",
+            help="Whether Istio renders native sidecars, where neither a pod's annotation nor a running pod shows it.",
+        ),
+    ] = True,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="How to print; commands: only those that mend.")
+    ] = Format.TABLE,
+) -> None:
+    """Find what breaks behind a sidecar, in manifests or a live cluster, and say how to mend it.
+
+    Services whose port is declared as a protocol that it does not speak; ports that Istio sniffs though the server
+    speaks first; webhooks in the wrong order, and two injectors for one namespace; Jobs that never finish; applications
+    that start before their sidecar; pods that lose their sidecar for a Service that could be mended.
+
+    Exit codes: 0 nothing is wrong (remarks may be there); 1 errors or warnings; 2 wrong usage; 3 something could not be
+    read.
+    """
+    from webhook.analysis.diagnose.diagnose import diagnose as find
+    from webhook.analysis.diagnose.finding import Severity
+    from webhook.analysis.diagnose.gather import picture_of
+    from webhook.cli.render.findings import as_json, as_yaml, show, show_commands
+
+    cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
+    question = Question.of(
+        files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster, whole=True
+    )
+    compiled = load_policy(question.policy)
+    inventory = read_inventory(question, secrets=secrets or compiled.read_secrets)
+    decided = decide_by(compiled, inventory)
+    findings = find(picture_of(question, inventory, compiled, decided, native=native_sidecars))
+    if output is Format.JSON:
+        typer.echo(as_json(findings))
+    elif output is Format.YAML:
+        typer.echo(as_yaml(findings), nl=False)
+    elif output is Format.COMMANDS:
+        show_commands(findings)
+    else:
+        show(findings)
+    conclude(inventory)
+    if any(finding.severity is not Severity.INFO for finding in findings):
+        raise typer.Exit(ExitCode.NEGATIVE)

@@ -1,0 +1,87 @@
+"""`inject`: manifests with the decisions applied to their pod templates."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from webhook.cli.decided import (
+    Decided,
+    Filenames,
+    Files,
+    NamespaceLabels,
+    PolicyFile,
+    Question,
+    Secrets,
+    conclude,
+    decide_by,
+    load_policy,
+    read_files,
+)
+
+if TYPE_CHECKING:
+    from webhook.inventory.manifests import ManifestObject
+
+
+class Format(StrEnum):
+    """How manifests are printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def inject(
+    *,
+    files: Files = None,
+    filename: Filenames = None,
+    policy: PolicyFile = None,
+    secrets: Secrets = False,
+    namespace_label: NamespaceLabels = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.YAML,
+) -> None:
+    """Print the manifests with the decisions applied to their pod templates.
+
+    For GitOps, and for injecting by hand: … | istioctl kube-inject -f - | kubectl apply -f -
+    """
+    from webhook.cli.render.kubernetes_yaml import dump
+
+    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
+    policy_in_force = load_policy(question.policy)
+    manifests = read_files(question, secrets=question.secrets or policy_in_force.read_secrets)
+    documents = list(_injected(manifests.objects, decide_by(policy_in_force, manifests)))
+    if output is Format.JSON:
+        typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(dump(documents), nl=False)
+    conclude(manifests)
+
+
+def _injected(objects: Iterable[ManifestObject], decided: Iterable[Decided]) -> Iterator[dict[str, Any]]:
+    """The documents, changed where their pod templates are; the objects that were read stay as they are."""
+    made = {id(one.workload): one for one in decided}
+    for item in objects:
+        yield item.document if item.workload is None else _with_patch(item, made[id(item.workload)])
+
+
+def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
+    from jsonpatch import JsonPatch
+
+    from webhook.mesh.patch import patch
+
+    operations = patch(one.workload.pod, one.decision)
+    if not operations:
+        return item.document
+    document: dict[str, Any] = copy.deepcopy(item.document)
+    template = document
+    for step in item.pod_path or ():
+        template[step] = template.get(step) or {}
+        template = template[step]
+    # A template may come without metadata; a pod never does, so patches do not make it.
+    template["metadata"] = template.get("metadata") or {}
+    JsonPatch(operations).apply(template, in_place=True)
+    return document

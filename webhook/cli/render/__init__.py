@@ -1,0 +1,1 @@
+"""What commands print: for people on a terminal, and as JSON, YAML or Markdown."""

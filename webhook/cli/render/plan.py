@@ -1,0 +1,200 @@
+"""Shows a plan: lines for people, JSON and YAML for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from webhook.analysis.plan.changes import Change
+from webhook.analysis.plan.impact import Warned
+from webhook.cli.render.decisions import STYLES, verb, why
+from webhook.cli.render.kubernetes_yaml import dump
+from webhook.core.decision import Decision
+from webhook.decision.drift import Drifted, restart_command
+from webhook.problem import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What another policy would change.
+
+    Attributes:
+        now: Name and generation of the policy in force.
+        then: The same of the other one.
+        changes: The workloads for which another thing would be done.
+        restarts_now: Pods that run otherwise than they would be created already now.
+        restarts_then: Pods that would, with the other policy in force.
+        consequences: What comes of lost sidecars.
+    """
+
+    now: str
+    then: str
+    changes: Sequence[Change]
+    restarts_now: Sequence[Drifted]
+    restarts_then: Sequence[Drifted]
+    consequences: Sequence[Warned]
+
+
+def as_object(plan: Plan) -> dict[str, Any]:
+    """The plan as what JSON can hold."""
+    return {
+        "policy": {"now": plan.now, "then": plan.then},
+        "changes": [
+            {
+                "kind": one.kind,
+                "namespace": one.namespace,
+                "name": one.name,
+                "now": _decision(one.before),
+                "then": _decision(one.after),
+                "sidecar": "lost" if one.loses_sidecar else "gained" if one.gains_sidecar else "unchanged",
+                "evidence": _evidence(one),
+            }
+            for one in plan.changes
+        ],
+        "consequences": [
+            {
+                "kind": one.kind,
+                "namespace": one.namespace,
+                "name": one.name,
+                "code": one.consequence.code,
+                "breaks": one.consequence.breaks,
+                "message": one.message,
+                "evidence": list(one.evidence),
+            }
+            for one in plan.consequences
+        ],
+        "restarts": {"now": _restarts(plan.restarts_now), "then": _restarts(plan.restarts_then)},
+    }
+
+
+def as_json(plan: Plan) -> str:
+    """The plan as a JSON object."""
+    return json.dumps(as_object(plan), indent=2, ensure_ascii=False)
+
+
+def as_yaml(plan: Plan) -> str:
+    """The plan as a YAML mapping."""
+    return dump([as_object(plan)])
+
+
+def show(plan: Plan) -> None:
+    """Print the plan: on a terminal with a table, anywhere else in lines without colour."""
+    console = Console()
+    if plan.changes:
+        if console.is_terminal:
+            console.print(_table(plan.changes))
+        else:
+            print("\n".join(_lines(plan.changes)))
+    print("\n".join(printable(line) for line in _rest(plan)))
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "action": decision.action.value,
+        "rule": decision.rule,
+        "mode": decision.mode.value,
+        "reason": decision.reason.code,
+        "ports": list(decision.ports),
+        "hold": decision.hold,
+        "matched": list(decision.matched),
+    }
+
+
+def _evidence(change: Change) -> list[str]:
+    """What the two rules matched, and the trails to it."""
+    trails = (one.evidence for one in change.after.findings.dependencies)
+    return list(dict.fromkeys([*change.after.matched, *change.before.matched, *trails]))
+
+
+def _restarts(drifted: Sequence[Drifted]) -> dict[str, Any]:
+    return {
+        "pods": [
+            {
+                "namespace": one.namespace,
+                "name": one.name,
+                "owner": None if one.owner is None else f"{one.owner.kind}/{one.owner.name}",
+                "reason": one.drift.code,
+                "rule": one.decision.rule,
+            }
+            for one in drifted
+        ],
+        "commands": _commands(drifted),
+    }
+
+
+def _commands(drifted: Sequence[Drifted]) -> list[str]:
+    return list(dict.fromkeys(command for one in drifted if (command := _command(one)) is not None))
+
+
+def _command(one: Drifted) -> str | None:
+    return restart_command(one.namespace, one.owner)
+
+
+def _lines(changes: Sequence[Change]) -> Iterator[str]:
+    """One line for each workload below a line of headings; no column but the last contains a space."""
+    rows = [("NAMESPACE", "WORKLOAD", "NOW", "RULE", "THEN", "RULE", "EVIDENCE"), *map(_row, changes)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+
+
+def _row(one: Change) -> tuple[str, ...]:
+    cells = (
+        one.namespace,
+        f"{one.kind}/{one.name}",
+        verb(one.before),
+        why(one.before).replace(" ", "-"),
+        verb(one.after),
+        why(one.after).replace(" ", "-"),
+        "; ".join(_evidence(one)),
+    )
+    return tuple(printable(cell) or "-" for cell in cells)
+
+
+def _table(changes: Sequence[Change]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
+    table.add_column("Workload", overflow="fold", max_width=26)
+    table.add_column("Now → then", overflow="fold", max_width=30)
+    table.add_column("Because", overflow="fold")
+    for one in changes:
+        step = Text(printable(f"{verb(one.before)} ({why(one.before)})")).append("\n→ ")
+        step.append(printable(f"{verb(one.after)} ({why(one.after)})"), style=STYLES[one.after.action])
+        place = Text(printable(one.name)).append("\n").append(printable(f"{one.kind} in {one.namespace}"), "dim")
+        table.add_row(place, step, Text("\n".join(map(printable, _evidence(one))), style="dim"))
+    return table
+
+
+def _rest(plan: Plan) -> Iterator[str]:
+    for one in plan.consequences:
+        severity = "breaks" if one.consequence.breaks else "note"
+        trails = f" ({'; '.join(one.evidence)})" if one.evidence else ""
+        yield f"{severity}: {one.consequence.code} {one.namespace} {one.kind}/{one.name}: {one.message}{trails}"
+    yield from _restart_lines(plan.restarts_now, f"pods run otherwise than {plan.now} decides now; to restart them:")
+    # What differs now and would then, too, is not told twice.
+    told = {(one.namespace, one.name) for one in plan.restarts_now}
+    new = [one for one in plan.restarts_then if (one.namespace, one.name) not in told]
+    yield from _restart_lines(
+        new, f"pods would run otherwise than {plan.then} decides; with it in force, to restart them:"
+    )
+    lost = sum(one.loses_sidecar for one in plan.changes)
+    gained = sum(one.gains_sidecar for one in plan.changes)
+    changed = f"{len(plan.changes)} would change" if plan.changes else "nothing would change"
+    yield f"from {plan.now} to {plan.then}: {changed}, {lost} would lose the sidecar, {gained} would gain it"
+
+
+def _restart_lines(drifted: Sequence[Drifted], heading: str) -> Iterator[str]:
+    if not drifted:
+        return
+    yield f"# {len(drifted)} {heading}"
+    yield from _commands(drifted)
+    for one in drifted:
+        if _command(one) is None:
+            yield f"# pod {one.namespace}/{one.name} {one.drift.sentence}: create it anew"

@@ -1,0 +1,53 @@
+"""Shows why workloads are not found to be clients of a kind: as JSON, as YAML, as indented text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from webhook.cli.decided import Answered
+from webhook.cli.render.decisions import json_list, yaml_list
+from webhook.problem import printable
+
+
+def as_object(answered: Answered) -> dict[str, Any]:
+    """One answer as what JSON can hold."""
+    workload, answer = answered.workload, answered.why_not
+    return {
+        "kind": workload.kind,
+        "namespace": workload.namespace,
+        "name": workload.name,
+        "asked": answered.kind,
+        "answer": answer.answer.value,
+        "lookedAt": dict(answer.looked_at),
+        "because": [{"where": reason.where, "why": reason.why} for reason in answer.reasons],
+        "unknown": list(answer.unknown),
+        "source": workload.source,
+    }
+
+
+def as_json(answered: Iterable[Answered]) -> str:
+    """The answers as a JSON list."""
+    return json_list(as_object(one) for one in answered)
+
+
+def as_yaml(answered: Iterable[Answered]) -> str:
+    """The answers as a YAML list."""
+    return yaml_list(as_object(one) for one in answered)
+
+
+def as_text(answered: Sequence[Answered]) -> str:
+    """The answers for people: one line for each workload, and its reasons indented below it."""
+    return "\n".join(printable(line) for one in answered for line in _lines(one))
+
+
+def _lines(one: Answered) -> Iterator[str]:
+    workload, answer = one.workload, one.why_not
+    yield f"{workload.namespace} {workload.kind}/{workload.name}: client of {one.kind}? {answer.answer}"
+    for reason in answer.reasons:
+        yield f"  {reason.where}: {reason.why}"
+    for unknown in answer.unknown:
+        yield f"  not known: {unknown}"
+    counted = ", ".join(f"{number} {place}" for place, number in answer.looked_at.items() if number)
+    if not answer.reasons:
+        yield f"  nothing among {counted or 'no settings at all'} has to do with {one.kind}"

@@ -1,0 +1,110 @@
+"""Whether the pod that is about to be stored is what was decided about it.
+
+A validating webhook sees the pod after every mutating one. What is decided here once more is the pod as it was before
+this webhook and Istio's injector touched it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from msgspec import convert
+
+from webhook.core.decision import Action, Decision
+from webhook.kubernetes.pod import Container, Pod
+from webhook.mesh import eligibility
+from webhook.mesh.patch import AUTHORS_LABEL, DECISION, REASON, RULE, binds, label_as_created, remedies
+
+_OURS = frozenset({DECISION, RULE, REASON, AUTHORS_LABEL})
+
+_LOST = "another webhook took it off"
+_LATE = (
+    "/mutate was not called, or only after Istio's injector; "
+    "the name of sidecar-policy's MutatingWebhookConfiguration has to sort before istio-"
+)
+
+
+class Contradiction(Enum):
+    """How a pod contradicts its decision: a stable code (metrics, Events) and the sentence for people."""
+
+    LABEL_LOST = (
+        "label-lost",
+        f"the pod is to have no sidecar, but has one, for the label {eligibility.INJECT} is gone: {_LOST}",
+    )
+    REMEDY_LOST = (
+        "remedy-lost",
+        f"the annotation that takes ports out of the pod's sidecar, or holds the application, is gone: {_LOST}",
+    )
+    INJECTED_UNDECIDED = ("injected-undecided", f"the pod was given a sidecar that nobody had decided about: {_LATE}")
+    NO_SIDECAR_DESPITE_INJECT = (
+        "no-sidecar-despite-inject",
+        "the pod is to have a sidecar, but has none: Istio's injector was called before sidecar-policy, or not at all",
+    )
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.code = code
+        self.sentence = sentence
+
+
+def is_decided(pod: Pod) -> bool:
+    """Return whether the pod has our annotations, as at a second call of `/mutate`."""
+    return not _OURS.isdisjoint(pod.annotations)
+
+
+def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
+
+    The label `sidecar.istio.io/inject` is again what the author wrote: see `label_as_created`.
+    An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
+    and elsewhere the label does not count then.
+
+    Args:
+        document: The pod as it is about to be stored, as plain values of the types that the API gives them.
+        namespace_labels: The labels of its namespace; None when they are not known.
+
+    Returns:
+        The same without what was added; `document` itself is left as it is.
+    """
+    metadata, spec = dict(document["metadata"]), dict(document["spec"])
+    annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+    if (said := label_as_created(labels, annotations, namespace_labels)) != labels.get(eligibility.INJECT):
+        others = {key: value for key, value in labels.items() if key != eligibility.INJECT}
+        metadata["labels"] = others if said is None else others | {eligibility.INJECT: said}
+    added = {*_OURS, eligibility.STATUS}
+    metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}
+    for field in ("initContainers", "containers"):
+        containers = spec.get(field) or []
+        spec[field] = [one for one in containers if not _is_istios(one)]
+    return document | {"metadata": metadata, "spec": spec}
+
+
+def _is_istios(container: dict[str, Any]) -> bool:
+    return eligibility.is_istio_name(container.get("name", "")) and eligibility.is_istio_container(
+        convert(container, Container)
+    )
+
+
+def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
+    """How a pod contradicts what was decided about it.
+
+    Args:
+        pod: The pod as it is about to be stored.
+        decision: What was decided about it as it was created.
+
+    Returns:
+        None for a pod that is as it was meant, and for decisions that are not to be carried out.
+    """
+    injected, decided = eligibility.sidecar_of(pod) is not None, DECISION in pod.annotations
+    if not binds(decision):
+        return None
+    if not injected:
+        return Contradiction.NO_SIDECAR_DESPITE_INJECT if decision.action is Action.INJECT else None
+    if decision.action is Action.SKIP:
+        # A label that is still there was put there after the sidecar.
+        lost = decided and pod.labels.get(eligibility.INJECT) != "false"
+        return Contradiction.LABEL_LOST if lost else Contradiction.INJECTED_UNDECIDED
+    if remedies(pod, decision):
+        return Contradiction.REMEDY_LOST if decided else Contradiction.INJECTED_UNDECIDED
+    return None

@@ -1,0 +1,191 @@
+"""The one entry point to a decision, for the server, the command line and the tests alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from webhook.core.budget import Budget, BudgetExceededError
+from webhook.core.decision import NO_FINDINGS, Action, Decision, Findings, Mode, Reason
+from webhook.core.facts import Facts, owners_of
+from webhook.core.surroundings import Surroundings
+from webhook.core.verdict import Policy, Verdict
+from webhook.decision.other_namespaces import hide, only_own
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect as detect_anew
+from webhook.kubernetes.pod import Pod
+from webhook.mesh import eligibility
+
+Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
+"""What `webhook.detection.detect.detect` does."""
+
+_LEFT_OUT = (
+    "excludes no port that only a Service in another namespace declares: write the port into the pod's configuration, "
+    "list it in the rule's ports, or set spec.detection.otherNamespaces: show in the policy"
+)
+# What holds whatever the namespace's labels are.
+_WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
+
+
+def decide(  # noqa: PLR0913 - one question with all that it is about
+    pod: Pod,
+    namespace: str,
+    *,
+    document: Callable[[], dict[str, Any]],
+    surroundings: Surroundings,
+    policy: Policy,
+    investigate: bool = False,
+    detect: Detect = detect_anew,
+    budget: Budget | None = None,
+    unread: str = "",
+) -> Decision:
+    """Decide about one pod.
+
+    Args:
+        pod: The pod as it is to be created.
+        namespace: Where it is to be created.
+        document: Gives the whole pod as a dict; called at most once per CEL expression that wants it.
+        surroundings: The cluster, or the manifests that stand for it.
+        policy: The compiled policy, which also says what backends there are to find.
+        investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
+            be shown.
+        detect: Finds what the pod talks to; another one may remember what it found of pods that are alike.
+        budget: What detection may spend, and then the rules once more; None is a full one. Where it is exceeded, what
+            was to be read is not known.
+        unread: Why `pod` and `document` are no more than an outline, as a sentence; empty where they are whole.
+
+    Returns:
+        The decision. It never raises for anything a pod may contain.
+    """
+    budget = budget or Budget()
+    labels = surroundings.namespace_labels(namespace)
+
+    def findings() -> Findings:
+        if unread:
+            return _cut(NO_FINDINGS, unread)
+        return detect(pod, namespace, surroundings, policy.catalog, budget)
+
+    outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
+    reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
+    if reason is not None and reason is not Reason.UNKNOWN:
+        return _left_alone(reason, policy, findings() if investigate else NO_FINDINGS)
+    facts = Facts(
+        pod=pod,
+        namespace=namespace,
+        namespace_labels=labels or {},
+        owners=owners_of(pod),
+        findings=findings() if investigate or (policy.needs_findings and reason is None) else NO_FINDINGS,
+        document=document,
+        budget=budget,
+        unread=unread,
+    )
+    if reason is Reason.UNKNOWN:
+        unknown = replace(policy.unknown(), why=f"the namespace {namespace} could not be read")
+        return _from_verdict(unknown, facts, policy.version, outside)
+    budget.refill()
+    try:
+        decision = _by_rules(facts, policy, outside)
+    except BudgetExceededError as error:
+        facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
+        decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
+    if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
+        return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
+    return decision
+
+
+def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
+    """What the rules decide, and what of it the pod's author is shown."""
+    verdict = policy.verdict(facts)
+    if not verdict.known:
+        facts = replace(facts, findings=_cut(facts.findings, verdict.why))
+    if facts.findings.own is None or not policy.hides_other_namespaces:
+        return _from_verdict(verdict, facts, policy.version, outside)
+    own = replace(facts, findings=only_own(facts.findings))
+    hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
+    to_author = _from_verdict(hiding.to_author, own, policy.version, outside)
+    return replace(_from_verdict(hiding.verdict, facts, policy.version, outside), to_author=to_author)
+
+
+def _cut(findings: Findings, why: str) -> Findings:
+    """Return findings that say that a rule depended on what is not known."""
+    return findings if findings.cut else replace(findings, unknown=(*findings.unknown, why), cut=True)
+
+
+def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:
+    return Decision(action=Action.INHERIT, reason=reason, findings=findings, policy=policy.version)
+
+
+def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
+    """Why Istio would not inject, or None where it would, or where that depends on labels that are not known.
+
+    A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
+    """
+    ask = eligibility.unselected if policy.overrides_explicit else eligibility.outside
+    reason = ask(namespace, namespace_labels or {}, pod)
+    return reason if namespace_labels is not None or reason in _WHATEVER_NAMESPACE else None
+
+
+def _settled(
+    pod: Pod,
+    namespace: str,
+    *,
+    namespace_labels: Mapping[str, str] | None,
+    policy: Policy,
+    outside: Reason | None,
+) -> Reason | None:
+    """Why no rule is asked, or None."""
+    if outside is not None and not (policy.injects and eligibility.is_selectable(outside, namespace_labels or {})):
+        return outside
+    if policy.exempts(namespace):
+        return outside or Reason.EXEMPT_NAMESPACE
+    if eligibility.explicit_choice(pod) is not None and not policy.overrides_explicit:
+        return outside or Reason.EXPLICIT_POD
+    return None if namespace_labels is not None else Reason.UNKNOWN
+
+
+def _overruled(action: Action, explicit: eligibility.Explicit | None) -> bool:
+    wanted = {eligibility.Explicit.INJECT: Action.SKIP, eligibility.Explicit.SKIP: Action.INJECT}
+    return explicit is not None and action is wanted[explicit]
+
+
+def _reason(verdict: Verdict) -> Reason:
+    if not verdict.known:
+        return Reason.UNKNOWN
+    return Reason.DEFAULT if verdict.rule is None else Reason.RULE
+
+
+def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason | None) -> Decision:
+    ports: tuple[int, ...] = ()
+    warnings = list(verdict.warnings)
+    if not verdict.known:
+        warnings.append(f"{verdict.why}: the policy's onUnknown decides, {verdict.action.value}")
+    if verdict.action is Action.BYPASS:
+        found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
+        ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
+        if verdict.left_out:
+            warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
+        elif not ports:
+            warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
+    if (invalid := eligibility.invalid_choice(facts.pod)) is not None:
+        warnings.append(invalid)
+    if _overruled(verdict.action, eligibility.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
+        warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {eligibility.INJECT}")
+    if verdict.hold and eligibility.proxy_config(facts.pod.annotations) is None:
+        warnings.append(
+            f"annotation {eligibility.PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
+        )
+    return Decision(
+        action=verdict.action,
+        reason=_reason(verdict),
+        rule=verdict.rule,
+        mode=verdict.mode,
+        findings=facts.findings,
+        ports=ports,
+        hold=verdict.hold,
+        matched=verdict.matched,
+        policy=version,
+        outside=outside,
+        warnings=tuple(warnings),
+    )

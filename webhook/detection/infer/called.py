@@ -1,0 +1,54 @@
+"""The Services that a pod's configuration names, whatever they speak: its HTTP neighbours as well as its backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from webhook.core.budget import Budget, BudgetExceededError
+from webhook.core.surroundings import Service, Surroundings
+from webhook.detection.catalog import Catalog
+from webhook.detection.infer.reading import Reading
+from webhook.detection.parse.mentions import Form
+from webhook.detection.resolve.places import Places
+from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.sources import Sources
+from webhook.detection.words import Role
+from webhook.kubernetes.pod import Pod
+
+
+def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> dict[tuple[str, str], str]:
+    """The Services that a pod is configured to call.
+
+    Args:
+        pod: The pod.
+        namespace: Where it runs.
+        surroundings: The Services and ConfigMaps around it.
+        catalog: What the settings may speak of.
+
+    Returns:
+        For each Service's namespace and name the trail that leads to it; of a pod that exceeds the budget of a
+        decision, those that were found until then.
+    """
+    budget = Budget()
+    places = Places(pod, namespace, surroundings)
+    found: dict[tuple[str, str], str] = {}
+    with suppress(BudgetExceededError):
+        for scope in Sources(pod, namespace, surroundings, catalog, budget).scopes():
+            settings = Settings(scope, catalog)
+            for service, trail in _named_in(settings, Reading(settings, places, catalog, budget)):
+                found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
+    return found
+
+
+def _named_in(settings: Settings, reading: Reading) -> Iterator[tuple[Service, str]]:
+    for entry in settings.live():
+        if entry.key.is_aside or not entry.value.readable:
+            continue
+        for mention in entry.value.mentions:
+            # A single word is a place only under a key that announces one.
+            if mention.form is Form.BARE and entry.key.role is not Role.LOCATION:
+                continue
+            place = reading.place_of(entry, mention)
+            if place is not None and place.service is not None:
+                yield place.service, entry.trail

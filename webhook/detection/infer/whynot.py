@@ -1,0 +1,200 @@
+"""Why a pod is not found to be a client of a kind: what was looked at, and why none of it counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook.core.budget import Budget
+from webhook.core.surroundings import Surroundings
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect
+from webhook.detection.infer.reading import HTTP, Reading, is_named_place
+from webhook.detection.infer.serving import Served, served_by
+from webhook.detection.parse.mentions import Form, Mention
+from webhook.detection.resolve.places import Place, Places, named_in
+from webhook.detection.resolve.scope import Entry
+from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.sources import Sources
+from webhook.detection.words import Role
+from webhook.kubernetes.pod import Pod
+
+
+class Answer(StrEnum):
+    """Whether the pod is a client of the kind."""
+
+    YES = "yes"
+    """It is found to be one, after all."""
+    NO = "no"
+    """All that it refers to was read, and nothing of it says so."""
+    UNKNOWN = "unknown"
+    """Nothing that was read says so, but something could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that might have counted.
+
+    Attributes:
+        where: Where it stands, without any value.
+        why: Why it did not count; for a pod that is a client, how sure it is.
+    """
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """The whole answer.
+
+    Attributes:
+        answer: Yes, no or unknown.
+        looked_at: How many settings of each place were read.
+        reasons: What might have counted; of a pod that is a client, what counted.
+        unknown: What could not be read, as sentences.
+    """
+
+    answer: Answer
+    looked_at: Mapping[str, int]
+    reasons: tuple[Reason, ...]
+    unknown: tuple[str, ...]
+
+
+def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, kind: str) -> WhyNot:
+    """Explain why detection does not find a pod to be a client of a kind.
+
+    Args:
+        pod: The pod.
+        namespace: Where it runs.
+        surroundings: The Services, ConfigMaps and Secrets around it.
+        catalog: The backends to look for.
+        kind: One of the catalog's kinds.
+    """
+    findings = detect(pod, namespace, surroundings, catalog)
+    found = [
+        Reason(dependency.evidence, dependency.confidence.value)
+        for dependency in findings.dependencies
+        if dependency.kind == kind
+    ]
+    if findings.cut:
+        return WhyNot(Answer.UNKNOWN, {}, (), findings.unknown)
+    # No more than detection has just done within the same budget.
+    budget = Budget()
+    sources, places = Sources(pod, namespace, surroundings, catalog, budget), Places(pod, namespace, surroundings)
+    served = served_by(pod, namespace, surroundings, catalog, budget)
+    looked_at: Counter[str] = Counter({"Services": len(surroundings.services(namespace))})
+    reasons: list[Reason] = []
+    for scope in sources.scopes():
+        settings = Settings(scope, catalog)
+        doubts = _Doubts(settings, Reading(settings, places, catalog, budget), catalog, served, kind)
+        looked_at.update(_source(entry) for entry in scope.all_entries())
+        reasons += doubts.all()
+    if found:
+        return WhyNot(Answer.YES, dict(looked_at), tuple(found), findings.unknown)
+    answer = Answer.UNKNOWN if findings.unknown else Answer.NO
+    return WhyNot(answer, dict(looked_at), tuple(dict.fromkeys(reasons)), findings.unknown)
+
+
+def _source(entry: Entry) -> str:
+    if entry.in_file:
+        return "settings in files"
+    if entry.trail.startswith("env "):
+        return "environment variables"
+    return "arguments" if entry.trail.startswith("args") else "commands of probes and hooks"
+
+
+_OFF = "it is empty, or switched off"
+
+
+class _Doubts:
+    """What in one container's settings has to do with a kind, and why it does not count."""
+
+    def __init__(self, settings: Settings, reading: Reading, catalog: Catalog, served: Served, kind: str) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._served = served
+        self._kind = kind
+        self._reading = reading
+
+    def all(self) -> Iterator[Reason]:
+        for entry in self._settings.scope.all_entries():
+            in_key = entry.key.hint == self._kind
+            concerned = [mention for mention in entry.value.mentions if in_key or self._concerns(entry, mention)]
+            for mention in concerned:
+                yield Reason(entry.trail, self._of_entry(entry) or self._of_mention(entry, mention))
+            if in_key and not concerned and entry.value.readable:
+                yield Reason(entry.trail, self._of_entry(entry) or self._without_place(entry))
+
+    def _concerns(self, entry: Entry, mention: Mention) -> bool:
+        """Whether the value itself has to do with the kind: by its scheme, its host, its port or its Service."""
+        if self._catalog.of_scheme(mention.scheme) == self._kind:
+            return True
+        if named_in(mention.host.lower(), self._catalog) == self._kind:
+            return True
+        place = self._reading.place_of(entry, mention)
+        if place is None:
+            return False
+        images = place.service.images if place.service is not None else ()
+        return self._catalog.of_port(place.port) == self._kind or any(
+            self._catalog.of_image(image) == self._kind for image in images
+        )
+
+    def _of_entry(self, entry: Entry) -> str | None:
+        """A reason that holds for the setting whatever its value."""
+        if entry.key.is_aside:
+            return "its key is of an address that nobody dials: to listen on, to advertise, to leave out"
+        if entry.key.role is Role.SWITCH and entry.value.switch is False:
+            return _OFF
+        if self._settings.is_off(entry.key):
+            return "a neighbouring setting switches it off, or chooses something else"
+        if entry.key.role is Role.CREDENTIAL and not entry.value.mentions:
+            return "a credential alone does not say that it is used"
+        return None
+
+    def _without_place(self, entry: Entry) -> str:
+        if entry.value.switch is False:
+            return _OFF
+        if entry.key.role is Role.PORT:
+            return "a port alone is no place: no setting beside it names a host"
+        return f"its key names {self._kind}, but its value is no place"
+
+    def _of_mention(self, entry: Entry, mention: Mention) -> str:
+        place = self._reading.place_of(entry, mention)
+        if place is None:
+            return self._nowhere(mention)
+        concluded = self._reading.by_mention(entry, mention)
+        if concluded is None:
+            return self._not_concluded(entry, mention, place)
+        if concluded.kind != self._kind and concluded.host is None:
+            return f"its key names {concluded.kind}"
+        if concluded.kind != self._kind:
+            return f"it leads to {place}, which is {concluded.kind}"
+        if self._catalog.is_server_only(self._kind):
+            return f"clients of {self._kind} are not reported, since they speak plain HTTP"
+        runs = self._served.by_container.get(self._settings.scope.container.name)
+        if self._kind not in self._served.kinds and not self._catalog.may_dial(runs, self._kind):
+            return f"the container runs {runs}, which is no client of {self._kind}"
+        return f"the pod serves {self._kind} itself, and its replicas dial each other"
+
+    def _nowhere(self, mention: Mention) -> str:
+        if "${" in mention.host:
+            return "its host is a variable that nothing here sets, or that leads nowhere"
+        return "it leads to the pod itself, or is no host"
+
+    def _not_concluded(self, entry: Entry, mention: Mention, place: Place) -> str:
+        if mention.scheme in HTTP and not self._catalog.speaks_http(self._kind):
+            return f"it is an http URL, and {self._kind} does not speak HTTP"
+        if mention.scheme in HTTP:
+            return f"it is an http URL, and nothing but a word says that {place} is {self._kind}"
+        if place.port is not None and self._catalog.is_console(place.port):
+            return f"port {place.port} is a console's or an exporter's"
+        if entry.key.role is not Role.LOCATION:
+            # What stands here may be anything, a password too; only a Service's name is known to be none.
+            named = f"it names {place}, but " if place.service is not None else ""
+            return f"{named}its key is not that of a place"
+        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+            return "it is one of several words, which may be a user and a password"
+        return f"neither the port nor a Service of {place} says that it is {self._kind}"

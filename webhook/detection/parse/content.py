@@ -1,0 +1,72 @@
+"""What a ConfigMap key, a Secret key or an environment variable says: as one value, and as a file if it is one."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from webhook.detection.parse.commands import read_command
+from webhook.detection.parse.dialects import NOT_OF_A_HOST
+from webhook.detection.parse.files import read_file
+from webhook.detection.parse.lines import Line, Quota
+from webhook.detection.parse.mentions import UNREADABLE, Value
+from webhook.detection.parse.shellwords import MOST_WORDS
+from webhook.detection.parse.values import begins_value, is_cut, plain_url, read_value
+from webhook.detection.words import is_credential
+
+
+class Content(Struct, frozen=True, array_like=True, gc=False):
+    """The shape of one key's text; the text itself is not kept.
+
+    Attributes:
+        value: What it says when an environment variable takes it as its value.
+        lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
+        cut: Whether a part of it was left out, since it exceeds a limit.
+    """
+
+    value: Value
+    lines: tuple[Line, ...] = ()
+    cut: bool = False
+
+
+UNREADABLE_CONTENT = Content(UNREADABLE)
+says_nothing = re.compile(
+    rf"(?![-{{\[<\s])[^:=(,\n]{{0,1000}}+(?:,[^:=(\n]{{0,1000}}+"
+    rf"|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]{{0,1000}}+){{0,16}}+)"
+).fullmatch
+"""Matches a text that says no more than words do: it is no file, no command line, no URL, no connection string.
+
+Pairs are as quiet as words while none of them is a host, nor an option behind a comma. A long text is not matched: to
+look at all of it at once would hold the interpreter for too long.
+"""
+
+
+def read_content(key: str, text: str) -> Content:
+    """Reduce the text of a key to what it says.
+
+    Args:
+        key: The key's name. Where it names a credential, nothing is kept.
+        text: The text, of any length; beyond a megabyte (more than a ConfigMap can hold) it is not read.
+
+    Returns:
+        The shape.
+    """
+    if key.endswith(_NO_CONFIGURATION):
+        return Content(Value())
+    if text and is_credential(key):
+        return Content(Value())
+    if (url := plain_url(text)) is not None:
+        return Content(url)
+    stripped = text.strip()
+    is_command = text.startswith("-") and "=" in text and not text.startswith(("- ", "---"))
+    if is_command or ("\n" in stripped and not begins_value(stripped)) or stripped.startswith(_OPENINGS):
+        quota = Quota()
+        lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)
+        return Content(Value(), lines, quota.cut)
+    value = read_value(text)
+    return Content(value, cut=is_cut(text, value))
+
+
+_NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
+_OPENINGS = ("{", "[", "<", "# ", "// ")

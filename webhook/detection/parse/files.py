@@ -1,0 +1,148 @@
+"""A configuration file -> its settings, each with the path of keys that leads to it.
+
+YAML and JSON are parsed as such. Everything else, and YAML that does not parse because it is still a template, is read
+line by line (`keyvalue`). All of it takes time linear in the file's length, and keeps no more than a `Quota`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import yaml
+
+from webhook.detection.parse.commands import script
+from webhook.detection.parse.keyvalue import expression, items, pairs
+from webhook.detection.parse.lines import LONGEST, Line, Quota, as_key
+from webhook.detection.parse.values import begins_value
+from webhook.detection.words import holds_credential
+from webhook.kubernetes.yaml import CONFIGURATION, LimitError, nodes
+from webhook.kubernetes.yaml_values import AsText, plain
+
+# A parser holds the interpreter for as long as it takes, also on a thread: these take it up to 40 ms.
+_MOST_PARSED = 150_000
+_MOST_YAML = 35_000
+# Characters of one file's lines that hold YAML themselves: to parse one costs as much as to read a hundred lines.
+_MOST_INLINE = 20_000
+_SHORT_INLINE = 100
+_DEEPEST = 30
+_Collection = dict[object, object] | list[object]
+
+
+def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
+    """Return the settings of a file of any format.
+
+    Args:
+        text: The whole file.
+        quota: How much of it is read and kept; afterwards it says whether that was all.
+
+    Returns:
+        Its settings in order; lines that say nothing are left out.
+    """
+    quota = quota or Quota()
+    if len(text) > LONGEST:
+        quota.cut = True
+        # A line is read whole or not at all.
+        text = text[: text.rfind("\n", 0, LONGEST) + 1]
+    if text.startswith("#!"):
+        return quota.kept(script(text, quota))
+    documents = _parsed(text, quota)
+    lines = _structured(documents, quota) if documents is not None else _by_line((), text, quota)
+    return quota.kept(lines)
+
+
+def _parsed(text: str, quota: Quota) -> list[object] | None:
+    """The documents of a YAML or JSON text, or None when it is something else."""
+    if len(text) > _MOST_PARSED:
+        return None
+    if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
+        return found
+    if len(text) > _MOST_YAML:
+        return None
+    try:
+        documents = [plain(node) for node in nodes(text, CONFIGURATION, AsText)]
+    except LimitError:
+        quota.cut = True  # read line by line, its aliases say nothing
+        return None
+    except yaml.YAMLError:
+        return None
+    structured: list[object] = [document for document in documents if isinstance(document, dict | list)]
+    return structured or None
+
+
+_JSON_OPENERS = ("{", "[")
+# Numbers stay as they were written, as in YAML.
+_JSON = msgspec.json.Decoder(float_hook=str)
+
+
+def _json(text: str) -> list[object] | None:
+    """The document of a JSON text, which YAML takes many times as long for; None when it is not quite JSON."""
+    try:
+        return [_JSON.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
+    """Find every scalar. The quota bounds documents whose aliases would unfold without end."""
+    nodes: list[tuple[tuple[str, ...], object]] = [((), document) for document in reversed(documents)]
+    while nodes:
+        path, node = nodes.pop()
+        if isinstance(node, dict | list):
+            if not quota.spend(1 + len(node)):
+                return
+            if len(path) < _DEEPEST:
+                nodes += reversed(_children(path, node))
+            else:
+                quota.cut = True
+        elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
+            if not quota.spend(characters=len(node)):
+                return
+            yield from _by_line(path, node, quota)
+        else:
+            yield quota.setting(path, _scalar(node))
+
+
+def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str, ...], object]]:
+    if isinstance(node, list):
+        # Settings of one element belong together, apart from those of the next.
+        return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
+    named = node.get("name") or node.get("key")
+    told = as_key(named) if isinstance(named, str) else "value"
+    return [((*path, told if key == "value" else as_key(str(key))), child) for key, child in node.items()]
+
+
+def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
+    return (*path[:-1], f"{path[-1]}[{index}]") if path else (f"[{index}]",)
+
+
+def _scalar(node: object) -> str:
+    """A YAML scalar as text; a template's read of the environment counts as what it reads."""
+    if isinstance(node, str):
+        return expression(node, plain=True)
+    if node is None:
+        return ""
+    return str(node).lower() if isinstance(node, bool) else str(node)
+
+
+def _by_line(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
+    for pair in pairs(text, quota):
+        inner = (*path, *pair.path)
+        yield from _inline(inner, pair.text, quota) if pair.is_list else [quota.setting(inner, pair.text)]
+
+
+def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
+    """The settings of a list or mapping in one line."""
+    path = quota.mask.path(path)
+    if holds_credential(path):
+        return
+    documents = None
+    if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
+        quota.inline += len(text) + _SHORT_INLINE
+        documents = _parsed(text, quota)
+    if documents:
+        for line in _structured(documents, quota):
+            yield Line(quota.mask.path((*path, *line.path)), line.value)
+        return
+    for item in items(text):
+        yield quota.setting(path, item)

@@ -1,0 +1,290 @@
+"""Where a pod keeps its configuration: environment, arguments and mounted files, each with its trail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from msgspec import Struct
+
+from webhook.core.budget import Budget
+from webhook.core.surroundings import Surroundings
+from webhook.detection.catalog import Catalog
+from webhook.detection.keys import LONGEST_NAME, key_of
+from webhook.detection.parse.arguments import probed, started
+from webhook.detection.parse.commands import read_command
+from webhook.detection.parse.content import UNREADABLE_CONTENT, Content, says_nothing
+from webhook.detection.parse.lines import Line, Quota
+from webhook.detection.parse.mentions import Value
+from webhook.detection.parse.references import expand_as_kubernetes, is_variable, referred
+from webhook.detection.resolve.links import Links
+from webhook.detection.resolve.mounts import MountPoints, Projection, projections
+from webhook.detection.resolve.scope import Entry, Scope
+from webhook.detection.resolve.subpaths import sub_path
+from webhook.detection.words import is_credential
+from webhook.kubernetes.pod import Container, EnvVarSource, FieldReference, Pod, Volume
+from webhook.mesh.eligibility import is_istio_container
+
+_NOTHING = Content(Value())
+_LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
+_MOST_EXPANDED = 1_000_000
+"""Characters that references $(NAME) in one pod's environment may add up to."""
+# Of where a name stands that is not there; the names in it are a pod's and may be of any length.
+_LONGEST_TRAIL = 1_000
+
+
+class File(Struct, frozen=True, gc=False):
+    """A key of an object as a file of a volume."""
+
+    kind: str
+    name: str
+    key: str
+    content: Content
+
+
+class Sources:
+    """Reads the configuration of one pod."""
+
+    def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> None:
+        self._unknown: dict[str, None] = {}
+        self._cut: set[str] = set()
+        self._budget = budget
+        self._catalog = catalog
+        self._pod = pod
+        self._namespace = namespace
+        self._surroundings = surroundings
+        self._volumes = {volume.name: volume for volume in pod.spec.volumes or () if volume.holds_configuration}
+        self._payloads: dict[str, dict[str, File | None]] = {}
+        self._links = Links(pod, namespace, surroundings)
+        self._room = _MOST_EXPANDED
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be read, as sentences; complete when all of `scopes` was taken."""
+        return tuple(self._unknown)
+
+    def scopes(self) -> Iterator[Scope]:
+        """The settings of every container that is the application's, init containers included."""
+        for container in self._pod.containers():
+            if not is_istio_container(container):
+                yield self._scope(container)
+
+    def _scope(self, container: Container) -> Scope:
+        scope = Scope(container, self._links)
+        origins = self._environment(container, scope)
+        entries, quiet = scope.entries, scope.quiet
+        for name, said in scope.variables.items():
+            key = key_of(self._catalog, name)
+            if key.is_quiet and isinstance(said, str) and says_nothing(said):
+                quiet[name] = key
+                continue
+            if isinstance(said, str) and len(said) >= 64:
+                self._budget.spend(len(said) // 64)
+            trail = f"env {name}{origins.get(name, '')}"
+            content = scope.content(name)
+            self._notice(trail, cut=content.cut)
+            if content.lines:
+                self._budget.spend(len(content.lines))
+                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
+            else:
+                entries.append(Entry(key, trail, content.value))
+        for line in self._command("args", started(container, scope.refer)):
+            trail = f"args {'.'.join(line.path)}" if line.path else "args"
+            entries.append(self._entry(line, trail))
+            if len(line.path) == 1:
+                scope.arguments.setdefault(line.path[0], line.value.word)
+        for where, command in chain(probed(container), container.hooks()):
+            trail = f"{where} command"
+            entries += [self._entry(line, trail) for line in self._command(trail, command)]
+        for content, trail, name in self._files(container, scope):
+            self._budget.spend(1 + len(content.lines))
+            self._notice(trail, cut=content.cut)
+            for line in content.lines or (_as_setting(name, content),):
+                inner = ".".join(line.path) if content.lines else ""
+                entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
+        return scope
+
+    def _command(self, trail: str, arguments: list[str]) -> tuple[Line, ...]:
+        if not arguments:
+            return ()
+        self._budget.spend(len(arguments) // 16 + sum(map(len, arguments)) // 64)
+        quota = Quota()
+        lines = read_command(arguments, quota)
+        self._budget.spend(len(lines))
+        self._notice(trail, cut=quota.cut)
+        return lines
+
+    def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
+        return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
+
+    def _environment(self, container: Container, scope: Scope) -> dict[str, str]:
+        """Fill in every variable as the kubelet does; return the rest of the trail of those that come from elsewhere.
+
+        `env` overrides `envFrom`, and the later the earlier. A reference $(NAME) sees what was set before it.
+        """
+        environment = scope.variables
+        origins: dict[str, str] = {}
+        for held_by in container.env_from or ():
+            for reference, kind in ((held_by.config_map_ref, "ConfigMap"), (held_by.secret_ref, "Secret")):
+                if reference is None:
+                    continue
+                held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
+                # A prefix makes names of its own, each of which is looked at.
+                self._budget.spend(1 + len(held) // (4 if held_by.prefix else 16))
+                are_names = is_variable(f"{held_by.prefix or ''}{''.join(held)}")
+                for key, content in held.items():
+                    name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
+                    if not (are_names or is_variable(name)):
+                        continue
+                    said = _under_key(name, content) if held_by.prefix else content
+                    environment[name], origins[name] = said, f" ← {kind} {reference.name}/{key}"
+        self._budget.spend(1 + len(container.env or ()))
+        for variable in container.env or ():
+            name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
+            if text or source is None:
+                environment[name] = self._expanded(text, name, scope) if "$" in text else text
+                if origins:
+                    origins.pop(name, None)
+            elif (found := self._referred(name, source)) is not None:
+                environment[name], origins[name] = found
+        return origins
+
+    def _expanded(self, text: str, name: str, scope: Scope) -> Content | str:
+        """A variable's text with the variables that it refers to. Of one that is no single word nothing is filled in.
+
+        A text that is one reference and nothing else says what that variable says.
+        """
+        whole = referred(text)
+        if whole in scope.variables:
+            content = scope.content(whole)
+            return _NOTHING if content.lines else _under_key(name, content)
+
+        def value_of(other: str) -> str | None:
+            value = scope.variable(other)
+            self._room -= len(value or "")
+            return value if self._room >= 0 else ""
+
+        expanded = expand_as_kubernetes(text, value_of)
+        if self._room < 0:
+            self._not_known("env: references $(NAME) expand to more than a megabyte: not all of them were read")
+        return expanded
+
+    def _referred(self, name: str, source: EnvVarSource) -> tuple[Content | str, str] | None:
+        """What a variable is set to, and where from; None when an optional reference leads nowhere: it sets nothing."""
+        config_map, secret = source.config_map_key_ref, source.secret_key_ref
+        reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
+        if reference is None:
+            return self._of_pod(name, source)
+        origin = f" ← {kind} {reference.name}/{reference.key}"
+        held = self._held(kind, reference.name)
+        if held is not None and reference.key in held:
+            return _under_key(name, held[reference.key]), origin
+        if reference.optional:
+            return None
+        self._not_readable(kind, reference.name, f"env {name}{origin}", name, optional=False)
+        return UNREADABLE_CONTENT if held is None else _NOTHING, origin
+
+    def _of_pod(self, name: str, source: EnvVarSource) -> tuple[Content | str, str]:
+        """What a variable says that is set from the pod itself, or from a file that is only there when the pod runs."""
+        field = source.field_ref
+        if field is None and source.resource_field_ref is not None:
+            return _NOTHING, ""
+        origin = f" ← {field.field_path}" if field is not None else ""
+        if field is None or field.field_path.startswith("metadata.annotations["):
+            why = "is known only when the pod runs" if field is None else "is an annotation's, which is not read"
+            if not is_credential(name):
+                self._not_known(f"env {name}{origin}: its value {why}")
+            return UNREADABLE_CONTENT, origin
+        return self._field(field), origin
+
+    def _field(self, field: FieldReference) -> Content | str:
+        """Names and addresses of the pod itself and its node say nothing: they are no backends."""
+        if (label := _LABEL.fullmatch(field.field_path)) is not None:
+            return self._pod.labels.get(label["key"], "")
+        if field.field_path == "metadata.namespace":
+            return Content(Value(word=self._namespace))
+        return _NOTHING
+
+    def _files(self, container: Container, scope: Scope) -> Iterator[tuple[Content, str, str]]:
+        """Yield every file that the container sees, once, under the first path that it is mounted at."""
+        seen: set[tuple[str, ...]] = set()
+        mounts = container.volume_mounts or ()
+        if not any(mount.name in self._volumes for mount in mounts):
+            return
+        points = MountPoints([mount.mount_path for mount in mounts])
+        for index, mount in enumerate(mounts):
+            if (volume := self._volumes.get(mount.name)) is None:
+                continue
+            payload, part = self._payload(volume), sub_path(mount, scope.variable)
+            self._budget.spend(1 + len(payload) // 16)
+            for path, file in payload.items():
+                inside = part.inside(path)
+                if file is None or inside is None:
+                    continue
+                below = inside if part.end is None else ""
+                self._budget.spend(points.cost(index, below) // 1024)
+                if not points.shows(index, below):
+                    continue
+                # A file that is a single value has its name for a key, so that another name may say more.
+                known_by = (file.kind, file.name, file.key, *(() if file.content.lines else (path,)))
+                if known_by in seen:
+                    continue
+                seen.add(known_by)
+                where = f"{mount.mount_path.rstrip('/')}/{inside}" if inside else mount.mount_path
+                trail = f"file {where[:LONGEST_NAME]} ← {file.kind} {file.name}/{file.key}"
+                yield file.content, trail, path[:LONGEST_NAME]
+
+    def _payload(self, volume: Volume) -> dict[str, File | None]:
+        """Return the files of a volume by their paths; None for one that contains no configuration."""
+        if (known := self._payloads.get(volume.name)) is not None:
+            return known
+        payload = self._payloads[volume.name] = {}
+        for source in projections(volume):
+            payload |= self._projected(source, volume)
+        return payload
+
+    def _projected(self, source: Projection, volume: Volume) -> dict[str, File | None]:
+        if not source.kind:
+            return {path: None for _, path in source.paths or ()}
+        held = self._object(source.kind, source.name, f"volume {volume.name}", optional=source.optional)
+        self._budget.spend(1 + len(held if source.paths is None else source.paths) // 16)
+        paths = ((key, key) for key in held) if source.paths is None else source.paths
+        return {path: File(source.kind, source.name, key, held[key]) for key, path in paths if key in held}
+
+    def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
+        if len(name) > LONGEST_NAME:
+            return None  # no object has such a name, and what was asked for is remembered
+        ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
+        return ask(self._namespace, name)
+
+    def _object(self, kind: str, name: str, where: str, *, optional: bool | None) -> Mapping[str, Content]:
+        held = self._held(kind, name)
+        if held is None:
+            self._not_readable(kind, name, f"{where} ← {kind} {name}", "", optional=optional)
+        return held or {}
+
+    def _notice(self, trail: str, *, cut: bool) -> None:
+        """Take notice of a text that was not read to its end: once for an object's key, wherever it is mounted."""
+        if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
+            self._cut.add(origin)
+            self._not_known(f"{trail}: only its beginning was read")
+
+    def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
+        if optional or is_credential(variable):
+            return
+        why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
+        self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
+
+    def _not_known(self, sentence: str) -> None:
+        self._unknown[sentence] = None
+
+
+def _under_key(name: str, content: Content) -> Content:
+    """What a variable says whose value comes from elsewhere: under the name of a credential it says nothing."""
+    return _NOTHING if is_credential(name) else content
+
+
+def _as_setting(name: str, content: Content) -> Line:
+    """A file that is one value is a setting of the file's name."""
+    return Line((name,), Value() if is_credential(name) else content.value)

@@ -1,1 +1,0 @@
-"""What is wrong around a pod's sidecar, and the one line that mends it. Pure: what there is to see is passed in."""

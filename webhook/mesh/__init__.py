@@ -1,0 +1,1 @@
+"""Everything that is Istio's: eligibility, sidecars, patches, protocol selection, configuration objects. Pure."""

@@ -1,0 +1,225 @@
+"""Istio's own configuration, as far as a pod without a sidecar contradicts it.
+
+Source: istio.io reference, PeerAuthentication, DestinationRule and VirtualService.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from msgspec import Struct
+
+from webhook.core.surroundings import Service
+from webhook.mesh.unread import Unread, understood
+
+ROOT = "istio-system"
+MESH = "mesh"
+UNSET = "UNSET"
+
+
+class Meta(Struct, frozen=True, rename="camel"):
+    """The metadata of an object. Without a `creation_timestamp` it is as old as can be, as for Istio."""
+
+    name: str = ""
+    namespace: str = "default"
+    creation_timestamp: str | None = None
+
+    def __str__(self) -> str:
+        """As "shop/default"."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Labels(Struct, frozen=True, rename="camel"):
+    """Labels that pods must carry."""
+
+    match_labels: dict[str, str] | None = None
+
+
+class Mtls(Struct, frozen=True):
+    """A mode of mutual TLS: STRICT, PERMISSIVE, DISABLE, UNSET."""
+
+    mode: str | None = None
+
+
+class PeerSpec(Struct, frozen=True, rename="camel"):
+    """What a PeerAuthentication says."""
+
+    selector: Labels | None = None
+    mtls: Mtls | None = None
+    port_level_mtls: dict[int, Mtls] | None = None
+
+
+class PeerAuthentication(Struct, frozen=True):
+    """Whether servers take plain text."""
+
+    metadata: Meta
+    spec: PeerSpec = PeerSpec()
+
+    @property
+    def selects(self) -> Mapping[str, str]:
+        """The labels of the pods that it is for; empty for all."""
+        return (self.spec.selector and self.spec.selector.match_labels) or {}
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """By what Istio orders those of a namespace: the oldest first, then by name."""
+        return self.metadata.creation_timestamp or "", self.metadata.name
+
+    def mode(self, port: int | None) -> str:
+        """The mode for a port; None for any port. Only those that select pods say anything about single ports."""
+        by_port = (self.spec.port_level_mtls or {}).get(port) if self.selects and port is not None else None
+        modes = (one.mode for one in (by_port, self.spec.mtls) if one is not None)
+        return next((mode for mode in modes if mode and mode != UNSET), UNSET)
+
+
+class TrafficPolicy(Struct, frozen=True, rename="camel"):
+    """How clients connect."""
+
+    tls: Mtls | None = None
+    port_level_settings: list[TrafficPolicy] | None = None
+
+    @property
+    def is_mutual(self) -> bool:
+        """Whether it makes clients use Istio's own certificates, for any port."""
+        here = self.tls is not None and self.tls.mode == "ISTIO_MUTUAL"
+        return here or any(one.is_mutual for one in self.port_level_settings or ())
+
+
+class Subset(Struct, frozen=True, rename="camel"):
+    """A part of a host's pods."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    traffic_policy: TrafficPolicy | None = None
+
+
+class DestinationSpec(Struct, frozen=True, rename="camel"):
+    """What a DestinationRule says."""
+
+    host: str = ""
+    traffic_policy: TrafficPolicy | None = None
+    subsets: list[Subset] | None = None
+
+
+class DestinationRule(Struct, frozen=True):
+    """How clients with a sidecar connect to a host."""
+
+    metadata: Meta
+    spec: DestinationSpec = DestinationSpec()
+
+    def is_mutual_for(self, labels: Mapping[str, str]) -> bool:
+        """Whether clients must meet a sidecar in pods with these labels."""
+        if self.spec.traffic_policy is not None and self.spec.traffic_policy.is_mutual:
+            return True
+        return any(
+            subset.traffic_policy is not None
+            and subset.traffic_policy.is_mutual
+            and (subset.labels or {}).items() <= labels.items()
+            for subset in self.spec.subsets or ()
+        )
+
+
+class VirtualSpec(Struct, frozen=True):
+    """What a VirtualService says."""
+
+    hosts: list[str] | None = None
+    gateways: list[str] | None = None
+
+
+class VirtualService(Struct, frozen=True):
+    """Routes, which the sidecars of clients follow, and gateways where it names them."""
+
+    metadata: Meta
+    spec: VirtualSpec = VirtualSpec()
+
+    @property
+    def is_for_sidecars(self) -> bool:
+        """Whether the sidecars of clients follow it."""
+        return MESH in (self.spec.gateways or [MESH])
+
+    @property
+    def gateways(self) -> list[str]:
+        """The gateways that follow it too."""
+        return [name for name in self.spec.gateways or () if name != MESH]
+
+
+@dataclass(frozen=True, slots=True)
+class IstioConfiguration:
+    """What there is of it.
+
+    Attributes:
+        peers: PeerAuthentications.
+        destinations: DestinationRules.
+        routes: VirtualServices.
+        unread: Objects that could not be read, and are left out.
+    """
+
+    peers: Sequence[PeerAuthentication] = ()
+    destinations: Sequence[DestinationRule] = ()
+    routes: Sequence[VirtualService] = ()
+    unread: Sequence[Unread] = ()
+
+    @classmethod
+    def of(cls, documents: Iterable[Mapping[str, Any]]) -> IstioConfiguration:
+        """Read the objects among others."""
+        read: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+        unread = []
+        for document in documents:
+            kind = document.get("kind", "")
+            if kind not in _KINDS or ".istio.io/" not in str(document.get("apiVersion")):
+                continue
+            found = understood(document, _KINDS[kind])
+            if isinstance(found, Unread):
+                unread.append(found)
+            else:
+                read[kind].append(found)
+        return cls(read["PeerAuthentication"], read["DestinationRule"], read["VirtualService"], unread)
+
+    def strict(self, namespace: str, labels: Mapping[str, str], port: int | None = None) -> PeerAuthentication | None:
+        """Return the PeerAuthentication that demands mutual TLS of pods, or None.
+
+        Of those for some pods, for the namespace and for the mesh each the oldest counts, and the first of the three
+        that says anything decides. One in the root namespace that selects pods counts nowhere.
+
+        Args:
+            namespace: The namespace of the pods.
+            labels: Their labels.
+            port: The port of theirs that is called; None for any.
+        """
+        here = [peer for peer in self.peers if peer.metadata.namespace == namespace != ROOT]
+        levels = (
+            [peer for peer in here if peer.selects and peer.selects.items() <= labels.items()],
+            [peer for peer in here if not peer.selects],
+            [peer for peer in self.peers if peer.metadata.namespace == ROOT and not peer.selects],
+        )
+        for peers in levels:
+            peer = min(peers, key=lambda one: one.age, default=None)
+            if peer is not None and (mode := peer.mode(port)) != UNSET:
+                return peer if mode == "STRICT" else None
+        return None
+
+
+_KINDS: Mapping[str, type[Struct]] = {
+    "PeerAuthentication": PeerAuthentication,
+    "DestinationRule": DestinationRule,
+    "VirtualService": VirtualService,
+}
+
+
+def names(host: str, written_in: str, service: Service) -> bool:
+    """Whether a host of Istio's configuration names a Service.
+
+    Args:
+        host: As written: short, with its namespace, whole, or with a wildcard.
+        written_in: The namespace of the object that it is written in.
+        service: The Service.
+    """
+    whole = f"{service.name}.{service.namespace}.svc.cluster.local"
+    if host.startswith("*"):
+        return fnmatchcase(whole, host)
+    if "." not in host:
+        return (host, written_in) == (service.name, service.namespace)
+    return host in {whole, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc"}

@@ -1,0 +1,189 @@
+"""Istio's rule for who gets a sidecar, in the one place that knows it.
+
+It is the rule of istiod's injector together with the selectors of the MutatingWebhookConfiguration that Istio's
+chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resource Labels", "Resource Annotations".
+
+| first row that holds                                                         | outcome            | inject   |
+|------------------------------------------------------------------------------|--------------------|----------|
+| the pod brings Istio's sidecar along                                         | already-injected   |          |
+| hostNetwork                                                                  | host-network       | no       |
+| namespace is kube-system, kube-public, kube-node-lease or local-path-storage | system-namespace   | no       |
+| namespace label istio-injection=enabled                                      | in the mesh        |          |
+| namespace label istio-injection, any other value                             | namespace-disabled | no       |
+| namespace label istio.io/rev with a value                                    | in the mesh        |          |
+| namespace label istio.io/rev without one                                     | not-in-mesh        | no       |
+| pod label istio.io/rev with a value                                          | in the mesh        |          |
+| pod label istio.io/rev without one                                           | not-in-mesh        | tried    |
+| pod label sidecar.istio.io/inject=true                                       | in the mesh        |          |
+| namespace label istio.io/dataplane-mode=ambient                              | ambient            | no       |
+| pod label istio.io/dataplane-mode=ambient                                    | ambient            | tried    |
+| otherwise                                                                    | not-in-mesh        | tried    |
+
+The last column: whether a policy's `inject` is tried, by the label sidecar.istio.io/inject=true on the pod. The
+selectors ask whether `istio.io/rev` is there, so a label without a value is not an absent one: it names no revision,
+and nobody injects. On a pod that is the author's doing, so `inject` is tried in vain, and the pod contradicts it. Of a
+namespace in ambient mode the pods could be brought in, but whoever labelled it chose another way into the mesh.
+
+What the pod itself says (inject=false) is no row of the table: it is the author's choice, which a policy respects
+or overrides, while the rows are what no label of ours could change. Containers show whether a pod has a sidecar, and
+never the annotation sidecar.istio.io/status, which anybody can write and istiod itself does not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import yaml
+
+from webhook.core.decision import Reason
+from webhook.kubernetes.pod import Container, Pod
+from webhook.kubernetes.yaml import ANNOTATION, load
+
+INJECT = "sidecar.istio.io/inject"
+STATUS = "sidecar.istio.io/status"
+REVISION = "istio.io/rev"
+NAMESPACE_INJECTION = "istio-injection"
+DATAPLANE_MODE = "istio.io/dataplane-mode"
+AMBIENT = "ambient"
+EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
+PROXY_CONFIG = "proxy.istio.io/config"
+
+PROXY = "istio-proxy"
+"""What Istio calls the sidecar's container."""
+_CORE_DUMPER = "enable-core-dump"
+_ISTIO_CONTAINERS = frozenset({"istio-init", PROXY, "istio-validation", _CORE_DUMPER})
+# The images that leave the choice to the injector: such a container customises Istio's, and runs nothing itself.
+_CHOSEN_BY_INJECTOR = frozenset({None, "", "auto"})
+# What the templates of Istio's injector and gateways write in every version from 1.20 on, for sidecars, gateways and
+# gRPC's agent. Of a container that an author customises, image, command and arguments may be anything.
+_PROXY_MOUNTS = frozenset({"/etc/istio/proxy", "/etc/istio/pod", "/var/lib/istio/data"})
+_PROXY_VARIABLES = frozenset({"CA_ADDR", "PROXY_CONFIG", "ISTIO_META_CLUSTER_ID"})
+_PROXY_FIELDS = frozenset(
+    {("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("INSTANCE_IP", "status.podIP")}
+)
+_IPTABLES = "istio-iptables"
+_IPTABLES_OPTIONS = frozenset({"-p", "-z", "-u", "-m", "-i", "-x", "-b", "-d"})
+_CORE_DUMP = ["-c", "sysctl -w kernel.core_pattern=/var/lib/istio/data/core.proxy && ulimit -c unlimited"]
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+
+
+class Explicit(Enum):
+    """What the pod's author wrote about injection on the pod itself."""
+
+    INJECT = "true"
+    SKIP = "false"
+
+
+def is_istio_container(container: Container) -> bool:
+    """Return whether the container is Istio's, or customises Istio's: it does not say what the application talks to.
+
+    Its name is not enough, nor are its image and arguments: an author can choose all of them. It has to have what Istio
+    writes into it, or an image that only the injector can fill in. A container into which an
+    author copies all of that cannot be distinguished: neither this one nor `sidecar_of` knows what its image runs. They
+    need not, for a container that Istio really injects may be customised to run another image or command, too.
+    """
+    if container.name not in _ISTIO_CONTAINERS:
+        return False
+    return container.image in _CHOSEN_BY_INJECTOR or _is_written_by_istio(container)
+
+
+def _is_written_by_istio(container: Container) -> bool:
+    """Return whether a container with a name of Istio's has what Istio writes into it."""
+    arguments = container.args or []
+    if container.name == _CORE_DUMPER:
+        return arguments == _CORE_DUMP
+    if container.name != PROXY:
+        return not container.command and arguments[:1] == [_IPTABLES] and _IPTABLES_OPTIONS.issubset(arguments)
+    variables = container.env or []
+    given = {variable.name for variable in variables}
+    fields = {
+        (variable.name, source.field_ref.field_path)
+        for variable in variables
+        if (source := variable.value_from) is not None and source.field_ref is not None
+    }
+    mounts = {mount.mount_path for mount in container.volume_mounts or ()}
+    return given >= _PROXY_VARIABLES and fields >= _PROXY_FIELDS and mounts >= _PROXY_MOUNTS
+
+
+def is_istio_name(name: str) -> bool:
+    """Whether Istio's containers have that name."""
+    return name in _ISTIO_CONTAINERS
+
+
+def sidecar_of(pod: Pod) -> Container | None:
+    """Return the pod's sidecar: a container, or an init container that goes on running; None when it has none.
+
+    It has to have what Istio writes into it, see `is_istio_container`; one that only customises it does not count yet.
+    """
+    containers: list[Container] = [*(pod.spec.containers or ())]
+    containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]
+    for container in containers:
+        if container.name == PROXY and container.image not in _CHOSEN_BY_INJECTOR and _is_written_by_istio(container):
+            return container
+    return None
+
+
+def explicit_choice(pod: Pod) -> Explicit | None:
+    """The pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
+    said = pod.labels.get(INJECT, pod.annotations.get(INJECT))
+    return Explicit(said) if said in {"true", "false"} else None
+
+
+def invalid_choice(pod: Pod) -> str | None:
+    """What is wrong with what the pod says about injection, as a sentence; None when nothing is."""
+    if INJECT in pod.labels and pod.labels[INJECT] not in {"true", "false", ""}:
+        return f'label {INJECT} is neither "true" nor "false", so Istio ignores it'
+    return None
+
+
+def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
+    """The pod's own ProxyConfig from its annotation: empty when there is none, None when it is not a YAML mapping."""
+    return parse_proxy_config(annotations.get(PROXY_CONFIG, ""))
+
+
+def parse_proxy_config(text: str) -> dict[str, Any] | None:
+    """Return the ProxyConfig that a YAML text holds; None when it is not a mapping, or exceeds a limit."""
+    try:
+        config = load(text, ANNOTATION) or {}
+    except yaml.YAMLError:
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def outside(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
+    """Why Istio would not inject whatever we do, or None where there is something to decide."""
+    return Reason.ALREADY_INJECTED if sidecar_of(pod) is not None else unselected(namespace, namespace_labels, pod)
+
+
+def unselected(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
+    """Why Istio's injector would not take the pod, whether or not it brings a sidecar along; None where it would."""
+    if pod.spec.host_network:
+        return Reason.HOST_NETWORK
+    if namespace in _SYSTEM_NAMESPACES:
+        return Reason.SYSTEM_NAMESPACE
+    if (injection := namespace_labels.get(NAMESPACE_INJECTION)) is not None:
+        return None if injection == "enabled" else Reason.NAMESPACE_DISABLED
+    if (revision := namespace_labels.get(REVISION, pod.labels.get(REVISION))) is not None:
+        return None if revision else Reason.NOT_IN_MESH
+    if pod.labels.get(INJECT) == "true":
+        return None
+    if AMBIENT in {namespace_labels.get(DATAPLANE_MODE), pod.labels.get(DATAPLANE_MODE)}:
+        return Reason.AMBIENT
+    return Reason.NOT_IN_MESH
+
+
+def is_selectable(reason: Reason, namespace_labels: Mapping[str, str]) -> bool:
+    """Whether the label sidecar.istio.io/inject=true can bring in a pod that Istio does not take for a reason.
+
+    No other label of the pod counts: where one keeps the pod out all the same, the pod contradicts its decision.
+    """
+    by_pod = NAMESPACE_INJECTION not in namespace_labels and REVISION not in namespace_labels
+    outside = reason in {Reason.NOT_IN_MESH, Reason.AMBIENT}
+    return outside and by_pod and namespace_labels.get(DATAPLANE_MODE) != AMBIENT
+
+
+def is_by_label_only(namespace_labels: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether nothing but the label sidecar.istio.io/inject=true can bring a pod with these other labels in."""
+    return NAMESPACE_INJECTION not in namespace_labels and REVISION not in {*namespace_labels, *labels}

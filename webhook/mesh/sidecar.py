@@ -1,0 +1,45 @@
+"""Whether a pod is to get Istio's sidecar, and whether one that runs has it."""
+
+from __future__ import annotations
+
+from webhook.core.decision import Action, Decision, Reason
+from webhook.kubernetes.pod import Pod
+from webhook.mesh import eligibility
+from webhook.mesh.patch import binds
+
+_IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
+
+
+def in_mesh(decision: Decision) -> bool:
+    """Whether Istio's injector is asked about the pod, or would be by the label that the decision puts on it.
+
+    Where the namespace's labels are not known, that is not known either: no such pod is reported as different.
+    """
+    if decision.reason is Reason.UNKNOWN and not decision.findings.cut:
+        return False
+    return decision.reason in _IN_MESH and (decision.outside is None or binds(decision))
+
+
+def gets_sidecar(pod: Pod, decision: Decision) -> bool:
+    """Whether the pod is to have a sidecar.
+
+    Args:
+        pod: The pod as it is created, or a workload's template.
+        decision: What was decided about it.
+
+    Returns:
+        What comes of the decision together with Istio's own rule: an audited or inherited decision changes nothing.
+    """
+    if eligibility.sidecar_of(pod) is not None:
+        return True
+    if not in_mesh(decision):
+        return False
+    if binds(decision) and decision.action in {Action.SKIP, Action.INJECT}:
+        return decision.action is Action.INJECT
+    return eligibility.explicit_choice(pod) is not eligibility.Explicit.SKIP
+
+
+def is_native(pod: Pod) -> bool:
+    """Whether a pod's sidecar is a native one: an init container that goes on running."""
+    sidecar = eligibility.sidecar_of(pod)
+    return sidecar is not None and sidecar in (pod.spec.init_containers or ())

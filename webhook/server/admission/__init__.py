@@ -1,0 +1,1 @@
+"""Answer AdmissionReviews: read the review, decide in time, write the response."""

@@ -1,0 +1,1 @@
+"""What runs next to the requests: drift checks, webhook order, certificate rotation."""

@@ -1,0 +1,1 @@
+"""HTTP on both ports: protocol limits, bodies, the application, probes and status."""

@@ -1,0 +1,268 @@
+"""The server's metrics. Every label has few values: codes, catalog kinds, rules of the policy; never a pod's words.
+
+What may be alerted on is there, as 0, before it first happens: a counter that appears with its first count has not
+increased, as Prometheus sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from webhook.decision.conformance import Contradiction
+from webhook.policy.source import ReloadOutcome
+from webhook.server.admission.outcome import Outcome
+from webhook.server.observe.collectors import LostLines, SwappedGauge
+
+# Around what an admission takes (tenths of a millisecond) up to the API server's default timeout of 10 s.
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+# The outcomes that only one of the webhooks has.
+_CALLED = {
+    Outcome.PATCHED: ("mutate",),
+    Outcome.UNCHANGED: ("mutate",),
+    Outcome.CONFORMS: ("validate",),
+    Outcome.CONTRADICTS: ("validate",),
+    Outcome.DENIED: ("validate",),
+}
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own.
+
+    Attributes:
+        registry: What /metrics shows.
+        requests: Requests to the webhook by how they ended.
+        duration: Seconds from a request's headers to its answer.
+        decisions: Decisions by action, rule, mode and reason.
+        cut: Decisions about pods whose configuration was not read to its end, by why.
+        detections: Backends found, each kind once for a pod.
+        findings: Pods by where it was known from what they talk to.
+        remembered: How many pods' findings are remembered.
+        contradictions: Pods found not to be as decided, by how.
+        order_violations: Wrong orders of webhooks found.
+        order_problems: How many of them there are just now.
+        look_ups: Direct reads for one pod, by what became of them.
+        objects: Objects of the cluster that are known.
+        skipped: Those that cannot be read and are left out.
+        staleness: Seconds since the API server was last heard of.
+        policy_loads: Policies read, by what became of them.
+        policy_loaded: When the policy in force was loaded, seconds since the epoch.
+        policy: The name and generation of the policy in force, as labels.
+        policy_rejected: Whether a newer policy is there and broken.
+        drifted: Pods that contradict today's decision, by their namespace and how.
+        drift_pods: Pods that the last check looked at.
+        drift_checked: When this replica last finished a check, seconds since the epoch.
+        drift_checks: Checks by what became of them.
+        certificate_reloads: Attempts to take over a changed certificate.
+        certificate_expiry: When the serving certificate expires, seconds since the epoch.
+        certificate_issued: When it was issued: the last rotation.
+        authority_expiry: When the authority that signs serving certificates expires.
+        certificate_steps: Steps taken by this replica to bring certificates into service, and to rotate them.
+        certificate_failures: What went wrong with that, by where.
+        lag: How late the event loop wakes up.
+        events: What was to be told as Kubernetes Events, by what became of it.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self.requests = Counter(
+            "sidecar_policy_admission_requests",
+            "Requests to the webhooks by how they ended.",
+            ("webhook", "outcome", "dry_run"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "sidecar_policy_admission_duration_seconds",
+            "Time from a request's headers to its answer.",
+            ("webhook",),
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.decisions = Counter(
+            "sidecar_policy_decisions",
+            "Decisions about pods; rule is empty when no rule decided.",
+            ("action", "rule", "mode", "reason"),
+            registry=registry,
+        )
+        self.cut = Counter(
+            "sidecar_policy_decisions_cut",
+            "Decisions about pods whose configuration was not read to its end: too much of it, or no time.",
+            ("cause",),
+            registry=registry,
+        )
+        self.detections = Counter(
+            "sidecar_policy_detections",
+            "Backends that pods were found to talk to.",
+            ("kind", "confidence"),
+            registry=registry,
+        )
+        self.findings = Counter(
+            "sidecar_policy_findings",
+            "Pods by where it was known from what they talk to: detection, or the memory of a pod that is the same.",
+            ("source",),
+            registry=registry,
+        )
+        self.remembered = Gauge(
+            "sidecar_policy_findings_remembered_pods",
+            "Different pods of which it is remembered what they talk to.",
+            registry=registry,
+        )
+        self.contradictions = Counter(
+            "sidecar_policy_contradictions",
+            "Pods that were not as decided after all webhooks had been called.",
+            ("contradiction",),
+            registry=registry,
+        )
+        self.order_violations = Counter(
+            "sidecar_policy_webhook_order_violations",
+            "Times that this webhook was found to be called after Istio's injector.",
+            registry=registry,
+        )
+        self.order_problems = Gauge(
+            "sidecar_policy_webhook_order_problems",
+            "How many of this webhook's configurations are called after Istio's injector.",
+            registry=registry,
+        )
+        self.look_ups = Counter(
+            "sidecar_policy_inventory_lookups",
+            "Objects read directly for one pod, since no watch had delivered them yet.",
+            ("resource", "outcome"),
+            registry=registry,
+        )
+        self.objects = Gauge(
+            "sidecar_policy_inventory_objects",
+            "Objects of the cluster that are known.",
+            ("resource",),
+            registry=registry,
+        )
+        self.skipped = Gauge(
+            "sidecar_policy_inventory_objects_skipped",
+            "Objects of the cluster that cannot be read and are left out; the log says which and why.",
+            ("resource",),
+            registry=registry,
+        )
+        self.staleness = Gauge(
+            "sidecar_policy_inventory_staleness_seconds",
+            "Time since the API server was last heard of; 0 while it is.",
+            ("resource",),
+            registry=registry,
+        )
+        self.policy_loads = Counter(
+            "sidecar_policy_policy_loads",
+            "Policies read by what became of them; unchanged: a rejected edit was taken back.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.policy_loaded = Gauge(
+            "sidecar_policy_policy_last_load_success_timestamp_seconds",
+            "When the policy in force was loaded.",
+            registry=registry,
+        )
+        self.policy = SwappedGauge(
+            "sidecar_policy_policy_info",
+            "The policy in force; always 1.",
+            ("policy", "generation"),
+            registry=registry,
+        )
+        self.policy_rejected = Gauge(
+            "sidecar_policy_policy_edit_rejected",
+            "1 while a newer policy is broken and the one before it stays in force.",
+            registry=registry,
+        )
+        self.drifted = SwappedGauge(
+            "sidecar_policy_drifted_pods",
+            "Pods whose sidecar is not as decided today, by their namespace; told by the replica that checks.",
+            ("pod_namespace", "reason"),
+            registry=registry,
+        )
+        self.drift_pods = Gauge(
+            "sidecar_policy_drift_checked_pods",
+            "Pods that the last check for drift looked at; 0 on replicas that do not check.",
+            registry=registry,
+        )
+        self.drift_checked = Gauge(
+            "sidecar_policy_drift_last_check_timestamp_seconds",
+            "When this replica last finished a check for drift; 0 if it did not.",
+            registry=registry,
+        )
+        self.drift_checks = Counter(
+            "sidecar_policy_drift_checks",
+            "Checks for drift by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.certificate_reloads = Counter(
+            "sidecar_policy_certificate_reloads",
+            "Changes of the serving certificate by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "sidecar_policy_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires.",
+            registry=registry,
+        )
+        self.certificate_issued = Gauge(
+            "sidecar_policy_certificate_last_rotation_timestamp_seconds",
+            "When the serving certificate was issued.",
+            registry=registry,
+        )
+        self.authority_expiry = Gauge(
+            "sidecar_policy_certificate_authority_expiry_timestamp_seconds",
+            "When the authority that signs serving certificates expires; 0 while certificates are not self-managed.",
+            registry=registry,
+        )
+        self.certificate_steps = Counter(
+            "sidecar_policy_certificate_steps",
+            "Steps that this replica took to bring certificates into service and to rotate them.",
+            ("step",),
+            registry=registry,
+        )
+        self.certificate_failures = Counter(
+            "sidecar_policy_certificate_failures",
+            "What went wrong with self-managed certificates, by where: the Secret or a webhook configuration.",
+            ("where",),
+            registry=registry,
+        )
+        self.lag = Histogram(
+            "sidecar_policy_event_loop_lag_seconds",
+            "How much later than asked the event loop woke up.",
+            registry=registry,
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+        )
+        self.events = Counter(
+            "sidecar_policy_events",
+            "What was to be told as Kubernetes Events; sent: by a new Event, repeated: counted in one that was there.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._start_at_zero()
+
+    def count_lost_lines(self, lost: Callable[[], int]) -> None:
+        """Show how many log lines were lost, as `lost` tells it at each scrape."""
+        self.registry.register(LostLines(lost))
+
+    def _start_at_zero(self) -> None:
+        for outcome in Outcome:
+            for webhook in _CALLED.get(outcome, ("mutate", "validate")):
+                self.requests.labels(webhook, outcome.value, "false")
+        for contradiction in Contradiction:
+            self.contradictions.labels(contradiction.code)
+        for load in ReloadOutcome:
+            self.policy_loads.labels(load.value)
+        for reload in ("replaced", "kept"):
+            self.certificate_reloads.labels(reload)
+        for cause in ("budget", "overload"):
+            self.cut.labels(cause)
+        for source in ("detection", "memory"):
+            self.findings.labels(source)
+        for where in ("secret", "configuration"):
+            self.certificate_failures.labels(where)

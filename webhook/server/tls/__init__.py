@@ -1,0 +1,1 @@
+"""Serving certificates: where they come from, and their reload."""

@@ -1,0 +1,53 @@
+"""Which certificate is served: files that were given, an own one in files, or one that the replicas manage together."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from certs import files
+from certs.issue import issue_authority, issue_serving, verify
+from webhook.server.settings import Settings
+from webhook.server.tls.sources import contents
+
+_ADDRESSES = ("127.0.0.1", "::1")
+_WORTH_KEEPING = timedelta(days=30)
+
+
+def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
+    """The certificate, its key, and its authority when it is an own one.
+
+    An own certificate in a directory that stays is used again while it is good for a month more, so that clients need
+    not learn a new authority at each start.
+
+    Args:
+        settings: What to serve.
+        cleanup: Removes the directory of an own certificate that need not stay.
+
+    Raises:
+        CertificateError: None can be issued for the given names.
+        OSError: The directory cannot be written.
+    """
+    if settings.certificate is not None and settings.key is not None:
+        return settings.certificate, settings.key, None
+    directory = settings.cert_dir
+    if directory is None:
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-policy-")))
+    directory = directory.absolute()
+    names = list(dict.fromkeys(("localhost", *settings.names)))
+    now = datetime.now(UTC)
+    if not _good(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
+        authority = issue_authority(now=now)
+        files.write(directory, authority.certificate, issue_serving(authority, names, _ADDRESSES, now=now))
+    return directory / files.CERTIFICATE, directory / files.KEY, directory / files.AUTHORITY
+
+
+def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
+    try:
+        pair = files.read(directory / files.CERTIFICATE, directory / files.KEY, contents)
+        authority = contents(directory / files.AUTHORITY)
+    except OSError:
+        return False
+    return all(verify(pair, authority, name, now=then).ok for name in names)
