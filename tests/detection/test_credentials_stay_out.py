@@ -22,12 +22,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from webhook.cli.decided import Answered, decide_by
 from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import Asked
+from webhook.core.values import Content, Value
 from webhook.detection.detect import detect
 from webhook.detection.infer.whynot import why_not
 from webhook.detection.parse.commands import read_command
-from webhook.detection.parse.content import Content, read_content
+from webhook.detection.parse.content import read_content
 from webhook.detection.parse.masks import Mask
-from webhook.detection.parse.mentions import Value
 from webhook.detection.parse.values import read_value
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of

@@ -19,7 +19,7 @@ from webhook.detection.parse.references import normalised
 from webhook.detection.parse.values import _all_forms, read_value
 from webhook.detection.resolve import sources
 from webhook.inventory.manifests import Manifests
-from webhook.kubernetes import yaml as kubernetes_yaml
+from webhook.kubernetes import yaml as bounded
 from webhook.kubernetes import yaml_values
 from webhook.kubernetes.pod import Container, EnvVar, ObjectMeta, Pod, PodSpec
 
@@ -79,13 +79,13 @@ def test_no_text_has_more_levels_than_its_characters_allow(text):
     except yaml.YAMLError:
         pass
 
-    assert deepest <= kubernetes_yaml._most_levels(text)
+    assert deepest <= bounded._most_levels(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 3_000, "- " * 3_000 + "a", "{a: " * 3_000], ids=["flow", "block", "mappings"])
 def test_what_is_nested_too_deeply_is_still_refused(text):
-    with pytest.raises(kubernetes_yaml.LimitError, match="nested deeper than 100 levels"):
-        kubernetes_yaml.load(text, kubernetes_yaml.CONFIGURATION)
+    with pytest.raises(bounded.LimitError, match="nested deeper than 100 levels"):
+        bounded.load(text, bounded.CONFIGURATION)
 
 
 def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
@@ -95,7 +95,7 @@ def test_an_ordinary_text_is_not_parsed_to_count_its_levels(monkeypatch):
     monkeypatch.setattr(yaml, "parse", parse)
     text = "service:\n" + "".join(f"  part-{number}:\n    host: data-{number}\n" for number in range(200))
 
-    kubernetes_yaml.check_text(text, kubernetes_yaml.CONFIGURATION)
+    bounded.check_text(text, bounded.CONFIGURATION)
 
 
 class Plain(yaml.SafeLoader):
@@ -105,7 +105,7 @@ class Plain(yaml.SafeLoader):
 
 
 def _made(text):
-    return [yaml_values.plain(node) for node in kubernetes_yaml.nodes(text, kubernetes_yaml.CONFIGURATION, yaml_values.AsText)]
+    return [yaml_values.plain(node) for node in bounded.nodes(text, bounded.CONFIGURATION, yaml_values.AsText)]
 
 
 @given(_documents, st.booleans(), st.integers(0, 3))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from webhook.detection.parse.content import Content
+from webhook.core.values import Content
 
 
 @dataclass(frozen=True, slots=True)

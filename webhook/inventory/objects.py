@@ -13,8 +13,8 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct, field
 
 from webhook.core.surroundings import Service, ServicePort
-from webhook.detection.parse.content import Content, read_content
-from webhook.detection.parse.mentions import UNREADABLE
+from webhook.core.values import UNREADABLE, Content
+from webhook.detection.parse.content import read_content
 from webhook.inventory.store import PodTemplate
 from webhook.kubernetes.pod import PodSpec
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from webhook.detection.parse.content import Content
+from webhook.core.values import Content
 
 UNFOLDED: Final = 4 * 1024 * 1024
 """Bytes of what stays unfolded, before it becomes objects of ten times the size; the last one stays in any case."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from webhook.core.surroundings import Service, Services
-from webhook.detection.parse.content import Content
+from webhook.core.values import Content
 
 Contents = Mapping[str, Content]
 _NO_SERVICES = Services()

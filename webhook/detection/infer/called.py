@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.surroundings import Service, Surroundings
+from webhook.core.values import Form
 from webhook.detection.catalog import Catalog
 from webhook.detection.infer.reading import Reading
-from webhook.detection.parse.mentions import Form
 from webhook.detection.resolve.places import Places
 from webhook.detection.resolve.settings import Settings
 from webhook.detection.resolve.sources import Sources

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
+from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
-from webhook.detection.parse.mentions import Form, Mention, are_alike
+from webhook.detection.parse.mentions import are_alike
 from webhook.detection.parse.references import expand
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.resolve.scope import Entry

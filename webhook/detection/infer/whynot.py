@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from webhook.core.budget import Budget
 from webhook.core.surroundings import Surroundings
+from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.detection.infer.reading import HTTP, Reading, is_named_place
 from webhook.detection.infer.serving import Served, served_by
-from webhook.detection.parse.mentions import Form, Mention
 from webhook.detection.resolve.places import Place, Places, named_in
 from webhook.detection.resolve.scope import Entry
 from webhook.detection.resolve.settings import Settings

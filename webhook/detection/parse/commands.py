@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from webhook.detection.parse.lines import Line, Quota, setting
-from webhook.detection.parse.mentions import LONGEST_VALUE, Form, Mention, Value
+from webhook.core.values import Form, Line, Mention, Value
+from webhook.detection.parse.lines import Quota, setting
+from webhook.detection.parse.mentions import LONGEST_VALUE
 from webhook.detection.parse.passwords import Reader, may_be_glued, without_credentials
 from webhook.detection.parse.references import REFERENCE, normalised
 from webhook.detection.parse.shellwords import KEYWORDS, MOST_WORDS, SEPARATORS, Word, base_name, shell_words

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
-
+from webhook.core.values import Content, Value
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.dialects import NOT_OF_A_HOST
 from webhook.detection.parse.files import read_file
-from webhook.detection.parse.lines import Line, Quota
-from webhook.detection.parse.mentions import UNREADABLE, Value
+from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.shellwords import MOST_WORDS
 from webhook.detection.parse.values import begins_value, is_cut, plain_url, read_value
 from webhook.detection.words import is_credential
 
-
-class Content(Struct, frozen=True, array_like=True, gc=False):
-    """The shape of one key's text; the text itself is not kept.
-
-    Attributes:
-        value: What it says when an environment variable takes it as its value.
-        lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
-        cut: Whether a part of it was left out, since it exceeds a limit.
-    """
-
-    value: Value
-    lines: tuple[Line, ...] = ()
-    cut: bool = False
-
-
-UNREADABLE_CONTENT = Content(UNREADABLE)
 says_nothing = re.compile(
     rf"(?![-{{\[<\s])[^:=(,\n]{{0,1000}}+(?:,[^:=(\n]{{0,1000}}+"
     rf"|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]{{0,1000}}+){{0,16}}+)"

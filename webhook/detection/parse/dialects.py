@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from webhook.core.values import Form, Mention
 from webhook.detection.parse.credentials import announced
-from webhook.detection.parse.mentions import HOST, PORT, Form, Mention, mention_of
+from webhook.detection.parse.mentions import HOST, PORT, mention_of
 from webhook.detection.words import names_credential
 
 # A descriptor is the whole text, or stands behind a name or user information.

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import msgspec
 import yaml
 
+from webhook.core.values import Line
 from webhook.detection.parse.commands import script
 from webhook.detection.parse.keyvalue import expression, items, pairs
-from webhook.detection.parse.lines import LONGEST, Line, Quota, as_key
+from webhook.detection.parse.lines import LONGEST, Quota, as_key
 from webhook.detection.parse.values import begins_value
 from webhook.detection.words import holds_credential
 from webhook.kubernetes.yaml import CONFIGURATION, LimitError, nodes

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from msgspec import Struct
-
+from webhook.core.values import Form, Line, Value
 from webhook.detection.parse.masks import Mask
-from webhook.detection.parse.mentions import Form, Value
 from webhook.detection.parse.values import MOST_MENTIONS, is_cut, read_value
 from webhook.detection.words import LONGEST_NAME, holds_credential, key_words
 
@@ -25,18 +23,6 @@ _MOST_CHARACTERS = 2 * LONGEST
 _MOST_KEPT = 1_000_000
 # What a setting or a mention takes, in the same measure as the characters of its keys.
 _OVERHEAD = 50
-
-
-class Line(Struct, frozen=True, array_like=True, gc=False):
-    """One setting.
-
-    Attributes:
-        path: The keys that lead to it, outermost first; empty for a value that stands alone.
-        value: What it says.
-    """
-
-    path: tuple[str, ...]
-    value: Value
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:

@@ -1,15 +1,10 @@
-"""What one value says: the network places that it mentions, or that it is a switch or a single word.
-
-Nothing of a value survives but hosts, ports, schemes and single words that could be a host.
-"""
+"""The grammar of hosts and ports, and the mention that a text is."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
-from msgspec import Struct
-
+from webhook.core.values import Form, Mention
 from webhook.detection.parse.references import REFERENCE, Pattern
 
 LONGEST_VALUE = 16_000
@@ -23,56 +18,6 @@ _HOST_PORT = Pattern(rf"(?P<host>{HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{
 _ALIKE = 3
 # How Thanos, Loki and their kin say that a name is to be looked up again and again.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
-
-
-class Form(StrEnum):
-    """How a value names a place."""
-
-    URL = "URL"
-    ADO = "connection string"
-    LIBPQ = "libpq connection string"
-    GO_DSN = "Go DSN"
-    TNS = "TNS descriptor"
-    REDIS = "StackExchange.Redis string"
-    HOST_PORT = "host:port"
-    BARE = "host"
-
-
-class Mention(Struct, frozen=True, array_like=True, gc=False):
-    """A network place that a value names.
-
-    Attributes:
-        host: The host; references to variables stand in it as ${NAME} or ${NAME:-default}.
-        port: Digits, a reference, or "" when none is given.
-        scheme: The URL's scheme in lower case; for dialects the kind that the dialect belongs to; else "".
-        form: How it was written.
-        unless: A variable that, when it is set, replaces the text that the mention comes from.
-    """
-
-    host: str
-    port: str = ""
-    scheme: str = ""
-    form: Form = Form.BARE
-    unless: str = ""
-
-
-class Value(Struct, frozen=True, array_like=True, gc=False):
-    """What one value says.
-
-    Attributes:
-        mentions: The places it names.
-        switch: True or False for a value that only switches something; empty values switch off.
-        word: The value itself where it is a single word that could be a host, a port or a technology; else "".
-        readable: False for a value that may not be read or is not there.
-    """
-
-    mentions: tuple[Mention, ...] = ()
-    switch: bool | None = None
-    word: str = ""
-    readable: bool = True
-
-
-UNREADABLE = Value(readable=False)
 
 
 def is_place(text: str) -> bool:

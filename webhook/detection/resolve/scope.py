@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from webhook.core.values import Content, Value
 from webhook.detection.keys import Key
-from webhook.detection.parse.content import Content, read_content
-from webhook.detection.parse.mentions import Value
+from webhook.detection.parse.content import read_content
 from webhook.detection.parse.references import reference
 from webhook.detection.resolve.links import Links
 from webhook.kubernetes.pod import Container

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from webhook.core.values import Value
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import Key
-from webhook.detection.parse.mentions import Value
 from webhook.detection.parse.references import expand
 from webhook.detection.resolve.scope import Entry, Scope
 from webhook.detection.words import Role, words

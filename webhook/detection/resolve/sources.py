@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from webhook.core.budget import Budget
 from webhook.core.surroundings import Surroundings
+from webhook.core.values import UNREADABLE_CONTENT, Content, Line, Value
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import LONGEST_NAME, key_of
 from webhook.detection.parse.arguments import probed, started
 from webhook.detection.parse.commands import read_command
-from webhook.detection.parse.content import UNREADABLE_CONTENT, Content, says_nothing
-from webhook.detection.parse.lines import Line, Quota
-from webhook.detection.parse.mentions import Value
+from webhook.detection.parse.content import says_nothing
+from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand_as_kubernetes, is_variable, referred
 from webhook.detection.resolve.links import Links
 from webhook.detection.resolve.mounts import MountPoints, Projection, projections
