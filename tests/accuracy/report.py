@@ -13,7 +13,7 @@ from score import Counts, Pair, Score, Truth, client_pairs, grouped, server_pair
 
 from webhook.core.decision import Confidence
 from webhook.detection.catalog import Catalog
-from webhook.detection.infer.whynot import why_not
+from webhook.detection.whynot import why_not
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import Asked
 from webhook.core.values import Content, Value
 from webhook.detection.detect import detect
-from webhook.detection.infer.whynot import why_not
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import read_content
 from webhook.detection.parse.masks import Mask
 from webhook.detection.parse.values import read_value
+from webhook.detection.whynot import why_not
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of
 from webhook.policy.load import default_policy

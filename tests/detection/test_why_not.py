@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.detection.catalog import Catalog
-from webhook.detection.infer.whynot import Answer, Reason, why_not
+from webhook.detection.whynot import Answer, Reason, why_not
 
 CANARY = "cAnArY9"
 

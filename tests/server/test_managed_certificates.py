@@ -9,8 +9,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from certs.issue import CertificateError
+from webhook.cluster.certificates import ManagedCertificates
 from webhook.cluster.client import connect
-from webhook.server.background.certificates import ManagedCertificates, SelfManaged
+from webhook.server.background.certificates import SelfManaged
 from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat

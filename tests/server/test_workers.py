@@ -30,8 +30,7 @@ from webhook.kubernetes.pod import Pod
 from webhook.policy.load import default_policy
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.pods import Decider, admit, mutate, validate
-from webhook.server.admission.workers import Caller, OverloadedError, Workers
-from webhook.server.http.body import ClientGoneError
+from webhook.server.admission.workers import Caller, ClientGoneError, OverloadedError, Workers
 from webhook.server.settings import Limits
 
 LINES = "".join(f"k{number}_host: s{number}:6379\n" for number in range(10_000))

@@ -14,7 +14,7 @@ from webhook.cli.live import Cluster, read_live
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.core.decision import Decision
-    from webhook.detection.infer.whynot import WhyNot
+    from webhook.detection.whynot import WhyNot
     from webhook.inventory.manifests import Manifests
     from webhook.inventory.snapshot import Snapshot
     from webhook.inventory.workloads import Workload
@@ -159,7 +159,7 @@ def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered
         typer.BadParameter: The catalog has no such kind.
         typer.Exit: As `decide_all`.
     """
-    from webhook.detection.infer.whynot import why_not
+    from webhook.detection.whynot import why_not
     from webhook.problem import did_you_mean
 
     policy = load_policy(question.policy)

@@ -13,7 +13,7 @@ import typer
 from webhook.cli.durations import duration
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
-    from webhook.server.background.certificates import ManagedCertificates
+    from webhook.cluster.certificates import ManagedCertificates
 
 NAMESPACE: Final = "sidecar-policy"
 SECRET: Final = "sidecar-policy-certificates"  # noqa: S105 - a name
@@ -150,7 +150,7 @@ def managed(
         typer.BadParameter: The times do not go together.
     """
     from certs.state import Schedule
-    from webhook.server.background.certificates import ManagedCertificates
+    from webhook.cluster.certificates import ManagedCertificates
 
     secret = secret or f"{pod_namespace() or NAMESPACE}/{SECRET}"
     namespace, _, name = secret.partition("/")

@@ -25,8 +25,8 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
 from webhook.core.surroundings import Asked, Reference, Surroundings
-from webhook.core.verdict import Policy
 from webhook.decision import engine
+from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.kubernetes.pod import Container, Pod

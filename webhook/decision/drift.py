@@ -16,9 +16,9 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.core.verdict import Policy
 from webhook.decision.conformance import as_created
 from webhook.decision.engine import Detect, decide
+from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
 from webhook.kubernetes.pod import OwnerReference, Pod

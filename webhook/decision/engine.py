@@ -11,8 +11,9 @@ from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import NO_FINDINGS, Action, Decision, Findings, Mode, Reason
 from webhook.core.facts import Facts, owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.core.verdict import Policy, Verdict
+from webhook.core.verdict import Verdict
 from webhook.decision.other_namespaces import hide, only_own
+from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect as detect_anew
 from webhook.kubernetes.pod import Pod

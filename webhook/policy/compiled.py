@@ -79,7 +79,7 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class CompiledPolicy:
-    """Implements `webhook.core.verdict.Policy`.
+    """Implements `webhook.decision.policy.Policy`.
 
     Attributes:
         name: metadata.name.

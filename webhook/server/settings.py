@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line reads this module before it knows whether it needs a cluster
-    from webhook.server.background.certificates import ManagedCertificates
+    from webhook.cluster.certificates import ManagedCertificates
 
 
 class OnError(StrEnum):

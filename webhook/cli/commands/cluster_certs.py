@@ -33,7 +33,7 @@ from webhook.cli.managed import (
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from certs.keeper import Look
     from certs.state import Force
-    from webhook.server.background.certificates import Kept, ManagedCertificates
+    from webhook.cluster.certificates import Kept, ManagedCertificates
 
 T = TypeVar("T")
 
@@ -231,9 +231,9 @@ def _with_cluster(
 ) -> T:
     from certs.issue import CertificateError
     from certs.secret import ForeignSecretError
+    from webhook.cluster.certificates import foreign, keep
     from webhook.cluster.client import connect
     from webhook.cluster.errors import ClusterError, NoClusterError
-    from webhook.server.background.certificates import foreign, keep
 
     check_context(kubeconfig, context)
     try:

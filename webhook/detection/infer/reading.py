@@ -13,10 +13,8 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
-from webhook.core.values import Form, Mention
+from webhook.core.values import Form, Mention, are_alike
 from webhook.detection.catalog import Catalog
-from webhook.detection.parse.mentions import are_alike
-from webhook.detection.parse.references import expand
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.resolve.scope import Entry
 from webhook.detection.resolve.settings import Settings
@@ -109,7 +107,7 @@ class Reading:
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
         scope = self._settings.scope
-        host, port = expand(mention.host, scope.word), expand(mention.port, scope.word)
+        host, port = self._settings.expanded(mention.host), self._settings.expanded(mention.port)
         if mention.unless:
             if scope.defines(mention.unless):
                 return None

@@ -9,7 +9,7 @@ from webhook.core.budget import Budget
 from webhook.core.facts import is_batch
 from webhook.core.surroundings import ServicePort, Services, Surroundings
 from webhook.detection.catalog import Catalog
-from webhook.detection.parse.commands import SHELLS, programs
+from webhook.detection.resolve.programs import first_of, started_by
 from webhook.detection.words import words
 from webhook.kubernetes.pod import Container, Pod
 from webhook.mesh.eligibility import is_istio_container
@@ -50,7 +50,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
             if given:
                 budget.spend(len(given) // 16 + sum(map(len, given)) // 64)
     by_port = set(_behind_services(pod, containers, surroundings.services(namespace), catalog, budget))
-    started = {container.name: _started(container) for container in containers}
+    started = {container.name: started_by(container) for container in containers}
     run_by = {container.name: _run_by(container, started[container.name], catalog) for container in containers}
     by_image = {kind for kind in run_by.values() if kind is not None}
     if by_port and not by_image & by_port:
@@ -74,13 +74,6 @@ def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog
     return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
 
 
-def _started(container: Container) -> tuple[str, ...]:
-    """The programs that the container's command starts."""
-    if not container.command and not container.args:
-        return ()
-    return programs([*(container.command or ()), *(container.args or ())])
-
-
 def _server(started: tuple[str, ...], catalog: Catalog) -> str | None:
     """The kind whose server is among the programs."""
     return next((kind for program in started if (kind := catalog.of_server(program))), None)
@@ -92,7 +85,7 @@ def _run_by(container: Container, started: tuple[str, ...], catalog: Catalog) ->
     if kind := _server(started, catalog):
         return kind
     only_tools = bool(container.command) and any(catalog.of_client(program) for program in started)
-    idle = next((program for program in started if program.strip() and program not in SHELLS), "") in _IDLE
+    idle = first_of(started) in _IDLE
     return None if only_tools or idle else catalog.of_image(container.image or "")
 
 

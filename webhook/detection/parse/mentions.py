@@ -14,8 +14,6 @@ _LABEL = rf"(?:[A-Za-z0-9_-]|{REFERENCE})"
 HOST = rf"{_LABEL}{{1,253}}(?:\.{_LABEL}{{1,253}}){{0,20}}\.?"
 PORT = rf"(?:\d{{1,5}}|{REFERENCE})"
 _HOST_PORT = Pattern(rf"(?P<host>{HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{PORT})){{0,1}}(?::\d{{1,5}})?")
-# Letters that names of one kind share.
-_ALIKE = 3
 # How Thanos, Loki and their kin say that a name is to be looked up again and again.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
 
@@ -23,18 +21,6 @@ _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
 def is_place(text: str) -> bool:
     """Whether a text is a host, with or without a port, and nothing else."""
     return _HOST_PORT.fullmatch(text) is not None
-
-
-def are_alike(names: list[str]) -> bool:
-    """Whether names are those of one kind of host, and not of a host, a user and a password.
-
-    They differ in numbers or domains, or all begin or all end in the same way.
-    """
-    first = names[0]
-    return all(
-        ("." in first and "." in name) or name[:_ALIKE] == first[:_ALIKE] or name[-_ALIKE:] == first[-_ALIKE:]
-        for name in names
-    )
 
 
 def mention_of(text: str, scheme: str, form: Form) -> Mention:

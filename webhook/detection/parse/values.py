@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from webhook.core.values import Form, Mention, Value
+from webhook.core.values import Form, Mention, Value, are_alike
 from webhook.detection.parse.credentials import announced, authority, is_mixed, is_user, without_user
 from webhook.detection.parse.dialects import dialects
-from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, are_alike, is_place, mention_of
+from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, is_place, mention_of
 from webhook.detection.parse.references import REFERENCE, Pattern, default_of, normalised
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")

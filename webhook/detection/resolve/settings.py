@@ -64,4 +64,8 @@ class Settings:
     def port_beside(self, key: Key) -> str:
         """The port that a neighbouring key gives (DB_PORT for DB_HOST), or ""."""
         port = self._ports.get(key.subject, "")
-        return expand(port, self.scope.word) if port else ""
+        return self.expanded(port) if port else ""
+
+    def expanded(self, text: str) -> str:
+        """Return a text with the container's variables in place of the references to them."""
+        return expand(text, self.scope.word)

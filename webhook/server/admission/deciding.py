@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
 from webhook.core.surroundings import Asked, Reference, Surroundings
-from webhook.core.verdict import Policy
 from webhook.decision import engine
 from webhook.decision.cache import Case, Memory
+from webhook.decision.policy import Policy
 from webhook.kubernetes.admission import Review
 from webhook.kubernetes.outline import is_large
 from webhook.kubernetes.pod import Pod

@@ -18,8 +18,7 @@ from webhook.kubernetes.response import Denial, answer
 from webhook.mesh.patch import patch
 from webhook.server.admission.deciding import Created, Decider, decide, decide_undetected
 from webhook.server.admission.outcome import Admission, Outcome
-from webhook.server.admission.workers import ANYBODY, Caller, OverloadedError
-from webhook.server.http.body import ClientGoneError
+from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError, OverloadedError
 from webhook.server.settings import OnError
 
 # Several webhooks may warn about one pod; people should see who speaks.

@@ -20,12 +20,14 @@ from typing import Final, TypeVar
 
 from starlette.types import Receive
 
-from webhook.server.http.body import ClientGoneError
-
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread may keep the interpreter while the event loop wants it: see `sys.setswitchinterval`."""
 
 T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before the request had come in, or before it was answered."""
 
 
 class OverloadedError(Exception):

@@ -24,8 +24,8 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
 from webhook.core.budget import Budget
-from webhook.core.verdict import Policy
 from webhook.decision.drift import Drift, drifted, restart_command
+from webhook.decision.policy import Policy
 from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
 from webhook.server.observe.metrics import Metrics

@@ -42,8 +42,8 @@ from webhook.kubernetes.admission import UnreadableReviewError
 from webhook.server.admission.deciding import Decider
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.pods import Judge, admit, mutate, validate
-from webhook.server.admission.workers import Caller
-from webhook.server.http.body import Bodies, ClientGoneError, RefusedError, read_body
+from webhook.server.admission.workers import Caller, ClientGoneError
+from webhook.server.http.body import Bodies, RefusedError, read_body
 from webhook.server.observe.observer import Observer
 from webhook.server.settings import Limits
 

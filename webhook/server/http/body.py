@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope
 
 from webhook.kubernetes.outline import LARGE, MOST_VALUES, MOST_WIDE, is_large, is_wide, most_values
 from webhook.server.admission.outcome import Outcome
+from webhook.server.admission.workers import ClientGoneError
 
 DISCARDED = 4
 """How many times the limit is read and thrown away, so that a client that writes all before it reads sees the 413."""
@@ -28,10 +29,6 @@ class RefusedError(Exception):
         super().__init__(message)
         self.status = status
         self.outcome = outcome
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before the request had come in, or before it was answered."""
 
 
 class _Incoming:
