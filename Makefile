@@ -80,9 +80,10 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there 
 docs: $(VENV)/.dev ## Write the reference and the schemas of the policy file from its models
 	@$(BIN)/python docs/reference.py
 
-lint: $(VENV)/.dev ## Check style and types
+lint: $(VENV)/.dev ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
 
 format: $(VENV)/.dev ## Mend what the linter can mend

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from webhook.cli.decided import Decided
+from webhook.analysis.workloads import Decided
 from webhook.cli.render import decisions
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
 

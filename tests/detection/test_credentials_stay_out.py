@@ -19,7 +19,8 @@ import pytest
 from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
-from webhook.cli.decided import Answered, decide_by
+from webhook.analysis.workloads import decide_by
+from webhook.cli.decided import Answered
 from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import Asked
 from webhook.core.values import Content, Value

@@ -13,15 +13,13 @@ from webhook.cli.exits import ExitCode
 from webhook.cli.live import Cluster, read_live
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
-    from webhook.core.decision import Decision
+    from webhook.analysis.workloads import Decided, Inventory
     from webhook.detection.whynot import WhyNot
     from webhook.inventory.manifests import Manifests
     from webhook.inventory.snapshot import Snapshot
     from webhook.inventory.workloads import Workload
     from webhook.policy.load import CompiledPolicy
     from webhook.problem import Problem
-
-    Inventory = Manifests | Snapshot
 
 Files = Annotated[
     list[str] | None,
@@ -98,14 +96,6 @@ class Question:
         return cls(files, policy, secrets, labels or None, cluster, whole)
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One workload and what is to be done with its pods."""
-
-    workload: Workload
-    decision: Decision
-
-
 def decide_all(question: Question) -> tuple[Inventory, list[Decided]]:
     """Read the manifests or the cluster, and the policy, and decide about every workload.
 
@@ -114,27 +104,11 @@ def decide_all(question: Question) -> tuple[Inventory, list[Decided]]:
     Raises:
         typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
     """
+    from webhook.analysis.workloads import decide_by
+
     policy = load_policy(question.policy)
     inventory = read_inventory(question, secrets=question.secrets or policy.read_secrets)
     return inventory, decide_by(policy, inventory)
-
-
-def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
-    """What a policy decides about every workload."""
-    from webhook.decision.engine import decide
-
-    def decided(workload: Workload) -> Decided:
-        decision = decide(
-            workload.pod,
-            workload.namespace,
-            document=lambda: workload.document,
-            surroundings=inventory,
-            policy=policy,
-            investigate=True,
-        )
-        return Decided(workload, decision)
-
-    return [decided(workload) for workload in inventory.workloads]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import typer
 import yaml
 
 from webhook.analysis.diagnose.injectors import KIND, Configuration
@@ -21,9 +20,9 @@ from webhook.mesh.sidecar import is_native
 from webhook.mesh.unread import Unread, understood
 
 if TYPE_CHECKING:
-    from webhook.cli.decided import Decided, Inventory, Question
+    from webhook.analysis.workloads import Decided, Inventory
     from webhook.inventory.workloads import RunningPod
-    from webhook.policy.load import CompiledPolicy
+    from webhook.policy.compiled import CompiledPolicy
 
 
 def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
@@ -35,50 +34,44 @@ def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
 
 
 def picture_of(
-    question: Question, inventory: Inventory, policy: CompiledPolicy, decided: Sequence[Decided], *, native: bool
+    inventory: Inventory,
+    istio: IstioConfiguration,
+    policy: CompiledPolicy,
+    decided: Sequence[Decided],
+    *,
+    namespace: str | None,
+    native: bool,
 ) -> Picture:
-    """The picture.
+    """Return the picture.
 
     Args:
-        question: What is asked about.
         inventory: What was read.
+        istio: Istio's configuration in it.
         policy: What decided; namespaces that it exempts are not looked at.
         decided: Its decisions.
+        namespace: The only namespace that is looked at; None for all.
         native: Whether Istio renders native sidecars where nothing that runs shows it.
     """
-    asked = question.cluster.namespace if question.cluster is not None else None
-    webhooks = [document for document in inventory.documents if document.get("kind") == KIND]
-    istio = istio_of(inventory)
-    leave_out(inventory, [one for one in map(_as_configuration, webhooks) if isinstance(one, Unread)])
     return Picture(
         members=members(decided),
         surroundings=inventory,
         catalog=policy.catalog,
         least=policy.min_confidence,
-        webhooks=webhooks,
+        webhooks=_webhooks(inventory),
         istio=istio,
         sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
-        namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and asked in {None, name}],
+        namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and namespace in {None, name}],
     )
 
 
-def istio_of(inventory: Inventory) -> IstioConfiguration:
-    """Istio's own configuration. What could not be read of it goes to standard error, and among the problems."""
-    istio = IstioConfiguration.of(inventory.documents)
-    leave_out(inventory, istio.unread)
-    return istio
+def unread_webhooks(inventory: Inventory) -> list[Unread]:
+    """Return the webhook configurations that cannot be read."""
+    read = (understood(document, Configuration) for document in _webhooks(inventory))
+    return [one for one in read if isinstance(one, Unread)]
 
 
-def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
-    """Say which objects could not be read, and count them among the inventory's problems."""
-    for one in unread:
-        problem = inventory.problem(one.document, one.field, f"{one} is not understood and left out: {one.message}")
-        inventory.problems.append(problem)
-        typer.echo(str(problem), err=True)
-
-
-def _as_configuration(document: Mapping[str, Any]) -> Configuration | Unread:
-    return understood(document, Configuration)
+def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:
+    return [document for document in inventory.documents if document.get("kind") == KIND]
 
 
 def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:

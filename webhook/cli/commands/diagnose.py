@@ -15,12 +15,12 @@ from webhook.cli.decided import (
     Question,
     Secrets,
     conclude,
-    decide_by,
     load_policy,
     read_inventory,
 )
 from webhook.cli.exits import ExitCode
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+from webhook.cli.unread import istio_of, leave_out
 
 
 class Format(StrEnum):
@@ -65,7 +65,8 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
     """
     from webhook.analysis.diagnose.diagnose import diagnose as find
     from webhook.analysis.diagnose.finding import Severity
-    from webhook.analysis.diagnose.gather import picture_of
+    from webhook.analysis.diagnose.gather import picture_of, unread_webhooks
+    from webhook.analysis.workloads import decide_by
     from webhook.cli.render.findings import as_json, as_yaml, show, show_commands
 
     cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
@@ -75,7 +76,10 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
     compiled = load_policy(question.policy)
     inventory = read_inventory(question, secrets=secrets or compiled.read_secrets)
     decided = decide_by(compiled, inventory)
-    findings = find(picture_of(question, inventory, compiled, decided, native=native_sidecars))
+    istio = istio_of(inventory)
+    leave_out(inventory, unread_webhooks(inventory))
+    picture = picture_of(inventory, istio, compiled, decided, namespace=namespace, native=native_sidecars)
+    findings = find(picture)
     if output is Format.JSON:
         typer.echo(as_json(findings))
     elif output is Format.YAML:

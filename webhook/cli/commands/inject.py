@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from webhook.cli.decided import (
-    Decided,
     Filenames,
     Files,
     NamespaceLabels,
@@ -19,12 +18,12 @@ from webhook.cli.decided import (
     Question,
     Secrets,
     conclude,
-    decide_by,
     load_policy,
     read_files,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.analysis.workloads import Decided
     from webhook.inventory.manifests import ManifestObject
 
 
@@ -48,6 +47,7 @@ def inject(
 
     For GitOps, and for injecting by hand: … | istioctl kube-inject -f - | kubectl apply -f -
     """
+    from webhook.analysis.workloads import decide_by
     from webhook.cli.render.kubernetes_yaml import dump
 
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from webhook.cli.command import Command
 from webhook.cli.decided import (
-    Decided,
     Filenames,
     NamespaceLabels,
     Question,
     Secrets,
     conclude,
-    decide_by,
     load_policy,
     read_inventory,
 )
 from webhook.cli.exits import PlanExitCode
 from webhook.cli.format import Format
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
-
-if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
-    from webhook.analysis.plan.changes import Change
-    from webhook.analysis.plan.impact import Warned
-    from webhook.cli.decided import Inventory
-    from webhook.decision.drift import Drifted
-    from webhook.policy.load import CompiledPolicy
+from webhook.cli.unread import istio_of
 
 
 class PlanCommand(Command):
@@ -83,7 +74,8 @@ def plan(  # noqa: PLR0913 - one parameter for each option
 
     Exit codes: 0 nothing would change; 2 something would; 1 wrong usage; 3 something could not be read.
     """
-    from webhook.cli.render import plan
+    from webhook.analysis.plan.plan import plan_of
+    from webhook.cli.render.plan import as_json, as_yaml, show
 
     cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
     question = Question.of(
@@ -91,72 +83,15 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     )
     now, then = load_policy(question.policy), load_policy(new_policy)
     inventory = read_inventory(question, secrets=secrets or now.read_secrets or then.read_secrets)
-    before, after = decide_by(now, inventory), decide_by(then, inventory)
-    found = plan.Plan(
-        now=now.version,
-        then=then.version,
-        changes=_changes(before, after),
-        restarts_now=list(_drifted(inventory, now)),
-        restarts_then=list(_drifted(inventory, then)),
-        consequences=list(_consequences(inventory, then, before, after)),
-    )
+    found = plan_of(now, then, inventory, istio_of(inventory))
+    for pod_namespace, pod in found.left_out:
+        typer.echo(f"note: pod {pod_namespace}/{pod} is not understood and left out", err=True)
     if output is Format.JSON:
-        typer.echo(plan.as_json(found))
+        typer.echo(as_json(found))
     elif output is Format.YAML:
-        typer.echo(plan.as_yaml(found), nl=False)
+        typer.echo(as_yaml(found), nl=False)
     else:
-        plan.show(found)
+        show(found)
     conclude(inventory)
     if found.changes:
         raise typer.Exit(PlanExitCode.CHANGES)
-
-
-def _compared(before: Sequence[Decided], after: Sequence[Decided]) -> Iterator[Change]:
-    from webhook.analysis.plan.changes import Change
-
-    for one, other in zip(before, after, strict=True):
-        workload = one.workload
-        yield Change(workload.kind, workload.namespace, workload.name, workload.pod, one.decision, other.decision)
-
-
-def _changes(before: Sequence[Decided], after: Sequence[Decided]) -> list[Change]:
-    from webhook.analysis.plan.changes import changes
-
-    return changes(_compared(before, after))
-
-
-def _drifted(inventory: Inventory, policy: CompiledPolicy) -> Iterator[Drifted]:
-    import msgspec
-
-    from webhook.decision.drift import drifted
-
-    for running in inventory.running:
-        try:
-            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
-        except msgspec.ValidationError:
-            typer.echo(f"note: pod {running.namespace}/{running.name} is not understood and left out", err=True)
-            continue
-        if found is not None:
-            yield found
-
-
-def _consequences(
-    inventory: Inventory, policy: CompiledPolicy, before: Sequence[Decided], after: Sequence[Decided]
-) -> Iterator[Warned]:
-    from webhook.analysis.diagnose.gather import istio_of
-    from webhook.analysis.plan.impact import Consequences, Party
-    from webhook.detection.infer.called import called
-    from webhook.mesh.sidecar import gets_sidecar
-
-    istio = istio_of(inventory)
-    losing = {(one.kind, one.namespace, one.name) for one in _compared(before, after) if one.loses_sidecar}
-    parties = []
-    for decided in after:
-        workload = decided.workload
-        key = workload.kind, workload.namespace, workload.name
-        calls = called(workload.pod, workload.namespace, inventory, policy.catalog) if key in losing else {}
-        parties.append(Party(*key, workload.pod, gets_sidecar(workload.pod, decided.decision), calls))
-    consequences = Consequences(parties, inventory, istio)
-    for party in parties:
-        if (party.kind, party.namespace, party.name) in losing:
-            yield from consequences.of(party)

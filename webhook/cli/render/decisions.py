@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from webhook.cli.decided import Decided
+from webhook.analysis.workloads import Decided
 from webhook.core.decision import Action, Decision, Dependency, Mode
 from webhook.problem import printable
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -13,33 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook.analysis.plan.changes import Change
-from webhook.analysis.plan.impact import Warned
+from webhook.analysis.plan.plan import Plan
 from webhook.cli.render.decisions import STYLES, verb, why
 from webhook.cli.render.kubernetes_yaml import dump
 from webhook.core.decision import Decision
 from webhook.decision.drift import Drifted, restart_command
 from webhook.problem import printable
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What another policy would change.
-
-    Attributes:
-        now: Name and generation of the policy in force.
-        then: The same of the other one.
-        changes: The workloads for which another thing would be done.
-        restarts_now: Pods that run otherwise than they would be created already now.
-        restarts_then: Pods that would, with the other policy in force.
-        consequences: What comes of lost sidecars.
-    """
-
-    now: str
-    then: str
-    changes: Sequence[Change]
-    restarts_now: Sequence[Drifted]
-    restarts_then: Sequence[Drifted]
-    consequences: Sequence[Warned]
 
 
 def as_object(plan: Plan) -> dict[str, Any]:

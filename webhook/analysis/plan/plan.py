@@ -1,0 +1,103 @@
+"""What another policy would change: for which workloads, which pods to restart, and the impact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.analysis.plan.changes import Change, changes
+from webhook.analysis.plan.impact import Consequences, Party, Warned
+from webhook.analysis.workloads import Decided, decide_by
+from webhook.decision.drift import Drifted, drifted
+from webhook.detection.infer.called import called
+from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.sidecar import gets_sidecar
+from webhook.policy.compiled import CompiledPolicy
+
+if TYPE_CHECKING:
+    from webhook.analysis.workloads import Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What another policy would change.
+
+    Attributes:
+        now: Name and generation of the policy in force.
+        then: The same of the other one.
+        changes: The workloads for which another thing would be done.
+        restarts_now: Pods that run otherwise than they would be created already now.
+        restarts_then: Pods that would, with the other policy in force.
+        consequences: What comes of lost sidecars.
+        left_out: Namespace and name of pods that cannot be read.
+    """
+
+    now: str
+    then: str
+    changes: Sequence[Change]
+    restarts_now: Sequence[Drifted]
+    restarts_then: Sequence[Drifted]
+    consequences: Sequence[Warned]
+    left_out: Sequence[tuple[str, str]] = ()
+
+
+def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, istio: IstioConfiguration) -> Plan:
+    """Compare what two policies decide about an inventory.
+
+    Args:
+        now: The policy in force.
+        then: The other one.
+        inventory: What there is.
+        istio: Istio's configuration in it.
+    """
+    before, after = decide_by(now, inventory), decide_by(then, inventory)
+    left_out: dict[tuple[str, str], None] = {}
+    return Plan(
+        now=now.version,
+        then=then.version,
+        changes=changes(_compared(before, after)),
+        restarts_now=list(_drifted(inventory, now, left_out)),
+        restarts_then=list(_drifted(inventory, then, left_out)),
+        consequences=list(_consequences(inventory, istio, then, before, after)),
+        left_out=tuple(left_out),
+    )
+
+
+def _compared(before: Sequence[Decided], after: Sequence[Decided]) -> Iterator[Change]:
+    for one, other in zip(before, after, strict=True):
+        workload = one.workload
+        yield Change(workload.kind, workload.namespace, workload.name, workload.pod, one.decision, other.decision)
+
+
+def _drifted(inventory: Inventory, policy: CompiledPolicy, left_out: dict[tuple[str, str], None]) -> Iterator[Drifted]:
+    for running in inventory.running:
+        try:
+            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
+        except msgspec.ValidationError:
+            left_out[running.namespace, running.name] = None
+            continue
+        if found is not None:
+            yield found
+
+
+def _consequences(
+    inventory: Inventory,
+    istio: IstioConfiguration,
+    policy: CompiledPolicy,
+    before: Sequence[Decided],
+    after: Sequence[Decided],
+) -> Iterator[Warned]:
+    losing = {(one.kind, one.namespace, one.name) for one in _compared(before, after) if one.loses_sidecar}
+    parties = []
+    for decided in after:
+        workload = decided.workload
+        key = workload.kind, workload.namespace, workload.name
+        calls = called(workload.pod, workload.namespace, inventory, policy.catalog) if key in losing else {}
+        parties.append(Party(*key, workload.pod, gets_sidecar(workload.pod, decided.decision), calls))
+    consequences = Consequences(parties, inventory, istio)
+    for party in parties:
+        if (party.kind, party.namespace, party.name) in losing:
+            yield from consequences.of(party)

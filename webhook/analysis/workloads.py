@@ -1,0 +1,42 @@
+"""Decide about every workload of an inventory, as all analyses begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.core.decision import Decision
+from webhook.decision.engine import decide
+from webhook.inventory.workloads import Workload
+from webhook.policy.compiled import CompiledPolicy
+
+if TYPE_CHECKING:  # reading a live cluster takes the slowest import of all
+    from webhook.inventory.manifests import Manifests
+    from webhook.inventory.snapshot import Snapshot
+
+    Inventory = Manifests | Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One workload and what is to be done with its pods."""
+
+    workload: Workload
+    decision: Decision
+
+
+def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
+    """Return what a policy decides about every workload, in the inventory's order."""
+
+    def decided(workload: Workload) -> Decided:
+        decision = decide(
+            workload.pod,
+            workload.namespace,
+            document=lambda: workload.document,
+            surroundings=inventory,
+            policy=policy,
+            investigate=True,
+        )
+        return Decided(workload, decision)
+
+    return [decided(workload) for workload in inventory.workloads]

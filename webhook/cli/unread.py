@@ -1,0 +1,30 @@
+"""Report objects that were read and not understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.analysis.workloads import Inventory
+    from webhook.mesh.config import IstioConfiguration
+    from webhook.mesh.unread import Unread
+
+
+def istio_of(inventory: Inventory) -> IstioConfiguration:
+    """Return Istio's own configuration; what could not be read of it is left out."""
+    from webhook.mesh.config import IstioConfiguration
+
+    istio = IstioConfiguration.of(inventory.documents)
+    leave_out(inventory, istio.unread)
+    return istio
+
+
+def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
+    """Report on standard error which objects could not be read, and count them among the inventory's problems."""
+    for one in unread:
+        problem = inventory.problem(one.document, one.field, f"{one} is not understood and left out: {one.message}")
+        inventory.problems.append(problem)
+        typer.echo(str(problem), err=True)
