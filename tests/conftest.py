@@ -11,6 +11,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["loopback_api"]
+
 # A machine that others use may be slow for a while: no example fails by its time. A failure in CI can be repeated.
 settings.register_profile(
     "project",

@@ -1,3 +1,5 @@
+"""Fixtures: an API server on loopback that answers as a test says, and a client of it."""
+
 import asyncio
 import json
 import sys
@@ -6,8 +8,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-
-from webhook.cluster.client import connect
 
 
 class _Server(ThreadingHTTPServer):
@@ -67,6 +67,8 @@ def loopback():
 @pytest.fixture
 def ask(loopback, tmp_path):
     """Run a coroutine function with a client of an API server on loopback that answers as a function says."""
+
+    from webhook.cluster.client import connect  # noqa: PLC0415 - takes long, and few tests want it
 
     def run(answer, scenario):
         async def with_client():

@@ -34,7 +34,7 @@ metadata: {name: cfg, namespace: shop}
 data:
   connection: "redis://:CANARY-config@basket-data:6379/0"
 """
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 POLICY = """
 apiVersion: sidecar-policy.dev/v1alpha1
 kind: InjectionPolicy
