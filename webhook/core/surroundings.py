@@ -26,6 +26,17 @@ class ServicePort:
     app_protocol: str | None = None
     transport: str = "TCP"
 
+    def leads_to(self, named: Mapping[str, int]) -> int | None:
+        """Return the number of the container's port that it leads to.
+
+        Args:
+            named: The numbers of the containers' ports that have names.
+
+        Returns:
+            None where it leads to a name that no container has.
+        """
+        return named.get(self.target) if isinstance(self.target, str) else self.target or self.number
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
