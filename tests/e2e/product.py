@@ -57,7 +57,13 @@ class PolicyServer:
     """
 
     def __init__(
-        self, plane: ControlPlane, policy: Object | None = None, *, options: Sequence[str] = (), ready: bool = True
+        self,
+        plane: ControlPlane,
+        policy: Object | None = None,
+        *,
+        options: Sequence[str] = (),
+        ready: bool = True,
+        secrets: bool = False,
     ) -> None:
         """Start it, with the rights of its own service account and no others, and wait until it is ready.
 
@@ -66,8 +72,9 @@ class PolicyServer:
             policy: The InjectionPolicy.
             options: More of its options.
             ready: Wait until it is ready, and not only until it listens.
+            secrets: Whether it may read Secrets.
         """
-        permit(plane)
+        permit(plane, secrets=secrets)
         self.service = f"sidecar-policy-{next(_numbers)}"
         self._plane = plane
         self._directory = plane.directory / self.service

@@ -88,8 +88,7 @@ class TestSecrets:
         eventually(lambda: wanted in server.get("/readyz", failing=True), what="only Secrets are missing, and why")
 
     def test_with_it_a_client_by_secret_is_found(self, istio, namespace, start_server, policy, client_by_secret):
-        product.permit(istio, secrets=True)
-        server = start_server(policy)
+        server = start_server(policy, secrets=True)
         server.register(namespace.name)
 
         pod = namespace.create(shop.pod("client", client_by_secret))
