@@ -35,13 +35,15 @@ def unfit(tmp_path, deployment):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.txt").write_text("")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder-of-a-pipe").mkdir()
+    os.mkfifo(tmp_path / "folder-of-a-pipe/a.yaml")
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)) * 9)
     (tmp_path / "broken").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-    names = ("folder", "pipe", "empty", "binary", "broken", "loop", "socket", "missing", "web.yaml/below")
+    names = ("folder", "folder-of-a-pipe", "pipe", "empty", "binary", "broken", "loop", "socket", "missing", "web.yaml/below")
     return [*names, "/dev/null", "/dev/zero"]
 
 
