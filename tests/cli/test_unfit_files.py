@@ -43,7 +43,18 @@ def unfit(tmp_path, deployment):
     (tmp_path / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-    names = ("folder", "folder-of-a-pipe", "pipe", "empty", "binary", "broken", "loop", "socket", "missing", "web.yaml/below")
+    names = (
+        "folder",
+        "folder-of-a-pipe",
+        "pipe",
+        "empty",
+        "binary",
+        "broken",
+        "loop",
+        "socket",
+        "missing",
+        "web.yaml/below",
+    )
     return [*names, "/dev/null", "/dev/zero"]
 
 

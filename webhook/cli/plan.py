@@ -129,13 +129,16 @@ def _drifted(inventory: Inventory, policy: CompiledPolicy) -> Iterator[Drifted]:
     import msgspec
 
     from webhook.core.drift import drifted
+    from webhook.core.pod import Pod
 
     for running in inventory.running:
+        document = running.document()
         try:
-            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
+            pod = msgspec.convert(document, Pod)
         except msgspec.ValidationError:
             typer.echo(f"note: pod {running.namespace}/{running.name} is not understood and left out", err=True)
             continue
+        found = drifted(pod, document, surroundings=inventory, policy=policy)
         if found is not None:
             yield found
 

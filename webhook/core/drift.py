@@ -70,8 +70,8 @@ class Drifted:
 
 
 def drifted(
+    pod: Pod,
     document: dict[str, Any],
-    namespace: str,
     *,
     surroundings: Surroundings,
     policy: Policy,
@@ -81,8 +81,8 @@ def drifted(
     """Compare a pod that runs with what a policy decides about it now.
 
     Args:
-        document: The pod as the API server has it.
-        namespace: Its namespace.
+        pod: The pod as the API server has it.
+        document: The same as plain values.
         surroundings: What is around it.
         policy: The policy.
         detect: As in `webhook.core.engine.decide`.
@@ -90,12 +90,10 @@ def drifted(
 
     Returns:
         None for a pod that a restart would not change.
-
-    Raises:
-        msgspec.ValidationError: The pod is not understood.
     """
+    namespace = pod.metadata.namespace or ""
     original = as_created(document, surroundings.namespace_labels(namespace))
-    created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
+    created = msgspec.convert(original, Pod)
     budget = budget or Budget()
     decision = decide(
         created,
