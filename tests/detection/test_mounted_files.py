@@ -93,6 +93,31 @@ def test_an_item_whose_key_is_not_there_is_unknown_unless_it_is_optional(find, o
     ]
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("application.properties", "spring.data.redis.host=cache"),
+        ("app.env", "REDIS_HOST=cache\n"),
+        ("app.yaml", "redis: {host: cache, port: 6379}\n"),
+        ("app.toml", 'redis.addr = "cache:6379"'),
+        ("app.conf", "redis-host cache\r\n"),
+    ],
+)
+def test_a_file_of_a_single_line_is_read_as_one_of_several_is(find, file, text):
+    pod = _pod([{"name": "v", "configMap": {"name": "one"}}], [_mount("/etc/app")])
+
+    for whole in (text, f"#\n{text}\n#\n"):
+        assert _kinds(find(objects=[ONE | {"data": {file: whole}}, pod])) == {"redis"}, whole
+
+
+def test_a_file_that_is_a_single_value_is_one_whatever_it_is_called(find):
+    pod = _pod([{"name": "v", "configMap": {"name": "one"}}], [_mount("/etc/app")])
+
+    (found,) = find(objects=[ONE | {"data": {"redis.conf": "cache:6379\n"}}, pod]).dependencies
+
+    assert (found.kind, found.host, found.port) == ("redis", "cache", 6379)
+
+
 def test_no_items_are_all_keys(find):
     pod = _pod([{"name": "v", "configMap": {"name": "one", "items": []}}], [_mount("/etc/app")])
 
