@@ -80,7 +80,7 @@ def _patched(response):
 
 
 def _shown(response, decision):
-    """All that the pod's author sees, as one text: without the policy's digest and Base64, where any digits may stand."""
+    """All that the pod's author sees, as one text without digests and Base64, which may hold any digits."""
     event = tell(decision) if is_told(decision) else None
     readable = {key: value for key, value in response.items() if key != "patch"}
     return (json.dumps([readable, _patched(response)]) + repr(event)).replace(decision.policy, "")

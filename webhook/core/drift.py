@@ -123,11 +123,15 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Returns:
         None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
-        written into the workload by hand; and in namespaces that the policy exempts.
+        written into the workload by hand, unless a decision brought it in; where it is not known whether the pod is in
+        the mesh; and in namespaces that the policy exempts.
     """
-    if not in_mesh(decision) or decision.reason is Reason.EXEMPT_NAMESPACE:
+    if decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
     has_sidecar = mesh.sidecar_of(pod) is not None
+    if not in_mesh(decision):
+        brought_in = has_sidecar and pod.annotations.get(DECISION) == Action.INJECT.value
+        return Drift.SIDECAR_UNWANTED if brought_in and decision.reason is not Reason.UNKNOWN else None
     if has_sidecar != gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:
