@@ -64,6 +64,18 @@ def test_a_cron_jobs_pod_belongs_to_job_and_cron_job():
     assert [owner["kind"] for owner in workload.document["metadata"]["ownerReferences"]] == ["Job", "CronJob"]
 
 
+@pytest.mark.parametrize("labels", ["", "labels: {app: report}", "labels: null"])
+@pytest.mark.parametrize(("kind", "above"), [("Job", "template"), ("CronJob", "jobTemplate: {spec: {template")])
+def test_a_pod_of_a_job_has_the_labels_that_kubernetes_gives_it(kind, above, labels):
+    below = "}}" if kind == "CronJob" else ""
+    text = f"{{apiVersion: batch/v1, kind: {kind}, metadata: {{name: report}}, "
+    text += f"spec: {{{above}: {{metadata: {{{labels}}}}}{below}}}}}\n"
+    (workload,) = read(["-"], stdin=io.StringIO(text)).workloads
+
+    given = {"app": "report"} if "app" in labels else {}
+    assert workload.pod.labels == given | {"job-name": "report", "batch.kubernetes.io/job-name": "report"}
+
+
 def test_a_service_knows_the_images_behind_it():
     service = _read(SERVICE, DEPLOYMENT).service("shop", "web")
 

@@ -14,6 +14,10 @@ from webhook.problem import field_and_message
 
 T = TypeVar("T")
 
+_JOBS = frozenset({"Job", "CronJob"})
+# Kubernetes puts its Job's name on each pod of a Job, by both names.
+_JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -79,6 +83,8 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
     metadata_of_pod = document.get("metadata") or {}
     if isinstance(metadata_of_pod, dict):
         document["metadata"] = metadata_of_pod | {"namespace": namespace} | _made_by(kind, metadata.name)
+        if kind in _JOBS and isinstance(labels := metadata_of_pod.get("labels") or {}, dict):
+            document["metadata"]["labels"] = labels | dict.fromkeys(_JOB_LABELS, metadata.name)
     document |= {"apiVersion": "v1", "kind": "Pod"}
     document.setdefault("spec", {})
     pod = _converted(document, Pod, *pod_path)
