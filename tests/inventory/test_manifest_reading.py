@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from webhook.core.facts import owners_of
 from webhook.inventory import manifests
 from webhook.inventory.manifests import ManifestError, read
 from webhook.yamltext import Limits
@@ -55,13 +56,14 @@ def test_a_workloads_pod_has_its_owner_namespace_and_name_prefix():
     assert workload.source == "-:1"
 
 
-def test_a_cron_jobs_pod_belongs_to_job_and_cron_job():
+def test_a_cron_jobs_pod_belongs_to_a_job_that_is_named_as_kubernetes_does_and_to_the_cron_job():
     spec = {"jobTemplate": {"spec": {"template": {}}}}
     job = json.dumps({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "n"}, "spec": spec})
 
     (workload,) = _read(job).workloads
 
-    assert [owner["kind"] for owner in workload.document["metadata"]["ownerReferences"]] == ["Job", "CronJob"]
+    owners = [(owner.kind, owner.name) for owner in owners_of(workload.pod)]
+    assert owners == [("Job", "n-29000000"), ("CronJob", "n")]
 
 
 @pytest.mark.parametrize("labels", ["", "labels: {app: report}", "labels: null"])
@@ -73,7 +75,8 @@ def test_a_pod_of_a_job_has_the_labels_that_kubernetes_gives_it(kind, above, lab
     (workload,) = read(["-"], stdin=io.StringIO(text)).workloads
 
     given = {"app": "report"} if "app" in labels else {}
-    assert workload.pod.labels == given | {"job-name": "report", "batch.kubernetes.io/job-name": "report"}
+    job = {"Job": "report", "CronJob": "report-29000000"}[kind]
+    assert workload.pod.labels == given | {"job-name": job, "batch.kubernetes.io/job-name": job}
 
 
 def test_a_service_knows_the_images_behind_it():
