@@ -72,7 +72,9 @@ def test_an_ordinary_pod_is_matched_as_ever():
 
 def test_a_pod_that_runs_drifts_from_what_is_decided_where_it_is_not_known():
     document = _document(16_000)
-    found = drifted(document, "shop", surroundings=_store(), policy=_policy(RULE, onUnknown="inject"))
+    document["metadata"]["namespace"] = "shop"
+    running = msgspec.convert(document, Pod)
+    found = drifted(running, document, surroundings=_store(), policy=_policy(RULE, onUnknown="inject"))
 
     assert found.drift.code == "sidecar-missing"
     decision = _decide(_policy(RULE, onUnknown="inject"), document)[1]

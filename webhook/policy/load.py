@@ -22,17 +22,18 @@ __all__ = ["CompiledPolicy", "PolicyError", "build", "default_policy", "load"]
 _DEFAULT = Path(__file__).with_name("default.yaml")
 
 
-def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
+def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None, pipes: bool = False) -> CompiledPolicy:
     """Load a policy.
 
     Args:
         paths: Files and directories, see `webhook.policy.files.read`.
+        pipes: Whether a path may be a pipe, as one that was typed may; see there.
         kinds: The kinds of backends that rules may name; None for those of the packaged catalog.
 
     Raises:
         PolicyError: A file cannot be read, or there is an error in one.
     """
-    return build(read(paths, pipes=True), kinds=kinds)
+    return build(read(paths, pipes=pipes), kinds=kinds)
 
 
 @cache

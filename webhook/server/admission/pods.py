@@ -150,17 +150,17 @@ def _as_it_is(pod: Pod, review: Review) -> Created:
 
 
 def _as_created(review: Review, decider: Decider) -> Created:
-    """Return what gives the pod as it was before any webhook; a large one is made when needed, and not kept."""
-    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+    """Return what gives the pod as it was before any webhook, by the namespace's labels as they are known by then.
+
+    A namespace may turn up between two calls. The pod is not kept, for a review may be large.
+    """
 
     def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
+        namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
         document = as_created(review.document(), namespace_labels)
         return msgspec.convert(document, Pod), lambda: document
 
-    if is_large(review.body):
-        return made
-    once = made()
-    return lambda: once
+    return made
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
