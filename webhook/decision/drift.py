@@ -16,7 +16,7 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.decision.conformance import as_created
+from webhook.decision.conformance import as_created, is_refuted
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
@@ -92,18 +92,25 @@ def drifted(
         None for a pod that a restart would not change.
     """
     namespace = pod.metadata.namespace or ""
-    original = as_created(document, surroundings.namespace_labels(namespace))
-    created = msgspec.convert(original, Pod)
+    namespace_labels = surroundings.namespace_labels(namespace)
     budget = budget or Budget()
-    decision = decide(
-        created,
-        namespace,
-        document=lambda: original,
-        surroundings=surroundings,
-        policy=policy,
-        detect=detect,
-        budget=budget,
-    )
+
+    def decided(*, believed: bool) -> tuple[Pod, Decision]:
+        original = as_created(document, namespace_labels, believed=believed)
+        created = msgspec.convert(original, Pod)
+        return created, decide(
+            created,
+            namespace,
+            document=lambda: original,
+            surroundings=surroundings,
+            policy=policy,
+            detect=detect,
+            budget=budget,
+        )
+
+    created, decision = decided(believed=True)
+    if is_refuted(pod, namespace, namespace_labels, decision):
+        created, decision = decided(believed=False)
     if budget.cancelled:
         return None
     found = drift(pod, created, decision)
