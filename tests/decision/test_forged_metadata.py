@@ -13,6 +13,7 @@ import json
 from itertools import product
 
 import jsonpatch
+import msgspec
 import pytest
 import yaml
 from injected import NATIVE, SIDECAR
@@ -313,8 +314,10 @@ def test_a_sidecar_that_a_forged_decision_brings_in_is_refused(decider):
 def test_a_forged_decision_hides_no_drift(decider):
     server = decider({"name": "nobody", "match": {"namespaces": ["*"]}, "action": "skip"})
     for forged in ({DECISION: "inject", AUTHORS: "(none)"}, {DECISION: "skip", AUTHORS: "(none)"}, {}):
-        running = injected(pod({INJECT: "true"}, forged))
-        found = drifted(running, "plain", surroundings=server.surroundings, policy=server.policies.current)
+        document = injected(pod({INJECT: "true"}, forged))
+        document["metadata"]["namespace"] = "plain"
+        running = msgspec.convert(document, Pod)
+        found = drifted(running, document, surroundings=server.surroundings, policy=server.policies.current)
 
         assert found is not None
         assert found.drift.code == "sidecar-unwanted"
