@@ -26,7 +26,7 @@ rules:
   scope: Namespaced
 namespaceSelector:
   matchExpressions:
-  # This webhook, and the cluster, must be able to start while the webhook is unavailable.
+  # The release and the cluster must be able to start while the webhook is unavailable.
   - key: kubernetes.io/metadata.name
     operator: NotIn
     values: {{ concat (list "kube-system" $root.Release.Namespace) .exemptNamespaces | uniq | toJson }}
