@@ -195,7 +195,7 @@ class Cache(Generic[T]):
                 answer = Raw(await self._client.get(self._resource.path_of(*key)))
                 metadata = named(answer)
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     cost = await self._take(answer, metadata, partial(self._is_current, metadata))
                 del answer
                 failures = 0

@@ -22,20 +22,20 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
 
 
-class _Meta(Struct, rename="camel"):
+class _LeaseMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Spec(Struct, frozen=True, rename="camel"):
+class _LeaseSpec(Struct, frozen=True, rename="camel"):
     holder_identity: str | None = None
     renew_time: str | None = None
     lease_duration_seconds: int | None = None
     lease_transitions: int | None = None
 
 
-class _Object(Struct):
-    metadata: _Meta
-    spec: _Spec = _Spec()
+class _LeaseObject(Struct):
+    metadata: _LeaseMeta
+    spec: _LeaseSpec = _LeaseSpec()
 
 
 class Lease:
@@ -75,7 +75,7 @@ class Lease:
         self._seconds = seconds
         self._clock = clock
         self._now = now
-        self._looked_at: float | None = None
+        self._checked_at: float | None = None
         self._seen: tuple[str | None, str | None] | None = None
         self._seen_at = clock()
 
@@ -87,9 +87,9 @@ class Lease:
     @property
     def due(self) -> bool:
         """Whether a third of its time has passed since we looked, so that it should be renewed."""
-        return self._looked_at is None or self._clock() - self._looked_at > self._seconds / 3
+        return self._checked_at is None or self._clock() - self._checked_at > self._seconds / 3
 
-    async def hold(self) -> bool:
+    async def try_acquire_or_renew(self) -> bool:
         """Take it if it is free, renew it if it is ours.
 
         Returns:
@@ -98,15 +98,15 @@ class Lease:
         Raises:
             ClusterError: The API server refuses, or does not answer.
         """
-        self._looked_at = self._clock()
-        there = await self._read()
-        if there is None:
+        self._checked_at = self._clock()
+        stored = await self._read()
+        if stored is None:
             taken = await self._create()
-        elif there.spec.holder_identity in {None, "", self._identity} or self._lapsed(there.spec):
-            taken = await self._take(there)
+        elif stored.spec.holder_identity in {None, "", self._identity} or self._has_expired(stored.spec):
+            taken = await self._take(stored)
         else:
             taken = False
-        self.holder = self._identity if taken else self._others(there)
+        self.holder = self._identity if taken else self._other_holder(stored)
         return taken
 
     async def release(self) -> None:
@@ -115,27 +115,27 @@ class Lease:
         Raises:
             ClusterError: The API server refuses, or does not answer.
         """
-        there = await self._read() if self.ours else None
-        if there is not None and there.spec.holder_identity == self._identity:
+        stored = await self._read() if self.ours else None
+        if stored is not None and stored.spec.holder_identity == self._identity:
             self.holder = ""
-            await self._change(there, {"holderIdentity": ""})
+            await self._change(stored, {"holderIdentity": ""})
 
-    def _lapsed(self, spec: _Spec) -> bool:
+    def _has_expired(self, spec: _LeaseSpec) -> bool:
         """Whether it was not renewed for as long as it lasts, since we saw it change."""
         seen = (spec.holder_identity, spec.renew_time)
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._clock()
         return self._clock() - self._seen_at > (spec.lease_duration_seconds or self._seconds)
 
-    def _others(self, there: _Object | None) -> str:
-        holder = there.spec.holder_identity if there is not None else None
+    def _other_holder(self, stored: _LeaseObject | None) -> str:
+        holder = stored.spec.holder_identity if stored is not None else None
         # Where we just failed to take it, another was quicker, and the next look says who.
         return holder if holder and holder != self._identity else ""
 
-    async def _read(self) -> _Object | None:
+    async def _read(self) -> _LeaseObject | None:
         try:
             answer = await self._client.get(f"{self._collection}/{self._name}", seconds=10.0)
-            return msgspec.json.decode(answer, type=_Object)
+            return msgspec.json.decode(answer, type=_LeaseObject)
         except ClusterError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -158,14 +158,14 @@ class Lease:
             raise
         return True
 
-    async def _take(self, there: _Object) -> bool:
+    async def _take(self, stored: _LeaseObject) -> bool:
         spec = {"renewTime": self._time()}
-        if there.spec.holder_identity != self._identity:
-            spec = self._taken((there.spec.lease_transitions or 0) + 1)
-        return await self._change(there, spec)
+        if stored.spec.holder_identity != self._identity:
+            spec = self._taken((stored.spec.lease_transitions or 0) + 1)
+        return await self._change(stored, spec)
 
-    async def _change(self, there: _Object, spec: dict[str, Any]) -> bool:
-        document = {"metadata": {"resourceVersion": there.metadata.resource_version}, "spec": spec}
+    async def _change(self, stored: _LeaseObject, spec: dict[str, Any]) -> bool:
+        document = {"metadata": {"resourceVersion": stored.metadata.resource_version}, "spec": spec}
         try:
             await self._client.merge(f"{self._collection}/{self._name}", document)
         except ClusterError as error:

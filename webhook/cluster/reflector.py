@@ -50,19 +50,19 @@ _STEADY_SECONDS = 5.0
 T = TypeVar("T")
 
 
-class _Status(Struct):
+class _WatchStatus(Struct):
     message: str = ""
     code: int = 0
     metadata: Meta = msgspec.field(default_factory=Meta)
 
 
-class _Event(Struct):
+class _WatchEvent(Struct):
     type: str
     object: Raw
 
 
-_EVENT = msgspec.json.Decoder(_Event)
-_STATUS = msgspec.json.Decoder(_Status)
+_EVENT = msgspec.json.Decoder(_WatchEvent)
+_STATUS = msgspec.json.Decoder(_WatchStatus)
 
 
 class Reflector(Generic[T]):
@@ -104,7 +104,7 @@ class Reflector(Generic[T]):
         self._clock = clock
         self._cache = Cache(client, resource, sink, log=self._log, turns=self._turns, clock=clock)
         self._version: str | None = None
-        self._heard = self._opened = clock()
+        self._responded = self._opened = clock()
         self._following = False
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class Reflector(Generic[T]):
     @property
     def behind(self) -> float:
         """Seconds since the last word of the API server; 0 while the watch is open."""
-        return 0.0 if self._following else self._clock() - self._heard
+        return 0.0 if self._following else self._clock() - self._responded
 
     async def run(self) -> None:
         """Follow the kind until cancelled. Whatever the API server does, this only waits and tries again."""
@@ -157,7 +157,7 @@ class Reflector(Generic[T]):
                 failed = error
                 if isinstance(error, ExpiredError):
                     self._version = None
-                self._tell(error)
+                self._log_failure(error)
             finally:
                 steady = self._following and self._clock() - self._opened >= _STEADY_SECONDS
                 self._following = False
@@ -171,13 +171,13 @@ class Reflector(Generic[T]):
         version = ""
         path, fields, wanted = self.resource.path, self.resource.fields, self._wanted_bytes
         async for page in pages(self._client, path, fields=fields, limit=FIRST_PAGE, wanted_bytes=wanted):
-            self._heard = self._clock()
+            self._responded = self._clock()
             if not version:
                 version = page.version
                 self._cache.versions.begin_list(version)
             for item in page.items:
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     metadata, problem = await self._named(item)
                     seen.add(metadata.key)
                     late = spent[""] > LIST_SECONDS or spent[metadata.namespace] > LIST_NAMESPACE_SECONDS
@@ -201,19 +201,19 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(int(random.uniform(*_WATCH_SECONDS))),  # noqa: S311 - spreads load, hides nothing
         } | ({"fieldSelector": self.resource.fields} if self.resource.fields else {})
         async with self._client.watch(self.resource.path, query) as lines:
-            self._heard = self._opened = self._clock()
+            self._responded = self._opened = self._clock()
             self._following = True
             if self.problem:
                 self._log.info("followed again")
                 self.problem = ""
             async for line in lines:
-                self._heard = self._clock()
+                self._responded = self._clock()
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     cost = await self._event(await self._decoded(line))
                 await self._turns.rest(cost)
 
-    async def _event(self, event: _Event) -> float:
+    async def _event(self, event: _WatchEvent) -> float:
         """Take one event; return the CPU seconds that it took."""
         cost = 0.0
         if event.type in {"ERROR", "BOOKMARK"}:
@@ -247,14 +247,14 @@ class Reflector(Generic[T]):
         except UnreadableError as error:
             return await self._turns.reduced(salvaged, item), str(error)
 
-    async def _decoded(self, line: bytes) -> _Event:
+    async def _decoded(self, line: bytes) -> _WatchEvent:
         try:
             return _EVENT.decode(line)
         except UNREADABLE:
             # Its object is not readable as a whole.
             return await self._turns.reduced(_taken_apart, Raw(line))
 
-    def _tell(self, error: ClusterError) -> None:
+    def _log_failure(self, error: ClusterError) -> None:
         # A connection that is lost fails in several ways, one after the other.
         still = bool(self.problem) and error.status is None and self._status is None
         if not still and str(error) != self.problem:
@@ -273,7 +273,7 @@ async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) ->
         ExceptionGroup: One of them failed; the others were ended.
     """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in endless]
+        tasks = [group.create_task(coroutine) for coroutine in endless]
         await stop.wait()
         for task in tasks:
             task.cancel()
@@ -289,9 +289,9 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
         raise ClusterError("the API server's answer is not understood") from None
 
 
-def _taken_apart(line: Raw) -> _Event:
+def _taken_apart(line: Raw) -> _WatchEvent:
     try:
         parts = members(bytes(line))
-        return _Event(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
+        return _WatchEvent(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
     except (KeyError, *UNREADABLE):
         raise ClusterError("the API server's answer is not understood") from None

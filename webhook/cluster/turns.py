@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Turns:
     """Whose turn it is to work on the event loop: of all that read the cluster, one at a time.
 
-    As a context it is a turn; within it, `breathe` is to be called wherever requests may come in between.
+    As a context it is a turn; within it, `checkpoint` is to be called wherever requests may come in between.
     """
 
     def __init__(self, serving: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,7 +75,7 @@ class Turns:
         self._holder = None
         self._lock.release()
 
-    async def breathe(self) -> None:
+    async def checkpoint(self) -> None:
         """Let requests through if work has gone on for long enough."""
         now = self._clock()
         self._worked += now - self._began

@@ -124,7 +124,9 @@ class DriftWatch:
     def document(self) -> dict[str, Any]:
         """What GET /drift shows: names and codes, and how to restart what can be restarted."""
         last = self._last
-        shown = [] if last is None else sorted(last.drifted.items(), key=lambda one: (*one[0][:3], one[0].drift.code))
+        shown = (
+            [] if last is None else sorted(last.drifted.items(), key=lambda item: (*item[0][:3], item[0].drift.code))
+        )
         return {
             "enabled": True,
             "holder": None if self._lease is None else self._lease.holder,
@@ -145,13 +147,13 @@ class DriftWatch:
                     await self._check()
             except ClusterError as error:
                 self._metrics.drift_checks.labels("failed").inc()
-                self._tell(str(error))
+                self._log_failure(str(error))
             await asyncio.sleep(min(self.LOOK_SECONDS, self._every) if self._synced() else 1.0)
 
     async def _is_ours(self) -> bool:
         if self._lease is None:
             return True
-        before, ours = self._lease.ours, await self._lease.hold()
+        before, ours = self._lease.ours, await self._lease.try_acquire_or_renew()
         if before and not ours:
             # Another replica tells now; what is shown here would be counted twice.
             self._last = None
@@ -208,7 +210,7 @@ class DriftWatch:
         self._metrics.drifted.show(shown)
         self._metrics.drift_pods.set(check.pods)
 
-    def _tell(self, problem: str) -> None:
+    def _log_failure(self, problem: str) -> None:
         if problem != self._problem:
             self._log.warning("drift is not checked", problem=problem)
         self._problem = problem
