@@ -167,7 +167,7 @@ class Keeper:
         step = found.step
         if step.action is not Action.NONE:
             held = found.configurations
-            if step.action in {Action.START, Action.MEND}:
+            if step.action in {Action.START, Action.REPAIR}:
                 # Whatever a replica serves was trusted before it was stored: after the loss, that is to be seen.
                 held = await self._configurations.read()
             state = take(
@@ -204,7 +204,7 @@ class Keeper:
             force=force,
         )
         damage = () if state is None else state.damage
-        problems = (*damage, *(one.problem for one in configurations if one.problem))
+        problems = (*damage, *(configuration.problem for configuration in configurations if configuration.problem))
         return stored, Look(state, step, took=False, wrote=False, configurations=configurations, problems=problems)
 
     async def _write(self, stored: Stored | None, content: Content) -> bool:
@@ -216,7 +216,7 @@ class Keeper:
 
 
 def _trusted(state: State, configurations: Sequence[Configuration]) -> bool:
-    return not any(one.problem or _lacks(one, state.bundle) for one in configurations)
+    return not any(config.problem or _lacks(config, state.bundle) for config in configurations)
 
 
 def _lacks(configuration: Configuration, bundle: bytes) -> bool:
@@ -226,7 +226,7 @@ def _lacks(configuration: Configuration, bundle: bytes) -> bool:
 def _held(configurations: Sequence[Configuration]) -> tuple[bytes, ...]:
     """Every certificate that is trusted now. What is no certificate is trusted by nobody."""
     held: tuple[bytes, ...] = ()
-    for bundle in (bundle for one in configurations for bundle in one.bundles):
+    for bundle in (bundle for configuration in configurations for bundle in configuration.bundles):
         try:
             held = merge(held, split(bundle))
         except CertificateError:

@@ -79,14 +79,14 @@ def split(bundle: bytes) -> tuple[bytes, ...]:
     if not bundle.strip():
         return ()
     try:
-        return tuple(one.public_bytes(Encoding.PEM) for one in x509.load_pem_x509_certificates(bundle))
+        return tuple(certificate.public_bytes(Encoding.PEM) for certificate in x509.load_pem_x509_certificates(bundle))
     except ValueError as error:
         raise CertificateError("is no bundle of certificates in PEM") from error
 
 
 def merge(*groups: Iterable[bytes]) -> tuple[bytes, ...]:
     """All certificates in their order, each once."""
-    return tuple(dict.fromkeys(one for group in groups for one in group))
+    return tuple(dict.fromkeys(certificate for group in groups for certificate in group))
 
 
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -63,9 +63,9 @@ def plan(
         return Step(Action.START, "there are no certificates yet")
     damage = (*state.damage, *_from_the_future(state, now))
     if damage:
-        return Step(Action.MEND, "; ".join(damage))
-    if _begun_beside(state, held):
-        return Step(Action.MEND, "a configuration trusts an authority that is not kept")
+        return Step(Action.REPAIR, "; ".join(damage))
+    if _lacks_installed(state, held):
+        return Step(Action.REPAIR, "a configuration trusts an authority that is not kept")
     situation = _Situation(state, tuple(names), now, trusted, schedule, force)
     return (
         situation.reissue()
@@ -109,11 +109,11 @@ def take(
         incoming = issue_authority(now=now, lifetime=schedule.authority_lifetime)
         outgoing = merge(kept.outgoing, found) if action is Action.START else kept.outgoing
         return replace(kept, incoming=incoming, outgoing=outgoing, trusted_since=None)
-    if action is Action.MEND:
-        return _mended(kept, now, schedule, found)
+    if action is Action.REPAIR:
+        return _repaired(kept, now, schedule, found)
     if action is Action.CONFIRM:
         return replace(kept, trusted_since=now)
-    if action is Action.DOUBT:
+    if action is Action.UNCONFIRM:
         return replace(kept, trusted_since=None)
     if action is Action.RENEW and kept.signing is not None:
         return replace(kept, serving=_issue(kept.signing, _names(kept, names), now, schedule))
@@ -176,7 +176,7 @@ class _Situation:
         if state.incoming is None:
             return None
         if not self.trusted:
-            return Step(Action.DOUBT, "the bundle is gone from a configuration") if state.trusted_since else None
+            return Step(Action.UNCONFIRM, "the bundle is gone from a configuration") if state.trusted_since else None
         if not (self.servable or state.signing or state.outgoing):
             return Step(Action.SWITCH, "the first authority is trusted")
         if state.trusted_since is None:
@@ -201,7 +201,7 @@ class _Situation:
             return None
         if self.now >= self._serve_ends():
             return Step(Action.DROP, "every replica serves a certificate of the new authority")
-        if all(self.now >= facts(one).not_after for one in self.state.outgoing):
+        if all(self.now >= facts(certificate).not_after for certificate in self.state.outgoing):
             return Step(Action.DROP, "the old authority has expired")
         return None
 
@@ -234,9 +234,9 @@ class _Situation:
         return "the serving certificate is no good"
 
 
-def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:
+def _repaired(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:
     own = {pair.certificate for pair in (state.signing, state.incoming) if pair is not None}
-    outgoing = tuple(one for one in merge(state.outgoing, found) if one not in own)
+    outgoing = tuple(certificate for certificate in merge(state.outgoing, found) if certificate not in own)
     # A wrong clock takes no confirmation back: the clocks of two replicas would confirm and mend without end.
     confirmed = min(state.trusted_since, now) if state.trusted_since and not state.damage else None
     incoming = state.incoming
@@ -248,7 +248,7 @@ def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[byt
     )
 
 
-def _begun_beside(state: State, held: Sequence[bytes]) -> bool:
+def _lacks_installed(state: State, held: Sequence[bytes]) -> bool:
     """Whether a state that has signed nothing yet would take an authority out of the configurations.
 
     Whoever began it may have looked at them before another replica's authority was there, which was lost meanwhile and

@@ -74,7 +74,9 @@ class SelfManaged:
         self._trusted = False
         self._read = time.monotonic()
         self._changed = asyncio.Event()
-        self._reflectors = [self._follow(client, one) for one in (kept.secret.resource, *kept.configurations.resources)]
+        self._reflectors = [
+            self._follow(client, resource) for resource in (kept.secret.resource, *kept.configurations.resources)
+        ]
 
     @property
     def certificate(self) -> str:
@@ -98,7 +100,7 @@ class SelfManaged:
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
         """Look after the certificates, and call `changed` when there is another to serve, until `stop` is set."""
-        await run_until(stop, *(one.run() for one in self._reflectors), self._look_after(changed))
+        await run_until(stop, *(reflector.run() for reflector in self._reflectors), self._look_after(changed))
 
     def check(self) -> Health:
         """Ready once the webhook configurations have been seen to trust what is served; later troubles are remarked.
@@ -142,13 +144,13 @@ class SelfManaged:
             if isinstance(error, ForeignSecretError):
                 problem = foreign(self._secret, error)
             self._metrics.certificate_failures.labels("secret").inc()
-            self._tell((problem,))
+            self._log_problems((problem,))
             return None
         self._read = time.monotonic()
-        damage = 0 if look.step.action is not Action.MEND else 1
+        damage = 0 if look.step.action is not Action.REPAIR else 1
         self._metrics.certificate_failures.labels("secret").inc(damage)
         self._metrics.certificate_failures.labels("configuration").inc(len(look.problems) > damage)
-        self._tell(look.problems)
+        self._log_problems(look.problems)
         if look.took:
             self._metrics.certificate_steps.labels(look.step.action.value).inc()
             self._log.info("certificate step", step=look.step.action.value, reason=look.step.reason)
@@ -170,7 +172,7 @@ class SelfManaged:
         self._pair = pair
         return True
 
-    def _tell(self, problems: tuple[str, ...]) -> None:
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
         if problems != self._problems and problems:
             self._log.error("certificates", problems=problems)
         self._problems = problems
