@@ -26,7 +26,7 @@ from webhook.server.http.app import create_app
 from webhook.server.http.ports import listen
 from webhook.server.http.protocol import make_server
 from webhook.server.http.status import create_status_app
-from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.log_writer import AsyncLogWriter
 from webhook.server.observe.logs import Threshold
 from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer, watch_loop_lag
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from webhook.server.cluster import LiveCluster
 
 
-def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, outlet: Outlet) -> signal.Signals:
+def serve(
+    settings: Settings, log: FilteringBoundLogger, threshold: Threshold, log_writer: AsyncLogWriter
+) -> signal.Signals:
     """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
 
     SIGHUP and SIGUSR2 are ignored: policy and certificate are reloaded when their files change.
@@ -52,7 +54,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, o
         settings: What to serve.
         log: Is told of everything.
         threshold: What the log leaves out.
-        outlet: Where the log's lines go; what it loses is counted.
+        log_writer: Where the log's lines go; what it loses is counted.
 
     Returns:
         The first signal, once all is closed.
@@ -71,21 +73,21 @@ def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, o
         signal.signal(which, signal.SIG_IGN)  # each would end the process, by default
     return_large_memory()
     with ExitStack() as cleanup:
-        service, authority = compose(settings, log, outlet, cleanup)
+        service, authority = compose(settings, log, log_writer, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().add_signal_handler(signal.SIGUSR1, _toggle, threshold, log)
             return runner.run(_until_signal(service, settings.host, authority))
 
 
 def compose(
-    settings: Settings, log: FilteringBoundLogger, outlet: Outlet, cleanup: ExitStack
+    settings: Settings, log: FilteringBoundLogger, log_writer: AsyncLogWriter, cleanup: ExitStack
 ) -> tuple[Service, Path | None]:
     """Put the parts together; every reason not to start shows here.
 
     Args:
         settings: What to serve.
         log: Is told of everything.
-        outlet: Where its lines go.
+        log_writer: Where its lines go.
         cleanup: Gives back what was taken: sockets, and the directory of an issued certificate.
 
     Returns:
@@ -94,10 +96,10 @@ def compose(
     # A thread that decides, or reads a large object, hands the interpreter over as soon as the event loop wants it.
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics(CollectorRegistry())
-    metrics.count_lost_lines(lambda: outlet.lost)
-    telling = PolicyTelling(metrics, log)
-    policies = PolicySource(settings.policy, on_outcome=telling)
-    telling.start(policies)
+    metrics.count_lost_lines(lambda: log_writer.lost)
+    policy_reporter = PolicyTelling(metrics, log)
+    policies = PolicySource(settings.policy, on_outcome=policy_reporter)
+    policy_reporter.start(policies)
     live = None if settings.manifests else _live(settings, policies, metrics, log)
     managed = None if live is None else _managed(settings, live, metrics, log)
     authority: Path | None = None
@@ -133,7 +135,7 @@ def compose(
     checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
     if managed is not None:
         checks["ca-bundle"] = managed.check
-    told: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
+    documents: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
     if live is not None:
         if settings.drift:
             drift = live.look_for_drift(
@@ -143,11 +145,11 @@ def compose(
                 metrics=metrics,
                 log=log,
             )
-            told.append(drift.document)
+            documents.append(drift.document)
         checks |= live.checks
         watches |= live.watches
     readiness = Readiness(checks)
-    status_app = create_status_app(readiness, metrics.registry, *told)
+    status_app = create_status_app(readiness, metrics.registry, *documents)
     webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
     status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     service = Service(
@@ -207,15 +209,15 @@ def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
 
 
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, skip_drain = asyncio.Event(), asyncio.Event()
     received: list[signal.Signals] = []
 
     def on_signal(which: signal.Signals) -> None:
         received.append(which)
-        (hurry if stop.is_set() else stop).set()
+        (skip_drain if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, on_signal, which)
-    await service.run(stop, hurry, host=host, ca=None if authority is None else str(authority))
+    await service.run(stop, skip_drain, host=host, ca=None if authority is None else str(authority))
     return received[0]

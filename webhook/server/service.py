@@ -62,7 +62,7 @@ class Service:
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
     hasten: Callable[[], None] = lambda: None
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event, **listening: object) -> None:
+    async def run(self, stop: asyncio.Event, skip_drain: asyncio.Event, **listening: object) -> None:
         """Serve until `stop` is set, then leave in good order.
 
         First /readyz says no, so that no new requests are sent here, and each answer closes its connection; after the
@@ -72,15 +72,17 @@ class Service:
 
         Args:
             stop: Begins the end.
-            hurry: Cuts the drain time short.
+            skip_drain: Cuts the drain time short.
             **listening: Further fields of the log line that says that both ports are open.
 
         Raises:
             ListenerError: A listener ended by itself. Everything else was shut down in order.
         """
         ports = {"port": self.webhook.port, "health_port": self.status.port}
-        quiet = asyncio.Event()
-        watches = [asyncio.create_task(self._keep(name, watch, quiet)) for name, watch in self.watches.items()]
+        stop_background = asyncio.Event()
+        watches = [
+            asyncio.create_task(self._supervise(name, watch, stop_background)) for name, watch in self.watches.items()
+        ]
         listeners = (await _start(self.webhook), await _start(self.status))
         # What is there now stays for good; the collector need not look at it again.
         gc.collect()
@@ -96,14 +98,14 @@ class Service:
         self.readiness.leave()
         self.webhook.server.leave()
         self.log.info("draining", seconds=self.drain)
-        await _wait(hurry, self.drain)
+        await _wait(skip_drain, self.drain)
         self.hasten()
         for server, listener in zip((self.webhook.server, self.status.server), listeners, strict=True):
             server.should_exit = True
             await asyncio.wait({listener})
             if not listener.cancelled() and (error := listener.exception()) is not None:
                 self.log.error("listener failed", **describe(error))
-        quiet.set()
+        stop_background.set()
         await asyncio.gather(*watches)
         for close in self.closing:
             await close()
@@ -111,16 +113,16 @@ class Service:
         if ended:
             raise ListenerError(f"the listener on port {' and '.join(map(str, ended))} ended by itself")
 
-    async def _keep(self, name: str, watch: Watch, quiet: asyncio.Event) -> None:
+    async def _supervise(self, name: str, watch: Watch, stop_background: asyncio.Event) -> None:
         """Run a watch until the end; one that fails is told of and begun again."""
-        while not quiet.is_set():
+        while not stop_background.is_set():
             try:
-                await watch(quiet)
+                await watch(stop_background)
             except Exception as error:  # noqa: BLE001 - a file system's trouble must not end the server
-                self._tell(name, error)
-                await _wait(quiet, _RETRY_SECONDS)
+                self._log_failure(name, error)
+                await _wait(stop_background, _RETRY_SECONDS)
 
-    def _tell(self, name: str, error: Exception) -> None:
+    def _log_failure(self, name: str, error: Exception) -> None:
         self.log.error("watch failed", watch=name, **describe(error))
 
 

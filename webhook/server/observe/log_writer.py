@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Final, TextIO
 
 
-class Outlet:
+class AsyncLogWriter:
     """Takes lines at once and writes them a moment later, many at a time.
 
     Attributes:
