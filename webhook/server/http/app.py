@@ -133,7 +133,9 @@ def create_app(
     webhooks: dict[str, ASGIApp] = {
         path: Webhook(path[1:], judge, decider, observer, limits, bodies) for path, judge in judges.items()
     }
-    return WebhookApp(webhooks if around is None else {path: around(path, one) for path, one in webhooks.items()})
+    return WebhookApp(
+        webhooks if around is None else {path: around(path, webhook) for path, webhook in webhooks.items()}
+    )
 
 
 async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:

@@ -150,8 +150,8 @@ class Acceptor:
         fair = held[next(reversed(self._accepted)).peer]
         worst = nsmallest(
             excess,
-            (one for one in among if one.standing is not Standing.BUSY or held[one.peer] > fair),
-            key=lambda one: (one.standing is Standing.BUSY, -held[one.peer], one.standing, one.since),
+            (conn for conn in among if conn.standing is not Standing.BUSY or held[conn.peer] > fair),
+            key=lambda conn: (conn.standing is Standing.BUSY, -held[conn.peer], conn.standing, conn.since),
         )
         for connection in worst:
             connection.cut()

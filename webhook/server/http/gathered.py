@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 
-class Gathered:
+class CoalescingTransport:
     """A transport that sends together what is written together.
 
     uvicorn writes headers and body apart, which makes two TLS records and two packets of an answer that

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from webhook.server.http.connections import Acceptor, Connection, Standing
-from webhook.server.http.gathered import Gathered
+from webhook.server.http.gathered import CoalescingTransport
 from webhook.server.settings import Limits
 
 _BUFFER = 64 * 1024
@@ -78,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """From the handshake on, the first request's headers are awaited."""
-        super().connection_made(cast("asyncio.Transport", Gathered(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport, self.loop)))
         self.url, self.headers = b"", []
         transport.set_write_buffer_limits(high=_BUFFER)
         if self.scheme == "https":  # asyncio's TLS transports read ahead; its plain ones do not
@@ -137,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is sent, and may close the connection."""
-        cast("Gathered", self.transport).flush()
+        cast("CoalescingTransport", self.transport).flush()
         super().on_response_complete()
         self._cut_when_closing()
 
