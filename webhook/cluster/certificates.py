@@ -37,7 +37,7 @@ class ManagedCertificates:
     def dns_names(self) -> tuple[str, ...]:
         """All names; the Service's is that which the API server expects in a webhook's certificate."""
         namespace, name = self.service
-        return tuple(dict.fromkeys((f"{name}.{namespace}.svc", *(one.lower() for one in self.names))))
+        return tuple(dict.fromkeys((f"{name}.{namespace}.svc", *(dns_name.lower() for dns_name in self.names))))
 
 
 @dataclass(frozen=True, slots=True)

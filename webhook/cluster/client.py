@@ -34,13 +34,13 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 
-class _Meta(msgspec.Struct, rename={"continue_": "continue"}):
+class _StatusMeta(msgspec.Struct, rename={"continue_": "continue"}):
     continue_: str = ""
 
 
 class _Status(msgspec.Struct):
     message: str = ""
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    metadata: _StatusMeta = msgspec.field(default_factory=_StatusMeta)
 
 
 class Client:

@@ -25,13 +25,13 @@ KINDS: Final = {
 _GROUP = "/apis/admissionregistration.k8s.io/v1"
 
 
-class _Service(Struct):
+class _ServiceReference(Struct):
     namespace: str = ""
     name: str = ""
 
 
 class _ClientConfig(Struct, rename="camel"):
-    service: _Service | None = None
+    service: _ServiceReference | None = None
     ca_bundle: bytes = b""
 
 
@@ -39,12 +39,12 @@ class _Webhook(Struct, rename="camel"):
     client_config: _ClientConfig = msgspec.field(default_factory=_ClientConfig)
 
 
-class _Meta(Struct, rename="camel"):
+class _ConfigurationMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Object(Struct):
-    metadata: _Meta
+class _ConfigurationObject(Struct):
+    metadata: _ConfigurationMeta
     webhooks: list[_Webhook] | None = None
 
 
@@ -118,13 +118,13 @@ class WebhookConfigurations:
     async def read(self) -> Sequence[WebhookConfiguration]:
         """All that there are, and those of which it cannot be told."""
         found = [await self._read(kind, f"{path}/{name}", name) for kind, path, name in self._names]
-        return [one for one in found if one is not None]
+        return [configuration for configuration in found if configuration is not None]
 
     async def _read(self, kind: str, path: str, name: str) -> WebhookConfiguration | None:
         title = f"{kind} {name}"
         try:
             answer = await self._client.get(path, seconds=10.0)
-            read = msgspec.json.decode(answer, type=_Object)
+            read = msgspec.json.decode(answer, type=_ConfigurationObject)
         except ClusterError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None

@@ -49,9 +49,9 @@ class TooLargeError(ClusterError):
 
 def refusal(status: int, message: str, *, retry_after: float = 0.0, continue_: str = "") -> ClusterError:
     """Return the error for what an API server says, in an answer or in the middle of a watch."""
-    said = message[:LONGEST_MESSAGE] or f"the API server answers {status}"
+    text = message[:LONGEST_MESSAGE] or f"the API server answers {status}"
     if status != HTTPStatus.GONE:
-        return ClusterError(said, status, retry_after)
-    expired = ExpiredError(said, status, retry_after)
+        return ClusterError(text, status, retry_after)
+    expired = ExpiredError(text, status, retry_after)
     expired.continue_ = continue_
     return expired

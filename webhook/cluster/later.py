@@ -52,7 +52,7 @@ class Later:
             return
         self._until[key] = now + min(seconds * REST, _LONGEST_REST)
         if len(self._until) > 1000:
-            self._until = {one: until for one, until in self._until.items() if until > now}
+            self._until = {other: until for other, until in self._until.items() if until > now}
 
     def add(self, key: Key) -> None:
         """Have an object read when it is its turn, once more if it is being read just now."""

@@ -34,11 +34,11 @@ class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "
         return self.namespace, self.name
 
 
-class _Object(Struct):
+class _NamedObject(Struct):
     metadata: Meta
 
 
-_OBJECT = msgspec.json.Decoder(_Object)
+_OBJECT = msgspec.json.Decoder(_NamedObject)
 
 
 class UnreadableError(ClusterError):
@@ -66,15 +66,15 @@ def salvaged(item: Raw) -> Meta:
         fields = members(members(bytes(item))["metadata"])
     except (msgspec.DecodeError, KeyError):
         return Meta()
-    name, namespace, version = (_text(fields.get(one, b'""')) for one in ("name", "namespace", "resourceVersion"))
+    name, namespace, version = (_text(fields.get(field, b'""')) for field in ("name", "namespace", "resourceVersion"))
     return Meta("" if name is None or namespace is None else name, namespace or "", version or "")
 
 
 def problem_of(error: Exception, item: Raw) -> str:
     """Return why an object cannot be read: the field and its type, and nothing that it holds."""
     if isinstance(error, msgspec.ValidationError):
-        said = str(error)
-        return said if len(said) <= _LONGEST_PROBLEM else said[:_LONGEST_PROBLEM] + "…"
+        message = str(error)
+        return message if len(message) <= _LONGEST_PROBLEM else message[:_LONGEST_PROBLEM] + "…"
     what = "Value is nested too deeply" if isinstance(error, RecursionError) else "Value is no JSON in Unicode"
     return f"{what} - at `{place(bytes(item))}`"
 

@@ -28,5 +28,5 @@ async def live_pods(client: Client, *, page: int = 50, pause: float = 0.2) -> As
     Raises:
         ClusterError: The API server refuses, does not answer, or never ends.
     """
-    async for one in pages(client, PODS, fields=_ALIVE, limit=page, pause=pause, consistent=False):
-        yield one.items
+    async for listed in pages(client, PODS, fields=_ALIVE, limit=page, pause=pause, consistent=False):
+        yield listed.items

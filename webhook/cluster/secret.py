@@ -16,14 +16,14 @@ from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.reflector import Resource
 
 
-class _Meta(Struct, rename="camel"):
+class _SecretMeta(Struct, rename="camel"):
     resource_version: str = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 
 
-class _Object(Struct):
-    metadata: _Meta
+class _SecretObject(Struct):
+    metadata: _SecretMeta
     # msgspec decodes base64 where bytes are wanted.
     data: dict[str, bytes] | None = None
 
@@ -68,7 +68,7 @@ class Secret:
                 return None
             raise
         try:
-            read = msgspec.json.decode(answer, type=_Object)
+            read = msgspec.json.decode(answer, type=_SecretObject)
         except UNREADABLE:
             raise ClusterError(f"Secret {self.place} is not understood") from None
         meta = read.metadata

@@ -120,13 +120,13 @@ class LiveInventory(Store):
     def followed(self) -> Mapping[str, Reflector[Any]]:
         """What is wanted just now: everything, but for Secrets that may not be read."""
         wanted = self._read_secrets()
-        return {kind: one for kind, one in self.reflectors.items() if kind != "Secret" or wanted}
+        return {kind: reflector for kind, reflector in self.reflectors.items() if kind != "Secret" or wanted}
 
     @property
     def synced(self) -> bool:
         """Whether everything has been read once. It stays so, whatever happens to the watches."""
         if not self._synced:
-            self._synced = all(one.synced for one in self.followed.values())
+            self._synced = all(reflector.synced for reflector in self.followed.values())
         return self._synced
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
@@ -141,7 +141,7 @@ class LiveInventory(Store):
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Follow the cluster until `stop` is set."""
-        always = [one.run() for kind, one in self.reflectors.items() if kind != "Secret"]
+        always = [reflector.run() for kind, reflector in self.reflectors.items() if kind != "Secret"]
         try:
             await run_until(stop, *always, self._follow_secrets())
         finally:
@@ -159,7 +159,7 @@ class LiveInventory(Store):
         Returns:
             Whether one of them is there now, so that it is worth deciding again.
         """
-        asker = missed.asker if isinstance(missed, Missed) else next((one.namespace for one in missed), "")
+        asker = missed.asker if isinstance(missed, Missed) else next((reference.namespace for reference in missed), "")
         asker = asker if self.knows(asker) else ""
         readings: set[asyncio.Task[bool]] = set()
         for reference in missed:

@@ -64,22 +64,22 @@ class Packed(Mapping[str, Content]):
         return f"Packed({dict(self)!r})"
 
 
-class _Unfolded:
-    """What was folded, each key as bytes until it is asked for."""
+class _Decompressed:
+    """What was compressed, each key as bytes until it is asked for."""
 
     __slots__ = ("_read", "keys", "size")
 
-    def __init__(self, folded: bytes) -> None:
-        text = zlib.decompress(folded)
+    def __init__(self, compressed: bytes) -> None:
+        text = zlib.decompress(compressed)
         self.size = len(text) + _OVERHEAD
         self.keys = _KEYS.decode(text)
         self._read: dict[str, Content] = {}
 
     def content(self, key: str) -> Content:
-        said = self._read.get(key)
-        if said is None:
-            said = self._read[key] = _CONTENT.decode(self.keys[key])
-        return said
+        content = self._read.get(key)
+        if content is None:
+            content = self._read[key] = _CONTENT.decode(self.keys[key])
+        return content
 
 
 class _Recent:
@@ -87,23 +87,23 @@ class _Recent:
 
     def __init__(self) -> None:
         self.size = 0
-        self._held: OrderedDict[bytes, _Unfolded] = OrderedDict()
+        self._held: OrderedDict[bytes, _Decompressed] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def of(self, folded: bytes) -> _Unfolded:
+    def of(self, compressed: bytes) -> _Decompressed:
         with self._lock:
-            found = self._held.get(folded)
+            found = self._held.get(compressed)
             if found is not None:
-                self._held.move_to_end(folded)
+                self._held.move_to_end(compressed)
                 return found
         # Another thread may do the same at the same time, which is only work.
-        found = _Unfolded(folded)
+        found = _Decompressed(compressed)
         with self._lock:
-            before = self._held.pop(folded, None)
-            self._held[folded] = found
+            before = self._held.pop(compressed, None)
+            self._held[compressed] = found
             self.size += found.size - (0 if before is None else before.size)
             while self.size > UNFOLDED and len(self._held) > 1:
                 _, oldest = self._held.popitem(last=False)

@@ -277,7 +277,7 @@ def _is_owned(document: dict[str, Any]) -> bool:
 
 def _outlived(status: _Status) -> bool:
     """Whether the containers of the application have all ended while Istio's go on."""
-    containers = {one.name: one.state or {} for one in status.container_statuses or ()}
+    containers = {container.name: container.state or {} for container in status.container_statuses or ()}
     ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
     going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
     return bool(ended) and all(ended) and going_on

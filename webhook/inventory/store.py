@@ -33,7 +33,7 @@ class PodTemplate:
 
 
 @dataclass(slots=True)
-class _WorkedOut:
+class _Derived:
     """What follows from a namespace's Services and workloads, worked out when somebody asks.
 
     It is thrown away whole when one of them changes. So who works something out from what has just changed, on another
@@ -62,17 +62,17 @@ class _Namespace:
     config_maps: dict[str, Contents] = field(default_factory=dict)
     secrets: dict[str, Contents] = field(default_factory=dict)
     carriers: dict[tuple[str, str], dict[tuple[str, str], None]] = field(default_factory=dict)
-    worked_out: _WorkedOut = field(default_factory=_WorkedOut)
+    derived: _Derived = field(default_factory=_Derived)
 
     def service(self, name: str) -> Service | None:
-        known = self.worked_out
+        known = self.derived
         found = known.services.get(name)
         if found is None and (service := self.services.get(name)) is not None:
             found = known.services[name] = self._with_images(service)
         return found
 
     def all_services(self) -> Services:
-        known = self.worked_out
+        known = self.derived
         if known.all is None:
             known.all = Services(self.services.values())
         return known.all
@@ -121,13 +121,13 @@ class Store:
         place = self._of(service.namespace)
         if place.services.get(service.name) != service:
             place.services[service.name] = service
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def drop_service(self, namespace: str, name: str) -> None:
         """Forget a Service."""
         place = self._of(namespace)
         if place.services.pop(name, None) is not None:
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
         """Take a workload's pod template. One that changed in nothing but its status costs nothing."""
@@ -135,13 +135,13 @@ class Store:
         if place.templates.get((kind, name)) != template:
             place.uncarry((kind, name))
             place.carry((kind, name), template)
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def drop_template(self, kind: str, namespace: str, name: str) -> None:
         """Forget a workload."""
         place = self._of(namespace)
         place.uncarry((kind, name))
-        place.worked_out = _WorkedOut()
+        place.derived = _Derived()
 
     def put_config_map(self, namespace: str, name: str, contents: Contents) -> None:
         """Take what the keys of a ConfigMap say."""

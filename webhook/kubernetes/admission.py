@@ -224,8 +224,8 @@ _TYPE_ERROR = re.compile(
 )
 
 
-def _type_error(said: str, of: str = "$") -> str:
-    found = _TYPE_ERROR.fullmatch(said)
+def _type_error(message: str, of: str = "$") -> str:
+    found = _TYPE_ERROR.fullmatch(message)
     if found is None:
         return "a field has the wrong type"
     path = (found["path"] or "").removeprefix(of).removeprefix(".") or "the object"

@@ -120,15 +120,15 @@ def _integer(text: str) -> int | float:
 
 
 def _real(text: str) -> float:
-    said = text.replace("_", "").lower()
-    return float(said.replace(".inf", "inf").replace(".nan", "nan"))
+    lowered = text.replace("_", "").lower()
+    return float(lowered.replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _truth(text: str) -> bool:
-    said = text.lower()
-    if said not in yaml.SafeLoader.bool_values:
-        raise ValueError(said)
-    return bool(yaml.SafeLoader.bool_values[said])
+    lowered = text.lower()
+    if lowered not in yaml.SafeLoader.bool_values:
+        raise ValueError(lowered)
+    return bool(yaml.SafeLoader.bool_values[lowered])
 
 
 _WORD = 64

@@ -22,7 +22,7 @@ from webhook.server.observe.readiness import Check, Health
 from webhook.server.service import Watch
 
 # A watch that is opened again after it ended in order is behind for some hundredths of a second.
-_WORTH_SAYING = 5.0
+_WORTH_REPORTING = 5.0
 # A replica that died without a word is followed by another within this and a minute.
 _LEASE_SECONDS = 180
 
@@ -122,9 +122,17 @@ def inventory_health(inventory: LiveInventory) -> Health:
     """Ready once everything has been read; from then on the last known state is used, and said to be so."""
     followed = inventory.followed
     if not inventory.synced:
-        missing = [f"{kind} ({one.problem or 'being read'})" for kind, one in followed.items() if not one.synced]
+        missing = [
+            f"{kind} ({reflector.problem or 'being read'})"
+            for kind, reflector in followed.items()
+            if not reflector.synced
+        ]
         return Health(ok=False, remark="not read yet: " + ", ".join(missing))
-    behind = {kind: one.behind for kind, one in followed.items() if one.behind > _WORTH_SAYING or one.problem}
+    behind = {
+        kind: reflector.behind
+        for kind, reflector in followed.items()
+        if reflector.behind > _WORTH_REPORTING or reflector.problem
+    }
     if not behind:
         return Health(ok=True)
     oldest = max(behind, key=behind.__getitem__)

@@ -91,8 +91,8 @@ class Limits:
         Args:
             query: The query of the webhook's URL, in which the API server says how long it waits: "timeout=10s".
         """
-        said = _TIMEOUT.search(query) if query else None
-        return self.decide if said is None else min(self.decide, float(said[1]) * _UNITS[said[2]] / 2)
+        match = _TIMEOUT.search(query) if query else None
+        return self.decide if match is None else min(self.decide, float(match[1]) * _UNITS[match[2]] / 2)
 
 
 # A duration as Go writes it.

@@ -67,21 +67,21 @@ class Series:
     version: str = ""
 
 
-class _Meta(Struct, rename="camel"):
+class _EventMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Seen(Struct, rename="camel"):
+class _StoredSeries(Struct, rename="camel"):
     count: int = 0
     last_observed_time: str = ""
 
 
-class _Stored(Struct):
-    metadata: _Meta
-    series: _Seen | None = None
+class _StoredEvent(Struct):
+    metadata: _EventMeta
+    series: _StoredSeries | None = None
 
 
-_STORED = msgspec.json.Decoder(_Stored)
+_STORED_EVENT = msgspec.json.Decoder(_StoredEvent)
 
 
 class SeriesWriter:
@@ -115,10 +115,10 @@ class SeriesWriter:
                     # Events expire, by default an hour after they were last written.
                     series.exists = False
                 else:
-                    self._fail(verb, error)
+                    self._log_failure(verb, error)
                     return EventOutcome.FAILED
             else:
-                self._mend(verb)
+                self._log_recovery(verb)
                 outcome = EventOutcome.REPEATED if series.exists else EventOutcome.SENT
                 series.exists = True
                 return outcome
@@ -128,19 +128,19 @@ class SeriesWriter:
         event = event_text.body(series.about, series.message, instance=self._instance, time=series.last)
         if series.pending > 1:
             event["series"] = event_text.series(series.pending, series.last)
-        _learn(series, await self._client.post(path, event, seconds=_REQUEST_SECONDS))
+        _refresh(series, await self._client.post(path, event, seconds=_REQUEST_SECONDS))
 
     async def _add(self, path: str, series: Series) -> None:
         if not series.version:
             # A patch of nothing answers with the Event as it is, so the right to read Events is not needed.
-            _learn(series, await self._client.merge(path, {}, seconds=_REQUEST_SECONDS))
+            _refresh(series, await self._client.merge(path, {}, seconds=_REQUEST_SECONDS))
         more = {
             "metadata": {"resourceVersion": series.version},
             "series": event_text.series(series.count + series.pending, series.last),
         }
-        _learn(series, await self._client.merge(path, more, seconds=_REQUEST_SECONDS))
+        _refresh(series, await self._client.merge(path, more, seconds=_REQUEST_SECONDS))
 
-    def _fail(self, verb: str, error: ClusterError) -> None:
+    def _log_failure(self, verb: str, error: ClusterError) -> None:
         """Log a problem when it is another one than last time: the texts name an Event each, so the status decides."""
         problem = str(error) if error.status is None else error.status
         if self._problems.get(verb) != problem:
@@ -148,19 +148,19 @@ class SeriesWriter:
             self._log.warning("events not written", verb=verb, problem=str(error), status=error.status, hint=hint)
         self._problems[verb] = problem
 
-    def _mend(self, verb: str) -> None:
+    def _log_recovery(self, verb: str) -> None:
         if self._problems.pop(verb, None) is not None:
             self._log.info("events written again", verb=verb)
 
 
-def _learn(series: Series, answer: bytes) -> None:
+def _refresh(series: Series, answer: bytes) -> None:
     """Take over what the API server has of an Event.
 
     Raises:
         ClusterError: The answer is no Event.
     """
     try:
-        stored = _STORED.decode(answer)
+        stored = _STORED_EVENT.decode(answer)
     except UNREADABLE:
         raise ClusterError("the API server's answer is not understood") from None
     series.version = stored.metadata.resource_version

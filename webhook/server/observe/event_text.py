@@ -90,10 +90,10 @@ def owner_of(pod: Pod, namespace: str) -> Owner | None:
         None for a pod without one, for it does not exist yet when it is decided about; and for a mirror pod, whose
         owner is its Node: it runs already, from a file.
     """
-    references = [one for one in pod.metadata.owner_references or () if one.uid and one.kind != "Node"]
+    references = [owner for owner in pod.metadata.owner_references or () if owner.uid and owner.kind != "Node"]
     if not references:
         return None
-    reference = next((one for one in references if one.controller), references[0])
+    reference = next((owner for owner in references if owner.controller), references[0])
     alone = Pod(ObjectMeta(labels=pod.labels, owner_references=[reference]), PodSpec())
     nearest = owners_of(alone)[0]
     of_a_deployment = nearest is not reference and nearest.kind == "Deployment"
@@ -157,8 +157,8 @@ def warn(code: str, sentence: str) -> Message:
 
 def name_of(about: Regarding, message: Message) -> str:
     """The Event's name: the same for the same object, reason and note."""
-    said = (about.uid, message.reason, message.action, message.note)
-    suffix = "." + sha256("\0".join(said).encode()).hexdigest()[:16]
+    parts = (about.uid, message.reason, message.action, message.note)
+    suffix = "." + sha256("\0".join(parts).encode()).hexdigest()[:16]
     stem = about.name[: _MAX_NAME - len(suffix)].rstrip("-.")
     return (stem if _SUBDOMAIN.fullmatch(stem) else "sidecar-policy") + suffix
 
@@ -173,7 +173,7 @@ def body(about: Regarding, message: Message, *, instance: str, time: str) -> dic
 
     Args:
         about: The object.
-        message: What is said of it.
+        message: What is parts of it.
         instance: Which of the replicas says so.
         time: When it was first seen, a MicroTime.
 

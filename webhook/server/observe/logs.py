@@ -124,11 +124,11 @@ class _Forward(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = str(record.msg).strip().partition("\n")[0]
+        message = str(record.msg).strip().partition("\n")[0]
         error = record.exc_info[1] if record.exc_info else None
         described = {} if error is None else describe(error)
         method = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
-        method("library", library=record.name, message=said, **described)
+        method("library", library=record.name, message=message, **described)
 
 
 def _place(frame: FrameType, line: int) -> str:

@@ -83,9 +83,9 @@ class Observer:
         else:
             self.log.warning("admission", detail=admission.detail, **fields)
         if self._events is not None and request is not None and admission.pod is not None:
-            self._tell(self._events, admission, admission.pod, request)
+            self._record_event(self._events, admission, admission.pod, request)
 
-    def _tell(self, events: Events, admission: Admission, pod: Pod, request: AdmissionRequest) -> None:
+    def _record_event(self, events: Events, admission: Admission, pod: Pod, request: AdmissionRequest) -> None:
         dry_run, found = bool(request.dry_run), admission.contradiction
         if found is not None:
             events.contradiction(found.code, found.sentence, pod, request.namespace, dry_run=dry_run)
@@ -93,8 +93,8 @@ class Observer:
             events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
 
     def _count(self, decision: Decision) -> None:
-        said = decision.summary
-        self._decisions(said["action"], said["rule"] or "", said["mode"], said["reason"]).inc()
+        summary = decision.summary
+        self._decisions(summary["action"], summary["rule"] or "", summary["mode"], summary["reason"]).inc()
         # Dependencies come surest first, so the last to be put in the dict is the surest when they are reversed.
         surest = {found.kind: found.confidence for found in reversed(decision.findings.dependencies)}
         for kind, confidence in surest.items():

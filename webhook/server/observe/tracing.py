@@ -89,10 +89,10 @@ class TracedObserver(Observer):
 
 def _attributes(admission: Admission) -> dict[str, Any]:
     request, decision, found = admission.request, admission.decision, admission.contradiction
-    said = {"outcome": admission.outcome.value, "dry_run": request is not None and bool(request.dry_run)}
+    attributes = {"outcome": admission.outcome.value, "dry_run": request is not None and bool(request.dry_run)}
     if decision is not None:
         # OpenTelemetry knows no attribute without a value.
-        said |= {name: value or "" for name, value in decision.summary.items()}
+        attributes |= {name: value or "" for name, value in decision.summary.items()}
     if found is not None:
-        said["contradiction"] = found.code
-    return {f"sidecar_policy.{name}": value for name, value in said.items()}
+        attributes["contradiction"] = found.code
+    return {f"sidecar_policy.{name}": value for name, value in attributes.items()}

@@ -94,7 +94,7 @@ class ServingCertificate:
                 return
             fresh = self._load(pair)
         except UnservableError as error:
-            self._keep(str(error))
+            self._reject(str(error))
             return
         self._serve(fresh)
         self._metrics.certificate_reloads.labels("replaced").inc()
@@ -151,7 +151,7 @@ class ServingCertificate:
             return f"{key} is not the key of {certificate}"
         return f"{certificate} and {key} are no certificate and unencrypted key in PEM"
 
-    def _keep(self, problem: str) -> None:
+    def _reject(self, problem: str) -> None:
         if problem == self._problem:
             return
         self._problem = problem
