@@ -1,6 +1,6 @@
-"""Label selectors as Kubernetes writes them, compiled.
+"""Compiled Kubernetes label selectors.
 
-Source: Kubernetes "Labels and Selectors"; apimachinery's LabelSelector. NotIn holds where the key is absent, too.
+Source: Kubernetes "Labels and Selectors"; apimachinery's LabelSelector. NotIn also matches if the key is absent.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one key."""
+    """One requirement on one label key; `values` is empty for Exists and DoesNotExist."""
 
     key: str
     operator: Operator
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet the condition."""
+        """Return whether the labels meet the requirement."""
         match self.operator:
             case "In":
                 return labels.get(self.key) in self.values
@@ -33,7 +33,7 @@ class Requirement:
                 return self.key not in labels
 
     def __str__(self) -> str:
-        """The condition as kubectl writes it."""
+        """Return the requirement in kubectl's syntax."""
         match self.operator:
             case "Exists":
                 return self.key
@@ -46,14 +46,14 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Conditions that must all hold. A pair of matchLabels is an In with one value."""
+    """Requirements that are ANDed. A matchLabels pair is an In with one value."""
 
     requirements: tuple[Requirement, ...]
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet every condition."""
+        """Return whether the labels meet every requirement."""
         return all(requirement.holds(labels) for requirement in self.requirements)
 
     def __str__(self) -> str:
-        """The selector as kubectl writes it: "app=web,tier in (edge,front)"."""
+        """Return the selector in kubectl's syntax: "app=web,tier in (edge,front)"."""
         return ",".join(map(str, self.requirements))
