@@ -1,9 +1,10 @@
-"""Which of the replicas does what only one need do: the one that holds a Lease.
+"""Best-effort leader election with a Lease.
 
-It saves work and protects nothing. Two that believe for a moment to hold it do the work twice, and no harm.
+It avoids duplicate work and guards nothing: two replicas that both act as leader for a moment do the work twice,
+without harm.
 
-Source: coordination.k8s.io/v1 Lease, and the rules of client-go's leader election: a Lease is free when its holder has
-let go, or when it was not renewed for its duration as measured by the clock of whoever looks.
+Source: coordination.k8s.io/v1 Lease, and the rules of client-go's leader election: a Lease is free if its holder has
+released it, or has not renewed it for its duration, as measured by the observer's clock.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class _LeaseObject(Struct):
 
 
 class Lease:
-    """One Lease, and whether it is ours.
+    """One Lease, from the view of one candidate.
 
     Attributes:
-        holder: Who holds it, as far as is known; empty for nobody.
+        holder: The identity of the last known holder; empty if there is none.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Lease:
         """Prepare; nothing is sent yet.
 
         Args:
-            client: Reaches the cluster. The rights that are needed: create leases, get and patch this one.
-            namespace: Where it is.
-            name: Its name.
-            identity: Who we are; no other replica may say the same.
-            seconds: How long it lasts. It has to be renewed several times as often.
+            client: The API client. Required permissions: create leases, get and patch this one.
+            namespace: The Lease's namespace.
+            name: The Lease's name.
+            identity: The candidate's identity, unique among replicas.
+            seconds: The lease duration. The Lease must be renewed several times within it.
             clock: Monotonic, in seconds.
-            now: The time of day.
+            now: Returns the wall-clock time.
         """
         self.holder = ""
         self._client = client
@@ -81,22 +82,22 @@ class Lease:
 
     @property
     def ours(self) -> bool:
-        """Whether we held it when we last looked."""
+        """Whether this candidate held the Lease at the last check."""
         return self.holder == self._identity
 
     @property
     def due(self) -> bool:
-        """Whether a third of its time has passed since we looked, so that it should be renewed."""
+        """Whether a third of the lease duration has passed since the last check, so that it should be renewed."""
         return self._checked_at is None or self._clock() - self._checked_at > self._seconds / 3
 
     async def try_acquire_or_renew(self) -> bool:
-        """Take it if it is free, renew it if it is ours.
+        """Acquire the Lease if it is free, renew it if this candidate holds it.
 
         Returns:
-            Whether it is ours now.
+            Whether this candidate is the leader now.
 
         Raises:
-            ClusterError: The API server refuses, or does not answer.
+            ClusterError: A request to the API server failed.
         """
         self._checked_at = self._clock()
         stored = await self._read()
@@ -110,10 +111,10 @@ class Lease:
         return taken
 
     async def release(self) -> None:
-        """Let go, so that another need not wait for it to lapse.
+        """Release the Lease if this candidate holds it, so that the next leader need not wait for it to expire.
 
         Raises:
-            ClusterError: The API server refuses, or does not answer.
+            ClusterError: A request to the API server failed.
         """
         stored = await self._read() if self.ours else None
         if stored is not None and stored.spec.holder_identity == self._identity:
@@ -121,7 +122,7 @@ class Lease:
             await self._change(stored, {"holderIdentity": ""})
 
     def _has_expired(self, spec: _LeaseSpec) -> bool:
-        """Whether it was not renewed for as long as it lasts, since we saw it change."""
+        """Return whether the Lease was not renewed for its duration, since this candidate last observed a change."""
         seen = (spec.holder_identity, spec.renew_time)
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._clock()
@@ -129,7 +130,7 @@ class Lease:
 
     def _other_holder(self, stored: _LeaseObject | None) -> str:
         holder = stored.spec.holder_identity if stored is not None else None
-        # Where we just failed to take it, another was quicker, and the next look says who.
+        # If acquiring it just failed, another candidate was faster; the next check reads which.
         return holder if holder and holder != self._identity else ""
 
     async def _read(self) -> _LeaseObject | None:
