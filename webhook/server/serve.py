@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running server, and from a signal to its end."""
+"""The composition root: build the server from its settings, and run it until a signal."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ if TYPE_CHECKING:
 def serve(
     settings: Settings, log: FilteringBoundLogger, threshold: Threshold, log_writer: AsyncLogWriter
 ) -> signal.Signals:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
+    """Serve until SIGTERM or SIGINT. A second signal ends the drain time early. SIGUSR1 toggles debug logging.
 
     SIGHUP and SIGUSR2 are ignored: policy and certificate are reloaded when their files change.
 
     Args:
-        settings: What to serve.
-        log: Is told of everything.
-        threshold: What the log leaves out.
-        log_writer: Where the log's lines go; what it loses is counted.
+        settings: The configuration.
+        log: The logger of all parts.
+        threshold: The log level, which may change.
+        log_writer: The writer of the log's lines; the lines that it drops are counted.
 
     Returns:
-        The first signal, once all is closed.
+        The first signal, after the shutdown is complete.
 
     Raises:
-        PolicyError: The policy cannot be used.
+        PolicyError: The policy is invalid.
         ManifestError: The manifests cannot be read.
-        NoClusterError: Without manifests: it is not known how to reach a cluster.
+        NoClusterError: There are no manifests and no usable cluster configuration.
         UnservableError: The given certificate cannot be served.
-        CertificateError: None can be issued for the given names.
-        PortError: A port is taken.
-        ListenerError: A port was closed although no signal came.
-        OSError: The directory for an issued certificate cannot be written.
+        CertificateError: No certificate can be issued for the given names.
+        PortError: A port is in use.
+        ListenerError: A listener ended without a signal.
+        OSError: The directory for a self-issued certificate cannot be written.
     """
     for which in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(which, signal.SIG_IGN)  # each would end the process, by default
@@ -82,18 +82,21 @@ def serve(
 def compose(
     settings: Settings, log: FilteringBoundLogger, log_writer: AsyncLogWriter, cleanup: ExitStack
 ) -> tuple[Service, Path | None]:
-    """Put the parts together; every reason not to start shows here.
+    """Compose the service; every error that prevents a start is raised here.
 
     Args:
-        settings: What to serve.
-        log: Is told of everything.
-        log_writer: Where its lines go.
-        cleanup: Gives back what was taken: sockets, and the directory of an issued certificate.
+        settings: The configuration.
+        log: The logger of all parts.
+        log_writer: The writer of the log's lines.
+        cleanup: Releases the sockets and the directory of a self-issued certificate.
 
     Returns:
-        The service, and the authority's certificate when the server issued its own.
+        The service, and the CA certificate's file if the certificate is self-issued.
+
+    Raises:
+        Exception: The same errors as `serve`, except ListenerError.
     """
-    # A thread that decides, or reads a large object, hands the interpreter over as soon as the event loop wants it.
+    # A thread that decides, or reads a large object, releases the GIL as soon as the event loop requests it.
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics(CollectorRegistry())
     metrics.count_lost_lines(lambda: log_writer.lost)
@@ -121,7 +124,7 @@ def compose(
     if settings.traces is None:
         app = create_app(decider, Observer(metrics, log, events), settings.limits)
     else:
-        # An extra, of no use to most.
+        # An optional dependency.
         from webhook.server.observe.tracing import TracedObserver, Tracing  # noqa: PLC0415
 
         tracing = Tracing(settings.traces)
@@ -186,7 +189,7 @@ def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLo
 
 
 def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
-    # The slowest of all imports, and of no use without a cluster.
+    # The slowest of all imports, and only needed with a cluster.
     from webhook.cluster.client import connect  # noqa: PLC0415
     from webhook.server.cluster import LiveCluster  # noqa: PLC0415
 
@@ -204,7 +207,7 @@ def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: Filte
 
 
 def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
-    # Said at a severity that is seen on both sides of the change.
+    # Logged at a severity that passes both the old and the new level.
     log.error("log level", to=threshold.toggle().value)
 
 
