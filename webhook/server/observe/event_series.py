@@ -1,9 +1,9 @@
-"""One Event and its series, written to the API server.
+"""Write one Event and its series to the API server.
 
-Several replicas write to the same object. Each adds to the count that it finds, under the object's resource version,
-so none overwrites another's.
+Several replicas write to the same object. Each adds to the stored count with optimistic concurrency, so that none
+overwrites another's.
 
-Source of the series' rules: KEP-383, and client-go tools/events.
+Source of the rules for series: KEP-383, and client-go tools/events.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from webhook.server.observe import event_text
 from webhook.server.observe.event_text import Message, Regarding
 
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
-# Each attempt that meets a conflict means that another replica got through.
+# Each conflict means that another replica has succeeded.
 _ATTEMPTS = 5
 _REQUEST_SECONDS = 5.0
 _RIGHTS = "RBAC: grant the webhook create and patch on events of events.k8s.io"
 
 
 class EventOutcome(StrEnum):
-    """What became of an occurrence. The names are a metric's label values."""
+    """The outcome of one occurrence. The values are a metric's label values."""
 
     SENT = "sent"
-    """A new Event says so."""
+    """An Event was created."""
     REPEATED = "repeated"
-    """It is counted in the series of an Event that was there."""
+    """The series of an existing Event was updated."""
     DROPPED = "dropped"
-    """There was too much to tell, or the process ended before."""
+    """The queue was full, or the process ended before."""
     FAILED = "failed"
-    """The API server refused it, or did not answer."""
+    """The API server refused the request, or did not respond."""
 
 
 @dataclass(slots=True)
 class Series:
-    """One Event.
+    """One Event and its occurrences.
 
     Attributes:
-        name: Its own, as the API server has it.
-        about: The object it regards.
-        message: What it says.
-        last: When it was last seen, a MicroTime.
-        heard: The same on the monotonic clock.
-        pending: How often it was seen since it was last written.
-        exists: Whether the API server is known to have it.
-        count: How often it was seen, as the API server has it.
-        version: The resource version of that; empty when the API server must be asked.
+        name: The Event's name in the API.
+        about: The object that it regards.
+        message: Its reason, action and note.
+        last: Time of the last occurrence, a MicroTime.
+        heard: The same on the monotonic clock, in seconds.
+        pending: Occurrences since the last write.
+        exists: Whether the Event is known to exist in the API server.
+        count: Occurrences stored in the API server.
+        version: The resource version of that count; empty if it must be read first.
     """
 
     name: str
@@ -85,7 +85,7 @@ _STORED_EVENT = msgspec.json.Decoder(_StoredEvent)
 
 
 class SeriesWriter:
-    """Writes Events, and logs once for each problem that it cannot, and when it can again."""
+    """Writes Events, and logs each new problem once, and the recovery."""
 
     def __init__(self, client: Client, *, instance: str, log: FilteringBoundLogger) -> None:
         self._client = client
@@ -94,13 +94,13 @@ class SeriesWriter:
         self._problems: dict[str, int | str] = {}
 
     async def write(self, series: Series) -> EventOutcome | None:
-        """Write what is pending of an Event. `pending` itself is left to the caller.
+        """Write the pending occurrences of an Event. `pending` itself is reset by the caller.
 
         Args:
-            series: The Event; what the API server answers is taken over.
+            series: The Event; updated from the API server's response.
 
         Returns:
-            What became of it: sent, repeated or failed; None where other replicas were quicker each time.
+            The outcome: sent, repeated or failed; None if every attempt conflicted with another replica.
         """
         path = event_text.collection(series.about)
         for _ in range(_ATTEMPTS):
@@ -112,7 +112,7 @@ class SeriesWriter:
                 if error.status == _CONFLICT:
                     series.exists = True
                 elif error.status == _NOT_FOUND and series.exists:
-                    # Events expire, by default an hour after they were last written.
+                    # Events expire, by default an hour after the last write.
                     series.exists = False
                 else:
                     self._log_failure(verb, error)
@@ -132,7 +132,7 @@ class SeriesWriter:
 
     async def _add(self, path: str, series: Series) -> None:
         if not series.version:
-            # A patch of nothing answers with the Event as it is, so the right to read Events is not needed.
+            # An empty patch returns the Event, so that permission to get Events is not required.
             _refresh(series, await self._client.merge(path, {}, seconds=_REQUEST_SECONDS))
         more = {
             "metadata": {"resourceVersion": series.version},
@@ -141,7 +141,7 @@ class SeriesWriter:
         _refresh(series, await self._client.merge(path, more, seconds=_REQUEST_SECONDS))
 
     def _log_failure(self, verb: str, error: ClusterError) -> None:
-        """Log a problem when it is another one than last time: the texts name an Event each, so the status decides."""
+        """Log a problem if it differs from the last one: by status, since each text contains the name of an Event."""
         problem = str(error) if error.status is None else error.status
         if self._problems.get(verb) != problem:
             hint = _RIGHTS if error.status == _FORBIDDEN and "cannot" in str(error) else ""
@@ -154,10 +154,10 @@ class SeriesWriter:
 
 
 def _refresh(series: Series, answer: bytes) -> None:
-    """Take over what the API server has of an Event.
+    """Update an Event's count and version from the API server's response.
 
     Raises:
-        ClusterError: The answer is no Event.
+        ClusterError: The response is not an Event.
     """
     try:
         stored = _STORED_EVENT.decode(answer)
