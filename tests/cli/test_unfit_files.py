@@ -35,13 +35,26 @@ def unfit(tmp_path, deployment):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.txt").write_text("")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder-of-a-pipe").mkdir()
+    os.mkfifo(tmp_path / "folder-of-a-pipe/a.yaml")
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)) * 9)
     (tmp_path / "broken").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-    names = ("folder", "pipe", "empty", "binary", "broken", "loop", "socket", "missing", "web.yaml/below")
+    names = (
+        "folder",
+        "folder-of-a-pipe",
+        "pipe",
+        "empty",
+        "binary",
+        "broken",
+        "loop",
+        "socket",
+        "missing",
+        "web.yaml/below",
+    )
     return [*names, "/dev/null", "/dev/zero"]
 
 
@@ -66,6 +79,18 @@ def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run_process, tmp_pat
 
     assert ended.returncode == 3
     assert ended.stderr == ".: error: is a directory (name the files of kind PolicyTest in it)\n"
+
+
+@pytest.mark.parametrize("fields", ["policy: pipe", "policy: policy.yaml\nmanifests: [pipe]"])
+def test_a_pipe_that_a_file_of_tests_names_is_not_waited_for(run, unfit, tmp_path, fields):
+    case = "{name: t, pod: {spec: {containers: [{name: c}]}}, expect: {action: skip}}"
+    head = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: PolicyTest\n"
+    (tmp_path / "p.test.yaml").write_text(f"{head}{fields}\ntests: [{case}]\n")
+
+    ended = run("test", "p.test.yaml")
+
+    assert ended.returncode == 3
+    assert ended.stderr == "pipe: error: cannot be read: it is a pipe and not a regular file\n"
 
 
 def test_the_pipe_of_a_shell_will_do(command, tmp_path):

@@ -27,8 +27,8 @@ from webhook.core.verdict import Verdict
 from webhook.detection.catalog import Catalog
 from webhook.server.admission.pods import Decider
 from webhook.server.http.app import create_app
+from webhook.server.http.embedded import make_server
 from webhook.server.http.ports import listen
-from webhook.server.http.protocol import make_server
 from webhook.server.http.status import create_status_app
 from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics

@@ -157,7 +157,7 @@ def load_policy(path: Path | None) -> CompiledPolicy:
     from webhook.policy.load import PolicyError, default_policy, load
 
     try:
-        policy = default_policy() if path is None else load([path])
+        policy = default_policy() if path is None else load([path], pipes=True)
     except PolicyError as error:
         _tell(error.problems)
         raise typer.Exit(ExitCode.UNREADABLE) from None

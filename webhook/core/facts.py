@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -72,7 +72,16 @@ class Facts(Struct, frozen=True):
 
 def is_batch(pod: Pod) -> bool:
     """Whether the pod is there to do something once: a Job's, or a CronJob's."""
-    return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in pod.metadata.owner_references or ())
+    return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in _makers(pod))
+
+
+def _makers(pod: Pod) -> Sequence[OwnerReference]:
+    """Return the reference to the pod's controller; where none says that it is one, as when a person wrote them, all.
+
+    Others only have the pod deleted with their object.
+    """
+    references = pod.metadata.owner_references or ()
+    return [owner for owner in references if owner.controller] or references
 
 
 _GROUPS = {"Job": "batch", "CronJob": "batch", "ReplicaSet": "apps"}
@@ -87,13 +96,13 @@ def _is(owner: OwnerReference, kind: str) -> bool:
 
 
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
-    """Return the owners as people think of them, nearest first.
+    """Return what made the pod, as people think of it, nearest first.
 
     A ReplicaSet counts as the Deployment or Rollout that it belongs to, where its name ends in the hash of the pod's
     template; any other stays what it is. A Job that a CronJob can have made counts as both.
     """
     owners: list[OwnerReference] = []
-    for owner in pod.metadata.owner_references or ():
+    for owner in _makers(pod):
         owners.append(_above(owner, pod.labels) if _is(owner, "ReplicaSet") else owner)
         if _is(owner, "Job") and (cron_job := _scheduled_by(owner.name)):
             owners.append(OwnerReference("CronJob", cron_job, owner.api_version))

@@ -16,7 +16,7 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.decision.conformance import as_created
+from webhook.decision.conformance import as_created, is_refuted
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
@@ -70,8 +70,8 @@ class Drifted:
 
 
 def drifted(
+    pod: Pod,
     document: dict[str, Any],
-    namespace: str,
     *,
     surroundings: Surroundings,
     policy: Policy,
@@ -81,8 +81,8 @@ def drifted(
     """Compare a pod that runs with what a policy decides about it now.
 
     Args:
-        document: The pod as the API server has it.
-        namespace: Its namespace.
+        pod: The pod as the API server has it.
+        document: The same as plain values.
         surroundings: What is around it.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
@@ -90,22 +90,27 @@ def drifted(
 
     Returns:
         None for a pod that a restart would not change.
-
-    Raises:
-        msgspec.ValidationError: The pod is not understood.
     """
-    original = as_created(document, surroundings.namespace_labels(namespace))
-    created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
+    namespace = pod.metadata.namespace or ""
+    namespace_labels = surroundings.namespace_labels(namespace)
     budget = budget or Budget()
-    decision = decide(
-        created,
-        namespace,
-        document=lambda: original,
-        surroundings=surroundings,
-        policy=policy,
-        detect=detect,
-        budget=budget,
-    )
+
+    def decided(*, believed: bool) -> tuple[Pod, Decision]:
+        original = as_created(document, namespace_labels, believed=believed)
+        created = msgspec.convert(original, Pod)
+        return created, decide(
+            created,
+            namespace,
+            document=lambda: original,
+            surroundings=surroundings,
+            policy=policy,
+            detect=detect,
+            budget=budget,
+        )
+
+    created, decision = decided(believed=True)
+    if is_refuted(pod, namespace, namespace_labels, decision):
+        created, decision = decided(believed=False)
     if budget.cancelled:
         return None
     found = drift(pod, created, decision)
@@ -125,11 +130,15 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Returns:
         None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
-        written into the workload by hand; and in namespaces that the policy exempts.
+        written into the workload by hand, unless a decision brought it in; where it is not known whether the pod is in
+        the mesh; and in namespaces that the policy exempts.
     """
-    if not in_mesh(decision) or decision.reason is Reason.EXEMPT_NAMESPACE:
+    if decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
     has_sidecar = eligibility.sidecar_of(pod) is not None
+    if not in_mesh(decision):
+        brought_in = has_sidecar and pod.annotations.get(DECISION) == Action.INJECT.value
+        return Drift.SIDECAR_UNWANTED if brought_in and decision.reason is not Reason.UNKNOWN else None
     if has_sidecar != gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:

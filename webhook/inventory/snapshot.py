@@ -231,6 +231,8 @@ class _Reading:
         except ClusterError as error:
             if error.status == HTTPStatus.FORBIDDEN:
                 self._into.notes.append(f"no right to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults count")
+            elif error.status != HTTPStatus.NOT_FOUND:
+                raise
             return
         self._into.documents.append({"kind": "ConfigMap"} | _decoded(answer))
 

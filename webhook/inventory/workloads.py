@@ -14,6 +14,11 @@ from webhook.problem import field_and_message
 
 T = TypeVar("T")
 
+# A CronJob names its Jobs after itself and the minute, which rules with `owners` may tell apart: see `owners_of`.
+_SCHEDULED = 29_000_000
+# Kubernetes puts its Job's name on each pod of a Job, by both names.
+_JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -78,7 +83,8 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
     document = copy.deepcopy(_template(owner, pod_path))
     metadata_of_pod = document.get("metadata") or {}
     if isinstance(metadata_of_pod, dict):
-        document["metadata"] = metadata_of_pod | {"namespace": namespace} | _made_by(kind, metadata.name)
+        made = _made_by(kind, metadata.name, metadata_of_pod.get("labels"))
+        document["metadata"] = metadata_of_pod | {"namespace": namespace} | made
     document |= {"apiVersion": "v1", "kind": "Pod"}
     document.setdefault("spec", {})
     pod = _converted(document, Pod, *pod_path)
@@ -102,12 +108,14 @@ def _converted(value: object, as_type: type[T], *above: str) -> T:
         raise msgspec.ValidationError(f"{message} - at `$.{'.'.join([*above, *filter(None, [field])])}`") from None
 
 
-def _made_by(kind: str, name: str) -> dict[str, Any]:
-    """Return the metadata that the controller adds to that of the pod template."""
-    return {} if kind == "Pod" else {"generateName": f"{name}-", "ownerReferences": _owners(kind, name)}
-
-
-def _owners(kind: str, name: str) -> list[dict[str, str]]:
-    """Return the pod's future owners; for a CronJob, the intermediate Job gets the CronJob's name."""
-    kinds = ["Job", "CronJob"] if kind == "CronJob" else [kind]
-    return [{"kind": owner, "name": name} for owner in kinds]
+def _made_by(kind: str, name: str, labels: object) -> dict[str, Any]:
+    """Return the metadata that the controller adds to that of the pod template, or sets instead of it."""
+    if kind == "Pod":
+        return {}
+    made: dict[str, Any] = {"generateName": f"{name}-", "ownerReferences": [{"kind": kind, "name": name}]}
+    if kind in {"Job", "CronJob"}:
+        job = name if kind == "Job" else f"{name}-{_SCHEDULED}"
+        made["ownerReferences"] = [{"kind": "Job", "name": job}]
+        if labels is None or isinstance(labels, dict):
+            made["labels"] = (labels or {}) | dict.fromkeys(_JOB_LABELS, job)
+    return made

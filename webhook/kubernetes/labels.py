@@ -5,9 +5,11 @@ Source: Kubernetes "Labels and Selectors"; apimachinery's LabelSelector. NotIn a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from msgspec import Struct
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
@@ -44,11 +46,31 @@ class Requirement:
         return f"{self.key} {self.operator.lower()} ({','.join(sorted(self.values))})"
 
 
+class _Expression(Protocol):
+    """One entry of matchExpressions."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def operator(self) -> Operator: ...
+
+    @property
+    def values(self) -> Iterable[str] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """Requirements that are ANDed. A matchLabels pair is an In with one value."""
 
     requirements: tuple[Requirement, ...]
+
+    @classmethod
+    def of(cls, match_labels: Mapping[str, str] | None, match_expressions: Iterable[_Expression] | None) -> Selector:
+        """Return the selector that has these fields in the API."""
+        pairs = [Requirement(key, "In", frozenset({value})) for key, value in (match_labels or {}).items()]
+        more = [Requirement(one.key, one.operator, frozenset(one.values or ())) for one in match_expressions or ()]
+        return cls((*pairs, *more))
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Return whether the labels meet every requirement."""
@@ -57,3 +79,22 @@ class Selector:
     def __str__(self) -> str:
         """Return the selector in kubectl's syntax: "app=web,tier in (edge,front)"."""
         return ",".join(map(str, self.requirements))
+
+
+class LabelSelectorRequirement(Struct, frozen=True):
+    """One entry of matchExpressions in an object of the API."""
+
+    key: str
+    operator: Operator
+    values: list[str] | None = None
+
+
+class LabelSelector(Struct, frozen=True, rename="camel"):
+    """A LabelSelector in an object of the API; Istio's WorkloadSelector is one with matchLabels alone."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[LabelSelectorRequirement] | None = None
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it."""
+        return Selector.of(self.match_labels, self.match_expressions).holds(labels)

@@ -33,6 +33,8 @@ LARGE: Final = 64 * 1024
 """Bytes of a review. The largest known pods of real software are shorter."""
 # Bytes that cannot contain more than FEW_VALUES values.
 _SHORTEST = 4 * FEW_VALUES
+# A value follows a comma, or is the first one within another.
+_SIGNS: Final = (b",", b"{", b"[")
 _PIECE = 64 * 1024
 # A pod with MOST_VALUES values may have as many keys, and each string has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
@@ -129,8 +131,8 @@ def is_large(body: bytes | bytearray) -> bool:
 
 
 def most_values(body: bytes | bytearray) -> int:
-    """Return an upper bound on the values in JSON: its commas and opening braces, including those in strings."""
-    return body.count(b",") + body.count(b"{")
+    """Return an upper bound on the values in JSON: its commas and opening brackets, including those in strings."""
+    return sum(map(body.count, _SIGNS))
 
 
 def is_wide(body: bytes | bytearray) -> bool:
@@ -139,7 +141,7 @@ def is_wide(body: bytes | bytearray) -> bool:
 
 
 def _has_many_values(body: bytes | bytearray) -> bool:
-    """Return whether JSON has more than `MOST_VALUES` commas and opening braces outside of strings.
+    """Return whether JSON has more than `MOST_VALUES` commas and opening brackets outside of strings.
 
     Invalid JSON is counted correctly up to the first syntax error, and no decoder reads further.
     """
@@ -155,7 +157,7 @@ def _has_many_values(body: bytes | bytearray) -> bool:
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = piece.split(b'"')
         outside = b"".join(parts[within::2])
-        values += outside.count(b",") + outside.count(b"{")
+        values += most_values(outside)
         quotes += len(parts) - 1
         if values > MOST_VALUES or quotes > _MOST_QUOTES:
             return True

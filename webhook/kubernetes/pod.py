@@ -284,6 +284,12 @@ class Pod(Struct, frozen=True):
         """The annotations; empty if there are none."""
         return self.metadata.annotations or {}
 
+    @property
+    def named_ports(self) -> dict[str, int]:
+        """The numbers of the containers' ports that have names."""
+        declared = (port for container in self.spec.containers or () for port in container.ports or ())
+        return {port.name: port.container_port for port in declared if port.name}
+
     def containers(self) -> Iterator[Container]:
         """Yield every container, init containers first; ephemeral containers are not included."""
         yield from self.spec.init_containers or ()

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from webhook.core.surroundings import Service
+from webhook.kubernetes.labels import LabelSelector
 from webhook.mesh.unread import Unread, understood
 
 ROOT = "istio-system"
@@ -32,12 +33,6 @@ class Meta(Struct, frozen=True, rename="camel"):
         return f"{self.namespace}/{self.name}"
 
 
-class Labels(Struct, frozen=True, rename="camel"):
-    """Labels that pods must carry."""
-
-    match_labels: dict[str, str] | None = None
-
-
 class Mtls(Struct, frozen=True):
     """A mode of mutual TLS: STRICT, PERMISSIVE, DISABLE, UNSET."""
 
@@ -47,7 +42,7 @@ class Mtls(Struct, frozen=True):
 class PeerSpec(Struct, frozen=True, rename="camel"):
     """What a PeerAuthentication says."""
 
-    selector: Labels | None = None
+    selector: LabelSelector | None = None
     mtls: Mtls | None = None
     port_level_mtls: dict[int, Mtls] | None = None
 

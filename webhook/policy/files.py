@@ -48,7 +48,7 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
     Args:
         paths: Files, and directories of which the *.yaml, *.yml and *.json files are taken in the order of their
             names. Hidden files are not: a mounted ConfigMap keeps its old and new content in those.
-        pipes: Whether a file may be a pipe, whose writer is waited for.
+        pipes: Whether a path may be a pipe, whose writer is waited for.
 
     Returns:
         The files in order, each cut off just above the size that a policy may have.
@@ -63,7 +63,7 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
     for path in paths:
         try:
             for file in _files(path):
-                with open_regular(file, pipes=pipes) as stream:
+                with open_regular(file, pipes=pipes and file == path) as stream:
                     content = stream.read(MAX_BYTES + 1)
                 left -= len(content)
                 if len(sources) >= MAX_FILES or left < 0:

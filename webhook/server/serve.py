@@ -23,8 +23,8 @@ from webhook.server.admission.deciding import Decider
 from webhook.server.admission.workers import SWITCH_SECONDS
 from webhook.server.allocator import return_large_memory
 from webhook.server.http.app import create_app
+from webhook.server.http.embedded import make_server
 from webhook.server.http.ports import listen
-from webhook.server.http.protocol import make_server
 from webhook.server.http.status import create_status_app
 from webhook.server.observe.log_writer import AsyncLogWriter
 from webhook.server.observe.logs import Threshold

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from webhook.server.http.protocol import EmbeddedServer
+from webhook.server.http.embedded import EmbeddedServer
 from webhook.server.observe.logs import describe
 from webhook.server.observe.readiness import Readiness
 

@@ -9,31 +9,12 @@ from msgspec import Struct
 from webhook.analysis.diagnose.finding import Code, Finding, Subject
 from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.analysis.diagnose.picture import Picture
-from webhook.kubernetes.labels import Operator, Requirement, Selector
+from webhook.kubernetes.labels import LabelSelector
 from webhook.mesh import eligibility
 from webhook.mesh.unread import understood
 from webhook.mesh.webhook_order import ISTIOS, called_too_late
 
 KIND = "MutatingWebhookConfiguration"
-
-
-class _Expression(Struct, frozen=True):
-    key: str
-    operator: Operator
-    values: list[str] | None = None
-
-
-class LabelSelector(Struct, frozen=True, rename="camel"):
-    """A LabelSelector of the API."""
-
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[_Expression] | None = None
-
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it."""
-        pairs = (Requirement(key, "In", frozenset({value})) for key, value in (self.match_labels or {}).items())
-        said = (Requirement(one.key, one.operator, frozenset(one.values or ())) for one in self.match_expressions or ())
-        return Selector((*pairs, *said)).holds(labels)
 
 
 class _Webhook(Struct, frozen=True, rename="camel"):

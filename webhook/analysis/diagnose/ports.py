@@ -133,16 +133,11 @@ class Ports:
 
     def _numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
         """The port's number, and where it leads to when that is another one."""
-        target = port.target
-        if isinstance(target, str):
-            named = {
-                declared.name: declared.container_port
-                for member in self._picture.behind(service)
-                for container in member.pod.spec.containers or ()
-                for declared in container.ports or ()
-            }
-            target = named.get(target)
-        return (port.number,) if target in {None, port.number} else (port.number, target or 0)
+        named: dict[str, int] = {}
+        for member in self._picture.behind(service):
+            named |= member.pod.named_ports
+        target = port.leads_to(named)
+        return (port.number,) if target is None or target == port.number else (port.number, target)
 
     def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
         """The server images behind a Service, and their kinds; of several containers the one that has the port."""

@@ -106,7 +106,9 @@ class Consequences:
             if not server.has_sidecar:
                 continue
             for port in service.ports or (ServicePort(0),):
-                peer = self._istio.strict(server.namespace, server.pod.labels, _target(port, server.pod))
+                peer = self._istio.strict(
+                    server.namespace, server.pod.labels, port.leads_to(server.pod.named_ports) or port.number
+                )
                 if peer is not None:
                     message = f"PeerAuthentication {peer.metadata} has {server.name} refuse its plain text"
                     yield _warned(party, Consequence.STRICT_REFUSES, message, trail)
@@ -126,13 +128,6 @@ class Consequences:
                         f"DestinationRule {rule.metadata} has clients speak ISTIO_MUTUAL to it, which it could not"
                     )
                     yield _warned(party, Consequence.MUTUAL_FAILS, message, f"Service {service.name} selects it")
-
-
-def _target(port: ServicePort, pod: Pod) -> int:
-    if isinstance(port.target, str):
-        declared = (one for container in pod.spec.containers or () for one in container.ports or ())
-        return next((one.container_port for one in declared if one.name == port.target), port.number)
-    return port.target or port.number
 
 
 def _warned(party: Party, consequence: Consequence, message: str, *evidence: str) -> Warned:

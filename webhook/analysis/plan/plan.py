@@ -13,6 +13,7 @@ from webhook.analysis.plan.impact import Consequences, Party, Warned
 from webhook.analysis.workloads import Decided, decide_by
 from webhook.decision.drift import Drifted, drifted
 from webhook.detection.infer.called import called
+from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.sidecar import gets_sidecar
 from webhook.policy.compiled import CompiledPolicy
@@ -74,11 +75,13 @@ def _compared(before: Sequence[Decided], after: Sequence[Decided]) -> Iterator[C
 
 def _drifted(inventory: Inventory, policy: CompiledPolicy, left_out: dict[tuple[str, str], None]) -> Iterator[Drifted]:
     for running in inventory.running:
+        document = running.document()
         try:
-            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
+            pod = msgspec.convert(document, Pod)
         except msgspec.ValidationError:
             left_out[running.namespace, running.name] = None
             continue
+        found = drifted(pod, document, surroundings=inventory, policy=policy)
         if found is not None:
             yield found
 

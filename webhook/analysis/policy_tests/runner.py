@@ -87,7 +87,7 @@ def _manifests(path: Path, tests: PolicyTest, policy: CompiledPolicy) -> Manifes
         return Manifests((), (), namespace_labels=tests.namespace_labels)
     files = [str(path.parent / file) for file in tests.manifests]
     try:
-        manifests = read(files, secrets=policy.read_secrets, namespace_labels=tests.namespace_labels)
+        manifests = read(files, secrets=policy.read_secrets, namespace_labels=tests.namespace_labels, pipes=False)
     except ManifestError as error:
         raise PolicyError(error.problems, unreadable=True) from None
     if manifests.problems:

@@ -81,7 +81,9 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     for step in item.pod_path or ():
         template[step] = template.get(step) or {}
         template = template[step]
-    # A template may come without metadata; a pod never does, so patches do not make it.
-    template["metadata"] = template.get("metadata") or {}
+    # A template may come without metadata, which a pod never does, and without the labels that a controller adds.
+    metadata = template["metadata"] = template.get("metadata") or {}
+    for field in {operation["path"].split("/")[2] for operation in operations}:
+        metadata[field] = metadata.get(field) or {}
     JsonPatch(operations).apply(template, in_place=True)
     return document

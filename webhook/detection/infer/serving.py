@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from webhook.core.budget import Budget
 from webhook.core.facts import is_batch
-from webhook.core.surroundings import ServicePort, Services, Surroundings
+from webhook.core.surroundings import Services, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.resolve.programs import first_of, started_by
 from webhook.detection.words import words
@@ -101,12 +101,6 @@ def _behind_services(
     for service in services.selecting(pod.labels):
         budget.spend(1 + service.extent)
         for port in service.ports:
-            kind = catalog.of_port(_target(port, numbers)) or catalog.of_port(port.number)
+            kind = catalog.of_port(port.leads_to(numbers)) or catalog.of_port(port.number)
             if kind and port.name not in _ASIDE_PORTS - {"http"}:
                 yield kind
-
-
-def _target(port: ServicePort, numbers: dict[str, int]) -> int | None:
-    if isinstance(port.target, str):
-        return numbers.get(port.target)
-    return port.target or port.number

@@ -47,8 +47,14 @@ def read_content(key: str, text: str) -> Content:
         lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)
         return Content(Value(), lines, quota.cut)
     value = read_value(text)
+    if key.endswith(_CONFIGURATION) and value == _NOTHING:
+        quota = Quota()
+        return Content(value, read_file(text, quota), quota.cut)
     return Content(value, cut=is_cut(text, value))
 
 
+_NOTHING = Value()
+# A file of these kinds may have a single line.
+_CONFIGURATION = (".properties", ".env", ".ini", ".toml", ".conf", ".cfg", ".yaml", ".yml")
 _NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
 _OPENINGS = ("{", "[", "<", "# ", "// ")

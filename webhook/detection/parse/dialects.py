@@ -47,6 +47,7 @@ _HARMLESS = _PLACE_KEYS | frozenset(
 # Azure's strings name no host but in their endpoint.
 _WITH_ENDPOINT = frozenset({"accountkey", "sharedaccesskey", "sharedaccesssignature"})
 _MOST_ITEMS = 64
+_QUOTES = ("'", '"', "{")
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -94,7 +95,7 @@ def _tns(text: str, start: int) -> Iterator[Mention]:
 
 
 def _redis(text: str) -> Iterator[Mention]:
-    """The hosts before a password; behind one they could be a part of it, unless there is one and no more."""
+    """The hosts before a password; behind one they could be a part of it, unless there is one with a port, no more."""
     before: list[str] = []
     behind: list[str] = []
     places = before
@@ -102,11 +103,11 @@ def _redis(text: str) -> Iterator[Mention]:
         key, sign, _ = item.partition("=")
         if not sign:
             places.append(item.strip())
-        elif names_credential(key):
+        elif names_credential(key) or announced(item) >= 0:
             places = behind
     for item in before or (behind if len(behind) == 1 else ()):
         mention = mention_of(item, "redis", Form.REDIS)
-        if mention.host:
+        if mention.host and (before or mention.port):
             yield mention
 
 
@@ -158,11 +159,13 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
             doubtful = True
         elif key not in _HARMLESS and names_credential(key):
             secret = True
-            doubtful = doubtful or key in _WITH_ENDPOINT
+            doubtful = doubtful or key in _WITH_ENDPOINT or announced(value) >= 0
             found[key] = ""
         elif secret and key in _PLACE_KEYS:
             doubtful = doubtful or key in behind
             behind[key] = value
+        elif not words and value[:1] not in _QUOTES and announced(value) >= 0:
+            return {}  # pairs of another dialect, in whose password this one's sign stands
         else:
             found[key] = value
     hosts = _PLACE_KEYS - {"port"}

@@ -6,6 +6,7 @@ line by line (`keyvalue`). All of it takes time linear in the file's length, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -27,6 +28,10 @@ _MOST_YAML = 35_000
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
 _DEEPEST = 30
+_TABLE = re.compile(r"""\{\s{0,9}["']?[\w.-]{1,200}["']?\s{0,9}=""")
+# A setting whose name is a value of its own, in the cases of JSON's and .NET's libraries.
+_NAMING = ("name", "key", "Name", "Key", "NAME", "KEY")
+_NAMED = frozenset({"value", "Value", "VALUE"})
 _Collection = dict[object, object] | list[object]
 
 
@@ -99,7 +104,8 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
         elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
             if not quota.spend(characters=len(node)):
                 return
-            yield from _by_line(path, node, quota)
+            if not holds_credential(path):
+                yield from _by_line(path, node, quota)
         else:
             yield quota.setting(path, _scalar(node))
 
@@ -108,9 +114,9 @@ def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str,
     if isinstance(node, list):
         # Settings of one element belong together, apart from those of the next.
         return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
-    named = node.get("name") or node.get("key")
+    named = next((node[key] for key in _NAMING if node.get(key)), None)
     told = as_key(named) if isinstance(named, str) else "value"
-    return [((*path, told if key == "value" else as_key(str(key))), child) for key, child in node.items()]
+    return [((*path, told if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
@@ -138,7 +144,13 @@ def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
     if holds_credential(path):
         return
     documents = None
-    if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
+    # As YAML, a table of TOML would be cut at the commas in its strings.
+    if (
+        _TABLE.match(text) is None
+        and text[:1] in _JSON_OPENERS
+        and (documents := _json(text)) is None
+        and quota.inline < _MOST_INLINE
+    ):
         quota.inline += len(text) + _SHORT_INLINE
         documents = _parsed(text, quota)
     if documents:

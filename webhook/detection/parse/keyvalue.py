@@ -36,9 +36,16 @@ _XML_TEXT = re.compile(r"[^<>]{0,400}+>(?P<rest>[^<>]{1,1000}+)</")
 _ENVIRONMENT = re.compile(
     r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
     \s*[\[(.]\s*['"]?(?P<name>[A-Za-z_]\w{0,120})['"]?\s*[\])]?\s*
-    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
+    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*
+    (?P<default>"(?:[^"\\\n]|\\.){0,400}+"|'(?:[^'\\\n]|\\.){0,400}+')(?![\w@:/.]))?""",
     re.VERBOSE,
 )
+# Of user:password@host, the beginning is no key.
+_USER = re.compile(r"\s*+(?:-\s++)?[\"']?[\w.$-]{1,200}+:(?![\s@])(?:(?!://)[^@]){1,500}@")
+_TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
+# Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
+_LONG_QUOTES = ('"""', "'''")
+_CONTINUED = "\\"
 _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
@@ -72,10 +79,10 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     where = _Where()
     if "</name>" in text:
         text = _HADOOP.sub(r"\1 = \2", text)
-    is_hidden = False
+    hidden_until = ""
     for raw in _lines(text, quota):
-        if is_hidden:
-            is_hidden = raw.endswith("\\")
+        if hidden_until:
+            hidden_until = _still_hidden(raw, hidden_until)
             continue
         line = raw.expandtabs(4)
         if len(line) >= len(_SHORT_RUN):
@@ -90,7 +97,25 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
                 return
             yield pair
         # The next line goes on with this one's credential.
-        is_hidden = line.endswith("\\") and (announced(line) >= 0 or names_credential(line))
+        hidden_until = _goes_on(line)
+
+
+def _goes_on(line: str) -> str:
+    """Return the sign up to which the credential that a line begins goes on; "" where none does."""
+    if line.endswith("\\"):
+        return _CONTINUED if announced(line) >= 0 or names_credential(line) else ""
+    if "<" in line:
+        tag = _TAG.fullmatch(line)
+        return f"</{tag['name']}" if tag and names_credential(tag["name"]) else ""
+    quotes = next((quotes for quotes in _LONG_QUOTES if line.count(quotes) & 1), "")
+    return quotes if quotes and (announced(line) >= 0 or names_credential(line.partition(quotes)[0])) else ""
+
+
+def _still_hidden(line: str, until: str) -> str:
+    """Return `until` where a line is within a credential and does not end it."""
+    if until == _CONTINUED:
+        return until if line.endswith("\\") else ""
+    return "" if until in line else until
 
 
 class _Where:
@@ -168,6 +193,8 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
         yield from (Pair(where.above, item) for item in items(line) if where.above or "://" in item)
         return
     key = as_key(_QUOTES.sub(".", pair["key"]).strip("."))
+    if "@" in pair["rest"] and _USER.match(line):
+        key = "…"
     if "<" in line:
         key, where.named = _of_property(key, where.named, pair["rest"])
     path = (*where.above, key)

@@ -16,6 +16,7 @@ from webhook.detection.parse.credentials import announced, authority, is_mixed, 
 from webhook.detection.parse.dialects import dialects
 from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, is_place, mention_of
 from webhook.detection.parse.references import REFERENCE, Pattern, default_of, normalised
+from webhook.detection.words import names_credential
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
 _GO_DSN = re.compile(rf"(?:tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\))(?:/|\Z)")
@@ -47,8 +48,9 @@ _BEFORE = re.compile(
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 # Of a password in one, each line or word could look like a setting.
 _BEGINS_VALUE = re.compile(
-    r"\s{0,9}[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+    r"\s{0,9}(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
 )
+_BEGINS_URL = re.compile(r"(?:[\w.-]{1,80}+=)?+[\"']?(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//")
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
@@ -109,6 +111,8 @@ def plain_url(text: str) -> Value | None:
 def _mentions(text: str) -> tuple[Mention, ...]:
     if (inner := default_of(text)) is not None:
         variable, default = inner
+        if names_credential(variable):
+            return ()
         return tuple(
             Mention(found.host, found.port, found.scheme, found.form, unless=variable) for found in _mentions(default)
         ) or (Mention("${" + variable + "}"),)
@@ -126,6 +130,8 @@ def _all_forms(text: str) -> Iterator[Mention]:
         if is_user(text[: max(0, dsn.start() - 1)]):
             yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
+    if "@" in text and _BEGINS_URL.match(text):
+        return  # what looks like pairs may be a part of the URL's password
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
         return
@@ -174,12 +180,20 @@ def urls(text: str) -> Iterator[Mention]:
         hosts = "" if mixed else authority(url.scheme, url.text[:end], url.text[end:], are_places=_are_places)
         places.append((url.scheme, hosts))
     for scheme, hosts in reversed(places):
-        for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
-            if "=" in place or not scheme:
-                break
-            mention = mention_of(place.strip(), scheme, Form.URL)
-            if mention.host:
-                yield mention
+        if scheme:
+            yield from _in_authority(scheme, hosts)
+
+
+def _in_authority(scheme: str, hosts: str) -> Iterator[Mention]:
+    """The hosts of one URL; only the first where the others may be a user and a password."""
+    found: list[Mention] = []
+    for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
+        mention = mention_of(place.strip(), scheme, Form.URL)
+        if "=" in place or not mention.host:
+            break
+        found.append(mention)
+    are_hosts = all(mention.port for mention in found) or are_alike([mention.host for mention in found])
+    yield from found if are_hosts else found[:1]
 
 
 def _found(text: str) -> Iterator[_Url]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from webhook.core.values import Content, Value
+from webhook.core.values import Content, Value, are_alike
 from webhook.detection.keys import Key
 from webhook.detection.parse.content import read_content
 from webhook.detection.parse.references import reference
@@ -37,6 +37,16 @@ class Entry(Struct, frozen=True, gc=False):
     def is_secret(self) -> bool:
         """Whether it comes from a Secret, as its trail says."""
         return _ORIGIN in self.trail
+
+    def names_host(self, word: str) -> bool:
+        """Whether a word is a host by its key or, outside of Secrets, by its domain; one of several may be a password.
+
+        Args:
+            word: A word without a port that the value says.
+        """
+        if len(self.value.mentions) > 1 and not are_alike([mention.host for mention in self.value.mentions]):
+            return False
+        return self.key.names_host or (word.split(".")[2:3] == ["svc"] and not self.is_secret)
 
 
 class Scope:
@@ -93,9 +103,11 @@ class Scope:
         return said
 
     def secret_words(self) -> tuple[str, ...]:
-        """Words from Secrets, in lower case, which references to variables may bring into other settings."""
+        """Words and hosts from Secrets, in lower case, which references to variables may bring into other settings."""
         if self._secret_words is None:
-            words = {entry.value.word.lower() for entry in self.entries if _ORIGIN in entry.trail}
+            values = [entry.value for entry in self.entries if _ORIGIN in entry.trail]
+            words = {word for value in values for word in value.word.lower().split(":")}
+            words |= {mention.host.lower() for value in values for mention in value.mentions}
             self._secret_words = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
         return self._secret_words
 

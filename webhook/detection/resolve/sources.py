@@ -247,9 +247,15 @@ class Sources:
     def _projected(self, source: Projection, volume: Volume) -> dict[str, File | None]:
         if not source.kind:
             return {path: None for _, path in source.paths or ()}
-        held = self._object(source.kind, source.name, f"volume {volume.name}", optional=source.optional)
-        self._budget.spend(1 + len(held if source.paths is None else source.paths) // 16)
-        paths = ((key, key) for key in held) if source.paths is None else source.paths
+        where, held = f"volume {volume.name} ← {source.kind} {source.name}", self._held(source.kind, source.name)
+        if held is None:
+            self._not_readable(source.kind, source.name, where, "", optional=source.optional)
+            return {}
+        paths = [(key, key) for key in held] if source.paths is None else source.paths
+        absent = [key for key, _ in paths if key not in held]
+        self._budget.spend(1 + len(paths) // 16 + len(absent))
+        for key in absent:
+            self._not_readable(source.kind, source.name, f"{where}/{key[:LONGEST_NAME]}", "", optional=source.optional)
         return {path: File(source.kind, source.name, key, held[key]) for key, path in paths if key in held}
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:

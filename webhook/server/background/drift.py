@@ -228,15 +228,13 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
         msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be decoded.
     """
     document = msgspec.json.decode(item, type=dict)
-    msgspec.convert(document, Pod)
-    metadata = document["metadata"]
-    namespace = metadata.get("namespace", "")
-    if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):
+    pod = msgspec.convert(document, Pod)
+    if document["metadata"].get("deletionTimestamp") or _MIRROR in pod.annotations:
         return None
     deadline = time.monotonic() + _LONGEST_SECONDS
     found = drifted(
+        pod,
         document,
-        namespace,
         surroundings=decider.surroundings,
         policy=policy,
         detect=decider.memory.detect,
@@ -245,8 +243,8 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
-    restart = restart_command(namespace, found.owner)
-    return Workload(namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
+    restart = restart_command(found.namespace, found.owner)
+    return Workload(found.namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:
