@@ -85,7 +85,7 @@ def issue_authority(
         ]
     )
     builder = (
-        _dated(name, key, not_before=now - CLOCK_SKEW, not_after=now + lifetime)
+        _builder(name, key, not_before=now - CLOCK_SKEW, not_after=now + lifetime)
         .serial_number(serial)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -129,7 +129,7 @@ def issue_serving(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sidecar-policy")])
     not_before = max(now - CLOCK_SKEW, issuer.not_valid_before_utc)
     builder = (
-        _dated(subject, key, not_before=not_before, not_after=not_after)
+        _builder(subject, key, not_before=not_before, not_after=not_after)
         .serial_number(x509.random_serial_number())
         .issuer_name(issuer.subject)
         .add_extension(names, critical=False)
@@ -197,7 +197,7 @@ def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> V
     return Verification(ok=True)
 
 
-def _dated(
+def _builder(
     name: x509.Name, key: ec.EllipticCurvePrivateKey, *, not_before: datetime, not_after: datetime
 ) -> x509.CertificateBuilder:
     return (

@@ -65,7 +65,7 @@ def encode(state: State) -> Content:
     }
     for names, pair in ((_SIGNING, signing), (_INCOMING, incoming)):
         data |= dict(zip(names, (pair.certificate, pair.key) if pair is not None else (None, None), strict=True))
-    return Content(data, {TRUSTED_SINCE: _written(state.trusted_since), SERVED_SINCE: _written(state.served_since)})
+    return Content(data, {TRUSTED_SINCE: _formatted(state.trusted_since), SERVED_SINCE: _formatted(state.served_since)})
 
 
 def decode(labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]) -> State:
@@ -147,5 +147,5 @@ def _time(annotations: Mapping[str, str], name: str, damage: list[str]) -> datet
     return time
 
 
-def _written(time: datetime | None) -> str | None:
+def _formatted(time: datetime | None) -> str | None:
     return time.isoformat() if time is not None else None

@@ -144,12 +144,12 @@ class _Asking:
                     raise
                 self.limit = max(1, self.limit // 4)
             except ExpiredError as error:
-                self._go_on(error)
+                self._resume_after(error)
                 await asyncio.sleep(_pause(self._expired))
             else:
                 return len(answer), await _decoded(answer)
 
-    def _go_on(self, error: ExpiredError) -> None:
+    def _resume_after(self, error: ExpiredError) -> None:
         """Continue after a token has expired: with the token from the error, else from the last name."""
         self._expired += 1
         if self._consistent or self._expired > MOST_STALLED or "continue" not in self.query:
@@ -179,13 +179,13 @@ async def _decoded(answer: bytes) -> _List:
         page = _LIST.decode(answer)
     except UNREADABLE:
         # A single object can make the whole page undecodable. Splitting the page may take some tenths of a second.
-        page = await asyncio.to_thread(_taken_apart, answer)
+        page = await asyncio.to_thread(_split_page, answer)
     if not page.metadata.resource_version:
         raise ClusterError("the API server's list has no resource version")
     return page
 
 
-def _taken_apart(answer: bytes) -> _List:
+def _split_page(answer: bytes) -> _List:
     try:
         parts = members(answer)
         metadata = msgspec.json.decode(parts["metadata"], type=Meta)

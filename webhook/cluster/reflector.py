@@ -104,7 +104,7 @@ class Reflector(Generic[T]):
         self._cache = Cache(client, resource, sink, log=self._log, turns=self._turns, clock=clock)
         self._version: str | None = None
         self._responded = self._opened = clock()
-        self._following = False
+        self._watching = False
 
     def __len__(self) -> int:
         """Return the number of known objects."""
@@ -118,13 +118,13 @@ class Reflector(Generic[T]):
     @property
     def behind(self) -> float:
         """Seconds since the last list or watch response; 0 while the watch is open."""
-        return 0.0 if self._following else self._clock() - self._responded
+        return 0.0 if self._watching else self._clock() - self._responded
 
     async def run(self) -> None:
         """List and watch until cancelled. Every failure of the API server is retried with back-off."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._cache.read_later())
-            await self._follow()
+            await self._list_and_watch()
 
     async def adopt(self, item: Raw) -> tuple[bool, float]:
         """Apply an object that was read directly, unless a list or watch has delivered a newer version.
@@ -143,7 +143,7 @@ class Reflector(Generic[T]):
         self._version = None
         self.synced = False
 
-    async def _follow(self) -> None:
+    async def _list_and_watch(self) -> None:
         failures = 0
         while True:
             failed: ClusterError | None = None
@@ -158,8 +158,8 @@ class Reflector(Generic[T]):
                     self._version = None
                 self._log_failure(error)
             finally:
-                steady = self._following and self._clock() - self._opened >= _STEADY_SECONDS
-                self._following = False
+                steady = self._watching and self._clock() - self._opened >= _STEADY_SECONDS
+                self._watching = False
             failures = 0 if steady else failures + 1
             if failures or failed is not None:
                 await asyncio.sleep(max(_delay(failures), 0.0 if failed is None else failed.retry_after))
@@ -201,7 +201,7 @@ class Reflector(Generic[T]):
         } | ({"fieldSelector": self.resource.fields} if self.resource.fields else {})
         async with self._client.watch(self.resource.path, query) as lines:
             self._responded = self._opened = self._clock()
-            self._following = True
+            self._watching = True
             if self.problem:
                 self._log.info("followed again")
                 self.problem = ""
@@ -251,7 +251,7 @@ class Reflector(Generic[T]):
             return _EVENT.decode(line)
         except UNREADABLE:
             # Its object cannot be decoded as a whole.
-            return await self._turns.reduced(_taken_apart, Raw(line))
+            return await self._turns.reduced(_split_event, Raw(line))
 
     def _log_failure(self, error: ClusterError) -> None:
         # A lost connection fails in several ways in succession, which is logged once.
@@ -288,7 +288,7 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
         raise ClusterError("the API server's answer is not understood") from None
 
 
-def _taken_apart(line: Raw) -> _WatchEvent:
+def _split_event(line: Raw) -> _WatchEvent:
     try:
         parts = members(bytes(line))
         return _WatchEvent(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))

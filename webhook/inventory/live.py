@@ -1,6 +1,6 @@
 """The cluster context of pods from a live cluster: listed, watched, and reduced to the parsed shapes on receipt.
 
-| resource                            | what is kept                                       |
+| resource                            | content of the cache                               |
 |-------------------------------------|----------------------------------------------------|
 | Namespaces                          | labels                                             |
 | Services                            | ports, selector, external name                     |

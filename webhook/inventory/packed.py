@@ -44,7 +44,7 @@ class Packed(Mapping[str, Content]):
 
     @property
     def digest(self) -> bytes:
-        """The same of those that say the same, and of no others."""
+        """A SHA-256 digest of the contents: equal if and only if they are."""
         if not self._digest:
             self._digest = sha256(self._bytes).digest()
         return self._digest

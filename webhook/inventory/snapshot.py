@@ -175,7 +175,7 @@ class _Reading:
                     put(document)
                 except UNREADABLE:
                     metadata = document["metadata"]
-                    self._leave_out(resource, metadata.get("namespace", ""), metadata["name"])
+                    self._skip(resource, metadata.get("namespace", ""), metadata["name"])
         except ClusterError as error:
             absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
             if absent:
@@ -188,7 +188,7 @@ class _Reading:
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
-    def _leave_out(self, resource: _Resource, namespace: str, name: str) -> None:
+    def _skip(self, resource: _Resource, namespace: str, name: str) -> None:
         place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
         said = f"{resource.kind} {place} is not understood and left out"
         self._into.problems.append(Problem("error", _SOURCE, None, "", said))
@@ -220,7 +220,7 @@ class _Reading:
                 try:
                     document = _decoded(item)
                 except UnreadableError:
-                    self._leave_out(resource, *salvaged(item).key)
+                    self._skip(resource, *salvaged(item).key)
                 else:
                     yield document
 

@@ -14,9 +14,9 @@ from webhook.problem import field_and_message
 
 T = TypeVar("T")
 
-# A CronJob names its Jobs after itself and the minute, which rules with `owners` may tell apart: see `owners_of`.
+# A CronJob names its Jobs after itself and the minute, by which `owners_of` recognises them.
 _SCHEDULED = 29_000_000
-# Kubernetes puts its Job's name on each pod of a Job, by both names.
+# Kubernetes labels each pod of a Job with the Job's name, under both keys.
 _JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 
 
@@ -83,7 +83,7 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
     document = copy.deepcopy(_template(owner, pod_path))
     metadata_of_pod = document.get("metadata") or {}
     if isinstance(metadata_of_pod, dict):
-        made = _made_by(kind, metadata.name, metadata_of_pod.get("labels"))
+        made = _added_by_controller(kind, metadata.name, metadata_of_pod.get("labels"))
         document["metadata"] = metadata_of_pod | {"namespace": namespace} | made
     document |= {"apiVersion": "v1", "kind": "Pod"}
     document.setdefault("spec", {})
@@ -108,7 +108,7 @@ def _converted(value: object, as_type: type[T], *above: str) -> T:
         raise msgspec.ValidationError(f"{message} - at `$.{'.'.join([*above, *filter(None, [field])])}`") from None
 
 
-def _made_by(kind: str, name: str, labels: object) -> dict[str, Any]:
+def _added_by_controller(kind: str, name: str, labels: object) -> dict[str, Any]:
     """Return the metadata that the controller adds to that of the pod template, or sets instead of it."""
     if kind == "Pod":
         return {}

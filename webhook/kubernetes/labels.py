@@ -67,9 +67,9 @@ class Selector:
 
     @classmethod
     def of(cls, match_labels: Mapping[str, str] | None, match_expressions: Iterable[_Expression] | None) -> Selector:
-        """Return the selector that has these fields in the API."""
+        """Return the selector for matchLabels and matchExpressions."""
         pairs = [Requirement(key, "In", frozenset({value})) for key, value in (match_labels or {}).items()]
-        more = [Requirement(one.key, one.operator, frozenset(one.values or ())) for one in match_expressions or ()]
+        more = [Requirement(each.key, each.operator, frozenset(each.values or ())) for each in match_expressions or ()]
         return cls((*pairs, *more))
 
     def holds(self, labels: Mapping[str, str]) -> bool:
@@ -82,7 +82,7 @@ class Selector:
 
 
 class LabelSelectorRequirement(Struct, frozen=True):
-    """One entry of matchExpressions in an object of the API."""
+    """One entry of matchExpressions, as in the API."""
 
     key: str
     operator: Operator
@@ -90,11 +90,11 @@ class LabelSelectorRequirement(Struct, frozen=True):
 
 
 class LabelSelector(Struct, frozen=True, rename="camel"):
-    """A LabelSelector in an object of the API; Istio's WorkloadSelector is one with matchLabels alone."""
+    """A LabelSelector, as in the API; Istio's WorkloadSelector is one with matchLabels only."""
 
     match_labels: dict[str, str] | None = None
     match_expressions: list[LabelSelectorRequirement] | None = None
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it."""
+        """Return whether the labels meet every requirement."""
         return Selector.of(self.match_labels, self.match_expressions).holds(labels)

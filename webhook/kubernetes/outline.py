@@ -33,7 +33,7 @@ LARGE: Final = 64 * 1024
 """Bytes of a review. The largest known pods of real software are shorter."""
 # Bytes that cannot contain more than FEW_VALUES values.
 _SHORTEST = 4 * FEW_VALUES
-# A value follows a comma, or is the first one within another.
+# Every value but the first follows a comma, an opening brace or an opening bracket.
 _SIGNS: Final = (b",", b"{", b"[")
 _PIECE = 64 * 1024
 # A pod with MOST_VALUES values may have as many keys, and each string has two quotes.

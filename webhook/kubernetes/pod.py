@@ -286,7 +286,7 @@ class Pod(Struct, frozen=True):
 
     @property
     def named_ports(self) -> dict[str, int]:
-        """The numbers of the containers' ports that have names."""
+        """The port numbers of the containers' named ports, by name."""
         declared = (port for container in self.spec.containers or () for port in container.ports or ())
         return {port.name: port.container_port for port in declared if port.name}
 

@@ -23,7 +23,7 @@ from webhook.server.settings import OnError
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
 _UNDETECTED = 256
-"""Units of work for rules alone, on the event loop: in some milliseconds."""
+"""Units of work for rules alone, on the event loop: some milliseconds."""
 
 
 class Policies(Protocol):
@@ -110,7 +110,7 @@ async def decide(
 
 
 def _at_once(case: Case, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
-    """The decision where it is known, or takes little to make; else None."""
+    """Return the decision if it is cached, or cheap to make; else None."""
     if (known := case.recall()) is not None:
         return known
     with share.budget() as budget:

@@ -160,9 +160,9 @@ def _as_it_is(pod: Pod, review: Review) -> Created:
 
 
 def _as_created(review: Review, decider: Decider, *, believed: bool = True) -> Created:
-    """Return what gives the pod as it was before any webhook, by the namespace's labels as they are known by then.
+    """Return a function for the pod as it was before any webhook, given the namespace's labels at the time of the call.
 
-    A namespace may turn up between two calls. The pod is not kept, for a review may be large.
+    A namespace may be discovered between two calls. The pod is not cached, since a review may be large.
     """
 
     def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:

@@ -75,7 +75,7 @@ class SelfManaged:
         self._read = time.monotonic()
         self._changed = asyncio.Event()
         self._reflectors = [
-            self._follow(client, resource) for resource in (kept.secret.resource, *kept.configurations.resources)
+            self._change_signal(client, resource) for resource in (kept.secret.resource, *kept.configurations.resources)
         ]
 
     @property
@@ -100,7 +100,7 @@ class SelfManaged:
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
         """Reconcile until `stop` is set, and call `changed` whenever there is a new pair to serve."""
-        await run_until(stop, *(reflector.run() for reflector in self._reflectors), self._look_after(changed))
+        await run_until(stop, *(reflector.run() for reflector in self._reflectors), self._reconcile(changed))
 
     def check(self) -> Health:
         """Return ready once the webhook configurations trust the served certificate; later problems are remarks only.
@@ -116,17 +116,17 @@ class SelfManaged:
             return Health(ok=True, remark=f"Secret {self._secret.place} was last read {silent:.0f} s ago: {problems}")
         return Health(ok=True, remark=problems)
 
-    def _follow(self, client: Client, resource: Resource) -> Reflector[None]:
+    def _change_signal(self, client: Client, resource: Resource) -> Reflector[None]:
         """Return a reflector that signals every change; the content is read again by the keeper."""
         sink = Sink(lambda _: None, lambda *_: self._changed.set(), lambda *_: self._changed.set())
         return Reflector(client, resource, sink, log=self._log)
 
-    async def _look_after(self, changed: Callable[[], None]) -> None:
+    async def _reconcile(self, changed: Callable[[], None]) -> None:
         written = 0
         while True:
             self._changed.clear()
             look = await self._act()
-            if look is not None and self._take_up(look):
+            if look is not None and self._replace_pair(look):
                 changed()
             if look is not None and look.wrote:
                 written += 1
@@ -156,7 +156,7 @@ class SelfManaged:
             self._log.info("certificate step", step=look.step.action.value, reason=look.step.reason)
         return look
 
-    def _take_up(self, look: Look) -> bool:
+    def _replace_pair(self, look: Look) -> bool:
         """Store the pair if it is new, and return whether it is. Only a state that was read counts, not a write."""
         state = look.state
         if state is None or look.step.action is not Action.NONE:

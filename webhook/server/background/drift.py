@@ -115,7 +115,7 @@ class DriftWatch:
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Check until `stop` is set, then release the Lease."""
-        await run_until(stop, self._go_on())
+        await run_until(stop, self._check_periodically())
         if self._lease is not None:
             with contextlib.suppress(ClusterError, TimeoutError):
                 async with asyncio.timeout(2.0):
@@ -139,7 +139,7 @@ class DriftWatch:
             "notListed": max(0, len(shown) - self.MOST_WORKLOADS),
         }
 
-    async def _go_on(self) -> None:
+    async def _check_periodically(self) -> None:
         while True:
             try:
                 if self._synced() and await self._is_ours() and time.monotonic() >= self._due:

@@ -42,7 +42,7 @@ class WebhookOrder:
 
         Args:
             client: The API client.
-            log: Logs when the order becomes wrong or right.
+            log: Logs each new problem with the order, and the recovery.
             on_violation: Called for each new problem.
         """
         self.problems: tuple[str, ...] = ()

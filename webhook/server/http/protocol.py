@@ -85,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.accepted.pop(self, None)
         self._relax()
         if self._ending is not None:
-            self._ending.cancel()  # until then it keeps all that the connection had, TLS included
+            self._ending.cancel()  # it references the connection, including its TLS state
         self._postponed = None
         self.pipeline.clear()
         self.resume_writing()

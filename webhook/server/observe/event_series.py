@@ -49,7 +49,7 @@ class Series:
         about: The object that it regards.
         message: Its reason, action and note.
         last: Time of the last occurrence, a MicroTime.
-        heard: The same on the monotonic clock, in seconds.
+        last_seen: The same on the monotonic clock, in seconds.
         pending: Occurrences since the last write.
         exists: Whether the Event is known to exist in the API server.
         count: Occurrences stored in the API server.
@@ -60,7 +60,7 @@ class Series:
     about: Regarding
     message: Message
     last: str = ""
-    heard: float = 0.0
+    last_seen: float = 0.0
     pending: int = 0
     exists: bool = False
     count: int = 0

@@ -142,12 +142,12 @@ class Events:
         """Write queued Events until `stop` is set, then flush for up to `limits.grace` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit:
-                leaving = asyncio.create_task(self._leave(stop, limit))
+                shutdown = asyncio.create_task(self._limit_shutdown(stop, limit))
                 try:
                     await self._work(stop)
                 finally:
-                    leaving.cancel()
-        self._abandon()
+                    shutdown.cancel()
+        self._drop_all()
 
     def _put(self, pod: Pod, namespace: str, say: Callable[[], Message]) -> None:
         owner = event_text.owner_of(pod, namespace)
@@ -159,7 +159,7 @@ class Events:
             self._count(EventOutcome.DROPPED, 1)
         self._wake.set()
 
-    async def _leave(self, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+    async def _limit_shutdown(self, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
         await stop.wait()
         limit.reschedule(asyncio.get_running_loop().time() + self._limits.grace)
         self._wake.set()
@@ -181,9 +181,9 @@ class Events:
             elif ending:
                 return
             else:
-                await self._rest()
+                await self._wait()
 
-    async def _rest(self) -> None:
+    async def _wait(self) -> None:
         """Wait for the next occurrence, the rate limit, or the next flush."""
         seconds = self._next_flush - self._clock() if self._repeated else None
         if self._due:
@@ -205,7 +205,7 @@ class Events:
             self._due.put(about.namespace, name, series)
         elif not series.pending:
             self._repeat(series)
-        series.last, series.heard = max(series.last, event_text.micro_time(occurrence.time)), now
+        series.last, series.last_seen = max(series.last, event_text.micro_time(occurrence.time)), now
         series.pending += 1
         self._known.put(about.namespace, name, series)
         if len(self._known) > self._limits.series:
@@ -244,7 +244,7 @@ class Events:
 
     def _forget(self, namespace: str, now: float) -> None:
         """Evict the Events of a namespace that were not repeated within the window."""
-        while (oldest := self._known.oldest(namespace)) and now - oldest.heard > self._limits.window:
+        while (oldest := self._known.oldest(namespace)) and now - oldest.last_seen > self._limits.window:
             self._known.remove(namespace, oldest.name)
             self._drop(oldest)
 
@@ -253,7 +253,7 @@ class Events:
         self._due.remove(series.about.namespace, series.name)
         self._settle(series, EventOutcome.DROPPED)
 
-    def _abandon(self) -> None:
+    def _drop_all(self) -> None:
         """Drop and count everything that is still pending or queued."""
         while self._known:
             self._drop(self._known.next())

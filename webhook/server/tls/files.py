@@ -41,13 +41,13 @@ def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Pat
     directory = directory.absolute()
     names = list(dict.fromkeys(("localhost", *settings.names)))
     now = datetime.now(UTC)
-    if not _good(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
+    if not _is_reusable(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
         authority = issue_authority(now=now)
         files.write(directory, authority.certificate, issue_serving(authority, names, _ADDRESSES, now=now))
     return directory / files.CERTIFICATE, directory / files.KEY, directory / files.AUTHORITY
 
 
-def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
+def _is_reusable(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
     try:
         pair = files.read(directory / files.CERTIFICATE, directory / files.KEY, contents)
         authority = contents(directory / files.AUTHORITY)
