@@ -81,8 +81,8 @@ def problem_of(error: Exception, item: Raw) -> str:
         item: The object's JSON.
     """
     if isinstance(error, msgspec.ValidationError):
-        message = str(error)
-        return message if len(message) <= _LONGEST_PROBLEM else message[:_LONGEST_PROBLEM] + "…"
+        said = str(error)
+        return said if len(said) <= _LONGEST_PROBLEM else said[:_LONGEST_PROBLEM] + "…"
     what = "Value is nested too deeply" if isinstance(error, RecursionError) else "Value is no JSON in Unicode"
     return f"{what} - at `{place(bytes(item))}`"
 

@@ -26,7 +26,7 @@ have a few hundred."""
 FEW_VALUES: Final = 2_000
 """Values of a review that is handled on the event loop; deciding about so many takes some milliseconds."""
 MOST_WIDE: Final = 2 * 1024 * 1024
-"""Bytes of a review whose strings may be wide. The API server stores objects of up to 1.5 MiB."""
+"""Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
 _MANY: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
 _WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so it is not known"
 LARGE: Final = 64 * 1024

@@ -122,7 +122,7 @@ def check_text(text: str, limits: Limits) -> None:
     if len(_DIRECTIVE.findall(text)) > _DIRECTIVES:
         raise LimitError(f"more than {_DIRECTIVES} directives", None, "remove the lines that begin with %")
     if (shorthand := _TAG_DIRECTIVE.search(text)) is not None:
-        # Each value would contain the prefix that the directive gives to its tag.
+        # Each value would hold the prefix that the directive gives to its tag.
         raise LimitError("a %TAG directive", text.count("\n", 0, shorthand.end()) + 1, "write tags out")
     if _most_levels(text) <= limits.levels:
         return
