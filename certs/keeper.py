@@ -49,12 +49,25 @@ class SecretStore(Protocol):
     async def create(
         self, kind: str, labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]
     ) -> bool:
-        """Create the Secret; return False if it exists already."""
+        """Create the Secret; return False if it exists already.
+
+        Args:
+            kind: Its type.
+            labels: Its labels.
+            annotations: Its annotations.
+            data: Its data, not base64-encoded.
+        """
 
     async def change(
         self, version: str, annotations: Mapping[str, str | None], data: Mapping[str, bytes | None]
     ) -> bool:
-        """Change the given annotations and keys (None removes one); return False if `version` is stale."""
+        """Change the given annotations and keys; return False if `version` is stale.
+
+        Args:
+            version: The resource version that the Secret must have.
+            annotations: New values; None removes an annotation.
+            data: New values, not base64-encoded; None removes a key.
+        """
 
 
 class Configuration(Protocol):

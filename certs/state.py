@@ -115,6 +115,11 @@ class State:
         return b"".join(merge(self.outgoing, authorities))
 
     def servable(self, names: Iterable[str], now: datetime) -> bool:
-        """Return whether clients that trust the bundle accept the serving certificate for all of these names."""
+        """Return whether clients that trust the bundle accept the serving certificate for all of these names.
+
+        Args:
+            names: The DNS names that clients connect to.
+            now: The time, timezone-aware.
+        """
         serving = self.serving
         return serving is not None and all(verify(serving, self.bundle, name, now=now).ok for name in names)

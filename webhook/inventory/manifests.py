@@ -58,7 +58,12 @@ class ManifestObject:
     workload: Workload | None = None
 
     def problem(self, field: str, message: str) -> Problem:
-        """Return a diagnostic for a field of this object."""
+        """Return a diagnostic for a field of this object.
+
+        Args:
+            field: The field's path, for example "spec.ports[0].name".
+            message: The problem.
+        """
         file, _, line = self.source.rpartition(":")
         return Problem("error", file, int(line), field, message)
 

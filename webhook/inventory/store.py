@@ -135,7 +135,14 @@ class Store:
             place.derived = _Derived()
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
-        """Store a workload's pod template. An equal one, as after a status update, does not invalidate any index."""
+        """Store a workload's pod template. An equal one, as after a status update, does not invalidate any index.
+
+        Args:
+            kind: The workload's kind.
+            namespace: The workload's namespace.
+            name: The workload's name.
+            template: The template.
+        """
         place = self._of(namespace)
         if place.templates.get((kind, name)) != template:
             place.uncarry((kind, name))

@@ -67,7 +67,12 @@ class Selector:
 
     @classmethod
     def of(cls, match_labels: Mapping[str, str] | None, match_expressions: Iterable[_Expression] | None) -> Selector:
-        """Return the selector for matchLabels and matchExpressions."""
+        """Return the compiled selector.
+
+        Args:
+            match_labels: The API's matchLabels; None or empty for none.
+            match_expressions: The API's matchExpressions; None or empty for none.
+        """
         pairs = [Requirement(key, "In", frozenset({value})) for key, value in (match_labels or {}).items()]
         more = [Requirement(each.key, each.operator, frozenset(each.values or ())) for each in match_expressions or ()]
         return cls((*pairs, *more))

@@ -62,6 +62,9 @@ def answer(
 
     Returns:
         The body of the HTTP response.
+
+    Example:
+        answer("705ab4f5", patch=[{"op": "add", "path": "/metadata/labels", "value": {"app": "web"}}])
     """
     cleaned = fit_warnings(warnings) if warnings else ()
     response = _Response(

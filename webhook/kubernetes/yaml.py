@@ -71,6 +71,9 @@ def load(text: str, limits: Limits) -> Any:  # noqa: ANN401 - a YAML value is of
 
     Raises:
         yaml.YAMLError: It is not YAML, has more than one document, or exceeds a limit (`LimitError`).
+
+    Example:
+        load("proxy: {hold: true}", ANNOTATION) == {"proxy": {"hold": True}}
     """
     found = list(nodes(text, limits))
     if len(found) > 1:

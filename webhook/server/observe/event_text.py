@@ -164,7 +164,15 @@ def warn(code: str, sentence: str) -> Message:
 
 
 def name_of(about: Regarding, message: Message) -> str:
-    """Return the Event's name: the same for the same object, reason, action and note."""
+    """Return the Event's name: the same for the same object, reason, action and note.
+
+    Args:
+        about: The object that it regards.
+        message: Its content.
+
+    Returns:
+        A valid name of at most 253 characters.
+    """
     parts = (about.uid, message.reason, message.action, message.note)
     suffix = "." + sha256("\0".join(parts).encode()).hexdigest()[:16]
     stem = about.name[: _MAX_NAME - len(suffix)].rstrip("-.")

@@ -46,7 +46,12 @@ class PairSource(Protocol):
         """
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever the pair may have changed, until `stop` is set."""
+        """Call `changed` whenever the pair may have changed, until `stop` is set.
+
+        Args:
+            stop: Ends the watch.
+            changed: Called on the event loop, possibly without a change.
+        """
 
 
 class PairFiles:
