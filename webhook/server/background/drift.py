@@ -30,7 +30,7 @@ from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
 from webhook.server.observe.metrics import Metrics
 
-# Mirror pods are created by the kubelet from a file, without admission.
+# A mirror pod represents a static pod, which the kubelet runs from a file whatever was decided.
 _MIRROR = "kubernetes.io/config.mirror"
 # The deadline for deciding about one pod. A pod that exceeds it is not reported.
 _LONGEST_SECONDS = 4.0
