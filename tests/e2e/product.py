@@ -24,7 +24,7 @@ from istio import external_service
 from processes import Program
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.log_writer import AsyncLogWriter
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 NAMESPACE = "sidecar-policy"
@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 def written(program: Program) -> str:
     """All that a server of ours has logged, also of the last moment."""
-    time.sleep(2 * Outlet.EVERY)
+    time.sleep(2 * AsyncLogWriter.EVERY)
     return program.log.read_text()
 
 

@@ -1,4 +1,4 @@
-"""How much of the event loop's time decisions may take that take long."""
+"""Limit the share of the event loop's time that long decisions take."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Final
 from webhook.core.budget import Budget
 
 INLINE: Final = 64
-"""Units of work of a decision on the event loop: at most some 5 ms. Two in a hundred real pods need more."""
+"""Units of work for a decision on the event loop: at most some 5 ms. Two in a hundred real pods need more."""
 BRIEF: Final = 16
-"""The same soon after a decision that took long: at most some 1 ms. One in ten real pods needs more."""
+"""The same shortly after a long decision: at most some 1 ms. One in ten real pods needs more."""
 _LONG = 0.001
 _REST = 4.0
 
 
 class LoopShare:
-    """Budgets for decisions on the event loop, such that those that take long take a fifth of its time.
+    """Limits decisions of more than 1 ms to a fifth of the event loop's time, by the budgets that it returns.
 
-    What exceeds its budget is decided in a thread, beside which the loop goes on. Each decision alone is short; but as
-    many clients may send such pods at once as there are connections, and every other request waits for all of them.
+    A decision that exceeds its budget is made in a thread, while the loop continues. Each decision alone is short; but
+    every connection may send such a pod concurrently, and every other request waits for all of them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Begin with nothing taken.
+        """Start with the full budget.
 
         Args:
-            clock: Seconds, monotonic.
+            clock: Monotonic, in seconds.
         """
         self._clock = clock
         self._rested = clock()
 
     @contextmanager
     def budget(self) -> Iterator[Budget]:
-        """Give the budget for one decision, which is made meanwhile."""
+        """Yield the budget for one decision, which is made within the context."""
         began = self._clock()
         yield Budget(INLINE if began >= self._rested else BRIEF)
         taken = self._clock() - began

@@ -1,4 +1,4 @@
-"""A uvicorn server beside others in one process, and what it is configured with."""
+"""Run several uvicorn servers in one process: HTTP/1.1, without signal handlers, with limits on clients."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from webhook.server.settings import Limits
 
 
 class EmbeddedServer(uvicorn.Server):
-    """A uvicorn server that leaves the process's signals to whoever runs it beside others.
+    """A uvicorn server that installs no signal handlers, so that several can run in one process.
 
     Attributes:
-        accepting: Set when connections are accepted.
+        accepting: Set once connections are accepted.
     """
 
     def __init__(self, config: uvicorn.Config, protocol: type[BoundedProtocol]) -> None:
@@ -30,7 +30,7 @@ class EmbeddedServer(uvicorn.Server):
         self._protocol = protocol
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections."""
+        """Start accepting connections."""
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
 
@@ -45,26 +45,26 @@ class EmbeddedServer(uvicorn.Server):
         self.accepting.set()
 
     def leave(self) -> None:
-        """Go on answering, and close each connection after its next answer.
+        """Keep serving, but disable keep-alive: close each connection after its next response.
 
-        A client that goes on using a connection may have sent a request when the port closes, and cannot know then
-        whether it was served: Go's, which the API server uses, sends no POST twice.
+        On a kept connection, a request may be in flight when the port closes, and the client cannot determine whether
+        it was served: Go's client, which the API server uses, does not retry a POST.
         """
         self._protocol.leaving = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Install no signal handlers."""
         yield
 
 
 def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = None) -> EmbeddedServer:
-    """A server for one of the ports.
+    """Create the server of one port.
 
     Args:
-        app: What it serves.
-        limits: What a client may cost.
-        tls: The context for TLS; without it the port is plain.
+        app: The ASGI application.
+        limits: Limits on clients.
+        tls: The TLS context; None for plain HTTP.
 
     Returns:
         The server; `serve(sockets=[…])` runs it until `should_exit` is set.
