@@ -1,7 +1,7 @@
-"""Whether the pod that is about to be stored is what was decided about it.
+"""Whether the pod that is about to be stored conforms to its decision.
 
-A validating webhook sees the pod after every mutating one. What is decided here once more is the pod as it was before
-this webhook and Istio's injector touched it.
+A validating webhook sees the pod after every mutating one. The decision is made again for the pod as it was before
+this webhook and Istio's injector changed it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LATE = (
 
 
 class Contradiction(Enum):
-    """How a pod contradicts its decision: a stable code (metrics, Events) and the sentence for people."""
+    """How a pod contradicts its decision: a stable code (metrics, Events) and a sentence for users."""
 
     LABEL_LOST = (
         "label-lost",
@@ -49,15 +49,15 @@ class Contradiction(Enum):
 
 
 def is_decided(pod: Pod) -> bool:
-    """Return whether the pod has our annotations, as at a second call of `/mutate`."""
+    """Return whether the pod has this webhook's annotations, as at a second call of `/mutate`."""
     return not _OURS.isdisjoint(pod.annotations)
 
 
 def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
+    """Return a pod as it was before this webhook and Istio's injector, as far as decisions depend on it.
 
     The label `sidecar.istio.io/inject` is again what the author wrote: see `label_as_created`.
-    An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
+    An author who sets that annotation by hand gains nothing: `/mutate` overwrites it where a policy decides,
     and elsewhere the label does not count then.
 
     Args:
@@ -65,7 +65,7 @@ def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | N
         namespace_labels: The labels of its namespace; None when they are not known.
 
     Returns:
-        The same without what was added; `document` itself is left as it is.
+        A copy without what was added; `document` itself is not changed.
     """
     metadata, spec = dict(document["metadata"]), dict(document["spec"])
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
@@ -87,14 +87,14 @@ def _is_istios(container: dict[str, Any]) -> bool:
 
 
 def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
-    """How a pod contradicts what was decided about it.
+    """Return how a pod contradicts what was decided about it.
 
     Args:
         pod: The pod as it is about to be stored.
         decision: What was decided about it as it was created.
 
     Returns:
-        None for a pod that is as it was meant, and for decisions that are not to be carried out.
+        None for a pod in the desired state, and for decisions that are not enforced.
     """
     injected, decided = eligibility.sidecar_of(pod) is not None, DECISION in pod.annotations
     if not binds(decision):
