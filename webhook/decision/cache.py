@@ -212,8 +212,10 @@ def as_replica(pod: Pod) -> Pod:
 
     def without_tokens(containers: list[Container] | None) -> list[Container] | None:
         return containers and [
-            replace(one, volume_mounts=[mount for mount in one.volume_mounts or () if mount.name not in tokens])
-            for one in containers
+            replace(
+                container, volume_mounts=[mount for mount in container.volume_mounts or () if mount.name not in tokens]
+            )
+            for container in containers
         ]
 
     spec = replace(

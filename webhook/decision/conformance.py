@@ -69,14 +69,14 @@ def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | N
     """
     metadata, spec = dict(document["metadata"]), dict(document["spec"])
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    if (said := label_as_created(labels, annotations, namespace_labels)) != labels.get(eligibility.INJECT):
+    if (label := label_as_created(labels, annotations, namespace_labels)) != labels.get(eligibility.INJECT):
         others = {key: value for key, value in labels.items() if key != eligibility.INJECT}
-        metadata["labels"] = others if said is None else others | {eligibility.INJECT: said}
+        metadata["labels"] = others if label is None else others | {eligibility.INJECT: label}
     added = {*_OURS, eligibility.STATUS}
     metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}
     for field in ("initContainers", "containers"):
         containers = spec.get(field) or []
-        spec[field] = [one for one in containers if not _is_istios(one)]
+        spec[field] = [container for container in containers if not _is_istios(container)]
     return document | {"metadata": metadata, "spec": spec}
 
 

@@ -54,7 +54,7 @@ class RuleIndex:
         )
         reads = {**dict.fromkeys(found, FINDINGS), images: CONTAINERS}
         self._known = tuple(
-            tuple(one for one in dimensions if one is not None and not reads.get(one, 0) & missing)
+            tuple(lookup for lookup in dimensions if lookup is not None and not reads.get(lookup, 0) & missing)
             for missing in range(FINDINGS + CONTAINERS + 1)
         )
 

@@ -71,7 +71,7 @@ def rename_webhook_configuration(name: str, first: str) -> Mend:
 
 
 def delete_webhook_configuration(name: str, other: str) -> Mend:
-    """Return the fix that removes one of two injectors."""
+    """Leave one of two injectors."""
     note = f"or {other}, whichever is not meant; of a whole revision: istioctl uninstall --revision"
     return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 

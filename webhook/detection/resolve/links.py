@@ -58,7 +58,8 @@ class Links:
         if (named := what.removeprefix("SERVICE_PORT_")) != what:
             return next((str(port.number) for port in service.ports if as_variable(port.name or "") == named), None)
         port = _OF_PORT.fullmatch(what)
-        if port is None or not any((str(one.number), one.transport) == port.group(1, 2) for one in service.ports):
+        ports = ((str(declared.number), declared.transport) for declared in service.ports)
+        if port is None or port.group(1, 2) not in ports:
             return None
         return {"ADDR": host, "PORT": port["number"], "PROTO": port["transport"].lower()}.get(
             port["part"] or "", f"{host}:{port['number']}"
