@@ -1,7 +1,7 @@
-"""Whether the pod that is about to be stored is what was decided about it.
+"""Whether the pod that is about to be stored conforms to its decision.
 
-A validating webhook sees the pod after every mutating one. What is decided here once more is the pod as it was before
-this webhook and Istio's injector touched it.
+A validating webhook sees the pod after every mutating one. The decision is made again for the pod as it was before
+this webhook and Istio's injector changed it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LATE = (
 
 
 class Contradiction(Enum):
-    """How a pod contradicts its decision: a stable code (metrics, Events) and the sentence for people."""
+    """How a pod contradicts its decision: a stable code (metrics, Events) and a sentence for users."""
 
     LABEL_LOST = (
         "label-lost",
@@ -49,7 +49,7 @@ class Contradiction(Enum):
 
 
 def is_decided(pod: Pod) -> bool:
-    """Return whether the pod has our annotations, as at a second call of `/mutate`."""
+    """Return whether the pod has this webhook's annotations, as at a second call of `/mutate`."""
     return not _OURS.isdisjoint(pod.annotations)
 
 
@@ -68,19 +68,19 @@ def as_created(
         believed: Whether our annotations say what the label was; see `is_refuted`.
 
     Returns:
-        The same without what was added; `document` itself is left as it is.
+        A copy without what was added; `document` itself is not changed.
     """
     metadata, spec = dict(document["metadata"]), dict(document["spec"])
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    said = label_as_created(labels, annotations, namespace_labels)
-    if believed and said != labels.get(eligibility.INJECT):
+    label = label_as_created(labels, annotations, namespace_labels)
+    if believed and label != labels.get(eligibility.INJECT):
         others = {key: value for key, value in labels.items() if key != eligibility.INJECT}
-        metadata["labels"] = others if said is None else others | {eligibility.INJECT: said}
+        metadata["labels"] = others if label is None else others | {eligibility.INJECT: label}
     added = {*_OURS, eligibility.STATUS}
     metadata["annotations"] = {key: value for key, value in annotations.items() if key not in added}
     for field in ("initContainers", "containers"):
         containers = spec.get(field) or []
-        spec[field] = [one for one in containers if not _is_istios(one)]
+        spec[field] = [container for container in containers if not _is_istios(container)]
     return document | {"metadata": metadata, "spec": spec}
 
 
@@ -113,14 +113,14 @@ def _is_istios(container: dict[str, Any]) -> bool:
 
 
 def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
-    """How a pod contradicts what was decided about it.
+    """Return how a pod contradicts what was decided about it.
 
     Args:
         pod: The pod as it is about to be stored.
         decision: What was decided about it as it was created.
 
     Returns:
-        None for a pod that is as it was meant, and for decisions that are not to be carried out.
+        None for a pod in the desired state, and for decisions that are not enforced.
     """
     injected, decided = eligibility.sidecar_of(pod) is not None, DECISION in pod.annotations
     if not binds(decision):

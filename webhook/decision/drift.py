@@ -1,7 +1,7 @@
-"""Whether a pod that runs has the sidecar that it would get if it were created today.
+"""Detect drift: running pods whose sidecar differs from the one that they would get if they were created now.
 
 A pod keeps what it was created with. What is decided about its like may change afterwards: by an edit of the policy, of
-a ConfigMap or of a Service, by a label on the namespace, or because nobody answered when it was created.
+a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was created.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
 class Drift(Enum):
-    """How a pod differs from what would be created today: a stable code (metrics, /drift) and the sentence for people.
+    """How a pod differs from what would be created now: a stable code (metrics, /drift) and a sentence for users.
 
     | it would be created              | the pod has                                         | drift            |
     |----------------------------------|-----------------------------------------------------|------------------|
     | without a sidecar                | a sidecar                                           | sidecar-unwanted |
     | with one                         | none                                                | sidecar-missing  |
-    | with ports left alone, or held   | a sidecar without that                              | remedy-missing   |
-    | without ports left alone         | a sidecar that leaves alone what a decision said    | remedy-unwanted  |
+    | with ports excluded, or held     | a sidecar without that                              | remedy-missing   |
+    | without ports excluded           | a sidecar that excludes ports of an old decision    | remedy-unwanted  |
     """
 
     SIDECAR_UNWANTED = ("sidecar-unwanted", "has a sidecar, and would have none")
@@ -52,12 +52,12 @@ class Drift(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """A pod that runs otherwise than it would be created.
+    """A running pod that differs from the one that would be created now.
 
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        owner: What makes such pods, as people think of it; None for a pod that nobody owns.
+        owner: The workload that it belongs to; None for a pod without an owner.
         drift: How it differs.
         decision: What would be decided now.
     """
@@ -78,7 +78,7 @@ def drifted(
     detect: Detect = detect_anew,
     budget: Budget | None = None,
 ) -> Drifted | None:
-    """Compare a pod that runs with what a policy decides about it now.
+    """Compare a running pod with what a policy decides about it now.
 
     Args:
         pod: The pod as the API server has it.
@@ -86,7 +86,7 @@ def drifted(
         surroundings: What is around it.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
-        budget: As there. Of a pod that could not be decided about in time, nothing is said.
+        budget: As there. A pod that could not be decided about within it is not reported.
 
     Returns:
         None for a pod that a restart would not change.
@@ -121,7 +121,7 @@ def drifted(
 
 
 def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
-    """How a pod contradicts what is decided about it now.
+    """Return how a pod contradicts what is decided about it now.
 
     Args:
         pod: The pod as it runs.
@@ -155,7 +155,7 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 def restart_command(namespace: str, owner: OwnerReference | None) -> str | None:
     """Return the command that restarts the pods of an owner, or None.
 
-    The author of a pod writes its owner, and somebody else runs the command: only what can be an object gets one.
+    The author of a pod writes its owner, and another person runs the command: only valid object names get one.
     """
     if owner is None or owner.kind not in _RESTARTED or owner.api_version.partition("/")[0] != "apps":
         return None

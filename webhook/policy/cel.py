@@ -1,4 +1,4 @@
-"""CEL expressions: compiled once, evaluated for each pod, and bounded in what they cost for any pod."""
+"""CEL expressions: compiled once, evaluated for each pod, and bounded in cost for any pod."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CelError(ValueError):
 
 
 class CelFailure(Exception):  # noqa: N818 - CelError is the author's mistake, this is the outcome for one pod
-    """An expression that failed on one pod. Its message holds nothing of the pod."""
+    """An expression that failed on one pod. Its message contains nothing of the pod."""
 
 
 class CelLimitError(CelFailure):
@@ -86,10 +86,10 @@ class Context:
 
         Args:
             names: Names out of `VARIABLES`.
-            value_of: Gives a variable's value; called only for those that are missing.
+            value_of: Returns a variable's value; called only for those that are missing.
 
         Raises:
-            CelLimitError: The values are too large to be converted, or one is beyond what CEL's types hold.
+            CelLimitError: The values are too large to be converted, or one is out of range of CEL's types.
         """
         for name in names:
             key = NAMESPACE if name == "namespace" else name
@@ -111,7 +111,7 @@ class Context:
             self._activation = None
 
     def charge(self, cost: Bound) -> None:
-        """Take what an evaluation may cost from what is left.
+        """Charge the cost of an evaluation to the remaining limit.
 
         Raises:
             CelLimitError: It may cost too much on these values, or too much after the others.
@@ -125,7 +125,7 @@ class Context:
         self._spend(int(needed) // _COST_OF_UNIT)
 
     def activation(self) -> cel.Activation:
-        """Return the values as the library takes them."""
+        """Return the values as the library accepts them."""
         if self._activation is None:
             from webhook.policy.cel_check import environment  # noqa: PLC0415 - as below
 
@@ -135,13 +135,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression that gives true or false.
+    """A compiled expression with a boolean result.
 
     Attributes:
         source: What the policy's author wrote.
         variables: Those of `VARIABLES` that it reads.
-        cost: What an evaluation costs at most.
-        unknown: Fields that Kubernetes did not have when this version was made, as "PodSpec.x".
+        cost: The largest cost of an evaluation.
+        unknown: Fields that Kubernetes did not have when this version was released, as "PodSpec.x".
         by_outline: Whether it reads no more of the pod than `OUTLINE`.
     """
 
@@ -153,10 +153,10 @@ class Expression:
     _program: cel.Expression = field(repr=False, compare=False)
 
     def holds(self, context: Context) -> bool:
-        """Evaluate.
+        """Evaluate the expression.
 
         Args:
-            context: Holds at least `variables`.
+            context: The values of at least `variables`.
 
         Raises:
             CelLimitError: The pod is too large for the expression.

@@ -30,7 +30,7 @@ from webhook.policy.glob import GlobError, pattern
 from webhook.problem import did_you_mean
 
 KINDS = "kinds"
-"""The key of the validation context that holds the catalog's kinds."""
+"""The key of the validation context for the catalog's kinds."""
 
 _WORKLOADS = frozenset(
     {"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
@@ -57,7 +57,7 @@ class Model(BaseModel):
 
 
 def invalid(message: str, hint: str | None = None) -> PydanticCustomError:
-    """An error of our own, with its hint where `webhook.policy.validation` finds it."""
+    """Return a validation error with a hint for `webhook.policy.validation`."""
     return PydanticCustomError("policy", "{message}", {"message": message, "hint": hint})
 
 

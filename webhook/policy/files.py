@@ -51,10 +51,10 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
         pipes: Whether a path may be a pipe, whose writer is waited for.
 
     Returns:
-        The files in order, each cut off just above the size that a policy may have.
+        The files in order, each truncated just above the size that a policy may have.
 
     Raises:
-        PolicyError: A path cannot be read, a directory holds no policy file, or all of it is too much. All such
+        PolicyError: A path cannot be read, a directory contains no policy file, or the total is too large. All such
             problems at once.
     """
     problems: list[Problem] = []
@@ -94,7 +94,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def generation(sources: Sequence[Source]) -> str:
-    """8 hex digits that stand for the content of the files; their names and places do not count."""
+    """Return 8 hex digits of a digest of the files' content; their names and locations do not count."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(len(source.content).to_bytes(8, "big"))

@@ -1,4 +1,4 @@
-"""From policy files to a compiled policy, or to everything that is wrong with them, at once."""
+"""Load policy files into a compiled policy, or report everything that is wrong with them, at once."""
 
 from __future__ import annotations
 
@@ -33,21 +33,24 @@ def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None, pipes: b
 
     Raises:
         PolicyError: A file cannot be read, or there is an error in one.
+
+    Example:
+        load([Path("examples/policies/bypass-ports.yaml")]).version
     """
     return build(read(paths, pipes=pipes), kinds=kinds)
 
 
 @cache
 def default_policy() -> CompiledPolicy:
-    """The policy that the package ships, for when none is given."""
+    """Return the policy shipped in the package, for when none is given."""
     return build([Source("default.yaml", _DEFAULT.read_bytes())])
 
 
 def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
-    """Make one policy of the content of files. Pure: it reads nothing.
+    """Compile one policy from the content of files. Pure: it reads nothing.
 
-    The rules of all files stand in the order of the files; every other field of spec may be given by one of them
-    only. The first file names the policy.
+    The rules of all files are in the order of the files; every other field of spec may be set in one of them only.
+    The first file names the policy.
 
     Args:
         sources: At least one file.
@@ -100,7 +103,7 @@ def _expressions(document: Document) -> int:
 
 
 def _own_catalog(document: Document) -> frozenset[str]:
-    """The kinds that a file's own catalog brings; also of a file that does not validate."""
+    """Return the kinds that a file's own catalog adds; also of a file that does not validate."""
     found = document.value
     for name in ("spec", "detection", "catalog"):
         found = found.get(name) if isinstance(found, dict) else None

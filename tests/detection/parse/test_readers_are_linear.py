@@ -17,7 +17,7 @@ from shapes import repeated, units
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import key_of
 from webhook.detection.parse.commands import programs, read_command, script
-from webhook.detection.parse.content import read_content, says_nothing
+from webhook.detection.parse.content import is_plain_text, read_content
 from webhook.detection.parse.files import read_file
 from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand, normalised
@@ -49,7 +49,7 @@ READERS = {
     "many scripts": lambda text: read_command([text[at : at + 40] for at in range(0, len(text), 40)]),
     "flags": lambda text: read_command(["app", f"--url={text}", text, "--password", text]),
     "programs": lambda text: programs(["sh", "-c", text]),
-    "whether a text says anything": lambda text: (plain_url(text), says_nothing(text)),
+    "whether a text is plain": lambda text: (plain_url(text), is_plain_text(text)),
     "references": lambda text: expand(normalised(text[:200_000], bare=True), lambda _: "x"),
     "a key": lambda text: (role(key_words(text)), subject(words(text)), key_of(CATALOG, text)),
     "an image": lambda text: (CATALOG.of_image(text), CATALOG.relays(text)),
@@ -131,7 +131,7 @@ def test_what_unfolds_is_bounded_and_said_to_be_cut(text):
 
 @pytest.mark.parametrize("unit", ["=", "a=", ",", "h:1,", "a: b\n", '"', "[],", "{}", "$a", "- - a\n", "x", "a://b,"])
 @pytest.mark.parametrize("length", [34_000, 149_000, MEGABYTE])
-@pytest.mark.parametrize("name", ["a key's text", "a script", "flags", "whether a text says anything"])
+@pytest.mark.parametrize("name", ["a key's text", "a script", "flags", "whether a text is plain"])
 def test_no_step_of_a_reader_holds_the_interpreter_for_long(name, unit, length):
     text = repeated(unit, "", "", length)
 

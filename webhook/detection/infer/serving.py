@@ -21,12 +21,12 @@ _IDLE = frozenset({"sleep", "tail", "cat", "pause"})
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a pod serves.
+    """The kinds that a pod serves.
 
     Attributes:
         kinds: The kinds, sorted.
-        relayed: Those of them that it only passes on, so that it is their client as well.
-        by_container: The kind that a container surely runs the server of, by the container's name: it is the image's
+        relayed: Those of them that it only proxies, so that it is their client as well.
+        by_container: The kind that a container certainly runs the server of, by the container's name: it is the image's
             own program, or one that is known.
     """
 
@@ -36,7 +36,7 @@ class Served:
 
 
 def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> Served:
-    """The kinds that the pod serves.
+    """Infer the kinds that the pod serves.
 
     A server image or program is evidence, unless the pod is a Job or only runs the image's client tools. So is a
     well-known port that the pod exposes, when a Service that selects the pod has it too or the port's name agrees.
@@ -69,13 +69,13 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
 
 
 def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
-    """Whether the containers declare ports, and none that the kind uses."""
+    """Return whether the containers declare ports, and none that the kind uses."""
     declared = [port.container_port for container in containers for port in container.ports or ()]
     return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
 
 
 def _server(started: tuple[str, ...], catalog: Catalog) -> str | None:
-    """The kind whose server is among the programs."""
+    """Return the kind whose server is among the programs, or None."""
     return next((kind for program in started if (kind := catalog.of_server(program))), None)
 
 

@@ -1,4 +1,4 @@
-"""Connection strings that are pairs of keys and values, each library's in its own way -> the places that they name."""
+"""Parse connection strings that are key-value pairs, in the dialect of each library, for the places that they name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from webhook.detection.parse.credentials import announced
 from webhook.detection.parse.mentions import HOST, PORT, mention_of
 from webhook.detection.words import names_credential
 
-# A descriptor is the whole text, or stands behind a name or user information.
+# A descriptor is the whole text, or follows a name or user information.
 _TNS = re.compile(r"\s*+(?:[A-Za-z][\w.]{0,60}+\s*+=\s*+)?\(\s*+(?:DESCRIPTION|ADDRESS|PROTOCOL)", re.IGNORECASE)
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
-# What opens a quote or a brace and does not close it is no value.
+# Text that opens a quote or a brace and does not close it is no value.
 _NAME = re.compile(r"[^=;]*+")
 _PAIR_NAME = re.compile(r"[A-Za-z_][\w .-]{0,63}+")
 _VALUE = re.compile(
@@ -86,7 +86,7 @@ def dialects(text: str) -> Iterator[Mention]:
 
 
 def _tns(text: str, start: int) -> Iterator[Mention]:
-    """The place of an Oracle descriptor, as far as no credential comes before it."""
+    """Yield the place of an Oracle descriptor, as far as no credential precedes it."""
     secret = announced(text)
     end = secret if secret >= 0 else len(text)
     if host := _TNS_HOST.search(text, start, end):
@@ -112,7 +112,7 @@ def _redis(text: str) -> Iterator[Mention]:
 
 
 def _properties(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of `key=value;…`, and a pair without a key for what is none."""
+    """Yield the pairs of `key=value;…`, and a pair without a key for anything else."""
     at = 0
     while at < len(text):
         name = _NAME.match(text, at)
@@ -132,19 +132,19 @@ def _properties(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _keywords(text: str) -> Iterator[tuple[str, str]]:
-    """The same for `key=value key='value'`."""
+    """Yield the same for `key=value key='value'`."""
     return ((pair["key"] or "", pair["value"] or "") for pair in _KEYWORD.finditer(text))
 
 
 def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dict[str, str]:
-    """The pairs by their keys in lower case, without what credentials say, nor what may be a part of one.
+    """Return the pairs by their keys in lower case, without credentials and what may be a part of one.
 
-    A credential that is not quoted may hold any sign. So behind one, reading ends where a pair is none, and a host
+    An unquoted credential may contain any character. So after one, parsing ends at the first non-pair, and a host
     counts only where no other is named.
 
     Args:
         pairs: The pairs; what is not a pair has no key.
-        words: Whether what is no pair may stand in front of a credential.
+        words: Whether a non-pair may precede a credential.
     """
     found: dict[str, str] = {}
     behind: dict[str, str] = {}
@@ -187,7 +187,7 @@ def _libpq(pairs: dict[str, str]) -> Iterator[Mention]:
 
 
 def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:
-    """ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…` with the host under one of several names."""
+    """Yield the places of ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…`, the host under one of several names."""
     host = next((pairs[key] for key in _HOST_KEYS if pairs.get(key)), "")
     if not host or len(pairs) < 2:
         return
