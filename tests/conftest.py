@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from undisturbed import turn
 
 pytest_plugins = ["loopback_api"]
 
@@ -27,6 +28,12 @@ settings.load_profile("project")
 def pytest_configure():
     # A shell without job control has programs in the background ignore SIGINT, and they pass that on to theirs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_addoption(parser):
