@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import queue
@@ -8,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import typer.main
+import typer.testing
 import yaml
 from hypothesis import HealthCheck, settings
 from undisturbed import turn
@@ -23,6 +26,9 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("project")
+
+# To make the commands of their annotations takes longer than to run one.
+typer.testing._get_command = functools.cache(typer.main.get_command)
 
 
 def pytest_configure():
