@@ -59,9 +59,9 @@ def unfit(tmp_path, deployment):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_process, unfit, command):
-    # A server has its own signals and loop; the others need no process, which takes a second.
-    run_command = run_process if command.startswith("serve") else run
+def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_forked, unfit, command):
+    # A server changes signals, logging and the allocator of its process; the others need none of their own.
+    run_command = run_forked if command.startswith("serve") else run
     for path in unfit:
         ended = run_command(*(argument.format(path) for argument in COMMANDS[command]))
         said = [line for line in ended.stderr.splitlines() if not line.startswith(("{", "note:"))]
@@ -71,11 +71,11 @@ def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_process, unfi
         assert "error: " in said[0]
 
 
-def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run_process, tmp_path):
+def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run, tmp_path):
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(POLICY)
 
-    ended = run_process("test", ".")
+    ended = run("test", ".")
 
     assert ended.returncode == 3
     assert ended.stderr == ".: error: is a directory (name the files of kind PolicyTest in it)\n"
@@ -107,9 +107,9 @@ def test_the_pipe_of_a_shell_will_do(command, tmp_path):
     assert (ended.returncode, ended.stdout.partition(",")[0]) == (0, "OK: policy p"), ended.stderr
 
 
-def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_is(run_process):
-    assert run_process("validate", "[red]x[/].yaml").stderr.startswith("[red]x[/].yaml: error: cannot be read")
-    assert run_process("validate", "a\nb\x1b[2J").stderr.startswith("a\N{REPLACEMENT CHARACTER}b")
+def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_is(run):
+    assert run("validate", "[red]x[/].yaml").stderr.startswith("[red]x[/].yaml: error: cannot be read")
+    assert run("validate", "a\nb\x1b[2J").stderr.startswith("a\N{REPLACEMENT CHARACTER}b")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_i
         (("plan",), "[default: the packaged policy]"),
     ],
 )
-def test_help_keeps_what_is_in_brackets(run_process, arguments, text):
-    shown = run_process(*arguments, "--help", COLUMNS="400").stdout
+def test_help_keeps_what_is_in_brackets(run, arguments, text):
+    shown = run(*arguments, "--help", COLUMNS="400").stdout
 
     assert text in " ".join(shown.split())
