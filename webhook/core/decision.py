@@ -152,6 +152,11 @@ class Decision(Struct, frozen=True, dict=True):
         """Whether a rule, the policy's default or its onUnknown decided, and not Istio's rules or the pod itself."""
         return self.reason in {Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN}
 
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the policy made the decision, and it is enforced."""
+        return self.mode is Mode.ENFORCE and self.by_policy
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The fields for logs, traces and audit annotations: codes, kinds, and names of the policy."""

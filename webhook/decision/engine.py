@@ -17,7 +17,8 @@ from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect as detect_anew
 from webhook.kubernetes.pod import Pod
-from webhook.mesh import eligibility
+from webhook.mesh import MESH
+from webhook.mesh.data_plane import Explicit
 
 Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
 """The type of `webhook.detection.detect.detect`."""
@@ -123,7 +124,7 @@ def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | 
 
     A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
     """
-    ask = eligibility.unselected if policy.overrides_explicit else eligibility.outside
+    ask = MESH.unselected if policy.overrides_explicit else MESH.ineligibility
     reason = ask(namespace, namespace_labels or {}, pod)
     return reason if namespace_labels is not None or reason in _WHATEVER_NAMESPACE else None
 
@@ -137,17 +138,17 @@ def _settled(
     outside: Reason | None,
 ) -> Reason | None:
     """Return why no rule is evaluated, or None."""
-    if outside is not None and not (policy.injects and eligibility.is_selectable(outside, namespace_labels or {})):
+    if outside is not None and not (policy.injects and MESH.is_selectable(outside, namespace_labels or {})):
         return outside
     if policy.exempts(namespace):
         return outside or Reason.EXEMPT_NAMESPACE
-    if eligibility.explicit_choice(pod) is not None and not policy.overrides_explicit:
+    if MESH.explicit_choice(pod) is not None and not policy.overrides_explicit:
         return outside or Reason.EXPLICIT_POD
     return None if namespace_labels is not None else Reason.UNKNOWN
 
 
-def _overruled(action: Action, explicit: eligibility.Explicit | None) -> bool:
-    wanted = {eligibility.Explicit.INJECT: Action.SKIP, eligibility.Explicit.SKIP: Action.INJECT}
+def _overruled(action: Action, explicit: Explicit | None) -> bool:
+    wanted = {Explicit.INJECT: Action.SKIP, Explicit.SKIP: Action.INJECT}
     return explicit is not None and action is wanted[explicit]
 
 
@@ -169,14 +170,12 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason 
             warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
         elif not ports:
             warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
-    if (invalid := eligibility.invalid_choice(facts.pod)) is not None:
+    if (invalid := MESH.invalid_choice(facts.pod)) is not None:
         warnings.append(invalid)
-    if _overruled(verdict.action, eligibility.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
-        warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {eligibility.INJECT}")
-    if verdict.hold and eligibility.proxy_config(facts.pod.annotations) is None:
-        warnings.append(
-            f"annotation {eligibility.PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
-        )
+    if _overruled(verdict.action, MESH.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
+        warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {MESH.CHOICE}")
+    if verdict.hold and (problem := MESH.cannot_hold(facts.pod)) is not None:
+        warnings.append(problem)
     return Decision(
         action=verdict.action,
         reason=_reason(verdict),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from webhook.core.decision import Action, Decision, Mode
+from webhook.core.decision import Action, Decision
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
 
@@ -22,7 +22,7 @@ AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
 """The annotation with the author's `sidecar.istio.io/inject` label, where the pod itself does not show it any more."""
 NO_LABEL = "(none)"
 """The value of that annotation where there was no label."""
-_LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
+LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
 """The value of the label for the actions that it implements."""
 HOLD = "holdApplicationUntilProxyStarts"
 
@@ -51,7 +51,7 @@ def label_as_created(
     decided = annotations.get(DECISION)
     if decided is not None and (said := annotations.get(AUTHORS_LABEL)) is not None:
         return None if said == NO_LABEL else said
-    if decided not in _LABELS:
+    if decided not in LABELS:
         return labels.get(eligibility.INJECT)
     by_label = namespace_labels is not None and eligibility.is_by_label_only(namespace_labels, labels)
     return "true" if decided == Action.SKIP and by_label else None
@@ -74,10 +74,10 @@ def patch(
     Example:
         patch(pod, decide(pod, "shop", document=..., surroundings=..., policy=...))
     """
-    if not binds(decision):
+    if not decision.is_enforced:
         return []
-    labels = {eligibility.INJECT: _LABELS[decision.action]} if decision.action in _LABELS else {}
-    annotations = remedies(pod, decision)
+    labels = {eligibility.INJECT: LABELS[decision.action]} if decision.action in LABELS else {}
+    annotations = required_annotations(pod, decision)
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
     # A second call has to decide about the same pod, whatever the author wrote into our annotations.
@@ -90,12 +90,7 @@ def patch(
     ]
 
 
-def binds(decision: Decision) -> bool:
-    """Return whether the policy made the decision, and it is enforced."""
-    return decision.mode is Mode.ENFORCE and decision.by_policy
-
-
-def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
+def required_annotations(pod: Pod, decision: Decision) -> dict[str, str]:
     """Return the annotations that implement bypass and hold, minus those already set."""
     annotations: dict[str, str] = {}
     if decision.action is Action.BYPASS and decision.ports:

@@ -24,7 +24,7 @@ from webhook.detection.resolve.scope import Entry, Scope
 from webhook.detection.resolve.subpaths import sub_path
 from webhook.detection.words import is_credential
 from webhook.kubernetes.pod import Container, EnvVarSource, FieldReference, Pod, Volume
-from webhook.mesh.eligibility import is_istio_container
+from webhook.mesh import MESH
 
 _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
@@ -67,7 +67,7 @@ class Sources:
     def scopes(self) -> Iterator[Scope]:
         """Yield the settings of every container of the application, init containers included."""
         for container in self._pod.containers():
-            if not is_istio_container(container):
+            if not MESH.is_injected(container):
                 yield self._scope(container)
 
     def _scope(self, container: Container) -> Scope:
