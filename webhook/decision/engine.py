@@ -38,7 +38,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
     document: Callable[[], dict[str, Any]],
     surroundings: Surroundings,
     policy: Policy,
-    investigate: bool = False,
+    always_detect: bool = False,
     detect: Detect = detect_anew,
     budget: Budget | None = None,
     unread: str = "",
@@ -51,7 +51,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         document: Returns the whole pod as a dict; called at most once per CEL expression that reads it.
         surroundings: The cluster, or the manifests that stand for it.
         policy: The compiled policy, with the catalog of backends to look for.
-        investigate: Run detection even where it cannot change the decision, so that its findings can
+        always_detect: Run detection even where it cannot change the decision, so that its findings can
             be shown.
         detect: The detection function; the server passes one that caches the findings of equal pods.
         budget: Units that detection may spend, and then the rules again; None is a full one. Where it is exceeded, the
@@ -72,13 +72,13 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
     outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
     reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
     if reason is not None and reason is not Reason.UNKNOWN:
-        return _left_alone(reason, policy, findings() if investigate else NO_FINDINGS)
+        return _left_alone(reason, policy, findings() if always_detect else NO_FINDINGS)
     facts = Facts(
         pod=pod,
         namespace=namespace,
         namespace_labels=labels or {},
         owners=owners_of(pod),
-        findings=findings() if investigate or (policy.needs_findings and reason is None) else NO_FINDINGS,
+        findings=findings() if always_detect or (policy.needs_findings and reason is None) else NO_FINDINGS,
         document=document,
         budget=budget,
         unread=unread,
@@ -93,7 +93,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
         decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
     if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
-        return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
+        return _left_alone(outside, policy, facts.findings if always_detect else NO_FINDINGS)
     return decision
 
 
