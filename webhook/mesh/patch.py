@@ -60,13 +60,13 @@ def label_as_created(
 def patch(
     pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
 ) -> list[Operation]:
-    """The operations that carry out a decision on a pod.
+    """Return the operations that carry out a decision on a pod.
 
     Args:
         pod: The pod as received.
         decision: What to do with it.
         namespace_labels: The labels of its namespace; None when they are not known.
-        believed: Whether annotations of ours that the pod came with say what its label was.
+        believed: Whether to trust this webhook's annotations on the received pod for its original label.
 
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
@@ -106,8 +106,9 @@ def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
 
 
 def _provenance(decision: Decision) -> dict[str, str]:
-    said = {DECISION: decision.action.value, REASON: "; ".join(decision.shown.matched) or decision.reason.sentence}
-    return said if decision.rule is None else said | {RULE: decision.rule}
+    reason = "; ".join(decision.shown.matched) or decision.reason.sentence
+    annotations = {DECISION: decision.action.value, REASON: reason}
+    return annotations if decision.rule is None else annotations | {RULE: decision.rule}
 
 
 def _excluded_ports(annotations: Mapping[str, str], ports: tuple[int, ...]) -> dict[str, str]:

@@ -226,7 +226,7 @@ class Sources:
                 self._budget.spend(points.cost(index, below) // 1024)
                 if not points.shows(index, below):
                     continue
-                # A file that is a single value has its name for a key, so that another name may say more.
+                # A file that is a single value has its name for a key, so that another name may be more specific.
                 known_by = (file.kind, file.name, file.key, *(() if file.content.lines else (path,)))
                 if known_by in seen:
                     continue
