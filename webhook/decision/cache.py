@@ -164,11 +164,11 @@ class Case:
     def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
         """Decide as `webhook.decision.engine.decide`, with cached findings; `document` and `budget` as there."""
         found_in: _Known | None = None
-        looked_at = False
+        read_whole = False
 
         def whole() -> dict[str, Any]:
-            nonlocal looked_at
-            looked_at = True
+            nonlocal read_whole
+            read_whole = True
             return document()
 
         def find(*_: object) -> Findings:
@@ -185,7 +185,7 @@ class Case:
             detect=find,
             budget=budget,
         )
-        if found_in is not None and not looked_at and budget.is_conclusive:
+        if found_in is not None and not read_whole and budget.is_conclusive:
             found_in.decided = self._given, decision
         return decision
 

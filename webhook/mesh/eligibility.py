@@ -127,8 +127,8 @@ def sidecar_of(pod: Pod) -> Container | None:
 
 def explicit_choice(pod: Pod) -> Explicit | None:
     """Return the pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
-    said = pod.labels.get(INJECT, pod.annotations.get(INJECT))
-    return Explicit(said) if said in {"true", "false"} else None
+    choice = pod.labels.get(INJECT, pod.annotations.get(INJECT))
+    return Explicit(choice) if choice in {"true", "false"} else None
 
 
 def invalid_choice(pod: Pod) -> str | None:

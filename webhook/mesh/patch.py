@@ -49,8 +49,8 @@ def label_as_created(
         None where there was no label.
     """
     decided = annotations.get(DECISION)
-    if decided is not None and (said := annotations.get(AUTHORS_LABEL)) is not None:
-        return None if said == NO_LABEL else said
+    if decided is not None and (recorded := annotations.get(AUTHORS_LABEL)) is not None:
+        return None if recorded == NO_LABEL else recorded
     if decided not in _LABELS:
         return labels.get(eligibility.INJECT)
     by_label = namespace_labels is not None and eligibility.is_by_label_only(namespace_labels, labels)

@@ -17,7 +17,7 @@ from webhook.detection.words import Role, is_credential, key_words, names_creden
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
-# The name of a setting that a program is told to store: aws_secret_access_key, /shop/redis/password.
+# The name of a setting that a command stores: aws_secret_access_key, /shop/redis/password.
 _SETTING = re.compile(r"/?(?:[A-Za-z0-9]{1,60}[./_-]){0,9}(?P<last>[A-Za-z]{1,60})")
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
