@@ -178,7 +178,7 @@ def announces_credentials(tokens: tuple[str, ...]) -> bool:
 
 
 def holds_credential(path: tuple[str, ...]) -> bool:
-    """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
+    """Return whether the value under these keys is a credential: by the last key, or as a part of a credential.
 
     A value below a credential is one as well (`secrets.redis`), unless its own key announces something else
     (`credentials.host`); below a password no key does, for what looks like one is the password's next line.

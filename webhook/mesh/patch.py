@@ -80,7 +80,7 @@ def patch(
     annotations = remedies(pod, decision)
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
-    # A second call has to decide about the same pod, whatever the author wrote into our annotations.
+    # A second call must decide about the same pod, whatever the author wrote into this webhook's annotations.
     created = label_as_created(pod.labels, pod.annotations if believed else {}, namespace_labels)
     if label_as_created({**pod.labels, **labels}, {**pod.annotations, **annotations}, namespace_labels) != created:
         annotations[AUTHORS_LABEL] = NO_LABEL if created is None else created
