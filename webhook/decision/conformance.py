@@ -87,11 +87,11 @@ def as_created(
 def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | None, decision: Decision) -> bool:
     """Return whether a pod refutes what this webhook's annotations on it record of its author's label.
 
-    Nobody decides about a pod outside of the mesh, and where pods choose for themselves, about one that does: so no
-    annotation of ours is on such a pod, unless its author wrote it to have the pod left alone.
+    No decision is made about a pod outside of the mesh, nor, where pods may choose, about one that does: so this
+    webhook's annotations are on such a pod only if its author wrote them, to exempt the pod.
 
     Args:
-        pod: The pod as it is.
+        pod: The pod as received.
         namespace: Where it is to be created.
         namespace_labels: The labels of its namespace; None when they are not known.
         decision: The decision about it as it was created according to these annotations.
