@@ -73,7 +73,7 @@ class Dependency(Struct, frozen=True, gc=False):
 
     Attributes:
         kind: The catalog's name of the backend.
-        confidence: How sure the finding is.
+        confidence: The confidence of the finding.
         host: The host as configured, or None when only the kind is known.
         port: The TCP port, or None when it is not known.
         evidence: The evidence chain, without any value but host, port and kind.
@@ -92,7 +92,7 @@ class Findings(Struct, frozen=True, gc=False):
     """The result of detection for one pod.
 
     Attributes:
-        dependencies: One entry for each (kind, host, port), surest first.
+        dependencies: One entry for each (kind, host, port), highest confidence first.
         serves: The kinds that the pod is itself a server of, sorted.
         unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
             read), as sentences. With them, "no dependency found" is not "no dependency".

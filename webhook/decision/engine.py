@@ -31,7 +31,7 @@ _LEFT_OUT = (
 _WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
 
 
-def decide(  # noqa: PLR0913 - one question with all that it is about
+def decide(  # noqa: PLR0913 - all inputs of a decision
     pod: Pod,
     namespace: str,
     *,
@@ -59,7 +59,13 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         unread: Why `pod` and `document` are only an outline, as a sentence; empty where they are complete.
 
     Returns:
-        The decision. It never raises for anything a pod may contain.
+        The decision. Never raises, whatever the pod contains.
+
+    Raises:
+        SurroundingsUnknownError: The cluster cache has not synced yet.
+
+    Example:
+        decide(pod, "shop", document=lambda: document, surroundings=manifests, policy=default_policy()).action
     """
     budget = budget or Budget()
     labels = surroundings.namespace_labels(namespace)

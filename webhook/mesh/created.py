@@ -23,16 +23,16 @@ def is_decided(pod: Pod) -> bool:
 def as_created(
     document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
 ) -> dict[str, Any]:
-    """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
+    """Return a pod as it was before this webhook and Istio's injector, as far as decisions depend on it.
 
     The label `sidecar.istio.io/inject` is again what the author wrote: see `label_as_created`.
-    An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
-    and what it says of the label is not believed where the pod itself refutes it.
+    An author who sets that annotation by hand gains nothing: `/mutate` overwrites it where a policy decides,
+    and its record of the label is ignored where the pod itself refutes it.
 
     Args:
         document: The pod as it is about to be stored, as plain values of the types that the API gives them.
         namespace_labels: The labels of its namespace; None when they are not known.
-        believed: Whether our annotations say what the label was; see `is_refuted`.
+        believed: Whether to trust this webhook's annotations for the original label; see `is_refuted`.
 
     Returns:
         A copy without what was added; `document` itself is not changed.
@@ -52,16 +52,16 @@ def as_created(
 
 
 def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | None, decision: Decision) -> bool:
-    """Return whether a pod shows that our annotations on it do not say how its author labelled it.
+    """Return whether a pod refutes what this webhook's annotations on it record of its author's label.
 
-    Nobody decides about a pod outside of the mesh, and where pods choose for themselves, about one that does: so no
-    annotation of ours is on such a pod, unless its author wrote it to have the pod left alone.
+    No decision is made about a pod outside of the mesh, nor, where pods may choose, about one that does: so this
+    webhook's annotations are on such a pod only if its author wrote them, to exempt the pod.
 
     Args:
-        pod: The pod as it is.
+        pod: The pod as received.
         namespace: Where it is to be created.
         namespace_labels: The labels of its namespace; None when they are not known.
-        decision: What is decided about it as our annotations say that it was created.
+        decision: The decision about it as it was created according to these annotations.
     """
     if decision.reason not in {Reason.EXPLICIT_POD, Reason.NOT_IN_MESH, Reason.AMBIENT}:
         return False

@@ -113,7 +113,7 @@ def sidecar_of(pod: Pod) -> Container | None:
     It has to have what Istio writes into it, see `is_istio_container`; one that only customises it does not count yet.
     """
     containers: list[Container] = [*(pod.spec.containers or ())]
-    containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]
+    containers += [init for init in pod.spec.init_containers or () if init.restart_policy == "Always"]
     for container in containers:
         if container.name == PROXY and container.image not in _CHOSEN_BY_INJECTOR and _is_written_by_istio(container):
             return container
@@ -127,8 +127,8 @@ def has_sidecar(pod: Pod) -> bool:
 
 def explicit_choice(pod: Pod) -> Explicit | None:
     """Return the pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
-    said = pod.labels.get(INJECT, pod.annotations.get(INJECT))
-    return Explicit(said) if said in {"true", "false"} else None
+    choice = pod.labels.get(INJECT, pod.annotations.get(INJECT))
+    return Explicit(choice) if choice in {"true", "false"} else None
 
 
 def invalid_choice(pod: Pod) -> str | None:
