@@ -179,7 +179,7 @@ class InjectionPolicy(Model):
 
 
 def json_schema(kinds: frozenset[str]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the policy file, with the catalog's kinds spelt out."""
+    """Return the JSON Schema (draft 2020-12) of the policy file, with the catalog's kinds listed."""
     schema = _without_null(InjectionPolicy.model_json_schema(by_alias=True))
     known = {"description": "Kinds that are known without a catalog of one's own.", "items": {"enum": sorted(kinds)}}
     schema["$defs"]["KnownKinds"] = {"properties": {"dependencies": known, "serves": known}}
@@ -203,7 +203,7 @@ def _within(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema
-    """Optional fields may be left out, but a field without a value is an error; Pydantic's None says otherwise."""
+    """Remove null from optional fields: they may be absent, but a field without a value is an error."""
     if isinstance(schema, list):
         return [_without_null(item) for item in schema]
     if not isinstance(schema, dict):
