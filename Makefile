@@ -85,6 +85,7 @@ lint: $(VENV)/.dev ## Check style, types, and who imports whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/mypy.ini
 
 format: $(VENV)/.dev ## Mend what the linter can mend
 	@$(BIN)/ruff check --fix .

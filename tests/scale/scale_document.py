@@ -66,7 +66,7 @@ def _objects(found: Figures) -> str:
 
 def _relist(found: Figures) -> str:
     load = found["cluster"]["load"]
-    rows = [("Nothing else happens", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
+    rows: list[tuple[str, ...]] = [("Nothing else happens", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
     for name, what in (
         ("relist", "A relist of everything"),
         ("control", "The same is read, by another process"),
