@@ -43,7 +43,7 @@ class Server:
     """Answers by a function of the query, and notes the queries."""
 
     def __init__(self, answer):
-        self.asked = []
+        self.asked: list[dict[str, str]] = []
         self._answer = answer
 
     def __call__(self, _method, path, *_):
@@ -63,7 +63,7 @@ class Server:
 )
 @pytest.mark.parametrize("consistent", [True, False])
 def test_a_list_that_brings_nothing_new_without_an_end_is_given_up(ask, endless, consistent):
-    server = Server(lambda query: (200, endless(len(server.asked), query)))
+    server: Server = Server(lambda query: (200, endless(len(server.asked), query)))
 
     with pytest.raises(ClusterError, match="does not end"):
         ask(server, scenario(consistent=consistent))

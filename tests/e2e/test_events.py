@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
 from api import eventually
+from controlplane import ControlPlane
 
 from webhook.cluster.client import connect
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
@@ -41,8 +43,8 @@ SKIP = Decision(
 class Shop:
     """A namespace, and what tells Events there."""
 
-    plane: object
-    kubeconfig: object
+    plane: ControlPlane
+    kubeconfig: Path
 
     def __post_init__(self):
         self.outcomes = Counter()

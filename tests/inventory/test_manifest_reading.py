@@ -180,9 +180,9 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 def test_a_pipe_is_waited_for_only_where_that_is_wanted(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
 
-    for paths, options in [([tmp_path], {}), ([tmp_path / "pipe.yaml"], {"pipes": False})]:
+    for paths, pipes in [([tmp_path], True), ([tmp_path / "pipe.yaml"], False)]:
         with pytest.raises(ManifestError, match="it is a pipe and not a regular file"):
-            read([str(path) for path in paths], **options)
+            read([str(path) for path in paths], pipes=pipes)
 
 
 def test_a_link_that_leads_back_is_not_followed(tmp_path):

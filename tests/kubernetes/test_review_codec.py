@@ -190,7 +190,9 @@ def test_an_empty_warning_is_none():
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(body):
     with suppress(UnreadableReviewError):
-        parse(body)
+        read = parse(body)
+
+        assert read.pod is None or not read.problem
 
 
 JSON_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

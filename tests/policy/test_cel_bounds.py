@@ -97,7 +97,7 @@ def test_what_people_write_is_well_within_the_limit(source):
     ],
 )
 def test_a_field_may_be_written_as_an_index(source):
-    compile_expression(source)
+    assert compile_expression(source).variables == {"pod"}
 
 
 @pytest.mark.parametrize(

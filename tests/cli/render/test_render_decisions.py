@@ -1,6 +1,7 @@
 import json
 from io import StringIO
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ REDIS = Dependency("redis", Confidence.CERTAIN, "keystore", 6379, TRAIL)
 
 
 def decided(name="web", namespace="shop", **fields):
-    workload = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
+    workload: Any = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
     decision = Decision(**{"action": Action.INHERIT, "reason": Reason.DEFAULT} | fields)
     return Decided(workload, decision)
 
@@ -34,10 +35,11 @@ BYPASSED = decided(action=Action.BYPASS, reason=Reason.RULE, rule="r", ports=(56
 @pytest.fixture
 def on_terminal(monkeypatch):
     def show(*rows, width=80):
-        console = Console(file=StringIO(), force_terminal=True, color_system=None, width=width)
+        written = StringIO()
+        console = Console(file=written, force_terminal=True, color_system=None, width=width)
         monkeypatch.setattr(decisions, "Console", lambda: console)
         decisions.show(rows)
-        return console.file.getvalue()
+        return written.getvalue()
 
     return show
 

@@ -254,7 +254,7 @@ def test_five_thousand_variables_are_decided(server, kit):
 def test_other_pods_are_answered_while_a_large_one_is_decided(start_server, kit):
     begun, answered = threading.Event(), threading.Event()
 
-    class Patient(kit.SkipBasket):
+    class Patient(kit.SkipBasket):  # type: ignore[name-defined]
         def verdict(self, facts):
             if facts.pod.labels["app"] == "large":
                 begun.set()
