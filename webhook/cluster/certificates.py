@@ -67,4 +67,7 @@ def keep(
 
 def foreign(secret: Secret, error: ForeignSecretError) -> str:
     """What to tell about a Secret that is not ours, and how to mend it."""
-    return f"Secret {secret.place} is not ours: {error}; name another with --cert-secret, or delete it"
+    return (
+        f"Secret {secret.place} exists but is not managed by sidecar-policy: {error}; "
+        "delete it or pass another name with --cert-secret"
+    )

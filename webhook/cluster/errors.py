@@ -49,7 +49,7 @@ class TooLargeError(ClusterError):
 
 def refusal(status: int, message: str, *, retry_after: float = 0.0, continue_: str = "") -> ClusterError:
     """Return the error for what an API server says, in an answer or in the middle of a watch."""
-    said = message[:LONGEST_MESSAGE] or f"the API server answers {status}"
+    said = message[:LONGEST_MESSAGE] or f"the API server returned {status}"
     if status != HTTPStatus.GONE:
         return ClusterError(said, status, retry_after)
     expired = ExpiredError(said, status, retry_after)

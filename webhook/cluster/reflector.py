@@ -204,7 +204,7 @@ class Reflector(Generic[T]):
             self._heard = self._opened = self._clock()
             self._following = True
             if self.problem:
-                self._log.info("followed again")
+                self._log.info("watch re-established")
                 self.problem = ""
             async for line in lines:
                 self._heard = self._clock()
@@ -258,7 +258,7 @@ class Reflector(Generic[T]):
         # A connection that is lost fails in several ways, one after the other.
         still = bool(self.problem) and error.status is None and self._status is None
         if not still and str(error) != self.problem:
-            self._log.warning("not followed", problem=str(error), status=error.status)
+            self._log.warning("watch failed", problem=str(error), status=error.status)
         self.problem, self._status = str(error), error.status
 
 
@@ -286,7 +286,7 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
     try:
         return decoder.decode(text)
     except UNREADABLE:
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None
 
 
 def _taken_apart(line: Raw) -> _Event:
@@ -294,4 +294,4 @@ def _taken_apart(line: Raw) -> _Event:
         parts = members(bytes(line))
         return _Event(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
     except (KeyError, *UNREADABLE):
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None

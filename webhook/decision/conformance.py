@@ -19,10 +19,9 @@ from webhook.mesh.patch import AUTHORS_LABEL, DECISION, REASON, RULE, binds, lab
 
 _OURS = frozenset({DECISION, RULE, REASON, AUTHORS_LABEL})
 
-_LOST = "another webhook took it off"
 _LATE = (
     "/mutate was not called, or only after Istio's injector; "
-    "the name of sidecar-policy's MutatingWebhookConfiguration has to sort before istio-"
+    "the name of sidecar-policy's MutatingWebhookConfiguration must sort before istio-"
 )
 
 
@@ -31,16 +30,19 @@ class Contradiction(Enum):
 
     LABEL_LOST = (
         "label-lost",
-        f"the pod is to have no sidecar, but has one, for the label {eligibility.INJECT} is gone: {_LOST}",
+        f"policy says no sidecar, but one was injected: another webhook removed the label {eligibility.INJECT}",
     )
     REMEDY_LOST = (
         "remedy-lost",
-        f"the annotation that takes ports out of the pod's sidecar, or holds the application, is gone: {_LOST}",
+        "the excludeOutboundPorts or holdApplicationUntilProxyStarts annotation was removed by another webhook",
     )
-    INJECTED_UNDECIDED = ("injected-undecided", f"the pod was given a sidecar that nobody had decided about: {_LATE}")
+    INJECTED_UNDECIDED = (
+        "injected-undecided",
+        f"a sidecar was injected before sidecar-policy made a decision: {_LATE}",
+    )
     NO_SIDECAR_DESPITE_INJECT = (
         "no-sidecar-despite-inject",
-        "the pod is to have a sidecar, but has none: Istio's injector was called before sidecar-policy, or not at all",
+        "policy says inject, but the pod has no sidecar: Istio's injector ran before sidecar-policy, or not at all",
     )
 
     def __init__(self, code: str, sentence: str) -> None:

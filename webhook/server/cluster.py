@@ -123,14 +123,14 @@ def inventory_health(inventory: LiveInventory) -> Health:
     followed = inventory.followed
     if not inventory.synced:
         missing = [f"{kind} ({one.problem or 'being read'})" for kind, one in followed.items() if not one.synced]
-        return Health(ok=False, remark="not read yet: " + ", ".join(missing))
+        return Health(ok=False, remark="not synced yet: " + ", ".join(missing))
     behind = {kind: one.behind for kind, one in followed.items() if one.behind > _WORTH_SAYING or one.problem}
     if not behind:
         return Health(ok=True)
     oldest = max(behind, key=behind.__getitem__)
     return Health(
         ok=True,
-        remark=f"the last known state of {', '.join(behind)} is used, {behind[oldest]:.0f} s old: "
+        remark=f"using the last known state of {', '.join(behind)}, {behind[oldest]:.0f} s old: "
         + (followed[oldest].problem or "the watch is being opened"),
     )
 
