@@ -11,7 +11,7 @@ E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-# One stamp per lock file: what is installed is exactly what is locked, and a second run installs nothing.
+# One stamp per lock file: exactly the locked versions are installed, and a second run installs nothing.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sidecar-policy needs Python >= 3.11; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
@@ -22,11 +22,11 @@ $(VENV)/.dev: $(VENV)/.created requirements/dev.txt pyproject.toml
 	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.dev ## Decide every pod of examples/eshop over real HTTPS, and show why
+demo: $(VENV)/.dev ## Decide on every pod of examples/eshop over real HTTPS, and show why
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 # One million reviews in process and 100,000 over TLS take some twenty minutes on one core; Ctrl-C ends it at any time.
 fuzz: $(VENV)/.dev ## Review hostile pods, in process and over TLS (FUZZ_ARGS="--seed 2 --reviews 20000 --tls 1000")
@@ -35,18 +35,18 @@ fuzz: $(VENV)/.dev ## Review hostile pods, in process and over TLS (FUZZ_ARGS="-
 accuracy: $(VENV)/.dev ## Measure detection against labelled manifests; fails below the targets (ACCURACY_ARGS="-o json")
 	@$(BIN)/python tests/accuracy/measure.py $(ACCURACY_ARGS)
 
-bench: go $(VENV)/.dev ## Measure beside Go webhooks, alone and on a real API server (needs Go; BENCH_ARGS="--quick")
+bench: go $(VENV)/.dev ## Measure against Go webhooks, alone and on a real API server (needs Go; BENCH_ARGS="--quick")
 	@cd tests/bench/peers && go test ./load
 	@PYTHONPATH=tests/e2e $(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
 
-# The last two change what is registered in the whole cluster, so each has a control plane of its own.
+# The last two change cluster-wide webhook configurations, so each has a control plane of its own.
 e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's injector (needs Go; slow the first time)
 	@$(BIN)/python tests/e2e/toolbox.py >/dev/null
 	@$(E2E) tests/e2e --ignore tests/e2e/test_certificates.py --ignore tests/e2e/test_chart.py --ignore tests/e2e/test_chart_on_cluster.py
 	@$(E2E) tests/e2e/test_certificates.py
 	@$(E2E) tests/e2e/test_chart.py tests/e2e/test_chart_on_cluster.py
 
-cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, to play with (needs Go)
+cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, for experiments (needs Go)
 	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig
 
 go:
@@ -62,14 +62,14 @@ scale: go $(VENV)/.dev ## Measure a large cluster on a real API server, and simu
 	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/simulate.py
 	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/cluster_scale.py
 
-scale-docs: $(VENV)/.dev ## Write the figures of docs/scale.md from what make scale measured
+scale-docs: $(VENV)/.dev ## Write the figures of docs/scale.md from the results of make scale
 	@PYTHONPATH=tests/e2e $(BIN)/python tests/scale/scale_document.py
 
-image-test: $(VENV)/.dev ## Build the image for real, and look into it (needs root, buildah and debootstrap)
+image-test: $(VENV)/.dev ## Build the image and check its content (needs root, buildah and debootstrap)
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_image.py
 
-# Images and tools are made outside of the node's network, which leads nowhere.
-e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there (needs root, cgroups, containerd, buildah, Go)
+# Images and tools are built outside of the node's network, which is isolated.
+e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and test it there (needs root, cgroups, containerd, buildah, Go)
 	@$(BIN)/python tests/node/sandbox.py
 	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
 	@$(BIN)/python tests/node/image.py build/images >/dev/null
@@ -77,16 +77,16 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and try it there 
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
 	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
 
-docs: $(VENV)/.dev ## Write the reference and the schemas of the policy file from its models
+docs: $(VENV)/.dev ## Generate the reference and the schemas of the policy file from its models
 	@$(BIN)/python docs/reference.py
 
-lint: $(VENV)/.dev ## Check style, types, and who imports whom
+lint: $(VENV)/.dev ## Check style, types, and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
 
-format: $(VENV)/.dev ## Mend what the linter can mend
+format: $(VENV)/.dev ## Format, and apply the linter's automatic fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -95,6 +95,6 @@ lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/dev.txt requirements/dev.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/build.txt requirements/build.in
 
-clean: ## Remove what the other targets made
+clean: ## Remove the output of the other targets
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

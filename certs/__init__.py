@@ -1,1 +1,1 @@
-"""Certificates: an own authority, the serving certificate it signs, and their files."""
+"""Certificates: a self-signed CA, the serving certificates that it signs, their storage and rotation."""

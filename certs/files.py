@@ -1,4 +1,4 @@
-"""Certificates as files, under the names that a Kubernetes TLS Secret gives them when it is mounted."""
+"""Read and write certificates as files, named like those of a mounted Kubernetes TLS Secret."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ KEY = "tls.key"
 
 
 def present(directory: Path) -> list[Path]:
-    """The files in `directory` that `write` would replace."""
+    """Return the files in `directory` that `write` would replace.
+
+    Args:
+        directory: A directory, which need not exist.
+    """
     return [path for name in (AUTHORITY, CERTIFICATE, KEY) if os.path.lexists(path := directory / name)]
 
 
 def write(directory: Path, authority: bytes, serving: KeyPair) -> list[Path]:
-    """Write ca.crt, tls.crt and tls.key; the directory is made when it is not there.
+    """Write ca.crt, tls.crt and tls.key; create the directory if it does not exist.
 
-    Each file is replaced whole, and the key before its certificate. A reader between the two sees a pair that does
-    not fit, never half a file; the server keeps what it has until the pair fits.
+    Each file is replaced atomically, and the key before its certificate. A reader between the two sees a mismatched
+    pair, never half a file; the server keeps serving the previous pair until the new one matches.
 
     Args:
-        directory: Where to.
-        authority: The authority's certificate in PEM. Its key is not written: nobody signs with it again.
-        serving: The certificate (mode 0644) and the key (0600).
+        directory: The directory to write to.
+        authority: The CA certificate in PEM. Its key is not written: it signs nothing else.
+        serving: The certificate (mode 0644) and the key (mode 0600).
 
     Returns:
         The paths written.
@@ -46,12 +50,15 @@ def write(directory: Path, authority: bytes, serving: KeyPair) -> list[Path]:
 
 
 def read(certificate: Path, key: Path, contents: Callable[[Path], bytes] = Path.read_bytes) -> KeyPair:
-    """Read a pair, as it is; whether it fits is for `certs.issue.verify` or TLS to say.
+    """Read a certificate and key without validating them: that is left to `certs.issue.verify` or TLS.
 
     Args:
-        certificate: The file of the certificate.
-        key: The file of its key.
+        certificate: The certificate file.
+        key: The key file.
         contents: Reads a file.
+
+    Returns:
+        The pair; it may be mismatched.
 
     Raises:
         OSError: A file cannot be read.
@@ -60,7 +67,7 @@ def read(certificate: Path, key: Path, contents: Callable[[Path], bytes] = Path.
 
 
 def _replace(path: Path, content: bytes, mode: int) -> Path:
-    """Put a complete file in the place of `path`; mkstemp's files are private until their mode is set."""
+    """Replace `path` atomically; mkstemp's files are private until their mode is set."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

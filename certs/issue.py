@@ -1,7 +1,7 @@
-"""Issue an authority and the serving certificates it signs. Pure: the clock is an argument, nothing is written.
+"""Issue a CA and the serving certificates that it signs. Pure: the clock is an argument, nothing is written.
 
-Keys are ECDSA P-256, which every TLS client of a webhook takes and which makes the cheapest handshake. What goes
-into a certificate follows RFC 5280 and what Go's crypto/x509, the API server's verifier, asks for.
+Keys are ECDSA P-256, which every TLS client of a webhook supports and which makes the cheapest handshake. Extensions
+follow RFC 5280 and the requirements of Go's crypto/x509, which the API server verifies with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DNS_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9](
 
 
 class CertificateError(ValueError):
-    """What was asked for cannot be issued, or what was given is no certificate or key. Its text is for people."""
+    """A certificate cannot be issued, or the input is not a valid certificate or key. The text is user-facing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class KeyPair:
     """A certificate and its private key.
 
     Attributes:
-        certificate: PEM; the leaf first when it is a chain.
-        key: PKCS #8 in PEM, not encrypted. It is left out of the repr, so that no traceback or log shows it.
+        certificate: PEM; for a chain, the leaf first.
+        key: Unencrypted PKCS #8 in PEM. Excluded from the repr, so that no traceback or log contains it.
     """
 
     certificate: bytes
@@ -53,7 +53,7 @@ class KeyPair:
 
 
 class Verification(NamedTuple):
-    """Whether a client would trust a certificate, and why not."""
+    """Whether a client would trust a certificate, and the reason if not."""
 
     ok: bool
     reason: str = ""
@@ -62,15 +62,19 @@ class Verification(NamedTuple):
 def issue_authority(
     *, now: datetime, lifetime: timedelta = AUTHORITY_LIFETIME, common_name: str = "sidecar-policy CA"
 ) -> KeyPair:
-    """Make a certificate authority that may sign leaves and nothing else (path length 0).
+    """Issue a CA that may sign leaf certificates only (path length 0).
 
     Args:
-        now: The time of issue, with its time zone.
-        lifetime: How long it is valid from then on.
-        common_name: Its name. A random part is added to it, so that two authorities are never mixed up.
+        now: The time of issue, timezone-aware.
+        lifetime: Validity from `now` on; 3650 days by default.
+        common_name: The subject's CN. A random serial number is added to the subject, so that two CAs never share one.
 
     Returns:
         The self-signed certificate and its key.
+
+    Example:
+        ca = issue_authority(now=datetime.now(UTC))
+        pair = issue_serving(ca, ["sidecar-policy.mesh.svc"], now=datetime.now(UTC))
     """
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
@@ -81,7 +85,7 @@ def issue_authority(
         ]
     )
     builder = (
-        _dated(name, key, not_before=now - CLOCK_SKEW, not_after=now + lifetime)
+        _builder(name, key, not_before=now - CLOCK_SKEW, not_after=now + lifetime)
         .serial_number(serial)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -99,21 +103,20 @@ def issue_serving(
     now: datetime,
     lifetime: timedelta = SERVING_LIFETIME,
 ) -> KeyPair:
-    """Make a server's certificate.
+    """Issue a serving certificate.
 
     Args:
-        authority: Who signs it.
-        dns_names: The names that clients call the server by; a leading `*.` is allowed.
-        ip_addresses: The addresses that clients call it by.
-        now: The time of issue, with its time zone.
-        lifetime: How long it is valid from then on; never longer than its authority.
+        authority: The CA that signs it.
+        dns_names: DNS SANs; a leading `*.` is allowed.
+        ip_addresses: IP SANs.
+        now: The time of issue, timezone-aware.
+        lifetime: Validity from `now` on, at most until the CA expires; 365 days by default.
 
     Returns:
         The certificate and its key.
 
     Raises:
-        CertificateError: No name at all, a name that is none, an authority that is unreadable, has expired, or is
-            no authority.
+        CertificateError: There is no SAN or an invalid one, or the CA is unreadable, expired or not a CA.
     """
     names = _alternative_names(dns_names, ip_addresses)
     issuer, issuer_key = _load(authority)
@@ -126,7 +129,7 @@ def issue_serving(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sidecar-policy")])
     not_before = max(now - CLOCK_SKEW, issuer.not_valid_before_utc)
     builder = (
-        _dated(subject, key, not_before=not_before, not_after=not_after)
+        _builder(subject, key, not_before=not_before, not_after=not_after)
         .serial_number(x509.random_serial_number())
         .issuer_name(issuer.subject)
         .add_extension(names, critical=False)
@@ -139,14 +142,14 @@ def issue_serving(
 
 
 def check_pair(pair: KeyPair, *, authority: bool) -> None:
-    """Make sure that a pair can be used for what it is kept for.
+    """Check that a certificate and key match and suit their purpose.
 
     Args:
-        pair: Read from somewhere.
-        authority: Whether it is to sign certificates.
+        pair: The pair, from an untrusted store.
+        authority: Whether the pair must be a CA.
 
     Raises:
-        CertificateError: It cannot.
+        CertificateError: The pair is unreadable or mismatched, or is not a CA although it must be one.
     """
     if authority:
         certificate, _ = _load(pair)
@@ -162,16 +165,16 @@ def check_pair(pair: KeyPair, *, authority: bool) -> None:
 
 
 def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> Verification:
-    """Whether a TLS client that trusts `authority` would accept the server under `name`.
+    """Verify a serving certificate as a TLS client that trusts `authority` and connects to `name` would.
 
     Args:
         serving: The server's certificate (or chain, leaf first) and key.
-        authority: The trusted certificates in PEM: what a caBundle holds.
-        name: The DNS name or IP address that the client calls.
-        now: The time of the call, with its time zone.
+        authority: The trusted certificates in PEM, as in a caBundle.
+        name: The DNS name or IP address that the client connects to.
+        now: The time of the connection, timezone-aware.
 
     Returns:
-        Whether it holds, and one sentence why not.
+        Whether the client would accept it, and one sentence why not.
     """
     try:
         leaf, *chain = x509.load_pem_x509_certificates(serving.certificate)
@@ -194,7 +197,7 @@ def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> V
     return Verification(ok=True)
 
 
-def _dated(
+def _builder(
     name: x509.Name, key: ec.EllipticCurvePrivateKey, *, not_before: datetime, not_after: datetime
 ) -> x509.CertificateBuilder:
     return (
@@ -208,7 +211,7 @@ def _dated(
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """RFC 5280 4.2.1.3: an authority signs certificates and revocation lists, a P-256 leaf signs handshakes."""
+    """Return the key usage of RFC 5280 4.2.1.3: a CA signs certificates and CRLs, a P-256 leaf signs handshakes."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,
@@ -280,7 +283,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """Named as the issuer names itself, which need not be the usual hash when the authority is somebody else's."""
+    """Return the issuer's own subject key identifier, which in a foreign CA need not be the usual hash."""
     try:
         own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:

@@ -1,9 +1,9 @@
-"""Take the next step with the Secret, and keep the webhook configurations equal to it.
+"""Reconcile the certificate Secret and the caBundle of the webhook configurations.
 
-Any number of keepers may do this at once. Whoever writes the Secret first has taken the step: the others' writes are
-refused, for they name the version that they had read, and they read again. The same holds for the configurations. And
-since each is read before the Secret is, and written only if it has not changed since, a bundle once installed is
-never replaced by that of an older state of the Secret: a slow replica cannot take trust back.
+Any number of keepers may run concurrently. The first write to the Secret takes the step: all others carry a stale
+resource version, fail with a conflict, and are retried after another read. The same holds for the configurations.
+Since each of those is read before the Secret, and written only if it has not changed since, an installed bundle is
+never replaced by that of an older state of the Secret: a slow replica cannot revoke trust.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certs.state import Action, Force, Schedule, State, Step
 
 
 class Stored(Protocol):
-    """A Secret as it was read; the API server's newest, not a cache's."""
+    """A Secret as read from the API server, not from a cache."""
 
     @property
     def version(self) -> str:
@@ -41,24 +41,37 @@ class Stored(Protocol):
 
 
 class SecretStore(Protocol):
-    """The one Secret. Its methods raise what their implementation says when the API server cannot be asked."""
+    """Access to the certificate Secret. When the API server fails, methods raise their implementation's error."""
 
     async def read(self) -> Stored | None:
-        """The Secret, or None when there is none."""
+        """Return the Secret, or None if it does not exist."""
 
     async def create(
         self, kind: str, labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]
     ) -> bool:
-        """Create it; False when there is one already."""
+        """Create the Secret; return False if it exists already.
+
+        Args:
+            kind: Its type.
+            labels: Its labels.
+            annotations: Its annotations.
+            data: Its data, not base64-encoded.
+        """
 
     async def change(
         self, version: str, annotations: Mapping[str, str | None], data: Mapping[str, bytes | None]
     ) -> bool:
-        """Change the given annotations and keys, None removes; False when the Secret is not at this version."""
+        """Change the given annotations and keys; return False if `version` is stale.
+
+        Args:
+            version: The resource version that the Secret must have.
+            annotations: New values; None removes an annotation.
+            data: New values, not base64-encoded; None removes a key.
+        """
 
 
 class Configuration(Protocol):
-    """A webhook configuration of ours, as it was read or could not be."""
+    """One of our webhook configurations, as read; `problem` is set if reading failed."""
 
     @property
     def name(self) -> str:
@@ -70,34 +83,37 @@ class Configuration(Protocol):
 
     @property
     def problem(self) -> str:
-        """Why it could not be read, or is of no use; empty when all is well."""
+        """Why it could not be read, or has no entry that calls our Service; empty if neither."""
 
     async def install(self, bundle: bytes) -> str:
-        """Put the bundle into these entries if the configuration is still as it was read.
+        """Write the bundle to these entries unless the configuration has changed since it was read.
+
+        Args:
+            bundle: Certificates in PEM.
 
         Returns:
-            Why it could not be written. Empty when it was, or when it has been changed meanwhile.
+            Why the write failed; empty if it succeeded, or if the configuration has changed since.
         """
 
 
 class Configurations(Protocol):
-    """The webhook configurations of ours."""
+    """Access to our webhook configurations."""
 
     async def read(self) -> Sequence[Configuration]:
-        """All that there are."""
+        """Return all that exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found, and done about it.
+    """The result of one reconciliation.
 
     Attributes:
-        state: What the Secret holds, or would hold if nobody else had written it first.
-        step: The step that was taken, or is to be.
-        took: Whether the step was taken, and by us.
-        wrote: Whether to look again at once: something was written, by us or by somebody who was faster.
+        state: The state in the Secret; after a write that lost to another replica, the state that was not stored.
+        step: The step that was taken, or is next.
+        took: Whether this replica took the step.
+        wrote: Whether to reconcile again immediately: a write was made, by this replica or a faster one.
         configurations: The webhook configurations, as they were before.
-        problems: What somebody has to mend, as sentences.
+        problems: Problems that need manual action, as sentences.
     """
 
     state: State | None
@@ -109,12 +125,12 @@ class Look:
 
     @property
     def trusted(self) -> bool:
-        """Whether every configuration was read and held the bundle of the state."""
+        """Whether every configuration was read and contains the state's bundle."""
         return self.state is not None and _trusted(self.state, self.configurations)
 
 
 class Keeper:
-    """Looks after one Secret and the webhook configurations that belong to it."""
+    """Reconciles one Secret and the webhook configurations that belong to it."""
 
     def __init__(
         self,
@@ -128,11 +144,11 @@ class Keeper:
         """Prepare; nothing is read yet.
 
         Args:
-            secret: Where the state is kept.
-            configurations: Who has to trust the authorities.
-            names: The DNS names that clients call the server by.
-            schedule: How long things last.
-            clock: The time, with its time zone.
+            secret: Stores the state.
+            configurations: The webhook configurations whose caBundle must contain the CAs.
+            names: The DNS SANs of the serving certificate.
+            schedule: Lifetimes and waits.
+            clock: Returns the time, timezone-aware.
         """
         self._secret = secret
         self._configurations = configurations
@@ -141,34 +157,37 @@ class Keeper:
         self._clock = clock
 
     async def look(self, force: Force | None = None) -> Look:
-        """See what there is and what comes next; nothing is written.
+        """Return the current state and the next step; nothing is written.
+
+        Args:
+            force: What to replace although it is not due.
 
         Raises:
-            ForeignSecretError: The Secret is somebody else's.
-            Exception: Whatever the store raises when the API server cannot be asked.
+            ForeignSecretError: The Secret is not managed by sidecar-policy.
+            Exception: The store's error if a request to the API server fails.
         """
         return (await self._examine(force))[1]
 
     async def act(self, force: Force | None = None) -> Look:
-        """Take one step, or install the bundle where it is not.
+        """Take one step, or install the bundle where it is missing.
 
         Args:
-            force: What is to be replaced although it is not due.
+            force: What to replace although it is not due.
 
         Returns:
             What was found and done. A configuration that cannot be written is among its problems.
 
         Raises:
-            ForeignSecretError: The Secret is somebody else's; nothing was written.
-            CertificateError: One of the names is none.
-            Exception: Whatever the store raises when the API server cannot be asked.
+            ForeignSecretError: The Secret is not managed by sidecar-policy; nothing was written.
+            CertificateError: A name is not a valid DNS name.
+            Exception: The store's error if a request to the API server fails.
         """
         stored, found = await self._examine(force)
         step = found.step
         if step.action is not Action.NONE:
             held = found.configurations
-            if step.action in {Action.START, Action.MEND}:
-                # Whatever a replica serves was trusted before it was stored: after the loss, that is to be seen.
+            if step.action in {Action.START, Action.REPAIR}:
+                # Whatever a replica serves was trusted before it was stored, so a read after the loss contains its CA.
                 held = await self._configurations.read()
             state = take(
                 step,
@@ -190,7 +209,7 @@ class Keeper:
         return replace(found, wrote=wrote, problems=problems)
 
     async def _examine(self, force: Force | None) -> tuple[Stored | None, Look]:
-        # In this order, or a configuration could be given the bundle of a state that it is ahead of.
+        # In this order: otherwise a newer bundle in a configuration could be overwritten by that of a stale state.
         configurations = await self._configurations.read()
         stored = await self._secret.read()
         state = None if stored is None else decode(stored.labels, stored.annotations, stored.data)
@@ -204,7 +223,7 @@ class Keeper:
             force=force,
         )
         damage = () if state is None else state.damage
-        problems = (*damage, *(one.problem for one in configurations if one.problem))
+        problems = (*damage, *(configuration.problem for configuration in configurations if configuration.problem))
         return stored, Look(state, step, took=False, wrote=False, configurations=configurations, problems=problems)
 
     async def _write(self, stored: Stored | None, content: Content) -> bool:
@@ -216,7 +235,7 @@ class Keeper:
 
 
 def _trusted(state: State, configurations: Sequence[Configuration]) -> bool:
-    return not any(one.problem or _lacks(one, state.bundle) for one in configurations)
+    return not any(config.problem or _lacks(config, state.bundle) for config in configurations)
 
 
 def _lacks(configuration: Configuration, bundle: bytes) -> bool:
@@ -224,9 +243,9 @@ def _lacks(configuration: Configuration, bundle: bytes) -> bool:
 
 
 def _held(configurations: Sequence[Configuration]) -> tuple[bytes, ...]:
-    """Every certificate that is trusted now. What is no certificate is trusted by nobody."""
+    """Return every certificate in the configurations' bundles; an unreadable bundle is skipped."""
     held: tuple[bytes, ...] = ()
-    for bundle in (bundle for one in configurations for bundle in one.bundles):
+    for bundle in (bundle for configuration in configurations for bundle in configuration.bundles):
         try:
             held = merge(held, split(bundle))
         except CertificateError:

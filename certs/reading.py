@@ -1,4 +1,4 @@
-"""What certificates in PEM say about themselves. Pure."""
+"""Parse certificates in PEM. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from certs.issue import CLOCK_SKEW, CertificateError
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One certificate.
+    """The fields of one certificate that are used here.
 
     Attributes:
         fingerprint: SHA-256 of its DER form, in hexadecimal.
-        subject: Its subject, as RFC 4514 writes it.
-        dns_names: The DNS names that it is for.
-        not_before: From when on it is valid.
-        not_after: Until when.
+        subject: Its subject, as an RFC 4514 string.
+        dns_names: Its DNS SANs.
+        not_before: Start of its validity, in UTC.
+        not_after: End of its validity, in UTC.
     """
 
     fingerprint: str
@@ -33,26 +33,26 @@ class Facts:
 
     @property
     def issued(self) -> datetime:
-        """When it was issued, if `certs.issue` did."""
+        """The time of issue, provided that `certs.issue` issued it."""
         return min(self.not_before + CLOCK_SKEW, self.not_after)
 
     @property
     def renewal(self) -> datetime:
-        """When two thirds of its life are over."""
+        """The time at which two thirds of its lifetime are over."""
         return self.not_after - (self.not_after - self.issued) / 3
 
 
 def facts(certificate: bytes) -> Facts:
-    """Read a certificate; of a chain, the first.
+    """Parse a certificate; of a chain, the first.
 
     Args:
         certificate: PEM.
 
     Returns:
-        What it says.
+        Its fields.
 
     Raises:
-        CertificateError: It is none.
+        CertificateError: It is not a certificate in PEM.
     """
     try:
         read = x509.load_pem_x509_certificates(certificate)[0]
@@ -68,25 +68,25 @@ def facts(certificate: bytes) -> Facts:
 
 
 def split(bundle: bytes) -> tuple[bytes, ...]:
-    """The certificates of a bundle, each in PEM as `certs.issue` writes it.
+    """Split a bundle into its certificates, each in PEM as `certs.issue` writes it.
 
     Args:
-        bundle: Certificates in PEM, one after the other; may be empty.
+        bundle: Concatenated certificates in PEM; may be empty.
 
     Raises:
-        CertificateError: Something else is in it.
+        CertificateError: It is not a bundle of certificates in PEM.
     """
     if not bundle.strip():
         return ()
     try:
-        return tuple(one.public_bytes(Encoding.PEM) for one in x509.load_pem_x509_certificates(bundle))
+        return tuple(certificate.public_bytes(Encoding.PEM) for certificate in x509.load_pem_x509_certificates(bundle))
     except ValueError as error:
         raise CertificateError("is not a PEM certificate bundle") from error
 
 
 def merge(*groups: Iterable[bytes]) -> tuple[bytes, ...]:
-    """All certificates in their order, each once."""
-    return tuple(dict.fromkeys(one for group in groups for one in group))
+    """Return all certificates in their order, without duplicates."""
+    return tuple(dict.fromkeys(certificate for group in groups for certificate in group))
 
 
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:

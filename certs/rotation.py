@@ -1,21 +1,22 @@
-"""Which certificates there are, and the one step that comes next. Pure: no clock, no I/O; only keys are random.
+"""Plan and take the next step of certificate rotation. Pure: no clock, no I/O; only keys are random.
 
-Clients must trust an authority before any server shows a certificate that it signed, and go on trusting the old one
-until no server shows its certificates any more. So an authority is replaced in steps, each written down before the
-next is taken, by whichever replica comes first:
+Clients must trust a CA before any server presents a certificate that it signed, and keep trusting the old CA until no
+server presents its certificates any more. So a CA is replaced in steps, each stored before the next is taken, by
+whichever replica is first:
 
-| there is                                      | step     | before the next                                      |
+| state                                         | step     | before the next                                      |
 |-----------------------------------------------|----------|------------------------------------------------------|
 | nothing                                       | start    | the bundle is in the webhook configurations          |
 | a certificate past 2/3 of its life, new names | renew    |                                                      |
-| an authority past 2/3 of its life             | announce | the bundle with both is in the configurations        |
+| a CA past 2/3 of its life                     | announce | the bundle with both is in the configurations        |
 | a bundle that has been read back              | confirm  | `trust_wait`: every API server uses it               |
-| an announced authority, trusted for long      | switch   | `serve_wait`: every replica serves the new one       |
-| an old authority that nobody needs            | drop     |                                                      |
+| a configuration without the CA bundle         | doubt    | as after announce                                    |
+| an announced CA, trusted for `trust_wait`     | switch   | `serve_wait`: every replica serves the new one       |
+| an old CA that is not needed any more         | drop     |                                                      |
 | damage; before anything is signed, a bundle   | mend     | as after start or switch                             |
-| that trusts an authority that is not kept     |          |                                                      |
+| with a CA that is not in the Secret           |          |                                                      |
 
-A state that was written is complete in itself: after a crash anybody goes on from it.
+A stored state is complete in itself: after a crash any replica continues from it.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from certs.reading import facts, merge, split
 from certs.state import Action, Force, Schedule, State, Step
 
 RESTART_WAIT: Final = timedelta(seconds=5)
-"""Instead of `trust_wait` when there is no certificate to serve: longer than an API server takes to hear of a change,
-and not so long that a replica without a certificate is missed."""
+"""Replaces `trust_wait` while there is no certificate to serve: longer than an API server takes to receive a change,
+but short enough that replicas without a certificate do not delay admission."""
 
 
 def plan(
@@ -45,27 +46,27 @@ def plan(
     held: Sequence[bytes] = (),
     force: Force | None = None,
 ) -> Step:
-    """Say what comes next.
+    """Return the next step.
 
     Args:
-        state: What is kept; None when nothing is.
-        names: The DNS names that clients call the server by; at least one.
-        now: The time, with its time zone. Times written by other replicas' clocks are compared with it.
-        trusted: Whether every webhook configuration of ours holds exactly `state.bundle`.
-        schedule: How long things last.
-        held: The certificates that webhook configurations of ours hold.
-        force: What is to be replaced although it is not due; left alone while an authority is being replaced.
+        state: The stored state; None if there is none.
+        names: The DNS SANs of the serving certificate; at least one.
+        now: The time, timezone-aware. It is compared with times written by other replicas' clocks.
+        trusted: Whether every one of our webhook configurations contains exactly `state.bundle`.
+        schedule: Lifetimes and waits.
+        held: The certificates in our webhook configurations.
+        force: What to replace although it is not due; ignored while a CA is being replaced.
 
     Returns:
-        The step.
+        The step; `Action.NONE` with the time of the next one if nothing is due.
     """
     if state is None:
         return Step(Action.START, "there are no certificates yet")
     damage = (*state.damage, *_from_the_future(state, now))
     if damage:
-        return Step(Action.MEND, "; ".join(damage))
-    if _begun_beside(state, held):
-        return Step(Action.MEND, "a configuration trusts a CA that is not in the Secret")
+        return Step(Action.REPAIR, "; ".join(damage))
+    if _lacks_installed(state, held):
+        return Step(Action.REPAIR, "a configuration trusts a CA that is not in the Secret")
     situation = _Situation(state, tuple(names), now, trusted, schedule, force)
     return (
         situation.reissue()
@@ -86,22 +87,22 @@ def take(
     schedule: Schedule,
     found: Sequence[bytes] = (),
 ) -> State:
-    """Take the step that `plan` said.
+    """Apply a step that `plan` returned.
 
     Args:
         step: The step.
-        state: What it was planned for.
-        names: The DNS names that clients call the server by.
-        now: The time, with its time zone.
-        schedule: How long things last.
-        found: The certificates that webhook configurations of ours hold. They stay trusted when the state was lost,
-            for replicas may still serve what these signed.
+        state: The state that it was planned for.
+        names: The DNS SANs of the serving certificate.
+        now: The time, timezone-aware.
+        schedule: Lifetimes and waits.
+        found: The certificates in our webhook configurations. They stay trusted if the state was lost, since replicas
+            may still serve certificates that these signed.
 
     Returns:
-        The state to be kept instead.
+        The state to store.
 
     Raises:
-        CertificateError: A name is none.
+        CertificateError: A name is not a valid DNS name.
     """
     kept = state or State()
     action = step.action
@@ -109,11 +110,11 @@ def take(
         incoming = issue_authority(now=now, lifetime=schedule.authority_lifetime)
         outgoing = merge(kept.outgoing, found) if action is Action.START else kept.outgoing
         return replace(kept, incoming=incoming, outgoing=outgoing, trusted_since=None)
-    if action is Action.MEND:
-        return _mended(kept, now, schedule, found)
+    if action is Action.REPAIR:
+        return _repaired(kept, now, schedule, found)
     if action is Action.CONFIRM:
         return replace(kept, trusted_since=now)
-    if action is Action.DOUBT:
+    if action is Action.UNCONFIRM:
         return replace(kept, trusted_since=None)
     if action is Action.RENEW and kept.signing is not None:
         return replace(kept, serving=_issue(kept.signing, _names(kept, names), now, schedule))
@@ -130,7 +131,7 @@ def take(
 
 @dataclass(frozen=True)
 class _Situation:
-    """A state without damage, and all that its next step depends on. Each method is one row of the table."""
+    """A state without damage, and all that its next step depends on. Each method implements a row of the table."""
 
     state: State
     names: tuple[str, ...]
@@ -176,9 +177,8 @@ class _Situation:
         if state.incoming is None:
             return None
         if not self.trusted:
-            return (
-                Step(Action.DOUBT, "a configuration no longer contains the CA bundle") if state.trusted_since else None
-            )
+            reason = "a configuration no longer contains the CA bundle"
+            return Step(Action.UNCONFIRM, reason) if state.trusted_since else None
         if not (self.servable or state.signing or state.outgoing):
             return Step(Action.SWITCH, "the first CA is trusted")
         if state.trusted_since is None:
@@ -192,7 +192,7 @@ class _Situation:
         if self.force is Force.SERVING:
             return Step(Action.RENEW, "requested")
         serving = facts(state.serving.certificate)
-        # Near its authority's end a new certificate would live no longer than the one there is.
+        # Near the expiry of the CA a new certificate would not outlive the current one.
         until = min(self.now + self.schedule.serving_lifetime, facts(state.signing.certificate).not_after)
         if self.now >= serving.renewal and until.replace(microsecond=0) > serving.not_after:
             return Step(Action.RENEW, "two thirds of the certificate's lifetime have passed")
@@ -203,7 +203,7 @@ class _Situation:
             return None
         if self.now >= self._serve_ends():
             return Step(Action.DROP, "every replica serves a certificate of the new CA")
-        if all(self.now >= facts(one).not_after for one in self.state.outgoing):
+        if all(self.now >= facts(certificate).not_after for certificate in self.state.outgoing):
             return Step(Action.DROP, "the old CA has expired")
         return None
 
@@ -236,10 +236,10 @@ class _Situation:
         return "the serving certificate is not valid"
 
 
-def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:
+def _repaired(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:
     own = {pair.certificate for pair in (state.signing, state.incoming) if pair is not None}
-    outgoing = tuple(one for one in merge(state.outgoing, found) if one not in own)
-    # A wrong clock takes no confirmation back: the clocks of two replicas would confirm and mend without end.
+    outgoing = tuple(certificate for certificate in merge(state.outgoing, found) if certificate not in own)
+    # A skewed clock does not revoke the confirmation: two replicas would confirm and repair in turn without end.
     confirmed = min(state.trusted_since, now) if state.trusted_since and not state.damage else None
     incoming = state.incoming
     if incoming is None and state.signing is None:
@@ -250,11 +250,11 @@ def _mended(state: State, now: datetime, schedule: Schedule, found: Sequence[byt
     )
 
 
-def _begun_beside(state: State, held: Sequence[bytes]) -> bool:
-    """Whether a state that has signed nothing yet would take an authority out of the configurations.
+def _lacks_installed(state: State, held: Sequence[bytes]) -> bool:
+    """Return whether a state that has signed nothing yet would remove an installed CA from the configurations.
 
-    Whoever began it may have looked at them before another replica's authority was there, which was lost meanwhile and
-    whose certificates are still served. Later a certificate that is not kept is one that was dropped.
+    The replica that started it may have read them before another replica's CA was installed, whose Secret has been lost
+    since and whose certificates are still served. Once something is signed, a CA that is not in the state was dropped.
     """
     if state.signing is not None or state.trusted_since is not None:
         return False
@@ -262,16 +262,16 @@ def _begun_beside(state: State, held: Sequence[bytes]) -> bool:
 
 
 def _from_the_future(state: State, now: datetime) -> list[str]:
-    """A step time that a wrong clock wrote would be waited for without end."""
+    """Return a problem for each step time in the future: written by a skewed clock, it would delay the next step."""
     times = (state.trusted_since, state.served_since)
     return ["the time of the last step is in the future" for time in times if time and time > now + CLOCK_SKEW]
 
 
 def _names(state: State, names: Sequence[str]) -> tuple[str, ...]:
-    """The wanted names, and when some of them are new, also those that the certificate has already.
+    """Return the desired names, and if some of them are new, also those of the current certificate.
 
-    During an upgrade that changes them, replicas of both kinds want their own: with either's names alone they would
-    renew each other's certificates without end.
+    During an upgrade that changes them, old and new replicas desire different names: without the union they would
+    replace each other's certificates without end.
     """
     had = () if state.serving is None else facts(state.serving.certificate).dns_names
     return tuple(names) if set(names) <= set(had) else tuple(dict.fromkeys((*names, *had)))

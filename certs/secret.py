@@ -1,14 +1,14 @@
-"""The state of certificates as a Kubernetes Secret holds it. Pure; whoever reads and writes Secrets is elsewhere.
+"""Encode and decode the certificate state as the data of a Kubernetes Secret. Pure.
 
-| key                                       | holds                                                            |
+| key                                       | content                                                          |
 |-------------------------------------------|------------------------------------------------------------------|
-| `tls.crt`, `tls.key`                      | what replicas serve; empty until the first authority is trusted  |
+| `tls.crt`, `tls.key`                      | the serving certificate; empty until the first CA is trusted     |
 | `ca.crt`                                  | the bundle that clients must trust                               |
-| `authority.crt`, `authority.key`          | the authority that signs                                         |
-| `next-authority.crt`, `next-authority.key` | the one that is announced                                       |
-| `previous-authorities.crt`                | those that are trusted still                                     |
+| `authority.crt`, `authority.key`          | the CA that signs                                                |
+| `next-authority.crt`, `next-authority.key` | the announced CA                                                |
+| `previous-authorities.crt`                | former CAs that are still trusted                                |
 
-The annotations hold the times of steps that are waited after.
+The annotations contain the times of the steps that are followed by a wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from certs.state import State
 TYPE: Final = "kubernetes.io/tls"
 LABEL: Final = "sidecar-policy.dev/certificates"
 OURS: Final = "self-managed"
-"""The label's value. A Secret without it is somebody else's, and is never written to."""
+"""The label's value. A Secret without it is not managed by sidecar-policy, and is never written to."""
 TRUSTED_SINCE: Final = "sidecar-policy.dev/trusted-since"
 SERVED_SINCE: Final = "sidecar-policy.dev/served-since"
 
@@ -37,16 +37,16 @@ _OUTGOING = "previous-authorities.crt"
 
 
 class ForeignSecretError(Exception):
-    """The Secret is not ours. Its text says how that was seen."""
+    """The Secret is not managed by sidecar-policy. The text contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is written into a Secret. Left out of the repr, for it holds keys.
+    """The content of a Secret to write.
 
     Attributes:
-        data: The value of each of our keys; None where there is to be none.
-        annotations: The same of our annotations.
+        data: The value of each of our keys; None removes it. Excluded from the repr, since it contains private keys.
+        annotations: The value of each of our annotations; None removes it.
     """
 
     data: Mapping[str, bytes | None] = field(repr=False)
@@ -54,7 +54,7 @@ class Content:
 
 
 def encode(state: State) -> Content:
-    """Write a state down, whole: `decode` gives it back."""
+    """Encode a state as the content of a Secret, so that `decode` returns an equal one."""
     serving, signing, incoming = state.serving, state.signing, state.incoming
     data: dict[str, bytes | None] = {
         # A Secret of this type must have both keys.
@@ -65,22 +65,22 @@ def encode(state: State) -> Content:
     }
     for names, pair in ((_SIGNING, signing), (_INCOMING, incoming)):
         data |= dict(zip(names, (pair.certificate, pair.key) if pair is not None else (None, None), strict=True))
-    return Content(data, {TRUSTED_SINCE: _written(state.trusted_since), SERVED_SINCE: _written(state.served_since)})
+    return Content(data, {TRUSTED_SINCE: _formatted(state.trusted_since), SERVED_SINCE: _formatted(state.served_since)})
 
 
 def decode(labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]) -> State:
-    """Read a state. What cannot be read is left out of it and told in its `damage`.
+    """Decode a state. Unreadable parts are left out and reported in `damage`.
 
     Args:
-        labels: The Secret's.
-        annotations: The Secret's.
-        data: The Secret's, decoded.
+        labels: The Secret's labels.
+        annotations: The Secret's annotations.
+        data: The Secret's data, base64-decoded.
 
     Returns:
-        The state. If something is damaged, every certificate of an authority that can still be read is trusted on.
+        The state. If something is damaged, every readable CA certificate stays trusted.
 
     Raises:
-        ForeignSecretError: The Secret is not ours.
+        ForeignSecretError: The Secret is not managed by sidecar-policy.
     """
     if labels.get(LABEL) != OURS:
         raise ForeignSecretError(f"it has no label {LABEL}={OURS}")
@@ -147,5 +147,5 @@ def _time(annotations: Mapping[str, str], name: str, damage: list[str]) -> datet
     return time
 
 
-def _written(time: datetime | None) -> str | None:
+def _formatted(time: datetime | None) -> str | None:
     return time.isoformat() if time is not None else None

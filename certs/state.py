@@ -1,4 +1,4 @@
-"""What is kept of certificates, what may happen to it, and how long things last. Pure data."""
+"""The certificate state, the steps of its rotation, and the schedule. Pure data."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from certs.reading import merge
 
 
 class Action(StrEnum):
-    """One step. The words are written to logs and metrics."""
+    """One step of the rotation. The values are label values of a metric and appear in logs, so they never change."""
 
     START = "start"
-    """Make the first authority. It signs nothing before it is trusted."""
-    MEND = "mend"
-    """Write what is whole, drop what is not, and trust on whatever is trusted now."""
+    """Issue the first CA. It signs nothing before it is trusted."""
+    REPAIR = "mend"
+    """Store the intact parts, drop the damaged ones, and keep every installed CA trusted."""
     ANNOUNCE = "announce"
-    """Make the next authority, so that it comes to be trusted."""
+    """Issue the next CA and add it to the bundle."""
     CONFIRM = "confirm"
-    """Write down that the bundle was read back; the wait begins."""
-    DOUBT = "doubt"
-    """The bundle is not there any more: take the confirmation back."""
+    """Record that the bundle was read back; `trust_wait` begins."""
+    UNCONFIRM = "doubt"
+    """Clear the confirmation, since the bundle is gone from a configuration."""
     SWITCH = "switch"
-    """The announced authority signs from now on; the old one is still trusted."""
+    """Sign with the announced CA from now on; the old one stays trusted."""
     RENEW = "renew"
-    """Sign a new serving certificate with the same authority."""
+    """Sign a new serving certificate with the same CA."""
     DROP = "drop"
-    """Trust the old authority no longer."""
+    """Remove the old CA from the bundle."""
     NONE = "none"
     """Nothing to do."""
 
 
 class Force(StrEnum):
-    """What is to be replaced although it is not due."""
+    """What to replace although it is not due."""
 
     SERVING = "serving"
     AUTHORITY = "authority"
@@ -44,12 +44,12 @@ class Force(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do now.
+    """The next step.
 
     Attributes:
         action: The step.
         reason: Why, or what is being waited for, as a sentence without its full stop.
-        due: When to look again at the latest; None when that depends on somebody else.
+        due: When to plan again at the latest; None if that depends on an external change.
     """
 
     action: Action
@@ -59,16 +59,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long things last.
+    """Lifetimes and waits.
 
     Attributes:
-        serving_lifetime: Of a serving certificate.
-        authority_lifetime: Of an authority.
-        trust_wait: From the read-back of a bundle until every API server surely uses it.
-        serve_wait: From a new serving certificate until every replica surely serves it.
+        serving_lifetime: Lifetime of a serving certificate; 365 days by default.
+        authority_lifetime: Lifetime of a CA; 3650 days by default.
+        trust_wait: Time from the read-back of a bundle until every API server uses it; 5 minutes by default.
+        serve_wait: Time from a new serving certificate until every replica serves it; 10 minutes by default.
 
     Raises:
-        ValueError: The authority would expire before its successor could be in its place.
+        ValueError: The CA would expire before its successor could replace it.
     """
 
     serving_lifetime: timedelta = SERVING_LIFETIME
@@ -87,16 +87,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class State:
-    """What is kept.
+    """The certificate state that all replicas share.
 
     Attributes:
-        signing: The authority that signs.
+        signing: The CA that signs.
         serving: The certificate that replicas serve.
-        incoming: The authority that will sign next; it has signed nothing.
-        outgoing: The certificates of authorities that sign no more and are trusted still.
+        incoming: The announced CA; it has signed nothing yet.
+        outgoing: The certificates of former CAs that are still trusted.
         trusted_since: When the bundle with `incoming` was read back.
-        served_since: When `outgoing` ceased to be needed for new certificates.
-        damage: What of the kept state could not be read, as sentences.
+        served_since: When `outgoing` ceased to sign new certificates.
+        damage: Which parts of the stored state could not be read, as sentences.
     """
 
     signing: KeyPair | None = None
@@ -109,11 +109,16 @@ class State:
 
     @cached_property
     def bundle(self) -> bytes:
-        """What clients must trust: the caBundle."""
+        """The caBundle: all CAs that clients must trust, in PEM."""
         authorities = [pair.certificate for pair in (self.signing, self.incoming) if pair is not None]
         return b"".join(merge(self.outgoing, authorities))
 
     def servable(self, names: Iterable[str], now: datetime) -> bool:
-        """Whether clients that trust the bundle accept the serving certificate under all of these names."""
+        """Return whether clients that trust the bundle accept the serving certificate for all of these names.
+
+        Args:
+            names: The DNS names that clients connect to.
+            now: The time, timezone-aware.
+        """
         serving = self.serving
         return serving is not None and all(verify(serving, self.bundle, name, now=now).ok for name in names)

@@ -1,4 +1,4 @@
-"""Write what is told of the policy file from the models that read it: `make docs`.
+"""Generate the documentation of the policy file from the models that parse it: `make docs`.
 
 That is its reference (docs/policy.md), its JSON Schema (docs/policy-schema.json), and the part of the chart's schema
 that is about the policy; and the fields of a pod that CEL expressions may name, from the models of the kubernetes
@@ -22,7 +22,7 @@ SCHEMA = Path(__file__).with_name("policy-schema.json")
 VALUES = Path(__file__).parents[1] / "charts/sidecar-policy/values.schema.json"
 POD_FIELDS = Path(__file__).parents[1] / "webhook/policy/pod_fields.json"
 SCALARS = {"str": "string", "datetime": "string", "int": "int", "bool": "bool", "object": "any"}
-# In the order in which a reader meets them, with what they are called where they stand in the file.
+# In reading order, with their paths in the policy file.
 SECTIONS = {
     "Metadata": "metadata",
     "Spec": "spec",
@@ -34,7 +34,7 @@ SECTIONS = {
     "Detection": "spec.detection",
     "BackendModel": "spec.detection.catalog.KIND",
 }
-# What the types are that are plain text in JSON.
+# Names of the types that are plain strings in JSON.
 TEXTS = {"Glob": "glob", "NameGlob": "glob", "Owner": "kind or kind/glob", "Kind": "kind of backend", "Cel": "CEL"}
 
 INTRODUCTION = """\
@@ -62,45 +62,45 @@ spec:
   default: inherit
 ```
 
-Rules are asked in their order, and the first that matches decides. A rule matches a pod when every field of `match`
-holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is asked about pods
-that Istio would not inject whatever we say, about those of exempt namespaces, and (with `explicit: respect`) about
-those that say `sidecar.istio.io/inject` themselves or bring Istio's sidecar along.
+Rules are evaluated in order, and the first that matches decides. A rule matches a pod when every field of `match`
+holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is evaluated for pods
+that Istio cannot inject, for those of exempt namespaces, and (with `explicit: respect`) for those that set
+`sidecar.istio.io/inject` themselves or are created with Istio's sidecar.
 
-`inject` is also tried for pods that Istio leaves alone because neither their namespace nor they have a label of its
-own: the label on the pod brings them in. Every other action leaves such pods as they are. Namespaces with
-`istio-injection`, `istio.io/rev` or ambient mode keep what they say, so limit such a rule by `namespaces` or
-`namespaceLabels` where it is not meant for the whole cluster.
+`inject` also applies to pods that Istio does not inject because neither they nor their namespace have one of its
+labels: the label on the pod enables injection. Every other action leaves such pods unchanged. Namespaces with
+`istio-injection`, `istio.io/rev` or ambient mode keep their setting, so limit such a rule by `namespaces` or
+`namespaceLabels` unless it is for the whole cluster.
 
-`onUnknown` decides where a rule would have to know what could not be read: the pod's configuration exceeds what one
-decision reads (20,000 settings, places and look-ups; the largest known pods of real software have some 500), it was not
-read in time, it exceeds a [limit of an expression](#expressions), or the pod's namespace is not known. Rules before
-that one, which do not look at what the pod talks to, decide as ever. The decision has the reason `unknown`, and a
-warning says why.
+`onUnknown` decides where a rule depends on what could not be read: the pod's configuration exceeds the budget of one
+decision (20,000 settings, hosts and lookups; the largest known pods of real software have some 500), it was not
+read in time, it exceeds a [limit of an expression](#expressions), or the pod's namespace is unknown. Earlier rules
+that do not depend on dependencies decide as usual. The decision has the reason `unknown`, and a
+warning has the cause.
 
 Of a pod of more than 100,000 values (a list of that many elements in its `spec`, say) only the name, labels,
-annotations, owners, service account and `hostNetwork` are read. Rules that need no more than those decide, also by
+annotations, owners, service account and `hostNetwork` are read. Rules that need only those still decide, including
 expressions over `namespace`, `owner` and `pod.metadata.labels`, `.annotations`, `.name` and `.generateName`.
 
 Several files, or a directory, make one policy: rules in the order of the files' names. Unknown fields, bad globs and
 expressions that do not compile are errors with file, line and a hint; rules that can never be reached are warnings.
-`sidecar-policy validate` finds them, the server refuses them and goes on with the policy that it has, and
-[policy-schema.json](policy-schema.json) tells editors. Globs know `*`, `?` and `[…]`.
+`sidecar-policy validate` finds them, the server rejects them and keeps the active policy, and
+[policy-schema.json](policy-schema.json) is for editors. Globs support `*`, `?` and `[…]`.
 
 ## Expressions
 
-`when` is [CEL](https://cel.dev) with its standard functions and macros. The checker knows the fields of a pod: a
-misspelt one (`pod.spec.contaners`), a comparison of different types and a result that is not a boolean are errors. A
-field that resembles no known one is taken for one of a newer Kubernetes, with a warning. `dyn(x)` switches the check
-off for a value. Patterns of `matches()` and time zones are literal texts; a time zone is a name of the IANA database
+`when` is [CEL](https://cel.dev) with its standard functions and macros. It is type-checked against the fields of a pod:
+a misspelt one (`pod.spec.contaners`), a comparison of different types and a result that is not a boolean are errors. A
+field that resembles no known one is assumed to be of a newer Kubernetes, with a warning. `dyn(x)` disables the check
+for a value. Patterns of `matches()` and time zones must be literals; a time zone is a name of the IANA database
 (`Europe/Berlin`) or an offset (`+01:00`).
 
-An expression sees the pod as it was created, without this webhook's own label and annotations. One that fails on a pod,
-for a field that is not there for instance, does not match, and a warning says so.
+An expression receives the pod as it was created, without this webhook's own label and annotations. One that fails on a
+pod, for a missing field for instance, does not match, with a warning.
 
 An expression is rejected when its estimated cost for a pod with 100 list elements, 1,000 values, maps of 50 entries
-and 16 KiB of text exceeds 1,000,000 units of some 50 ns. Loops over lists within each other's elements, as over `env`
-of each of `containers`, cost what the pod is large; loops over unrelated lists multiply: two are fine, three are not.
+and 16 KiB of text exceeds 1,000,000 units of some 50 ns. Nested loops over a list of each element, as over `env` of
+each of `containers`, cost in proportion to the pod; loops over unrelated lists multiply: two are fine, three are not.
 
 | Limit | Beyond it |
 |---|---|
@@ -111,16 +111,16 @@ of each of `containers`, cost what the pod is large; loops over unrelated lists 
 
 
 def written() -> dict[Path, str]:
-    """The text of each file."""
+    """Return the text of each generated file."""
     schema = json_schema(frozenset(Catalog.default().kinds))
-    # In the chart the release has the name.
+    # In the chart policy.name is the name, outside of the spec.
     models = {name: model for name, model in schema["$defs"].items() if name != "Metadata"}
     values = json.loads(VALUES.read_text(encoding="utf-8")) | {"$defs": models}
     return {PAGE: page(schema), SCHEMA: _json(schema), VALUES: _json(values), POD_FIELDS: _json(pod_fields())}
 
 
 def pod_fields() -> dict[str, dict[str, str]]:
-    """The fields of a pod and of all that is in it, as `webhook.policy.cel_types` reads them."""
+    """Return the fields of a pod and of its parts, by type, as `webhook.policy.cel_types` reads them."""
     found: dict[str, dict[str, str]] = {}
     waiting = ["V1Pod"]
     while waiting:
@@ -150,7 +150,7 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def page(schema: dict[str, Any]) -> str:
-    """The text of the reference."""
+    """Return the text of docs/policy.md."""
     models = schema["$defs"]
     parts = [INTRODUCTION]
     for model, title in SECTIONS.items():
@@ -162,7 +162,7 @@ def page(schema: dict[str, Any]) -> str:
 
 def _section(title: str, model: dict[str, Any]) -> str:
     required = set(model.get("required", ()))
-    rows = ["| Field | Type | Default | Says |", "|---|---|---|---|"]
+    rows = ["| Field | Type | Default | Description |", "|---|---|---|---|"]
     for name, field in model["properties"].items():
         said = field["description"].replace("|", "\\|")
         rows.append(f"| `{name}` | {_type(field)} | {_default(field, required=name in required)} | {said} |")

@@ -1,9 +1,9 @@
-"""Decide about every pod of examples/eshop as a cluster would, over verified TLS, and show why.
+"""Decide on every pod of examples/eshop as a cluster would, over verified TLS, and show why.
 
 The real server runs as a process of its own, on loopback, with certificates that it issues itself and a copy of the
-default policy. Every pod goes to it in an AdmissionReview, made as the ReplicaSet controller makes pods; the patches
-that come back are applied and compared with what a person says of eShop. Then the policy file is edited while the
-server runs, and the same pod is asked about again.
+default policy. Every pod is sent to it in an AdmissionReview, built as the ReplicaSet controller creates pods; the
+returned patches are applied and compared with the labelled dependencies of eShop. Then the policy file is edited while
+the server runs, and the same pod is reviewed again.
 
 Usage: python examples/demo.py [--svg PICTURE]
 """
@@ -35,7 +35,7 @@ from rich.text import Text
 ESHOP = Path(__file__).parent / "eshop"
 STYLES = {"skip": "yellow", "bypass": "cyan", "inherit": "green"}
 
-# What a person who knows eShop says its workloads are clients of; all others talk HTTP and gRPC only.
+# The labelled dependencies of eShop's workloads; all others use HTTP and gRPC only.
 CLIENTS = {
     "basket-api": {"rabbitmq", "redis"},
     "catalog-api": {"mssql", "rabbitmq"},
@@ -48,15 +48,15 @@ CLIENTS = {
     "webmvc": {"redis"},
     "webspa": {"redis"},
 }
-# Configured, although this version of the application never connects: right with and without.
+# Configured, although this version of the application never connects: correct with and without.
 DEBATABLE = {"identity-api": {"redis"}, "ordering-signalrhub": {"redis"}}
 WORKLOADS = 21
-WIDTH = 128  # room for most trails on two lines
+WIDTH = 128  # room for most evidence chains on two lines
 
 
 @dataclass
 class Answer:
-    """What the server said about one pod."""
+    """The server's response for one pod."""
 
     name: str
     action: str
@@ -65,7 +65,7 @@ class Answer:
     milliseconds: float
 
     def complaint(self, explained: dict[str, Any]) -> str | None:
-        """What is wrong with it, or None; `explained` is what the command line says of the same workload."""
+        """Return what is not as expected, or None; `explained` is the same workload in `explain -o json`."""
         sure = CLIENTS.get(self.name, set())
         action = "skip" if sure else "inherit"
         label = self.pod["metadata"]["labels"].get("sidecar.istio.io/inject")
@@ -76,14 +76,14 @@ class Answer:
         if self.kinds - DEBATABLE.get(self.name, set()) != sure:
             found, expected = (", ".join(sorted(kinds)) or "nothing" for kinds in (self.kinds, sure))
             return f"{self.name}: found a client of {found}, expected {expected}"
-        told = {backend["kind"] for backend in explained["dependencies"]}
-        if (explained["action"], told) != (self.action, self.kinds):
-            return f"{self.name}: explain says {explained['action']}, {sorted(told)}: not what the server says"
+        kinds = {backend["kind"] for backend in explained["dependencies"]}
+        if (explained["action"], kinds) != (self.action, self.kinds):
+            return f"{self.name}: explain reports {explained['action']}, {sorted(kinds)}, unlike the server"
         return None
 
 
 def pods() -> dict[str, dict[str, Any]]:
-    """The first pod of each Deployment of eShop, as the ReplicaSet controller would ask for it."""
+    """Return the first pod of each Deployment of eShop, as the ReplicaSet controller would create it."""
     documents = [document for path in sorted(ESHOP.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
     return {
         document["metadata"]["name"]: pod_of(document) for document in documents if document["kind"] == "Deployment"
@@ -91,7 +91,7 @@ def pods() -> dict[str, dict[str, Any]]:
 
 
 def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
-    """The pod that a Deployment leads to."""
+    """Return the pod that a Deployment creates."""
     template, name = deployment["spec"]["template"], deployment["metadata"]["name"]
     template_hash = f"{zlib.crc32(json.dumps(template).encode()):08x}"
     return {
@@ -117,22 +117,22 @@ def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(server: Server, name: str, pod: dict[str, Any]) -> Answer:
-    """Send a pod to the server and apply the patch that it answers."""
+    """Send a pod to the server and apply the returned patch."""
     begin = time.perf_counter()
     response = server.review(pod)
     milliseconds = (time.perf_counter() - begin) * 1000
-    said = response.get("auditAnnotations", {})
+    annotations = response.get("auditAnnotations", {})
     return Answer(
         name=name,
-        action=said.get("decision", "none"),
-        kinds={kind for kind in said.get("dependencies", "").split(",") if kind},
+        action=annotations.get("decision", "none"),
+        kinds={kind for kind in annotations.get("dependencies", "").split(",") if kind},
         pod=jsonpatch.apply_patch(pod, operations(response)),
         milliseconds=milliseconds,
     )
 
 
 def table(answers: list[Answer], explained: dict[str, dict[str, Any]]) -> Table:
-    """One row for each backend that a pod talks to; pods that go without a sidecar come first."""
+    """Return a table with one row for each dependency; skipped pods come first."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("Workload", "Decision", "Talks to"):
         shown.add_column(heading, no_wrap=True)
@@ -140,7 +140,7 @@ def table(answers: list[Answer], explained: dict[str, dict[str, Any]]) -> Table:
     for answer in sorted(answers, key=lambda answer: (answer.action != "skip", answer.name)):
         found = explained[answer.name]
         serves = "serves " + ", ".join(found["serves"]) if found["serves"] else "nothing found but HTTP"
-        rows = [(backend["kind"], trail(backend)) for backend in found["dependencies"]] or [("", serves)]
+        rows = [(backend["kind"], evidence(backend)) for backend in found["dependencies"]] or [("", serves)]
         decision = Text(answer.action, style=STYLES.get(answer.action, "red"))
         shown.add_row(answer.name, decision, *rows[0])
         for row in rows[1:]:
@@ -148,23 +148,23 @@ def table(answers: list[Answer], explained: dict[str, dict[str, Any]]) -> Table:
     return shown
 
 
-def trail(backend: dict[str, Any]) -> str:
-    """The evidence for a backend, with the Service on a line of its own."""
-    evidence: str = backend["evidence"]
-    return evidence.replace(" → Service", "\n→ Service")
+def evidence(backend: dict[str, Any]) -> str:
+    """Return the evidence for a backend, with the Service on a line of its own."""
+    chain: str = backend["evidence"]
+    return chain.replace(" → Service", "\n→ Service")
 
 
 def summary(answers: list[Answer], complaints: list[str]) -> str:
-    """The one line that says how it went."""
+    """Return the summary line."""
     counts = {action: sum(answer.action == action for answer in answers) for action in ("skip", "inherit")}
     verdict = f"{len(complaints)} not as expected" if complaints else "every answer as expected"
     median = statistics.median(answer.milliseconds for answer in answers)
-    said = ", ".join(f"{count} {action}" for action, count in counts.items())
-    return f"{len(answers)} pods: {said}; {verdict}; median answer {median:.1f} ms"
+    actions = ", ".join(f"{count} {action}" for action, count in counts.items())
+    return f"{len(answers)} pods: {actions}; {verdict}; median answer {median:.1f} ms"
 
 
 def edit(policy: Path) -> None:
-    """Let the clients keep their sidecar, with only their datastores' ports taken out of it."""
+    """Let the clients keep their sidecar, excluding only their datastores' ports from interception."""
     document = yaml.safe_load(policy.read_text())
     rule = document["spec"]["rules"][0]
     rule["action"] = "bypass"
@@ -172,21 +172,21 @@ def edit(policy: Path) -> None:
 
 
 def generation(server: Server) -> str:
-    """Which policy is in force, as its name and generation."""
+    """Return name and generation of the active policy."""
     policy = server.policy()
     return f"{policy['name']}/{policy['generation']}"
 
 
 def show_edit(console: Console, server: Server, policy: Path, before: Answer, pod: dict[str, Any]) -> list[str]:
-    """Edit the policy under the running server and show what that changes for one pod."""
+    """Edit the policy of the running server and show what that changes for one pod."""
     old = generation(server)
     begin = time.monotonic()
     edit(policy)
     if not server.wait_for(lambda: generation(server) != old, seconds=5):
-        return [f"the edited policy is not in force after {time.monotonic() - begin:.1f} s"]
+        return [f"the edited policy is not active after {time.monotonic() - begin:.1f} s"]
     console.print(
         f"\nPolicy edited while the server runs: the first rule's action becomes bypass.\n"
-        f"In force after {time.monotonic() - begin:.1f} s: {old} → {generation(server)}",
+        f"Active after {time.monotonic() - begin:.1f} s: {old} → {generation(server)}",
         highlight=False,
     )
     after = ask(server, before.name, pod)
@@ -200,7 +200,7 @@ def show_edit(console: Console, server: Server, policy: Path, before: Answer, po
 
 
 def run(console: Console, directory: Path) -> list[str]:
-    """The whole demo; returns what was not as expected."""
+    """Run the whole demo; return what was not as expected."""
     policy = directory / "policy.yaml"
     policy.write_text(files("webhook.policy").joinpath("default.yaml").read_text())
     asked = pods()
@@ -221,7 +221,7 @@ def run(console: Console, directory: Path) -> list[str]:
 
 
 def picture(console: Console, path: Path) -> None:
-    """Save what was printed as an SVG that loads nothing from elsewhere."""
+    """Save the output as an SVG without external references."""
     svg = console.export_svg(title="make demo")
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
@@ -233,7 +233,7 @@ def main() -> int:
         The exit code: 0 when every answer was as expected, else 1.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--svg", type=Path, metavar="PICTURE", help="save what is printed")
+    parser.add_argument("--svg", type=Path, metavar="PICTURE", help="save the output as an SVG")
     options = parser.parse_args()
     # In a pipe or a log file the table keeps its shape.
     console = Console(record=True, width=WIDTH if options.svg or not sys.stdout.isatty() else None)
@@ -250,7 +250,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Whoever ends the demo, the server ends with it.
+    # On SIGTERM, stop the server too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())

@@ -1,4 +1,4 @@
-"""The server as a process of its own, for the demo: started, asked, stopped."""
+"""Run the server as a process of its own, for the demo."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from typing import Any, Self
 
 COMMAND = str(Path(sys.executable).with_name("sidecar-policy"))
 SERVICE = "sidecar-policy.sidecar-policy.svc"
-"""The name that an API server would verify: that of the Service before the webhook."""
+"""The name that an API server would verify: that of the webhook's Service."""
 
 
 class DemoError(Exception):
-    """The demo cannot go on. Its text is for people."""
+    """The demo cannot continue. The text is for users."""
 
 
 class Server:
-    """The server from its start to its end, as a context manager.
+    """The server process, as a context manager.
 
     Attributes:
-        url: Where AdmissionReviews go.
+        url: The URL of the webhook.
         exit_code: That of the process, once it has ended.
     """
 
     def __init__(self, *, manifests: Path, policy: Path, directory: Path) -> None:
-        """Say what is to be served; entering the context starts it.
+        """Prepare the server; entering the context starts it.
 
         Args:
-            manifests: The directory that stands for the cluster.
+            manifests: The directory that is used instead of a cluster.
             policy: The policy file.
-            directory: Where its log and the certificates that it issues go.
+            directory: Where to write its log and the certificates that it issues.
         """
         self._inputs = ["--manifests", str(manifests), "--policy", str(policy)]
         self._certificates, self._log = directory / "certs", directory / "server.log"
@@ -58,7 +58,7 @@ class Server:
         command = [COMMAND, "serve", *self._inputs, *loopback, *certificates, "--log-format", "json"]
         try:
             with self._log.open("w") as log, _uninterrupted():
-                # In a session of its own, Ctrl-C reaches the demo alone, which then stops the server in good order.
+                # In a session of its own, Ctrl-C reaches only the demo, which then stops the server gracefully.
                 self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
             self._connect()
         except BaseException:
@@ -67,17 +67,17 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the process in good order."""
+        """Stop the process gracefully."""
         self._stop()
 
     def review(self, pod: dict[str, Any]) -> dict[str, Any]:
-        """Ask about the creation of a pod, as the API server does.
+        """Review the creation of a pod, as the API server does.
 
         Returns:
-            The response in the AdmissionReview that came back.
+            The response of the AdmissionReview.
 
         Raises:
-            DemoError: It did not answer 200, or for another request.
+            DemoError: The status is not 200, or the response is for another request.
         """
         uid = str(uuid.uuid4())
         request = {
@@ -102,21 +102,21 @@ class Server:
         return response
 
     def policy(self) -> dict[str, Any]:
-        """The policy in force, as GET /policy shows it."""
+        """Return the active policy, as GET /policy shows it."""
         policy: dict[str, Any] = json.loads(self._get("/policy"))
         return policy
 
     def explained(self) -> dict[str, dict[str, Any]]:
-        """What `sidecar-policy explain -o json` says for the same files, by workload."""
+        """Return the output of `sidecar-policy explain -o json` for the same files, by workload."""
         command = [COMMAND, "explain", "--output", "json", *self._inputs]
         command[command.index("--manifests")] = "--filename"
         explained = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         if explained.returncode != 0:
             raise DemoError(f"explain failed:\n{explained.stderr}")
-        return {one["name"]: one for one in json.loads(explained.stdout)}
+        return {workload["name"]: workload for workload in json.loads(explained.stdout)}
 
     def wait_for(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Whether a condition came to hold in time."""
+        """Wait until a condition holds; return whether it did in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
@@ -125,7 +125,7 @@ class Server:
         return True
 
     def _connect(self) -> None:
-        """Wait until the server says on which ports it listens, and that it is ready."""
+        """Wait until the server has logged its ports, and is ready."""
         if not (self.wait_for(lambda: bool(self._listening()), seconds=20) and self._is_ready()):
             raise DemoError(f"the server did not start:\n{self._log.read_text()}")
         port = self._listening()["port"]
@@ -143,11 +143,11 @@ class Server:
         return self.wait_for(ready, seconds=10)
 
     def _listening(self) -> dict[str, Any]:
-        """The log line that says that both ports are open, or nothing yet."""
+        """Return the log line about both open ports, or an empty mapping."""
         for line in self._log.read_text().splitlines():
             if '"listening"' in line:
-                said: dict[str, Any] = json.loads(line)
-                return said
+                listening: dict[str, Any] = json.loads(line)
+                return listening
         return {}
 
     def _get(self, path: str) -> str:
@@ -171,7 +171,7 @@ class Server:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the process that is being started can be stopped."""
+    """Defer Ctrl-C until the starting process can be stopped."""
     received: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
@@ -186,13 +186,13 @@ class _VerifiedConnection(http.client.HTTPSConnection):
     """HTTPS to a port on loopback, verified under the Service's name, as the API server verifies it."""
 
     def connect(self) -> None:
-        """Connect to loopback, whatever the name stands for."""
+        """Connect to loopback, whatever the name resolves to."""
         plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
 
 
 def operations(response: dict[str, Any]) -> list[dict[str, Any]]:
-    """The JSON Patch in a response; empty when there is none."""
+    """Return the JSON Patch of a response; empty when there is none."""
     decoded: list[dict[str, Any]] = json.loads(base64.b64decode(response.get("patch", "W10=")))
     return decoded

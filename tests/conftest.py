@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import queue
@@ -8,8 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import typer.main
+import typer.testing
 import yaml
 from hypothesis import HealthCheck, settings
+from undisturbed import turn
 
 pytest_plugins = ["loopback_api"]
 
@@ -23,10 +27,19 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
+# To make the commands of their annotations takes longer than to run one.
+typer.testing._get_command = functools.cache(typer.main.get_command)
+
 
 def pytest_configure():
     # A shell without job control has programs in the background ignore SIGINT, and they pass that on to theirs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_addoption(parser):
@@ -194,7 +207,7 @@ def api():
     api = ApiServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
     api.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     with server:
         yield api

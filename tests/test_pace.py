@@ -7,6 +7,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pace
+import pytest
+
+pytestmark = pytest.mark.alone
 
 LOOPS = 40
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file that a person wrote: where, what, and how to mend it."""
+"""A diagnostic for a user-supplied file: location, message, suggested fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Problem:
         line: The line, counted from 1; None when the finding is about the file as a whole.
         field: The path of the field, as "spec.rules[2].match.owners"; empty for the file as a whole.
         message: What is wrong.
-        hint: How to mend it, or None.
+        hint: A suggested fix, or None.
     """
 
     severity: Literal["error", "warning"]
@@ -32,7 +32,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        """The finding on one line, as `file:line: error: spec.rules[0].acton: unknown field (did you …)`."""
+        """Return the diagnostic on one line, as `file:line: error: spec.rules[0].acton: unknown field (did you …)`."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         field = f"{self.field}: " if self.field else ""
         hint = f" ({self.hint})" if self.hint else ""
@@ -40,12 +40,12 @@ class Problem:
 
 
 def printable(text: str) -> str:
-    """Return a text that a file may contain, safe for a terminal: control characters cannot act, lines cannot break."""
+    """Return an untrusted text, safe for a terminal: control characters and line breaks are replaced."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str | None:
-    """The hint for a misspelt name.
+    """Return the hint for a misspelt name.
 
     Args:
         written: What the user wrote.

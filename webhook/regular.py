@@ -1,4 +1,4 @@
-"""Open files that somebody else puts where we read: only regular ones, so that nobody waits for a pipe or a device."""
+"""Open untrusted paths: only regular files, so that no read blocks on a pipe or a device."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def open_regular(path: Path, *, pipes: bool = False) -> BinaryIO:
-    """Open a regular file, or what a symbolic link says is one, for reading.
+    """Open a regular file, or a symbolic link to one, for reading.
 
     Args:
         path: The file.
-        pipes: Whether a pipe will do, as shells make one of <(kubectl get …), and its writer is waited for.
+        pipes: Whether to accept a pipe, as shells make one of <(kubectl get …); reading then waits for its writer.
 
     Raises:
-        OSError: It cannot be opened, or is something else; the text says what.
+        OSError: It cannot be opened, or is not a regular file; the message names what it is.
     """
     if pipes and path.is_fifo():
         return path.open("rb")
-    # To open a device may already do something; a pipe is opened without waiting if it takes the file's place now.
+    # Opening a device may have side effects; a pipe is opened without blocking if it takes the file's place now.
     _check(path, path.stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -43,7 +43,7 @@ def open_regular(path: Path, *, pipes: bool = False) -> BinaryIO:
 
 
 def entries(directory: Path, most: int = MOST_ENTRIES) -> list[Path]:
-    """Return what is in a directory.
+    """Return the paths of a directory's entries, at most `MOST_ENTRIES` by default.
 
     Raises:
         OSError: It cannot be read, or has more than `most` entries.

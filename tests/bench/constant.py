@@ -11,8 +11,8 @@ import sys
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from webhook.server.http.embedded import make_server
 from webhook.server.http.ports import listen
-from webhook.server.http.protocol import make_server
 from webhook.server.settings import Limits
 
 ANSWER = b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"","allowed":true}}'

@@ -86,17 +86,17 @@ def write_pages(root: Path, run: Run) -> None:
 
 
 def summary(figures: Figures) -> str:
-    """The README's sentences: what it costs, as ratios."""
+    """Return the README's summary: the costs, as ratios."""
     small, pods = alone("small", 1), created(1)
     known = _times(figures, Side(small, "ours, replicas"), Side(small, "go typed"))
     new = _times(figures, Side(small, "ours, new pods"), Side(small, "go typed"))
     spared = _times(figures, Side(pods, "ours + Istio, skipped", "none"), Side(pods, "Istio", "none"))
     return (
-        f"A pod that is skipped is spared Istio's injector: its creation grows by {spared} what the injector alone\n"
-        "makes it grow by, on a real API server. With detection, ten rules, metrics and a decision log an answer\n"
-        f"takes {known} as long as that of a webhook in Go (`net/http`, `encoding/json`, `k8s.io/api`) that puts one\n"
-        f"label on every pod, and {new} for a pod whose like was never seen. All are medians with one client;\n"
-        "[benchmarks](docs/benchmarks.md) says how it is measured, and which targets are not met."
+        f"A skipped pod avoids Istio's injector: the latency added to its creation is {spared} that of the injector\n"
+        "alone, on a real API server. With detection, ten rules, metrics and a decision log a review takes\n"
+        f"{known} as long as in a webhook in Go (`net/http`, `encoding/json`, `k8s.io/api`) that sets one label on\n"
+        f"every pod, and {new} for an uncached pod. All are medians with one client;\n"
+        "[benchmarks](docs/benchmarks.md) describes the measurement, and which targets are not met."
     )
 
 

@@ -48,7 +48,7 @@ def test_a_target_that_is_not_met_is_told_on_the_page(project):
 def test_the_sentence_in_the_readme_has_the_measured_ratio(project):
     publish.write_pages(project, run("alone", "apiserver", ours=1.5))
 
-    assert "and 0.75 x for a pod whose like was never seen" in " ".join((project / "README.md").read_text().split())
+    assert "and 0.75 x for an uncached pod" in " ".join((project / "README.md").read_text().split())
 
 
 def test_the_page_says_where_the_time_of_a_request_goes(project):

@@ -116,7 +116,7 @@ def test_damage_is_told_once_it_is_mended_no_more(settled):
 
     look = settled.act()
 
-    assert look.step.action is Action.MEND
+    assert look.step.action is Action.REPAIR
     assert "authority.key" in look.problems[0]
     assert "CANARY" not in str(look.problems)
     assert settled.act().problems == ()

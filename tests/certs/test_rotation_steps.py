@@ -131,8 +131,8 @@ def test_the_wait_begins_with_the_read_back(ask, do, rotating, kit):
 def test_a_bundle_that_is_gone_again_begins_the_wait_anew(ask, do, rotating):
     confirmed = do(Action.CONFIRM, rotating)
 
-    assert ask(confirmed, trusted=False).action is Action.DOUBT
-    assert ask(do(Action.DOUBT, confirmed)).action is Action.CONFIRM
+    assert ask(confirmed, trusted=False).action is Action.UNCONFIRM
+    assert ask(do(Action.UNCONFIRM, confirmed)).action is Action.CONFIRM
 
 
 def test_the_old_authority_is_trusted_until_every_replica_has_the_new_certificate(ask, do, rotating, calm, kit):
@@ -168,8 +168,8 @@ def test_what_is_asked_for_is_done_before_its_time(ask, calm, force, action):
 def test_a_step_in_the_far_future_counts_from_now(ask, do, rotating, kit):
     confirmed = do(Action.CONFIRM, rotating, after=timedelta(days=3))
 
-    assert ask(confirmed).action is Action.MEND
-    mended = do(Action.MEND, confirmed)
+    assert ask(confirmed).action is Action.REPAIR
+    mended = do(Action.REPAIR, confirmed)
     assert ask(mended, after=kit.SCHEDULE.trust_wait).action is Action.SWITCH
 
 
@@ -177,7 +177,7 @@ def test_a_mended_state_trusts_what_was_trusted(do, calm, begin):
     stranger = issue_authority(now=begin)
     damaged = State(serving=calm.serving, outgoing=(calm.signing.certificate,), damage=("authority.key: lost",))
 
-    mended = do(Action.MEND, damaged, found=[stranger.certificate])
+    mended = do(Action.REPAIR, damaged, found=[stranger.certificate])
 
     assert mended.damage == ()
     assert mended.outgoing == (calm.signing.certificate, stranger.certificate)

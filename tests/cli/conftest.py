@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from typer.testing import CliRunner
 
 from webhook.cli.main import app
@@ -20,9 +21,10 @@ def command():
 
 @pytest.fixture
 def plain_environment():
-    """The environment without what changes how output is written."""
+    """The environment without what changes how output is written, and outside of any cluster."""
     changing = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED"}
-    return {name: value for name, value in os.environ.items() if name not in changing}
+    kept = (name for name in os.environ if name not in changing and not name.startswith("KUBERNETES_"))
+    return {name: os.environ[name] for name in kept}
 
 
 @dataclass
@@ -39,13 +41,36 @@ def run(tmp_path, monkeypatch):
     """Runs a command within the test's process, in a directory of its own, and returns how it ended."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, stdin=""):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    def run(*arguments, stdin="", **environment):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=environment)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ended(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def run_forked(tmp_path, plain_environment):
+    """Runs a command in a process of its own that is forked, in a directory of its own, and returns how it ended."""
+
+    def run_forked(*arguments):
+        stdout, stderr = tmp_path / "forked.out", tmp_path / "forked.err"
+        for file in (stdout, stderr):
+            file.write_text("")
+        process = Forked(
+            [str(argument) for argument in arguments],
+            directory=tmp_path,
+            environment=plain_environment,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        try:
+            return Ended(process.wait(60), stdout.read_text(), stderr.read_text())
+        finally:
+            process.kill()
+
+    return run_forked
 
 
 @pytest.fixture

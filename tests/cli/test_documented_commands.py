@@ -30,12 +30,12 @@ def documented():
 
 
 @pytest.mark.parametrize("arguments", list(documented()))
-def test_a_documented_command_works_as_written(arguments, run_process, tmp_path):
+def test_a_documented_command_works_as_written(arguments, run, tmp_path):
     # What a command writes stays out of the project.
     for folder in ("examples", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
 
-    ended = run_process(*shlex.split(arguments, comments=True))
+    ended = run(*shlex.split(arguments, comments=True))
 
     said = re.search(r"# exits with (\d+)", arguments)
     assert ended.returncode == (int(said[1]) if said else 0), ended.stderr

@@ -136,6 +136,7 @@ COMMANDS = {
     "tests.yaml": [("test", "tests.yaml")],
 }
 CODES = {0, 1, 2, 3}
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def _places(value, above=()):
@@ -176,9 +177,8 @@ CASES = [
 def test_a_node_of_a_wrong_type_never_ends_in_a_traceback(run, tmp_path, case, wrong):
     name, path, command = case
     (tmp_path / "skip.yaml").write_text(SKIP)
-    for file, documents in DOCUMENTS.items():
-        documents = _with(documents, path, wrong) if file == name else documents  # noqa: PLW2901 - as written
-        (tmp_path / file).write_text(yaml.safe_dump_all(documents))
+    for file, documents in (DOCUMENTS | {name: _with(DOCUMENTS[name], path, wrong)}).items():
+        (tmp_path / file).write_text(yaml.dump_all(documents, Dumper=DUMPER))
 
     ended = run(*command)
 

@@ -35,20 +35,33 @@ def unfit(tmp_path, deployment):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.txt").write_text("")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder-of-a-pipe").mkdir()
+    os.mkfifo(tmp_path / "folder-of-a-pipe/a.yaml")
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)) * 9)
     (tmp_path / "broken").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-    names = ("folder", "pipe", "empty", "binary", "broken", "loop", "socket", "missing", "web.yaml/below")
+    names = (
+        "folder",
+        "folder-of-a-pipe",
+        "pipe",
+        "empty",
+        "binary",
+        "broken",
+        "loop",
+        "socket",
+        "missing",
+        "web.yaml/below",
+    )
     return [*names, "/dev/null", "/dev/zero"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_process, unfit, command):
-    # A server has its own signals and loop; the others need no process, which takes a second.
-    run_command = run_process if command.startswith("serve") else run
+def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_forked, unfit, command):
+    # A server changes signals, logging and the allocator of its process; the others need none of their own.
+    run_command = run_forked if command.startswith("serve") else run
     for path in unfit:
         ended = run_command(*(argument.format(path) for argument in COMMANDS[command]))
         said = [line for line in ended.stderr.splitlines() if not line.startswith(("{", "note:"))]
@@ -58,14 +71,26 @@ def test_what_is_no_readable_file_is_an_error_in_one_line(run, run_process, unfi
         assert "error: " in said[0]
 
 
-def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run_process, tmp_path):
+def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run, tmp_path):
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(POLICY)
 
-    ended = run_process("test", ".")
+    ended = run("test", ".")
 
     assert ended.returncode == 3
     assert ended.stderr == ".: error: is a directory (pass the PolicyTest files in it)\n"
+
+
+@pytest.mark.parametrize("fields", ["policy: pipe", "policy: policy.yaml\nmanifests: [pipe]"])
+def test_a_pipe_that_a_file_of_tests_names_is_not_waited_for(run, unfit, tmp_path, fields):
+    case = "{name: t, pod: {spec: {containers: [{name: c}]}}, expect: {action: skip}}"
+    head = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: PolicyTest\n"
+    (tmp_path / "p.test.yaml").write_text(f"{head}{fields}\ntests: [{case}]\n")
+
+    ended = run("test", "p.test.yaml")
+
+    assert ended.returncode == 3
+    assert ended.stderr == "pipe: error: cannot be read: it is a pipe and not a regular file\n"
 
 
 def test_the_pipe_of_a_shell_will_do(command, tmp_path):
@@ -82,9 +107,9 @@ def test_the_pipe_of_a_shell_will_do(command, tmp_path):
     assert (ended.returncode, ended.stdout.partition(",")[0]) == (0, "OK: policy p"), ended.stderr
 
 
-def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_is(run_process):
-    assert run_process("validate", "[red]x[/].yaml").stderr.startswith("[red]x[/].yaml: error: cannot be read")
-    assert run_process("validate", "a\nb\x1b[2J").stderr.startswith("a\N{REPLACEMENT CHARACTER}b")
+def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_is(run):
+    assert run("validate", "[red]x[/].yaml").stderr.startswith("[red]x[/].yaml: error: cannot be read")
+    assert run("validate", "a\nb\x1b[2J").stderr.startswith("a\N{REPLACEMENT CHARACTER}b")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +122,7 @@ def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_i
         (("plan",), "[default: the built-in policy]"),
     ],
 )
-def test_help_keeps_what_is_in_brackets(run_process, arguments, text):
-    shown = run_process(*arguments, "--help", COLUMNS="400").stdout
+def test_help_keeps_what_is_in_brackets(run, arguments, text):
+    shown = run(*arguments, "--help", COLUMNS="400").stdout
 
     assert text in " ".join(shown.split())

@@ -53,7 +53,7 @@ def lease(client, identity, clock):
 def test_the_first_to_look_takes_it_and_the_second_learns_who_has_it(api, run, clock):
     async def two(client):
         first, second = lease(client, "a", clock), lease(client, "b", clock)
-        return await first.hold(), await second.hold(), first.holder, second.holder
+        return await first.try_acquire_or_renew(), await second.try_acquire_or_renew(), first.holder, second.holder
 
     assert run(two) == (True, False, "a", "a")
     assert api.objects[LEASES][KEY]["spec"]["holderIdentity"] == "a"
@@ -63,11 +63,11 @@ def test_the_first_to_look_takes_it_and_the_second_learns_who_has_it(api, run, c
 def test_one_that_is_renewed_stays_with_its_holder(api, run, clock):
     async def two(client):
         first, second = lease(client, "a", clock), lease(client, "b", clock)
-        await first.hold()
+        await first.try_acquire_or_renew()
         held = []
         for _ in range(4):
             clock.seconds += 50
-            held += [await first.hold(), await second.hold()]
+            held += [await first.try_acquire_or_renew(), await second.try_acquire_or_renew()]
         return held
 
     assert run(two) == [True, False] * 4
@@ -76,11 +76,11 @@ def test_one_that_is_renewed_stays_with_its_holder(api, run, clock):
 
 def test_one_that_is_not_renewed_is_free_after_its_time_by_the_clock_of_who_looks(api, run, clock):
     async def two(client):
-        await lease(client, "a", clock).hold()
+        await lease(client, "a", clock).try_acquire_or_renew()
         second = lease(client, "b", clock)
         held = []
         for _ in range(3):
-            held.append(await second.hold())
+            held.append(await second.try_acquire_or_renew())
             clock.seconds += 35
         return held
 
@@ -91,9 +91,9 @@ def test_one_that_is_not_renewed_is_free_after_its_time_by_the_clock_of_who_look
 def test_one_that_is_let_go_is_free_at_once(api, run, clock):
     async def two(client):
         first, second = lease(client, "a", clock), lease(client, "b", clock)
-        await first.hold()
+        await first.try_acquire_or_renew()
         await first.release()
-        return await second.hold(), first.ours
+        return await second.try_acquire_or_renew(), first.ours
 
     assert run(two) == (True, False)
 
@@ -101,19 +101,19 @@ def test_one_that_is_let_go_is_free_at_once(api, run, clock):
 def test_who_does_not_hold_it_cannot_let_it_go(api, run, clock):
     async def two(client):
         first, second = lease(client, "a", clock), lease(client, "b", clock)
-        await first.hold()
-        await second.hold()
+        await first.try_acquire_or_renew()
+        await second.try_acquire_or_renew()
         await second.release()
-        return await first.hold()
+        return await first.try_acquire_or_renew()
 
     assert run(two) is True
 
 
 def test_who_is_overtaken_while_taking_it_does_not_have_it(api, run, clock):
     async def overtaken(client):
-        await lease(client, "a", clock).hold()
+        await lease(client, "a", clock).try_acquire_or_renew()
         second = lease(client, "b", clock)
-        await second.hold()
+        await second.try_acquire_or_renew()
         clock.seconds += 61
         read = second._read
 
@@ -123,7 +123,7 @@ def test_who_is_overtaken_while_taking_it_does_not_have_it(api, run, clock):
             return there
 
         second._read = read_and_be_late
-        return await second.hold(), second.ours
+        return await second.try_acquire_or_renew(), second.ours
 
     assert run(overtaken) == (False, False)
 
@@ -132,14 +132,14 @@ def test_a_refusal_is_told(api, run, clock):
     api.refusals["/apis/coordination.k8s.io/v1/namespaces/mesh/leases/drift"] = (403, "leases is forbidden")
 
     with pytest.raises(ClusterError, match="forbidden"):
-        run(lambda client: lease(client, "a", clock).hold())
+        run(lambda client: lease(client, "a", clock).try_acquire_or_renew())
 
 
 def test_it_is_due_again_after_a_third_of_its_time(api, run, clock):
     async def one(client):
         held = lease(client, "a", clock)
         due = [held.due]
-        await held.hold()
+        await held.try_acquire_or_renew()
         for _ in range(2):
             due.append(held.due)
             clock.seconds += 21

@@ -191,9 +191,9 @@ class Counting(Turns):
     def __init__(self):
         super().__init__(lambda: True)
 
-    async def breathe(self):
+    async def checkpoint(self):
         self.breaths += 1
-        await super().breathe()
+        await super().checkpoint()
 
 
 def test_410_for_the_next_page_begins_the_list_anew(api, kept, following):

@@ -41,7 +41,7 @@ def work(clock, turns, *pieces):
         for piece in pieces:
             async with turns:
                 clock.now += piece
-                await turns.breathe()
+                await turns.checkpoint()
 
     asyncio.run(read())
 
@@ -71,7 +71,7 @@ def test_waiting_for_the_api_server_is_no_work(clock, slept):
         for _ in range(3):
             clock.now += 1.0
             async with turns:
-                await turns.breathe()
+                await turns.checkpoint()
 
     asyncio.run(read())
     assert slept == []
@@ -85,7 +85,7 @@ def test_of_all_readers_one_works_at_a_time(clock):
             async with turns:
                 working.append(name)
                 clock.now += 2 * SLICE_SECONDS
-                await turns.breathe()
+                await turns.checkpoint()
                 most.append(len(working))
                 working.remove(name)
 
@@ -114,7 +114,7 @@ def test_what_is_read_aside_does_not_count_as_work_on_the_loop(clock, slept):
     async def large():
         async with turns:
             await turns.reduced(read, Raw(b"x" * (LARGE_BYTES + 1)))
-            await turns.breathe()
+            await turns.checkpoint()
 
     asyncio.run(large())
     assert slept == []

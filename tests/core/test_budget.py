@@ -188,6 +188,7 @@ def _wide():
     return store
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("made", WORST.values(), ids=WORST)
 def test_no_pod_takes_more_than_a_bounded_time(made):
     pod, store = made()
@@ -197,6 +198,7 @@ def test_no_pod_takes_more_than_a_bounded_time(made):
     assert work.seconds < 2.5
 
 
+@pytest.mark.alone
 def test_rules_over_images_are_bounded_too():
     images = "\n".join(f"  - {{name: r{n}, match: {{images: ['*x{n}*y*']}}, action: skip}}" for n in range(200))
     spec = {"containers": [{"name": str(n), "image": f"registry/{n}/app:{n}"} for n in range(50_000)]}

@@ -91,3 +91,23 @@ def test_only_jobs_of_kubernetes_own_are_known_to_serve_nothing(kind, api_versio
     pod = Pod(ObjectMeta(owner_references=[OwnerReference(kind, "report", api_version)]), PodSpec())
 
     assert is_batch(pod) is expected
+
+
+@pytest.mark.parametrize("controls_first", [True, False])
+@pytest.mark.parametrize("says", [False, None])
+def test_of_several_owners_only_the_controller_made_the_pod(says, controls_first):
+    controller = OwnerReference("ReplicaSet", "web-5d4f8", "apps/v1", controller=True)
+    other = OwnerReference("Job", "report-29712345", "batch/v1", controller=says)
+    references = [controller, other] if controls_first else [other, controller]
+    pod = Pod(ObjectMeta(labels={"pod-template-hash": "5d4f8"}, owner_references=references), PodSpec())
+
+    assert [(owner.kind, owner.name) for owner in owners_of(pod)] == [("Deployment", "web")]
+    assert not is_batch(pod)
+
+
+def test_owners_of_which_none_is_the_controller_all_count():
+    references = [OwnerReference("KafkaNodePool", "brokers"), OwnerReference("Job", "copy", "batch/v1")]
+    pod = Pod(ObjectMeta(owner_references=references), PodSpec())
+
+    assert [owner.kind for owner in owners_of(pod)] == ["KafkaNodePool", "Job"]
+    assert is_batch(pod)

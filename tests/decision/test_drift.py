@@ -1,6 +1,7 @@
 import injected
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from webhook.core.decision import Action, Decision, Mode, Reason
 from webhook.decision.drift import Drift, drift, restart_command
@@ -53,6 +54,33 @@ def test_a_pod_drifts_when_a_restart_would_change_its_sidecar(annotations, decid
 @pytest.mark.parametrize("annotations", [{}, SIDECAR])
 def test_where_nothing_is_decided_nothing_drifts(reason, annotations):
     assert drift(pod(**annotations), pod(), decision(Action.INHERIT, reason=reason)) is None
+
+
+BROUGHT_IN = {**SIDECAR, DECISION: "inject"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "reason", "mode", "expected"),
+    [
+        (BROUGHT_IN, Reason.NOT_IN_MESH, Mode.ENFORCE, Drift.SIDECAR_UNWANTED),
+        (BROUGHT_IN, Reason.AMBIENT, Mode.ENFORCE, Drift.SIDECAR_UNWANTED),
+        (BROUGHT_IN, Reason.NAMESPACE_DISABLED, Mode.ENFORCE, Drift.SIDECAR_UNWANTED),
+        (BROUGHT_IN, Reason.RULE, Mode.AUDIT, Drift.SIDECAR_UNWANTED),
+        (BROUGHT_IN, Reason.RULE, Mode.ENFORCE, None),
+        (BROUGHT_IN, Reason.EXEMPT_NAMESPACE, Mode.ENFORCE, None),
+        (BROUGHT_IN, Reason.UNKNOWN, Mode.ENFORCE, None),
+        ({DECISION: "inject"}, Reason.NOT_IN_MESH, Mode.ENFORCE, None),
+        ({**SIDECAR, DECISION: "bypass"}, Reason.NOT_IN_MESH, Mode.ENFORCE, None),
+        (SIDECAR, Reason.NOT_IN_MESH, Mode.ENFORCE, None),
+    ],
+)
+def test_a_sidecar_that_a_decision_brought_in_from_outside_of_the_mesh_is_unwanted_once_nobody_would(
+    annotations, reason, mode, expected
+):
+    now = decision(Action.INJECT if reason is Reason.RULE else Action.INHERIT, reason=reason, mode=mode)
+    outside = None if reason in {Reason.EXEMPT_NAMESPACE, Reason.UNKNOWN} else Reason.NOT_IN_MESH
+
+    assert drift(pod(**annotations), pod(), replace(now, outside=outside)) is expected
 
 
 @pytest.mark.parametrize(("annotations", "expected"), [({}, Drift.SIDECAR_MISSING), (SIDECAR, None)])

@@ -80,9 +80,10 @@ def _patched(response):
 
 
 def _shown(response, decision):
-    """All that the pod's author sees, as one text."""
+    """All that the pod's author sees, as one text without digests and Base64, which may hold any digits."""
     event = tell(decision) if is_told(decision) else None
-    return json.dumps([response, _patched(response)]) + repr(event)
+    readable = {key: value for key, value in response.items() if key != "patch"}
+    return (json.dumps([readable, _patched(response)]) + repr(event)).replace(decision.policy, "")
 
 
 RULES = [{"name": "stores", "match": {"dependencies": ["mssql", "redis"]}, "action": "bypass"}]

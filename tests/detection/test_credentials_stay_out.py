@@ -79,10 +79,10 @@ class Server:
         request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
         body = json.dumps(review | {"request": request | {"namespace": "shop", "object": pod}}).encode()
-        sent = []
+        sent, messages = [], [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive():
-            return {"type": "http.request", "body": body, "more_body": False}
+            return messages.pop() if messages else await asyncio.Event().wait()
 
         async def send(message):
             sent.append(message)

@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 
 
 class Replica:
-    """`sidecar-policy serve` with the rights of its service account, which are those of the shipped RBAC."""
+    """`sidecar-policy serve` with the rights of its service account, which are those of the chart."""
 
     def __init__(self, plane: ControlPlane, port: int, options: Sequence[str] = ()) -> None:
         """Start it; it need not be ready yet."""
@@ -97,7 +97,7 @@ class Replicas:
 
     def prepare(self) -> None:
         """Rights and a Service; no certificates, and no configurations."""
-        product.permit(self.plane.api)
+        product.permit(self.plane)
         self.plane.api.apply(external_service(product.NAMESPACE, SERVICE))
 
     def start(self, which: int, *options: str) -> Replica:

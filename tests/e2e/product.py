@@ -19,12 +19,12 @@ import yaml
 from admission_audit import admission
 from api import Api, ApiError, Object, eventually
 from controlplane import ControlPlane
+from helm import Helm
 from istio import external_service
 from processes import Program
 from prometheus_client.parser import text_string_to_metric_families
 
-import webhook
-from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.log_writer import AsyncLogWriter
 
 COMMAND = Path(sys.executable).with_name("sidecar-policy")
 NAMESPACE = "sidecar-policy"
@@ -35,7 +35,6 @@ VALIDATING = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration"
 
 ACCOUNT = "sidecar-policy"
 LOOPBACK = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json".split()
-RBAC = Path(webhook.__file__).parent / "cluster" / "rbac.yaml"
 
 REQUESTS = "sidecar_policy_admission_requests_total"
 
@@ -44,7 +43,7 @@ _numbers = itertools.count(1)
 
 def written(program: Program) -> str:
     """All that a server of ours has logged, also of the last moment."""
-    time.sleep(2 * Outlet.EVERY)
+    time.sleep(2 * AsyncLogWriter.EVERY)
     return program.log.read_text()
 
 
@@ -58,7 +57,13 @@ class PolicyServer:
     """
 
     def __init__(
-        self, plane: ControlPlane, policy: Object | None = None, *, options: Sequence[str] = (), ready: bool = True
+        self,
+        plane: ControlPlane,
+        policy: Object | None = None,
+        *,
+        options: Sequence[str] = (),
+        ready: bool = True,
+        secrets: bool = False,
     ) -> None:
         """Start it, with the rights of its own service account and no others, and wait until it is ready.
 
@@ -67,8 +72,9 @@ class PolicyServer:
             policy: The InjectionPolicy.
             options: More of its options.
             ready: Wait until it is ready, and not only until it listens.
+            secrets: Whether it may read Secrets.
         """
-        permit(plane.api)
+        permit(plane, secrets=secrets)
         self.service = f"sidecar-policy-{next(_numbers)}"
         self._plane = plane
         self._directory = plane.directory / self.service
@@ -194,22 +200,19 @@ def _is_whole(line: str) -> bool:
     return line.startswith("{") and line.endswith("}")
 
 
-def permit(api: Api, *roles: str) -> None:
-    """Apply the RBAC manifest that is shipped, and bind further roles of it to our service account."""
-    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    api.apply(*yaml.safe_load_all(RBAC.read_text()))
-    for role in roles:
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-        subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
-        api.apply(
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": role},
-                "roleRef": reference,
-                "subjects": [subject],
-            }
-        )
+_RIGHTS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+
+
+def rights(plane: ControlPlane, *, secrets: bool = False) -> list[Object]:
+    """What the chart has of RBAC, with the right to read Secrets only where wanted."""
+    rendered = Helm(plane).render(namespace=NAMESPACE, values={"rbac": {"secrets": secrets}})
+    return [one for one in rendered if one["kind"] in _RIGHTS]
+
+
+def permit(plane: ControlPlane, *, secrets: bool = False) -> None:
+    """Give our service account the rights that the chart gives it."""
+    plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    plane.api.apply(*rights(plane, secrets=secrets))
 
 
 def register(

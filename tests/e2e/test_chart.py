@@ -7,7 +7,6 @@ import helm as helm_
 import pytest
 import yaml
 from helm import CASES, CHART, HelmError, only
-from product import RBAC
 from prometheus_client import CollectorRegistry
 
 from webhook.policy.files import Source
@@ -130,17 +129,14 @@ def test_a_wrong_value_is_refused_by_its_name(helm, values, said):
         helm.render(values=values)
 
 
-def test_without_reading_secrets_the_rights_are_those_of_the_shipped_manifest(helm):
-    shipped = {(one["kind"], one["metadata"]["name"]): one.get("rules") for one in yaml.safe_load_all(RBAC.read_text())}
-    documents = helm.render()
+def test_secrets_may_be_read_only_where_the_policy_or_the_values_want_it(helm):
+    def readable(values):
+        rules = only("ClusterRole", helm.render(values=values))["rules"]
+        return [rule["verbs"] for rule in rules if "secrets" in rule["resources"]]
 
-    reading, patching = (shipped["ClusterRole", f"sidecar-policy{what}"] for what in ("", "-ca-bundle"))
-    assert only("ClusterRole", documents)["rules"] == [*reading, *patching]
-    roles = {one["metadata"]["name"]: one["rules"] for one in documents if one["kind"] == "Role"}
-    assert roles == {
-        "sidecar-policy": shipped["Role", "sidecar-policy-certificates"],
-        "sidecar-policy-drift": shipped["Role", "sidecar-policy-drift"],
-    }
+    assert readable({}) == []
+    assert readable({"rbac": {"secrets": True}}) == [["get", "list", "watch"]]
+    assert readable({"policy": {"spec": {"detection": {"secrets": True}}}}) == [["get", "list", "watch"]]
 
 
 def test_without_looking_for_drift_no_pods_are_read(helm):

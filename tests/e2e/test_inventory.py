@@ -5,10 +5,7 @@ import base64
 import product
 import pytest
 import shop
-import yaml
 from api import eventually, has_sidecar
-
-SECRETS_ROLE = "sidecar-policy-secrets"
 
 
 @pytest.fixture
@@ -45,16 +42,14 @@ def test_the_number_of_objects_is_a_metric(istio, namespace, start_server):
     assert server.metric("sidecar_policy_inventory_staleness_seconds") == 0
 
 
-def test_the_service_account_has_the_rights_of_its_manifest_and_no_others(istio, start_server):
+def test_the_service_account_has_the_rights_of_the_chart_and_no_others(istio, start_server):
     start_server()
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": "default"},
     }
-    manifest = list(yaml.safe_load_all(product.RBAC.read_text()))
-    bound = {one["roleRef"]["name"] for one in manifest if one["kind"] == "ClusterRoleBinding"}
-    roles = [one for one in manifest if one["kind"] == "ClusterRole" and one["metadata"]["name"] in bound]
+    roles = [one for one in product.rights(istio) if one["kind"] == "ClusterRole"]
     account = istio.client_for(product.account(), *product.account_groups())
 
     rules = account.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review)
@@ -93,12 +88,11 @@ class TestSecrets:
         eventually(lambda: wanted in server.get("/readyz", failing=True), what="only Secrets are missing, and why")
 
     def test_with_it_a_client_by_secret_is_found(self, istio, namespace, start_server, policy, client_by_secret):
-        product.permit(istio.api, SECRETS_ROLE)
-        server = start_server(policy)
+        server = start_server(policy, secrets=True)
         server.register(namespace.name)
 
         pod = namespace.create(shop.pod("client", client_by_secret))
-        istio.api.delete("rbac.authorization.k8s.io/v1/ClusterRoleBinding", SECRETS_ROLE)
+        product.permit(istio)
 
         assert not has_sidecar(pod)
         assert "CANARY" not in str(pod) + server.log_text() + server.get("/metrics")

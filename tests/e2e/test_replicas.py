@@ -40,7 +40,7 @@ def start_replica(start_server, authority, tmp_path_factory):
 def service(istio, mesh_namespace):
     """The Service of the replicas, with none behind it yet."""
     mesh_namespace.apply(*shop.OBJECTS)
-    product.permit(istio.api)
+    product.permit(istio)
     istio.api.apply(external_service(product.NAMESPACE, SERVICE))
     with balancer.balancer() as service:
         yield service

@@ -125,10 +125,10 @@ def server(case):
 
 
 async def post(app, path, body):
-    sent = []
+    sent, messages = [], [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
+        return messages.pop() if messages else await asyncio.Event().wait()
 
     async def send(message):
         sent.append(message)

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from webhook.core.facts import owners_of
 from webhook.inventory import manifests
 from webhook.inventory.manifests import ManifestError, read
 from webhook.kubernetes.yaml import Limits
@@ -55,13 +56,27 @@ def test_a_workloads_pod_has_its_owner_namespace_and_name_prefix():
     assert workload.source == "-:1"
 
 
-def test_a_cron_jobs_pod_belongs_to_job_and_cron_job():
+def test_a_cron_jobs_pod_belongs_to_a_job_that_is_named_as_kubernetes_does_and_to_the_cron_job():
     spec = {"jobTemplate": {"spec": {"template": {}}}}
     job = json.dumps({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "n"}, "spec": spec})
 
     (workload,) = _read(job).workloads
 
-    assert [owner["kind"] for owner in workload.document["metadata"]["ownerReferences"]] == ["Job", "CronJob"]
+    owners = [(owner.kind, owner.name) for owner in owners_of(workload.pod)]
+    assert owners == [("Job", "n-29000000"), ("CronJob", "n")]
+
+
+@pytest.mark.parametrize("labels", ["", "labels: {app: report}", "labels: null"])
+@pytest.mark.parametrize(("kind", "above"), [("Job", "template"), ("CronJob", "jobTemplate: {spec: {template")])
+def test_a_pod_of_a_job_has_the_labels_that_kubernetes_gives_it(kind, above, labels):
+    below = "}}" if kind == "CronJob" else ""
+    text = f"{{apiVersion: batch/v1, kind: {kind}, metadata: {{name: report}}, "
+    text += f"spec: {{{above}: {{metadata: {{{labels}}}}}{below}}}}}\n"
+    (workload,) = read(["-"], stdin=io.StringIO(text)).workloads
+
+    given = {"app": "report"} if "app" in labels else {}
+    job = {"Job": "report", "CronJob": "report-29000000"}[kind]
+    assert workload.pod.labels == given | {"job-name": job, "batch.kubernetes.io/job-name": job}
 
 
 def test_a_service_knows_the_images_behind_it():

@@ -62,6 +62,7 @@ def test_what_stays_unfolded_is_bounded_by_its_size():
     assert len(_RECENT) <= UNFOLDED // 1024
 
 
+@pytest.mark.alone
 def test_one_key_of_many_is_unfolded_alone():
     """Each is one call that holds the interpreter."""
     text = "".join(f"k{number}: a:{number % 10}\n" for number in range(900))

@@ -7,7 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from webhook.analysis.diagnose.injectors import LabelSelector
+from webhook.kubernetes.labels import LabelSelector
 from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
 from webhook.mesh import eligibility
 

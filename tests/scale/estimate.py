@@ -78,7 +78,7 @@ def costs(cluster: dict[str, Any]) -> Costs:
     kinds = {
         "Namespaces": per_object["namespaces"],
         "Services": per_object["services"],
-        "ConfigMaps with the cluster's authority": per_object["authorities"],
+        "ConfigMaps with the cluster's CA": per_object["authorities"],
         "ConfigMaps of 10 kB": per_object["whole"],
     }
     nothing = stages["nothing"]

@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end of figures 
 LARGE = {
     "Namespaces": 50_000,
     "Services": 100_000,
-    "ConfigMaps with the cluster's authority": 50_000,
+    "ConfigMaps with the cluster's CA": 50_000,
     "ConfigMaps of 10 kB": 100_000,
 }
 """A cluster of 50,000 namespaces."""
@@ -59,18 +59,18 @@ def _objects(found: Figures) -> str:
     rows.append(("The server in an empty cluster", f"{cost.base_mb:.0f} MB"))
     whole = found["cluster"]["stages"]["whole"]
     rows.append(
-        ("All of it, and at most while it was read", f"{whole['resident_mb']:.0f} MB, {whole['peak_mb']:.0f} MB")
+        ("Total, and peak during the initial lists", f"{whole['resident_mb']:.0f} MB, {whole['peak_mb']:.0f} MB")
     )
     return _table(("Kept of each", "Resident memory"), rows)
 
 
 def _relist(found: Figures) -> str:
     load = found["cluster"]["load"]
-    rows = [("Nothing else happens", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
+    rows = [("Idle", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
     for name, what in (
-        ("relist", "A relist of everything"),
-        ("control", "The same is read, by another process"),
-        ("large", "ConfigMaps of 1 MB arrive"),
+        ("relist", "Relist of everything"),
+        ("control", "Control: another process reads the same"),
+        ("large", "ConfigMaps of 1 MB are received"),
     ):
         some = load[name]
         rows.append((what, f"{some['reviews']:,}", *(f"{some[key]:.2f}" for key in ("p50", "p99", "max"))))
@@ -82,7 +82,7 @@ def _relist(found: Figures) -> str:
         f"p99 in each round: {rounds}; of the other process: {controls}. "
         f"Of {count} wake-ups of the event loop, relists included, {late} were over 5 ms late."
     )
-    return f"{_table(('Meanwhile', 'Reviews', 'p50', 'p99', 'Slowest'), rows)}\n\n{said}"
+    return f"{_table(('During', 'Reviews', 'p50', 'p99', 'Slowest'), rows)}\n\n{said}"
 
 
 def _estimate(found: Figures) -> str:

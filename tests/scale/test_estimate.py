@@ -3,7 +3,7 @@
 import pytest
 from estimate import Cluster, Costs, costs, estimate
 
-KINDS = {"Namespaces": 1.0, "Services": 2.0, "ConfigMaps with the cluster's authority": 0.5, "ConfigMaps of 10 kB": 3.0}
+KINDS = {"Namespaces": 1.0, "Services": 2.0, "ConfigMaps with the cluster's CA": 0.5, "ConfigMaps of 10 kB": 3.0}
 COSTS = Costs(base_mb=100, object_kb=KINDS, base_seconds=1.0, config_map_seconds=0.002)
 LARGE = Cluster(90_000, 100.0, dict.fromkeys(KINDS, 1_000))
 

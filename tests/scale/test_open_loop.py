@@ -10,6 +10,8 @@ from open_loop import Loop, Plan
 from certs import files
 from certs.issue import issue_authority, issue_serving
 
+pytestmark = pytest.mark.alone
+
 MARK = "####"
 BODY = f'{{"revision": "{MARK}"}}'
 

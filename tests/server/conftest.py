@@ -27,8 +27,8 @@ from webhook.core.verdict import Verdict
 from webhook.detection.catalog import Catalog
 from webhook.server.admission.pods import Decider
 from webhook.server.http.app import create_app
+from webhook.server.http.embedded import make_server
 from webhook.server.http.ports import listen
-from webhook.server.http.protocol import make_server
 from webhook.server.http.status import create_status_app
 from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics
@@ -116,7 +116,7 @@ class Running:
     lines: io.StringIO
     loop: asyncio.AbstractEventLoop | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    skip_drain: asyncio.Event = field(default_factory=asyncio.Event)
     thread: threading.Thread | None = None
     error: ListenerError | None = None
 
@@ -137,7 +137,7 @@ class Running:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             self.loop = runner.get_loop()
             try:
-                runner.run(self.service.run(self.stop, self.hurry))
+                runner.run(self.service.run(self.stop, self.skip_drain))
             except ListenerError as error:
                 self.error = error
 

@@ -10,6 +10,8 @@ import pytest
 from webhook.server.service import ListenerError
 from webhook.server.settings import Limits
 
+pytestmark = pytest.mark.alone
+
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 FAST = replace(Limits(), grace=2, close=0.3)
 
@@ -29,7 +31,7 @@ def test_readiness_goes_first_and_requests_are_still_answered_meanwhile(start_se
     assert "[-]shutdown failed: the server is shutting down" in server.get("/readyz")[1]
     assert server.get("/livez") == (200, "ok\n")
     assert server.post(kit.make_review()).status == 200
-    server.loop.call_soon_threadsafe(server.hurry.set)
+    server.loop.call_soon_threadsafe(server.skip_drain.set)
     assert server.join()
 
 
@@ -42,7 +44,7 @@ def test_while_draining_each_answer_closes_its_connection(start_server, kit):
         answer = kit.send(connection, kit.make_review())
 
     assert (before, answer.status, answer.headers["connection"]) == (None, 200, "close")
-    server.loop.call_soon_threadsafe(server.hurry.set)
+    server.loop.call_soon_threadsafe(server.skip_drain.set)
     assert server.join()
 
 
@@ -122,10 +124,12 @@ def test_a_watch_that_fails_is_begun_again(start_server, kit):
             raise OSError("CANARY")
         await stop.wait()
 
-    quiet = asyncio.Event()
-    running = asyncio.run_coroutine_threadsafe(server.service._keep("failing", failing, quiet), server.loop)
+    stop_background = asyncio.Event()
+    running = asyncio.run_coroutine_threadsafe(
+        server.service._supervise("failing", failing, stop_background), server.loop
+    )
     kit.wait_until(lambda: len(failures) == 2)
-    server.loop.call_soon_threadsafe(quiet.set)
+    server.loop.call_soon_threadsafe(stop_background.set)
     running.result(5)
 
     (line,) = server.log("background task failed")

@@ -14,6 +14,8 @@ import pytest
 
 from webhook.server.settings import Limits
 
+pytestmark = pytest.mark.alone
+
 # The deadlines of a request that is under way are left as they are: 10 s.
 SHORT = replace(Limits(), finish=0.5, close=0.3)
 SECONDS = 5

@@ -1,1 +1,1 @@
-"""What people ask about a whole cluster: what is broken, what an edit of the policy would change, and its tests."""
+"""Analyses of a whole cluster: diagnosis, the plan of a policy change, and policy tests."""

@@ -1,4 +1,4 @@
-"""Decide about every workload of an inventory, as all analyses begin."""
+"""Decide about every workload of an inventory, the first step of all analyses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:  # reading a live cluster takes the slowest import of all
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One workload and what is to be done with its pods."""
+    """One workload and the decision about its pods."""
 
     workload: Workload
     decision: Decision
 
 
 def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
-    """Return what a policy decides about every workload, in the inventory's order."""
+    """Return a policy's decision for every workload, in the inventory's order."""
 
     def decided(workload: Workload) -> Decided:
         decision = decide(

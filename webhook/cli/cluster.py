@@ -1,4 +1,4 @@
-"""The cluster that `serve` and `certs` work with: how it is reached, and how a command ends that cannot go on."""
+"""The cluster options of `serve` and `certs`, and the exit of a command that fails."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Context = Annotated[
 
 
 def check_context(kubeconfig: Path | None, context: str | None) -> None:
-    """Refuse a context without the file that has it.
+    """Reject a context without its kubeconfig.
 
     Raises:
-        typer.BadParameter: It stands alone.
+        typer.BadParameter: --context is given without --kubeconfig.
     """
     if context and not kubeconfig:
         raise typer.BadParameter("--context can only be used with --kubeconfig")
 
 
 def failure(code: ExitCode, *lines: str) -> typer.Exit:
-    """Say on standard error why the command ends, and give what ends it."""
+    """Print the reason to standard error, and return the exception that ends the command."""
     for line in lines:
         typer.echo(line, err=True)
     return typer.Exit(code)

@@ -1,4 +1,4 @@
-"""What all commands have in common: help texts are shown as they are written, and only files are read."""
+"""The base of all commands: help texts are shown without markup, and only files are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PIPE = "a named pipe"
 
 
 class Command(TyperCommand):
-    """A command."""
+    """A command that escapes its help, and rejects paths that may block."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps its types private
         """Write the help; what is in brackets is no markup of rich's."""
@@ -26,7 +26,7 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the same
-        """Run the command, unless an option names what may never end: a pipe without a writer, or a device."""
+        """Run the command, unless an option names what may block forever: a pipe without a writer, or a device."""
         for name, path in _paths(ctx.params):
             kind = _special(path)
             if kind == _PIPE or (kind and name not in _WRITTEN):
@@ -36,7 +36,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands."""
+    """A group of commands that escapes its help."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the same
         """Write the help; what is in brackets is no markup of rich's."""
@@ -47,10 +47,10 @@ class Group(TyperGroup):
 def _escape(documented: Iterable[Any]) -> None:
     from rich.markup import escape
 
-    for one in documented:
+    for item in documented:
         for name in ("help", "short_help", "epilog"):
-            if text := getattr(one, name, None):
-                setattr(one, name, escape(text))
+            if text := getattr(item, name, None):
+                setattr(item, name, escape(text))
 
 
 def _paths(parameters: dict[str, Any]) -> Iterator[tuple[str, Path]]:
@@ -61,7 +61,7 @@ def _paths(parameters: dict[str, Any]) -> Iterator[tuple[str, Path]]:
 
 
 def _special(path: Path) -> str | None:
-    """What a path leads to where that is no file or directory. The pipe that a shell makes of `<(…)` will do."""
+    """Return what a path is where it is not a file or directory; None for the pipe that a shell makes of `<(…)`."""
     if path.is_fifo() and path.resolve().is_fifo():
         return _PIPE
     if path.is_socket():

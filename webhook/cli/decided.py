@@ -1,4 +1,4 @@
-"""From the options that commands share to a decision for every workload in manifests or a live cluster."""
+"""The options that commands share, and the decision for every workload in manifests or a live cluster."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NamespaceLabels = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the user asks about.
+    """The input that the user selects with options.
 
     Attributes:
         files: Files, directories and "-", in order.
@@ -60,7 +60,7 @@ class Question:
         secrets: Whether Secrets may be read.
         namespace_labels: Labels of the namespaces without a Namespace object; None for the default.
         cluster: The live cluster instead of files, or None.
-        whole: Whether Istio's own configuration in the cluster matters, too.
+        whole: Whether to read Istio's own configuration in the cluster, too.
     """
 
     files: Sequence[str]
@@ -82,10 +82,10 @@ class Question:
         cluster: Cluster | None = None,
         whole: bool = False,
     ) -> Question:
-        """Put the values of the command line together.
+        """Build it from the values of the command line.
 
         Raises:
-            typer.BadParameter: No file is named, or besides a cluster, or a label has no "=".
+            typer.BadParameter: No file is given, or one together with a cluster, or a label has no "=".
         """
         files = [*(options or ()), *(arguments or ())]
         if cluster is not None and (files or namespace_labels):
@@ -99,10 +99,10 @@ class Question:
 def decide_all(question: Question) -> tuple[Inventory, list[Decided]]:
     """Read the manifests or the cluster, and the policy, and decide about every workload.
 
-    What the user should know about the input goes to standard error.
+    Problems and notes about the input are printed to standard error.
 
     Raises:
-        typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy not be used.
+        typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy is invalid.
     """
     from webhook.analysis.workloads import decide_by
 
@@ -127,7 +127,7 @@ class Answered:
 
 
 def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered]]:
-    """Ask of every workload why it is not found to be a client of a kind.
+    """Explain for every workload why it is not found to be a client of a kind.
 
     Raises:
         typer.BadParameter: The catalog has no such kind.
@@ -149,19 +149,19 @@ def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered
 
 
 def load_policy(path: Path | None) -> CompiledPolicy:
-    """The policy in a file or directory, or the default policy.
+    """Load the policy in a file or directory, or the default policy.
 
     Raises:
-        typer.Exit: With `ExitCode.UNREADABLE`, after saying every problem on standard error.
+        typer.Exit: With `ExitCode.UNREADABLE`, after printing every problem to standard error.
     """
     from webhook.policy.load import PolicyError, default_policy, load
 
     try:
-        policy = default_policy() if path is None else load([path])
+        policy = default_policy() if path is None else load([path], pipes=True)
     except PolicyError as error:
-        _tell(error.problems)
+        _print_problems(error.problems)
         raise typer.Exit(ExitCode.UNREADABLE) from None
-    _tell(policy.warnings)
+    _print_problems(policy.warnings)
     return policy
 
 
@@ -169,25 +169,25 @@ def conclude(inventory: Inventory) -> None:
     """End the command, after its output.
 
     Raises:
-        typer.Exit: With `ExitCode.UNREADABLE`, when some objects could not be understood and were left out.
+        typer.Exit: With `ExitCode.UNREADABLE`, when some objects were invalid and skipped.
     """
     if inventory.problems:
         raise typer.Exit(ExitCode.UNREADABLE)
 
 
 def read_inventory(question: Question, *, secrets: bool) -> Inventory:
-    """Read what is asked about; what the user should know about it goes to standard error.
+    """Read the manifests or the cluster; print problems and notes about it to standard error.
 
     Raises:
         typer.Exit: With `ExitCode.UNREADABLE`, when it could not be read.
     """
     if question.cluster is not None:
-        return _told(read_live(question.cluster, secrets=secrets, whole=question.whole), "in the cluster")
+        return _reported(read_live(question.cluster, secrets=secrets, whole=question.whole), "in the cluster")
     return read_files(question, secrets=secrets)
 
 
 def read_files(question: Question, *, secrets: bool) -> Manifests:
-    """Read the manifests that are asked about; otherwise as `read_inventory`."""
+    """Read the manifests; otherwise as `read_inventory`."""
     from webhook.inventory.manifests import ManifestError, read
 
     try:
@@ -198,16 +198,16 @@ def read_files(question: Question, *, secrets: bool) -> Manifests:
             stdin=typer.get_text_stream("stdin", encoding="utf-8"),
         )
     except ManifestError as error:
-        _tell(error.problems)
+        _print_problems(error.problems)
         raise typer.Exit(ExitCode.UNREADABLE) from None
-    return _told(manifests, "among the manifests")
+    return _reported(manifests, "among the manifests")
 
 
 Read = TypeVar("Read", "Manifests", "Snapshot")
 
 
-def _told(inventory: Read, where: str) -> Read:
-    _tell(inventory.problems)
+def _reported(inventory: Read, where: str) -> Read:
+    _print_problems(inventory.problems)
     for note in inventory.notes:
         typer.echo(f"note: {note}", err=True)
     if not inventory.workloads:
@@ -215,7 +215,7 @@ def _told(inventory: Read, where: str) -> Read:
     return inventory
 
 
-def _tell(problems: Iterable[Problem]) -> None:
+def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         typer.echo(str(problem), err=True)
 

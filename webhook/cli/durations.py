@@ -1,4 +1,4 @@
-"""Durations as they are written on the command line."""
+"""Parse durations on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1
 
 
 def duration(written: str | float) -> float:
-    """Seconds from "5s", "500ms", "1m", "12h", "90d" or a bare number of seconds."""
+    """Return the seconds of "5s", "500ms", "1m", "12h", "90d" or a bare number of seconds."""
     found = _DURATION.fullmatch(str(written).strip())
     if found is None:
         raise typer.BadParameter(f"invalid duration {written!r} (examples: 5s, 500ms, 1m, 12h, 90d)")

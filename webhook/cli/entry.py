@@ -1,4 +1,4 @@
-"""Where the program begins: Ctrl-C ends it quietly, from the first import to the last flush."""
+"""The entry point of the program: Ctrl-C ends it without a traceback, from the first import to the last flush."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def run() -> None:
     """Run the command line."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _run_interruptible()
-    else:  # whoever started it has Ctrl-C ignored
+    else:  # the parent process ignores SIGINT
         from webhook.cli.main import run as run_command
 
         run_command()

@@ -1,4 +1,4 @@
-"""The exit codes of every command, in the one place that numbers them."""
+"""The exit codes of every command."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process says to its caller."""
+    """The exit code of the process."""
 
     OK = 0
-    """The command did what it was asked."""
+    """Success."""
     NEGATIVE = 1
-    """The answer is no: a policy has problems, a policy test failed."""
+    """The result is negative: a policy has problems, a policy test failed."""
     USAGE = 2
     """An option or argument is wrong."""
     UNREADABLE = 3
-    """A file could not be read or understood, or the output not be written."""
+    """A file could not be read or parsed, or the output not be written."""
     INTERRUPTED = 130
     """Ctrl-C."""
     CLOSED_PIPE = 141
-    """Nobody reads the output any more, as in `… | head`."""
+    """The reader closed the output pipe, as in `… | head`."""
 
 
 class PlanExitCode(IntEnum):
-    """What `plan` says besides: 2 means a difference, as with `terraform plan -detailed-exitcode`; usage gives way."""
+    """Exit codes that differ for `plan`: 2 means a difference, as with `terraform plan -detailed-exitcode`."""
 
     WRONG_USAGE = 1
     """An option or argument is wrong."""

@@ -1,4 +1,4 @@
-"""How commands print what they found."""
+"""The output formats of commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """For people, or for programs."""
+    """The output format: text for users, or JSON or YAML for programs."""
 
     TABLE = "table"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""Reading a live cluster once, with the rights of whoever calls the command."""
+"""Read a live cluster once, with the permissions of the caller of the command."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ Namespace = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The cluster that is asked about.
+    """The cluster to read.
 
     Attributes:
-        kubeconfig: The file, or None for the one that kubectl would take.
-        context: The context in it.
-        namespace: The namespace whose workloads are wanted.
+        kubeconfig: The file, or None for the one that kubectl would use.
+        context: The context in it, or None for its current one.
+        namespace: The namespace whose workloads are read, or None for all.
     """
 
     kubeconfig: Path | None = None
@@ -53,10 +53,10 @@ class Cluster:
 
     @classmethod
     def of(cls, *, live: bool, kubeconfig: Path | None, context: str | None, namespace: str | None) -> Cluster | None:
-        """Put the options together; None when files are asked about.
+        """Build it from the options; return None without --live.
 
         Raises:
-            typer.BadParameter: One of them stands without --live.
+            typer.BadParameter: One of them is given without --live.
         """
         if live:
             return cls(kubeconfig, context, namespace)
@@ -68,15 +68,15 @@ class Cluster:
 
 
 def read_live(cluster: Cluster, *, secrets: bool, whole: bool) -> Snapshot:
-    """Read the cluster.
+    """Read a snapshot of a cluster.
 
     Args:
-        cluster: Which.
+        cluster: The cluster.
         secrets: Read the values of Secrets too.
         whole: Read Istio's configuration too.
 
     Raises:
-        typer.Exit: With `ExitCode.UNREADABLE`, after saying why it could not be read.
+        typer.Exit: With `ExitCode.UNREADABLE`, after printing the reason.
     """
     import asyncio
 
@@ -93,7 +93,7 @@ def read_live(cluster: Cluster, *, secrets: bool, whole: bool) -> Snapshot:
 
 
 def _as_kubectl() -> Path | None:
-    """The kubeconfig that kubectl would take; of several in KUBECONFIG the first that is there."""
+    """Return the kubeconfig that kubectl would use; of several in KUBECONFIG the first that exists."""
     listed = os.environ.get("KUBECONFIG", "")
     named = [Path(part).expanduser() for part in listed.split(os.pathsep) if part]
     usual = named or [Path.home() / ".kube" / "config"]

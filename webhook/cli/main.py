@@ -1,4 +1,4 @@
-"""The commands there are. Each has a module of its own, which imports what is heavy only when it runs."""
+"""The command line's commands. Each has its own module, which imports heavy dependencies only when it runs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ app.add_typer(_certs, name="certs")
 
 def run() -> None:
     """Run the command line under the name it was called by: `sidecar-policy`, or as kubectl's plugin."""
-    # Whoever closed a stream (`>&-`) wants nothing of it; a file or socket must not take its number either.
+    # A closed stream (`>&-`) is replaced with /dev/null, so that no file or socket takes its descriptor number.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
@@ -91,7 +91,7 @@ def _run_and_flush(name: str) -> None:
     try:
         app(prog_name=name)
     except SystemExit as end:
-        # typer and rich end with 1 when nobody reads what they write, as a policy with problems does.
+        # typer and rich exit with 1 on a closed pipe, the same as for a policy with problems.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         sys.stdout.flush()
@@ -99,6 +99,6 @@ def _run_and_flush(name: str) -> None:
 
 
 def _discard_output() -> None:
-    """What is still buffered would fail once more when the interpreter flushes at exit."""
+    """Discard buffered output, which would fail again when the interpreter flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

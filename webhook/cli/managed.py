@@ -1,4 +1,4 @@
-"""The options that say which certificates are managed, the same for the server and for `certs`."""
+"""The options for managed certificates, the same for the server and for `certs`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def place(written: str) -> str:
-    """Check "NAMESPACE/NAME"."""
+    """Validate "NAMESPACE/NAME"."""
     parts = str(written).split("/")
     if len(parts) != 2 or not all(_NAME.fullmatch(part) for part in parts):
         raise typer.BadParameter(f"expected NAMESPACE/NAME, got {written!r}")
@@ -33,7 +33,7 @@ def place(written: str) -> str:
 
 
 def configuration(written: str) -> str:
-    """Check the name of a webhook configuration."""
+    """Validate the name of a webhook configuration."""
     if not _NAME.fullmatch(str(written)):
         raise typer.BadParameter(f"invalid name of a webhook configuration {written!r} (example: {CONFIGURATION})")
     return str(written)
@@ -121,7 +121,7 @@ SERVE_WAIT: Final = 600.0
 
 
 def pod_namespace() -> str | None:
-    """The namespace of the pod that we run in, or None when we run in none."""
+    """Return the namespace of the pod that this process runs in, or None outside of a pod."""
     try:
         return _POD_NAMESPACE.read_text(encoding="utf-8").strip() or None
     except OSError:
@@ -137,18 +137,18 @@ def managed(
     lifetimes: tuple[float, float] = (CERT_LIFETIME, AUTHORITY_LIFETIME),
     waits: tuple[float, float] = (TRUST_WAIT, SERVE_WAIT),
 ) -> ManagedCertificates:
-    """What the options say, with the defaults for what they do not.
+    """Build the settings of managed certificates from the options and their defaults.
 
     Args:
         secret: "NAMESPACE/NAME"; by default in the pod's namespace, or outside of pods in that of the chart.
         service: "NAMESPACE/NAME".
         configurations: Names.
         names: More DNS names for the certificate.
-        lifetimes: Of certificate and authority, in seconds.
-        waits: Before and after an authority begins to sign, in seconds.
+        lifetimes: The lifetimes of certificate and CA, in seconds.
+        waits: The waits before and after a CA begins to sign, in seconds.
 
     Raises:
-        typer.BadParameter: The times do not go together.
+        typer.BadParameter: The times contradict each other.
     """
     from certs.state import Schedule
     from webhook.cluster.certificates import ManagedCertificates

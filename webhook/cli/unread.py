@@ -1,4 +1,4 @@
-"""Report objects that were read and not understood."""
+"""Report objects whose fields are not of their API types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
 
 
 def istio_of(inventory: Inventory) -> IstioConfiguration:
-    """Return Istio's own configuration; what could not be read of it is left out."""
+    """Return Istio's own configuration; report and skip objects that could not be read."""
     from webhook.mesh.config import IstioConfiguration
 
     istio = IstioConfiguration.of(inventory.documents)
@@ -23,7 +23,7 @@ def istio_of(inventory: Inventory) -> IstioConfiguration:
 
 
 def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
-    """Report on standard error which objects could not be read, and count them among the inventory's problems."""
+    """Report objects that could not be read on standard error, and add them to the inventory's problems."""
     for one in unread:
         problem = inventory.problem(one.document, one.field, f"{one} skipped: {one.message}")
         inventory.problems.append(problem)

@@ -1,5 +1,5 @@
-"""The Kubernetes API: one client, lists and watches of it, and the Events that are written there.
+"""The Kubernetes API: one client, informers (list and watch), leader election, Secrets and webhook configurations.
 
-`client` alone knows the `kubernetes` package. It is imported when a command wants a cluster, for it is the slowest
+Only `client` imports the `kubernetes` package. It is imported by commands that need a cluster, since it is the slowest
 import of all.
 """

@@ -1,13 +1,13 @@
-"""What is kept of the objects of one kind: at the newest version that is known, and read at a bounded cost.
+"""Cache the objects of one kind at their newest known version, at a bounded CPU cost.
 
 | What                                                  | Limit                                                  |
 |-------------------------------------------------------|--------------------------------------------------------|
-| a change of an object that is large, or took long     | read later, once however many changes there were;      |
+| a change of an object that is large, or took long     | deferred, and read once for any number of changes;     |
 |                                                       | a costly object takes a twentieth of a core at most    |
-| what is read later                                    | a quarter of a core while requests are served,         |
-|                                                       | namespaces in turn                                     |
+| deferred reads                                        | a quarter of a core while requests are served,         |
+|                                                       | round-robin over namespaces                            |
 
-Until it is read, what was last known of the object is used.
+Until a deferred read, the cache contains the object's previous version.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key, Versions
 
 LARGE_BYTES: Final = 64 * 1024
-"""A change of a larger object, of a kind that is costly to read, is read later."""
-# How many times as long as it took to read an object that had to wait, the next one waits while requests are served.
+"""For kinds that are costly to read, a change of a larger object is deferred."""
+# The pause after a deferred read while requests are served, as a multiple of the CPU time that it took.
 _PAUSE = 3
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ class Resource:
     """A kind of object, in all namespaces.
 
     Attributes:
-        kind: "ConfigMap".
-        path: Its collection: "/api/v1/configmaps".
-        fields: A field selector for those that are wanted; empty for all.
+        kind: For example "ConfigMap".
+        path: The path of its collection, for example "/api/v1/configmaps".
+        fields: A field selector; empty for all objects.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Resource:
     fields: str = ""
 
     def path_of(self, namespace: str, name: str) -> str:
-        """Return the path of one object; `namespace` is empty for those that are in none."""
+        """Return the path of one object; `namespace` is empty for cluster-scoped objects."""
         group, _, plural = self.path.rpartition("/")
         place = f"/namespaces/{namespace}" if namespace else ""
         return f"{group}{place}/{plural}/{name}"
@@ -62,14 +62,14 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Sink(Generic[T]):
-    """Where the objects of one kind go.
+    """The callbacks that receive the objects of one kind.
 
     Attributes:
-        read: Reduces an object's JSON to what is kept. Must be free of side effects: large objects are read in a
-            thread. It may raise what `UNREADABLE` lists.
-        put: Takes what was read of the object of this namespace and name.
-        drop: Forgets it.
-        costly: Whether reading an object may take long. Needs the right to get objects of the kind.
+        read: Decodes and reduces an object's JSON. Must be free of side effects: large objects are read in a thread. It
+            may raise what `UNREADABLE` lists.
+        put: Stores the result under a namespace and name.
+        drop: Removes the object of a namespace and name.
+        costly: Whether reading an object may take long. Requires permission to get objects of the kind.
     """
 
     read: Callable[[Raw], T]
@@ -84,12 +84,12 @@ class _Found(Generic[T]):
 
 
 class Cache(Generic[T]):
-    """Keeps a sink at the newest version of each object that lists, watches and direct reads bring.
+    """Updates a sink to the newest version of each object from lists, watches and direct reads.
 
     Attributes:
-        versions: The objects that there are.
-        later: Those that are still to be read.
-        skipped: Those that cannot be read.
+        versions: The version of each known object.
+        later: The queue of deferred reads.
+        skipped: The objects that cannot be read.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class Cache(Generic[T]):
         """Prepare.
 
         Args:
-            client: Reaches the cluster.
-            resource: What is kept.
-            sink: Where objects go.
-            log: Receives objects that cannot be read.
-            turns: Shared with all that read the cluster.
-            clock: Seconds, monotonic.
+            client: The API client.
+            resource: The kind of object.
+            sink: Receives the objects.
+            log: Logs objects that cannot be read.
+            turns: Shared by all readers of the cluster.
+            clock: Monotonic, in seconds.
         """
         self.versions = Versions(clock)
         self.later = Later(clock)
@@ -121,12 +121,15 @@ class Cache(Generic[T]):
         self._turns = turns
 
     async def change(self, item: Raw, metadata: Meta, *, late: bool = False) -> float:
-        """Take what a list or watch has of an object, within a turn; return the CPU seconds that it took.
+        """Apply an object from a list or watch, within a turn.
 
         Args:
             item: Its JSON.
             metadata: Its metadata.
-            late: Whether an object that is costly to read has to wait.
+            late: Whether to defer reading if the kind is costly to read.
+
+        Returns:
+            The CPU seconds spent.
         """
         key, version = metadata.key, metadata.resource_version
         if not self.versions.is_change(key, version):
@@ -139,10 +142,13 @@ class Cache(Generic[T]):
         return await self._take(item, metadata, lambda: self.versions.is_change(key, version))
 
     async def adopt(self, item: Raw) -> tuple[bool, float]:
-        """Take an object that was read directly, unless list or watch brought something newer.
+        """Apply an object that was read directly, unless a list or watch has delivered a newer version.
+
+        Args:
+            item: Its JSON.
 
         Returns:
-            Whether the object is there and can be read, and the CPU seconds that it took.
+            Whether the object is cached now, and the CPU seconds spent.
 
         Raises:
             UnreadableError: It is not an object of the API.
@@ -158,21 +164,21 @@ class Cache(Generic[T]):
         return key in self.versions and key not in self.later and key not in self.skipped, cost
 
     def skip(self, metadata: Meta, problem: str) -> None:
-        """Leave out an object that list or watch has and whose metadata can be read in part only."""
+        """Skip an object from a list or watch whose metadata is only partly readable."""
         if metadata.name:
             self._skip(metadata, problem)
         else:
             self.skipped.add(metadata.key, problem)
 
     def remove(self, key: Key, version: str) -> None:
-        """Drop an object that is gone as of a version, unless it is known to have been created again since."""
+        """Drop an object that was deleted at `version`, unless it has been recreated since."""
         if self.versions.delete(key, version):
             self.later.discard(key)
             self.skipped.discard(key)
             self._sink.drop(*key)
 
     def retain(self, keys: set[Key], version: str) -> None:
-        """Drop what a whole list of a version does not have."""
+        """Drop the objects that are missing from a complete list at `version`."""
         for key in [key for key in self.versions if key not in keys]:
             self.remove(key, version)
         self.skipped.retain(keys)
@@ -186,7 +192,7 @@ class Cache(Generic[T]):
         self.skipped.retain(set())
 
     async def read_later(self) -> None:
-        """Read the newest version of what has to wait, one object after the other, until cancelled."""
+        """Process deferred reads, one object at a time, until cancelled."""
         failures = 0
         while True:
             key = await self.later.next()
@@ -195,14 +201,14 @@ class Cache(Generic[T]):
                 answer = Raw(await self._client.get(self._resource.path_of(*key)))
                 metadata = named(answer)
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     cost = await self._take(answer, metadata, partial(self._is_current, metadata))
                 del answer
                 failures = 0
                 await self._turns.rest(cost * _PAUSE)
             except ClusterError as error:
                 if error.status == HTTPStatus.NOT_FOUND:
-                    # The watch has the deletion, or will have it.
+                    # The watch has delivered the deletion, or will.
                     self.later.discard(key)
                     continue
                 asked = error.retry_after
@@ -215,7 +221,7 @@ class Cache(Generic[T]):
         return self.versions.is_current(metadata.key, metadata.resource_version)
 
     async def _take(self, item: Raw, metadata: Meta, wanted: Callable[[], bool]) -> float:
-        """Read an object, and keep what it says if that is still wanted then; return the CPU seconds that it took."""
+        """Read an object, and store it if `wanted` still returns True then; return the CPU seconds spent."""
         key = metadata.key
 
         def read(item: Raw) -> tuple[_Found[T] | str, float]:

@@ -1,4 +1,4 @@
-"""Which certificates are managed in a cluster, and the parts that look after them."""
+"""Compose the certificate keeper for a live cluster."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from webhook.cluster.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class ManagedCertificates:
-    """What is managed.
+    """The configuration of self-managed certificates.
 
     Attributes:
         secret: Namespace and name of the Secret.
         service: Namespace and name of the Service that the API server calls.
-        configurations: Names of the webhook configurations whose caBundle is ours to write.
-        names: DNS names that the certificate is for, besides the Service's.
-        schedule: How long things last.
+        configurations: Names of the webhook configurations whose caBundle is managed.
+        names: DNS SANs in addition to the Service's.
+        schedule: Lifetimes and waits.
     """
 
     secret: tuple[str, str]
@@ -35,14 +35,14 @@ class ManagedCertificates:
 
     @property
     def dns_names(self) -> tuple[str, ...]:
-        """All names; the Service's is that which the API server expects in a webhook's certificate."""
+        """All DNS SANs; the first is the Service's, which the API server expects in a webhook's certificate."""
         namespace, name = self.service
-        return tuple(dict.fromkeys((f"{name}.{namespace}.svc", *(one.lower() for one in self.names))))
+        return tuple(dict.fromkeys((f"{name}.{namespace}.svc", *(dns_name.lower() for dns_name in self.names))))
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The parts that look after certificates in a cluster."""
+    """The keeper, and the clients that it reads and writes through."""
 
     keeper: Keeper
     secret: Secret
@@ -52,12 +52,17 @@ class Kept:
 def keep(
     client: Client, managed: ManagedCertificates, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Kept:
-    """Put the keeper of these certificates together; nothing is sent yet.
+    """Create the keeper of these certificates; nothing is sent yet.
+
+    Args:
+        client: The API client.
+        managed: The configuration.
+        clock: Returns the time, timezone-aware.
 
     Raises:
-        CertificateError: A name is none.
+        CertificateError: A name is not a valid DNS name.
     """
-    # A name that is none shows here, and not when a certificate is due.
+    # An invalid name is reported here, and not when a certificate is due.
     issue_serving(issue_authority(now=clock()), managed.dns_names, now=clock())
     secret = Secret(client, *managed.secret)
     configurations = WebhookConfigurations(client, managed.configurations, managed.service)
@@ -66,7 +71,7 @@ def keep(
 
 
 def foreign(secret: Secret, error: ForeignSecretError) -> str:
-    """What to tell about a Secret that is not ours, and how to mend it."""
+    """Return the error message for a Secret that sidecar-policy does not manage, with a suggested fix."""
     return (
         f"Secret {secret.place} exists but is not managed by sidecar-policy: {error}; "
         "delete it or pass another name with --cert-secret"

@@ -1,7 +1,7 @@
-"""The API server as the rest of the project sees it: raw JSON in, raw JSON out, and one kind of error.
+"""A client of the API server: raw JSON in, raw JSON out, and one class of errors.
 
-Where the server is, and how to prove who we are, is the `kubernetes` package's affair: kubeconfig files with all their
-credential plugins, and the service account of a pod, whose token changes while we run.
+The `kubernetes` package does discovery and authentication: kubeconfig files with all their credential plugins, and the
+pod's service account, whose token is rotated while the process runs.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from webhook import __version__
 from webhook.cluster.errors import UNREADABLE, ClusterError, NoClusterError, TooLargeError, refusal
 
 SILENCE_SECONDS: Final = 28.0
-"""A connection on which nothing came for so long is dead. A watch has to be asked for less than that."""
+"""Read timeout of a connection. The `timeoutSeconds` of a watch must be shorter."""
 OBJECT_BYTES: Final = 16 * 1024 * 1024
-"""Of one answer, or of one event of a watch. etcd takes 1.5 MB, which JSON's escapes make up to six times as much."""
+"""Limit on one response, or on one event of a watch. etcd stores up to 1.5 MB, which JSON escaping expands up to six
+times."""
 _ERROR_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
-# No API server asks for more, and nobody should be put off for longer.
+# No API server sends a longer Retry-After, and nothing should wait longer.
 _LONGEST_RETRY_AFTER = 120
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 
-class _Meta(msgspec.Struct, rename={"continue_": "continue"}):
+class _StatusMeta(msgspec.Struct, rename={"continue_": "continue"}):
     continue_: str = ""
 
 
 class _Status(msgspec.Struct):
     message: str = ""
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    metadata: _StatusMeta = msgspec.field(default_factory=_StatusMeta)
 
 
 class Client:
-    """One client of one API server. It belongs to the event loop that first uses it."""
+    """A client of one API server, bound to the event loop that first uses it."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -59,60 +60,85 @@ class Client:
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, seconds: float = 60.0, most: int = OBJECT_BYTES
     ) -> bytes:
-        """Read one answer whole.
+        """Get an object or a list.
 
         Args:
-            path: As "/api/v1/namespaces/shop/configmaps/cfg".
-            query: Parameters.
-            seconds: How long it may take.
-            most: How many bytes it may have.
+            path: For example "/api/v1/namespaces/shop/configmaps/cfg".
+            query: Query parameters.
+            seconds: Total timeout.
+            most: Limit on the response in bytes.
 
         Returns:
-            The body.
+            The response body.
 
         Raises:
-            ClusterError: There is no such object, no right to read it, or no answer.
-            TooLargeError: It has more than `most` bytes.
+            ClusterError: The object does not exist, permission to read it is missing, or there is no response.
+            TooLargeError: The response has more than `most` bytes.
         """
         return await self._send("GET", path, query=query, seconds=seconds, most=most)
 
     async def post(self, path: str, document: Mapping[str, Any], *, seconds: float = 10.0) -> bytes:
         """Create an object.
 
+        Args:
+            path: The collection.
+            document: The object.
+            seconds: Total timeout.
+
+        Returns:
+            The response body.
+
         Raises:
-            ClusterError: It was not created; status 409 when there is one of that name.
+            ClusterError: The object was not created; status 409 if one of that name exists.
         """
         return await self._send("POST", path, document=document, seconds=seconds)
 
     async def merge(self, path: str, document: Mapping[str, Any], *, seconds: float = 10.0) -> bytes:
-        """Change the given fields of an object (JSON Merge Patch, RFC 7386).
+        """Patch an object with a JSON Merge Patch (RFC 7386).
+
+        Args:
+            path: The object.
+            document: The patch.
+            seconds: Total timeout.
+
+        Returns:
+            The response body.
 
         Raises:
-            ClusterError: It was not changed.
+            ClusterError: The object was not changed; status 409 if the patch contains a stale resource version.
         """
         return await self._send("PATCH", path, document=document, content_type=MERGE_PATCH, seconds=seconds)
 
     async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, seconds: float = 10.0) -> bytes:
-        """Change an object by operations (JSON Patch, RFC 6902).
+        """Patch an object with a JSON Patch (RFC 6902).
+
+        Args:
+            path: The object.
+            operations: The patch.
+            seconds: Total timeout.
+
+        Returns:
+            The response body.
 
         Raises:
-            ClusterError: It was not changed; status 409 when an operation sets another resource version than it has.
+            ClusterError: The object was not changed; status 409 if an operation sets a stale resource version.
         """
         return await self._send("PATCH", path, document=operations, content_type=JSON_PATCH, seconds=seconds)
 
     @asynccontextmanager
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a watch, which goes on until the server ends it.
+        """Open a watch, which lasts until the server closes it.
 
         Args:
             path: A collection.
-            query: Parameters; `watch` is added.
+            query: Query parameters; `watch` is added.
 
         Yields:
-            Lines of JSON, each one event.
+            An iterator of lines of JSON, one for each event.
 
         Raises:
-            ClusterError: The server refuses, the connection is lost, nothing came for 28 s, or an event is too large.
+            ClusterError: The server refuses, the connection is lost, no data arrives for 28 s, or an event is too
+                large.
             ExpiredError: The resource version is too old.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
@@ -170,24 +196,29 @@ class Client:
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
-    """Find out how to reach the cluster; nothing is sent yet.
+    """Load the cluster's address and credentials; nothing is sent yet.
 
     Args:
-        kubeconfig: The file to use; None means the service account of the pod that we run in.
+        kubeconfig: The file to use; None means the service account of the pod that the process runs in.
         context: The context in the file; None means its current one.
 
     Returns:
         A client.
 
     Raises:
-        NoClusterError: The file cannot be used, or we run in no pod.
+        NoClusterError: The kubeconfig is invalid, or the process does not run in a pod.
+
+    Example:
+        client = connect(Path("~/.kube/config").expanduser())
+        pods = await client.get("/api/v1/namespaces/default/pods")
+        await client.close()
     """
     configuration = Configuration()
     try:
         if kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            kubeconfig.read_bytes()  # the package prints that there is no such file, and goes on
+            kubeconfig.read_bytes()  # for a missing file, the package prints a message and continues
             load = config.load_kube_config(
                 config_file=str(kubeconfig), context=context, client_configuration=configuration
             )
@@ -213,7 +244,7 @@ def _unusable(kubeconfig: Path | None, error: Exception) -> str:
 async def _without_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Refuse to follow redirects: no API server sends any, and whoever else does shall not get our token."""
+    """Refuse to follow redirects: no API server sends any, and another host must not get our token."""
     response = await handler(request)
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
         response.close()

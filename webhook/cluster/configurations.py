@@ -1,6 +1,6 @@
-"""Our own webhook configurations: which bundle each of their entries trusts, and how it gets there.
+"""Read and write the caBundle of our webhook configurations.
 
-Only entries that call our Service are looked at, and only their caBundle is ever written.
+Only entries that call our Service are read, and only their caBundle is ever written.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ KINDS: Final = {
 _GROUP = "/apis/admissionregistration.k8s.io/v1"
 
 
-class _Service(Struct):
+class _ServiceReference(Struct):
     namespace: str = ""
     name: str = ""
 
 
 class _ClientConfig(Struct, rename="camel"):
-    service: _Service | None = None
+    service: _ServiceReference | None = None
     ca_bundle: bytes = b""
 
 
@@ -39,24 +39,26 @@ class _Webhook(Struct, rename="camel"):
     client_config: _ClientConfig = msgspec.field(default_factory=_ClientConfig)
 
 
-class _Meta(Struct, rename="camel"):
+class _ConfigurationMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Object(Struct):
-    metadata: _Meta
+class _ConfigurationObject(Struct):
+    metadata: _ConfigurationMeta
     webhooks: list[_Webhook] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfiguration:
-    """A webhook configuration as it was read or could not be.
+    """A webhook configuration, as read; `problem` is set if reading failed.
 
     Attributes:
-        name: Kind and name, as "MutatingWebhookConfiguration 0-sidecar-policy".
+        client: The API client.
+        path: Its path in the API.
+        name: Kind and name, for example "MutatingWebhookConfiguration 0-sidecar-policy".
         entries: The bundle of each entry that calls our Service, by the entry's index.
         version: The resource version.
-        problem: Why it could not be read, or is of no use; empty when all is well.
+        problem: Why it could not be read, or has no entry that calls our Service; empty if neither.
     """
 
     client: Client = field(repr=False)
@@ -72,13 +74,13 @@ class WebhookConfiguration:
         return tuple(self.entries.values())
 
     async def install(self, bundle: bytes) -> str:
-        """Put the bundle into these entries if the configuration is still as it was read.
+        """Write the bundle to these entries unless the configuration has changed since it was read.
 
         Args:
             bundle: Certificates in PEM.
 
         Returns:
-            Why it could not be written. Empty when it was, or when the configuration has been changed meanwhile.
+            Why the write failed; empty if it succeeded, or if the configuration has changed since.
         """
         encoded = b64encode(bundle).decode()
         operations = [{"op": "replace", "path": "/metadata/resourceVersion", "value": self.version}]
@@ -96,19 +98,19 @@ class WebhookConfiguration:
 
 
 class WebhookConfigurations:
-    """The webhook configurations, of both kinds, that go by some names.
+    """The webhook configurations, of both kinds, with the given names.
 
     Attributes:
-        resources: What watches of them alone follow.
+        resources: Resources for watches of these objects only.
     """
 
     def __init__(self, client: Client, names: Sequence[str], service: tuple[str, str]) -> None:
         """Prepare.
 
         Args:
-            client: Reaches the cluster.
-            names: Of configurations of ours; each kind may have one of each name, or none.
-            service: Namespace and name of the Service that we are behind.
+            client: The API client.
+            names: Names of our configurations; each may exist in both kinds, in one, or in none.
+            service: Namespace and name of our Service.
         """
         self._client = client
         self._service = service
@@ -116,15 +118,15 @@ class WebhookConfigurations:
         self.resources = [Resource(kind, path, f"metadata.name={name}") for kind, path, name in self._names]
 
     async def read(self) -> Sequence[WebhookConfiguration]:
-        """All that there are, and those of which it cannot be told."""
+        """Return all that exist, and those whose existence could not be determined."""
         found = [await self._read(kind, f"{path}/{name}", name) for kind, path, name in self._names]
-        return [one for one in found if one is not None]
+        return [configuration for configuration in found if configuration is not None]
 
     async def _read(self, kind: str, path: str, name: str) -> WebhookConfiguration | None:
         title = f"{kind} {name}"
         try:
             answer = await self._client.get(path, seconds=10.0)
-            read = msgspec.json.decode(answer, type=_Object)
+            read = msgspec.json.decode(answer, type=_ConfigurationObject)
         except ClusterError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None

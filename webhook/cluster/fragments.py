@@ -1,6 +1,6 @@
-"""Take JSON apart without reading it, where a part of it cannot be read and the others are wanted.
+"""Split JSON into members and elements without decoding them, where one part is invalid and the others are needed.
 
-One text that is no Unicode, or one value that is nested too deeply, makes all around it unreadable to a parser. Here
+One string that is not Unicode, or one value that is nested too deeply, makes a decoder fail on all of the text. Here
 only strings and brackets are recognised, in linear time and without recursion.
 """
 
@@ -21,10 +21,10 @@ _LONGEST_PLACE: Final = 200
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """Return the JSON of each member of an object, by name. Those whose name cannot be read are left out.
+    """Return the JSON of each member of an object, by name, without those whose name cannot be decoded.
 
     Raises:
-        msgspec.DecodeError: It is not an object, or has no end.
+        msgspec.DecodeError: The text is not an object, or is incomplete.
     """
     return {name: value for name, value in _members(text) if name is not None}
 
@@ -33,13 +33,16 @@ def elements(text: bytes) -> list[bytes]:
     """Return the JSON of each element of an array.
 
     Raises:
-        msgspec.DecodeError: It is not an array, or has no end.
+        msgspec.DecodeError: The text is not an array, or is incomplete.
     """
     return list(_parts(text, b"["))
 
 
 def place(text: bytes) -> str:
-    """Return where a JSON text cannot be read, as "$.data.app" or "$.items[2]"; what it says is not part of that."""
+    """Return the path to the part of a JSON text that cannot be decoded, as "$.data.app" or "$.items[2]".
+
+    The path contains no value. It has at most 8 segments and 200 characters.
+    """
     path = "$"
     for _ in range(_DEEPEST):
         broken = next(((name, part) for name, part in _named_parts(text) if not _is_readable(part)), None)
@@ -54,7 +57,7 @@ def _named_parts(text: bytes) -> Iterator[tuple[str, bytes]]:
         if text.lstrip().startswith(b"["):
             yield from ((f"[{index}]", part) for index, part in enumerate(elements(text)))
         else:
-            # Nothing can be read of a member without a name that can be read.
+            # A member whose name cannot be decoded is not descended into.
             yield from ((".?", b"") if name is None else (f".{name}", part) for name, part in _members(text))
     except msgspec.DecodeError:
         return
@@ -70,7 +73,7 @@ def _members(text: bytes) -> Iterator[tuple[str | None, bytes]]:
 
 
 def _parts(text: bytes, opening: bytes) -> Iterator[bytes]:
-    """Yield what stands between the commas of an object or array."""
+    """Yield the parts between the top-level commas of an object or array."""
     if not text.lstrip().startswith(opening):
         raise msgspec.DecodeError("unexpected type of value")
     depth = begin = 0

@@ -1,7 +1,7 @@
-"""Objects whose newest version is still to be read: each once, however often it changes in the meantime.
+"""Queue deferred reads: each object once, however often it changes in the meantime.
 
-Namespaces take turns, so that nobody waits for the many objects of another. An object that took long to read rests
-for twenty times as long before it is read again.
+Namespaces are served round-robin, so that the many objects of one do not delay those of another. An object that took
+long to read is not read again for twenty times as long.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 from webhook.cluster.versions import Key
 
 COSTLY_SECONDS: Final = 0.02
-"""CPU time from which on reading an object takes long."""
+"""CPU time from which on an object counts as costly to read."""
 REST: Final = 20.0
-"""How many times as long as it took to read an object it rests: it costs a twentieth of a core at most."""
+"""The rest of a costly object, as a multiple of the CPU time that it took: it takes a twentieth of a core at most."""
 _LONGEST_REST = 60.0
 
 
 class Later:
-    """A queue of objects. It belongs to one event loop."""
+    """A queue of deferred reads, bound to one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -35,27 +35,27 @@ class Later:
         self._added = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many objects wait, or are being read."""
+        """Return how many objects are queued or being read."""
         return len(self._waiting)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._waiting
 
     def rests(self, key: Key) -> bool:
-        """Whether an object was costly to read a moment ago."""
+        """Return whether an object is resting, since it was costly to read recently."""
         return self._until.get(key, 0.0) > self._clock()
 
     def cost(self, key: Key, seconds: float) -> None:
-        """Note the CPU time that an object took to read."""
+        """Record the CPU seconds that an object took to read."""
         now = self._clock()
         if seconds < COSTLY_SECONDS:
             return
         self._until[key] = now + min(seconds * REST, _LONGEST_REST)
         if len(self._until) > 1000:
-            self._until = {one: until for one, until in self._until.items() if until > now}
+            self._until = {other: until for other, until in self._until.items() if until > now}
 
     def add(self, key: Key) -> None:
-        """Have an object read when it is its turn, once more if it is being read just now."""
+        """Queue an object; one that is being read is queued again."""
         self._waiting.add(key)
         if key in self._queued:
             return
@@ -67,15 +67,15 @@ class Later:
         self._added.set()
 
     def discard(self, key: Key) -> None:
-        """Leave an object out: what was read is its newest version, or it is gone."""
+        """Remove an object: its newest version was read, or it was deleted."""
         self._waiting.discard(key)
 
     def clear(self) -> None:
-        """Leave all objects out."""
+        """Remove all objects."""
         self._waiting.clear()
 
     async def next(self) -> Key:
-        """Wait for the next object. It waits until it is discarded."""
+        """Wait for the next object and return it. It counts as queued until it is discarded."""
         while True:
             self._added.clear()
             while (key := self._take()) is not None:

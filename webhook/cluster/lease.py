@@ -1,9 +1,10 @@
-"""Which of the replicas does what only one need do: the one that holds a Lease.
+"""Best-effort leader election with a Lease.
 
-It saves work and protects nothing. Two that believe for a moment to hold it do the work twice, and no harm.
+It avoids duplicate work and guards nothing: two replicas that both act as leader for a moment do the work twice,
+without harm.
 
-Source: coordination.k8s.io/v1 Lease, and the rules of client-go's leader election: a Lease is free when its holder has
-let go, or when it was not renewed for its duration as measured by the clock of whoever looks.
+Source: coordination.k8s.io/v1 Lease, and the rules of client-go's leader election: a Lease is free if its holder has
+released it, or has not renewed it for its duration, as measured by the observer's clock.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
 
 
-class _Meta(Struct, rename="camel"):
+class _LeaseMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Spec(Struct, frozen=True, rename="camel"):
+class _LeaseSpec(Struct, frozen=True, rename="camel"):
     holder_identity: str | None = None
     renew_time: str | None = None
     lease_duration_seconds: int | None = None
     lease_transitions: int | None = None
 
 
-class _Object(Struct):
-    metadata: _Meta
-    spec: _Spec = _Spec()
+class _LeaseObject(Struct):
+    metadata: _LeaseMeta
+    spec: _LeaseSpec = _LeaseSpec()
 
 
 class Lease:
-    """One Lease, and whether it is ours.
+    """One Lease, from the view of one candidate.
 
     Attributes:
-        holder: Who holds it, as far as is known; empty for nobody.
+        holder: The identity of the last known holder; empty if there is none.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Lease:
         """Prepare; nothing is sent yet.
 
         Args:
-            client: Reaches the cluster. The rights that are needed: create leases, get and patch this one.
-            namespace: Where it is.
-            name: Its name.
-            identity: Who we are; no other replica may say the same.
-            seconds: How long it lasts. It has to be renewed several times as often.
+            client: The API client. Required permissions: create leases, get and patch this one.
+            namespace: The Lease's namespace.
+            name: The Lease's name.
+            identity: The candidate's identity, unique among replicas.
+            seconds: The lease duration. The Lease must be renewed several times within it.
             clock: Monotonic, in seconds.
-            now: The time of day.
+            now: Returns the wall-clock time.
         """
         self.holder = ""
         self._client = client
@@ -75,67 +76,67 @@ class Lease:
         self._seconds = seconds
         self._clock = clock
         self._now = now
-        self._looked_at: float | None = None
+        self._checked_at: float | None = None
         self._seen: tuple[str | None, str | None] | None = None
         self._seen_at = clock()
 
     @property
     def ours(self) -> bool:
-        """Whether we held it when we last looked."""
+        """Whether this candidate held the Lease at the last check."""
         return self.holder == self._identity
 
     @property
     def due(self) -> bool:
-        """Whether a third of its time has passed since we looked, so that it should be renewed."""
-        return self._looked_at is None or self._clock() - self._looked_at > self._seconds / 3
+        """Whether a third of the lease duration has passed since the last check, so that it should be renewed."""
+        return self._checked_at is None or self._clock() - self._checked_at > self._seconds / 3
 
-    async def hold(self) -> bool:
-        """Take it if it is free, renew it if it is ours.
+    async def try_acquire_or_renew(self) -> bool:
+        """Acquire the Lease if it is free, renew it if this candidate holds it.
 
         Returns:
-            Whether it is ours now.
+            Whether this candidate is the leader now.
 
         Raises:
-            ClusterError: The API server refuses, or does not answer.
+            ClusterError: A request to the API server failed.
         """
-        self._looked_at = self._clock()
-        there = await self._read()
-        if there is None:
+        self._checked_at = self._clock()
+        stored = await self._read()
+        if stored is None:
             taken = await self._create()
-        elif there.spec.holder_identity in {None, "", self._identity} or self._lapsed(there.spec):
-            taken = await self._take(there)
+        elif stored.spec.holder_identity in {None, "", self._identity} or self._has_expired(stored.spec):
+            taken = await self._take(stored)
         else:
             taken = False
-        self.holder = self._identity if taken else self._others(there)
+        self.holder = self._identity if taken else self._other_holder(stored)
         return taken
 
     async def release(self) -> None:
-        """Let go, so that another need not wait for it to lapse.
+        """Release the Lease if this candidate holds it, so that the next leader need not wait for it to expire.
 
         Raises:
-            ClusterError: The API server refuses, or does not answer.
+            ClusterError: A request to the API server failed.
         """
-        there = await self._read() if self.ours else None
-        if there is not None and there.spec.holder_identity == self._identity:
+        stored = await self._read() if self.ours else None
+        if stored is not None and stored.spec.holder_identity == self._identity:
             self.holder = ""
-            await self._change(there, {"holderIdentity": ""})
+            await self._change(stored, {"holderIdentity": ""})
 
-    def _lapsed(self, spec: _Spec) -> bool:
-        """Whether it was not renewed for as long as it lasts, since we saw it change."""
+    def _has_expired(self, spec: _LeaseSpec) -> bool:
+        """Return whether the Lease was not renewed for its duration, since this candidate last observed a change."""
         seen = (spec.holder_identity, spec.renew_time)
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._clock()
         return self._clock() - self._seen_at > (spec.lease_duration_seconds or self._seconds)
 
-    def _others(self, there: _Object | None) -> str:
-        holder = there.spec.holder_identity if there is not None else None
-        # Where we just failed to take it, another was quicker, and the next look says who.
+    def _other_holder(self, stored: _LeaseObject | None) -> str:
+        holder = stored.spec.holder_identity if stored is not None else None
+        # If acquiring it just failed, another candidate was faster; the next check reads which.
         return holder if holder and holder != self._identity else ""
 
-    async def _read(self) -> _Object | None:
+    async def _read(self) -> _LeaseObject | None:
         try:
             answer = await self._client.get(f"{self._collection}/{self._name}", seconds=10.0)
-            return msgspec.json.decode(answer, type=_Object)
+            return msgspec.json.decode(answer, type=_LeaseObject)
         except ClusterError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -158,14 +159,14 @@ class Lease:
             raise
         return True
 
-    async def _take(self, there: _Object) -> bool:
+    async def _take(self, stored: _LeaseObject) -> bool:
         spec = {"renewTime": self._time()}
-        if there.spec.holder_identity != self._identity:
-            spec = self._taken((there.spec.lease_transitions or 0) + 1)
-        return await self._change(there, spec)
+        if stored.spec.holder_identity != self._identity:
+            spec = self._taken((stored.spec.lease_transitions or 0) + 1)
+        return await self._change(stored, spec)
 
-    async def _change(self, there: _Object, spec: dict[str, Any]) -> bool:
-        document = {"metadata": {"resourceVersion": there.metadata.resource_version}, "spec": spec}
+    async def _change(self, stored: _LeaseObject, spec: dict[str, Any]) -> bool:
+        document = {"metadata": {"resourceVersion": stored.metadata.resource_version}, "spec": spec}
         try:
             await self._client.merge(f"{self._collection}/{self._name}", document)
         except ClusterError as error:

@@ -1,7 +1,7 @@
-"""What every object of the API has: its metadata; and what is known of an object that cannot be read.
+"""Decode the metadata of any API object, and as much as possible of an object that cannot be decoded.
 
-The API server checks the built-in kinds. Of other kinds, and behind aggregated API servers and proxies, an object may
-have fields of any type, texts that are no Unicode, or none of the fields that every object has.
+The API server validates the built-in kinds. Custom resources, and objects from aggregated API servers and proxies, may
+have fields of any type, strings that are not Unicode, or no metadata.
 """
 
 from __future__ import annotations
@@ -34,22 +34,25 @@ class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "
         return self.namespace, self.name
 
 
-class _Object(Struct):
+class _NamedObject(Struct):
     metadata: Meta
 
 
-_OBJECT = msgspec.json.Decoder(_Object)
+_OBJECT = msgspec.json.Decoder(_NamedObject)
 
 
 class UnreadableError(ClusterError):
-    """The metadata of an object cannot be read. The text says where."""
+    """The metadata of an object cannot be decoded. The text contains the path."""
 
 
 def named(item: Raw) -> Meta:
     """Return the metadata of an object.
 
+    Args:
+        item: The object's JSON.
+
     Raises:
-        UnreadableError: It has no name, or its metadata cannot be read.
+        UnreadableError: It has no name, or its metadata cannot be decoded.
     """
     try:
         metadata = _OBJECT.decode(item).metadata
@@ -61,17 +64,22 @@ def named(item: Raw) -> Meta:
 
 
 def salvaged(item: Raw) -> Meta:
-    """Return as much of an object's metadata as can be read; without its name if it is not clear which object it is."""
+    """Return as much of an object's metadata as can be decoded; without a name if the object cannot be identified."""
     try:
         fields = members(members(bytes(item))["metadata"])
     except (msgspec.DecodeError, KeyError):
         return Meta()
-    name, namespace, version = (_text(fields.get(one, b'""')) for one in ("name", "namespace", "resourceVersion"))
+    name, namespace, version = (_text(fields.get(field, b'""')) for field in ("name", "namespace", "resourceVersion"))
     return Meta("" if name is None or namespace is None else name, namespace or "", version or "")
 
 
 def problem_of(error: Exception, item: Raw) -> str:
-    """Return why an object cannot be read: the field and its type, and nothing that it holds."""
+    """Return why an object cannot be decoded: the field's path and type, but no value.
+
+    Args:
+        error: The decoder's error.
+        item: The object's JSON.
+    """
     if isinstance(error, msgspec.ValidationError):
         said = str(error)
         return said if len(said) <= _LONGEST_PROBLEM else said[:_LONGEST_PROBLEM] + "…"
@@ -80,24 +88,24 @@ def problem_of(error: Exception, item: Raw) -> str:
 
 
 class Skipped:
-    """The objects of one kind that cannot be read and are left out. Each is logged once for each reason."""
+    """The objects of one kind that are skipped because they cannot be decoded. Each is logged once per reason."""
 
     MOST: Final = 1000
-    """How many are counted and logged."""
+    """Maximum number of objects that are counted and logged."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._problems: dict[Key, str] = {}
 
     def __len__(self) -> int:
-        """Return how many there are; those of a namespace whose name cannot be read count as one."""
+        """Return the number of skipped objects; those of a namespace without a readable name count as one."""
         return len(self._problems)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._problems
 
     def add(self, key: Key, problem: str) -> None:
-        """Note an object that cannot be read."""
+        """Add an object, and log it if the problem is new."""
         before = self._problems.get(key)
         if before == problem or (before is None and len(self._problems) >= self.MOST):
             return
@@ -106,11 +114,11 @@ class Skipped:
         self._log.warning("object skipped: unexpected field type", namespace=namespace, name=name, problem=problem)
 
     def discard(self, key: Key) -> None:
-        """Note an object that can be read, or is gone."""
+        """Remove an object that can be decoded now, or was deleted."""
         self._problems.pop(key, None)
 
     def retain(self, keys: set[Key]) -> None:
-        """Forget all but these."""
+        """Remove all objects but these."""
         self._problems = {key: problem for key, problem in self._problems.items() if key in keys}
 
 

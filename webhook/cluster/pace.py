@@ -1,4 +1,4 @@
-"""A token bucket: how much may happen at once, and how much over time."""
+"""Rate limiting with a token bucket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Holds up to `burst` tokens, and gets `per_second` new ones each second."""
+    """A token bucket with a capacity of `burst` tokens, refilled with `per_second` tokens each second."""
 
     def __init__(self, burst: int, per_second: float, *, clock: Callable[[], float]) -> None:
         self._burst = burst
@@ -16,11 +16,11 @@ class TokenBucket:
         self._filled = clock()
 
     def spend(self, tokens: float) -> None:
-        """Take tokens for what was done already, also where there are none: then the next ones are owed."""
+        """Charge tokens for work already done; the balance may become negative."""
         self._tokens -= tokens
 
     def take(self) -> bool:
-        """Take one token, if there is one."""
+        """Take one token; return False if there is none."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
         self._filled = now

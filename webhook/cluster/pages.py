@@ -1,12 +1,12 @@
-"""A list of the API server, page by page, in bounded memory and with a bounded number of requests.
+"""List a collection page by page, in bounded memory and with a bounded number of requests.
 
 | What the API server does                 | What follows                                                           |
 |------------------------------------------|------------------------------------------------------------------------|
-| an object of a page cannot be read       | the page is taken apart, and the object stands in it as it is          |
-| a page is too large                      | it is asked for again with a quarter of the objects                    |
-| pages bring nothing new, without an end  | growing pauses, then a ClusterError                                    |
-| the continue token has expired (410)     | an error; or, where a consistent list is not needed, the list goes on  |
-|                                          | with the token that came with the error, else from the last name       |
+| an object of a page cannot be decoded    | the page is split, and contains the object's JSON unchanged            |
+| a page is too large                      | it is requested again with a quarter of the objects                    |
+| pages contain nothing new, without end   | back-off, then a ClusterError                                          |
+| the continue token has expired (410)     | an error; or, if the list need not be consistent, it continues with    |
+|                                          | the token from the error, else from the last name                      |
 
 Source: kubernetes.io, "Kubernetes API Concepts": retrieving large results sets in chunks.
 """
@@ -27,13 +27,13 @@ from webhook.cluster.fragments import elements, members
 from webhook.cluster.objects import Meta, UnreadableError, named, salvaged
 
 PAGE_BYTES_AT_MOST: Final = 4 * 1024 * 1024
-"""Of a page with several objects."""
+"""Limit on a page of several objects."""
 WHOLE_BYTES_AT_MOST: Final = 128 * 1024 * 1024
-"""Of the answer when a single object was asked for: some servers take no notice of a limit."""
+"""Limit on the response to a request for a single object: some servers ignore `limit`."""
 LARGEST_PAGE: Final = 500
-"""Objects, as in client-go."""
+"""Objects in a page, as in client-go."""
 MOST_STALLED: Final = 10
-"""So many pages or expired tokens in a row that bring nothing new end the list."""
+"""Pages without anything new, or expired tokens, in a row before the list fails."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
@@ -44,10 +44,10 @@ class _List(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page.
+    """One page of a list.
 
     Attributes:
-        items: The JSON of each object; it may be one that cannot be read.
+        items: The JSON of each object, some of which may not be decodable.
         version: The resource version of the list.
     """
 
@@ -71,20 +71,25 @@ async def pages(
     """List a collection.
 
     Args:
-        client: Reaches the cluster.
+        client: The API client.
         path: The collection.
         fields: A field selector; empty for all objects.
         limit: Objects in the first page.
-        wanted_bytes: How large the next pages should be; None keeps to `limit`.
+        wanted_bytes: Returns the desired size of the next page in bytes; None keeps to `limit`.
         pause: Seconds between two pages.
-        consistent: Whether all pages must show the same moment; else an expired token does not end the list.
+        consistent: Whether all pages must be of the same resource version; if not, an expired token does not end the
+            list.
 
     Yields:
-        Pages; those without objects, too.
+        Pages, including empty ones.
 
     Raises:
-        ClusterError: The API server refuses, does not answer, answers something else, or never ends.
-        ExpiredError: The list has to be begun again.
+        ClusterError: A request failed, the response is not a list, or the list does not end.
+        ExpiredError: The list must be restarted.
+
+    Example:
+        async for page in pages(client, "/api/v1/configmaps", limit=500):
+            names = [named(item).name for item in page.items]
     """
     asking = _Asking(client, path, fields, limit, consistent=consistent)
     lasts: set[str] = set()
@@ -104,19 +109,19 @@ async def pages(
         asking.last = max(newest, asking.last)
         asking.query["continue"] = page.metadata.continue_
         if wanted_bytes is not None:
-            # Objects of one kind are about as large as those before them.
+            # Objects are assumed to be about as large as those of the previous page.
             asking.limit = min(max(len(items) * wanted_bytes() // max(size, 1), 1), LARGEST_PAGE)
         await asyncio.sleep(_pause(stalled) if stalled else pause)
 
 
 class _Asking:
-    """Asks for pages.
+    """Requests pages.
 
     Attributes:
         query: The parameters of the next request, without its limit.
         limit: Objects in the next page.
         last: The last name of all pages so far.
-        behind: The name up to which a list that was begun again brings nothing new.
+        behind: The name up to which a restarted list contains nothing new.
     """
 
     def __init__(self, client: Client, path: str, fields: str, limit: int, *, consistent: bool) -> None:
@@ -129,7 +134,7 @@ class _Asking:
         self._expired = 0
 
     async def page(self) -> tuple[int, _List]:
-        """Return the next page, and how many bytes it has."""
+        """Request the next page; return its size in bytes and its content."""
         while True:
             most = PAGE_BYTES_AT_MOST if self.limit > 1 else WHOLE_BYTES_AT_MOST
             try:
@@ -139,13 +144,13 @@ class _Asking:
                     raise
                 self.limit = max(1, self.limit // 4)
             except ExpiredError as error:
-                self._go_on(error)
+                self._resume_after(error)
                 await asyncio.sleep(_pause(self._expired))
             else:
                 return len(answer), await _decoded(answer)
 
-    def _go_on(self, error: ExpiredError) -> None:
-        """Go on after a token has expired: with the one that came with the error, else from the last name."""
+    def _resume_after(self, error: ExpiredError) -> None:
+        """Continue after a token has expired: with the token from the error, else from the last name."""
         self._expired += 1
         if self._consistent or self._expired > MOST_STALLED or "continue" not in self.query:
             raise error
@@ -161,7 +166,7 @@ def _pause(times: int) -> float:
 
 
 def _name(item: Raw) -> str:
-    """Namespace and name as etcd orders them; empty where they cannot be read."""
+    """Return "namespace/name", the order of a list; empty if it cannot be decoded."""
     try:
         metadata = named(item)
     except UnreadableError:
@@ -173,14 +178,14 @@ async def _decoded(answer: bytes) -> _List:
     try:
         page = _LIST.decode(answer)
     except UNREADABLE:
-        # One object is enough to make the page unreadable. To take it apart may take some tenths of a second.
-        page = await asyncio.to_thread(_taken_apart, answer)
+        # A single object can make the whole page undecodable. Splitting the page may take some tenths of a second.
+        page = await asyncio.to_thread(_split_page, answer)
     if not page.metadata.resource_version:
         raise ClusterError("the API server's list has no resourceVersion")
     return page
 
 
-def _taken_apart(answer: bytes) -> _List:
+def _split_page(answer: bytes) -> _List:
     try:
         parts = members(answer)
         metadata = msgspec.json.decode(parts["metadata"], type=Meta)

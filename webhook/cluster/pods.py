@@ -1,4 +1,4 @@
-"""The pods of the cluster, read slowly, page by page, and not watched: there are too many, and they never rest."""
+"""List the cluster's pods slowly, page by page. They are not watched: there are too many, which change too often."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from webhook.cluster.client import Client
 from webhook.cluster.pages import pages
 
 PODS: Final = "/api/v1/pods"
-# Pods that have ended are of no interest, and Jobs leave thousands of them.
+# Terminated pods are irrelevant, and Jobs leave thousands of them.
 _ALIVE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 async def live_pods(client: Client, *, page: int = 50, pause: float = 0.2) -> AsyncIterator[list[Raw]]:
-    """Yield the JSON of the pods that have not ended, page by page; no page is kept.
+    """Yield the JSON of all pods that have not terminated, page by page.
 
-    In a large cluster this takes longer than the API server keeps a moment to list: then the rest is of a later one.
+    In a large cluster the continue token expires before the list is complete: then the rest is of a later resource
+    version.
 
     Args:
-        client: Reaches the cluster. The right that is needed: list pods.
+        client: The API client. Required permission: list pods.
         page: Pods in a page.
-        pause: Seconds between two pages, which spares the API server and whoever shares it.
+        pause: Seconds between two pages, to limit the load on the API server and the event loop.
 
     Raises:
-        ClusterError: The API server refuses, does not answer, or never ends.
+        ClusterError: A request failed, or the list does not end.
     """
-    async for one in pages(client, PODS, fields=_ALIVE, limit=page, pause=pause, consistent=False):
-        yield one.items
+    async for listed in pages(client, PODS, fields=_ALIVE, limit=page, pause=pause, consistent=False):
+        yield listed.items

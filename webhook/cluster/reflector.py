@@ -1,11 +1,10 @@
-"""List and watch one kind of object, for as long as the process lives.
+"""List and watch one kind of object, for the lifetime of the process.
 
-The list comes in pages and says at which resource version it was true; the watch goes on from there, and from where it
-was when it breaks. Only when the server has forgotten that version (410 Gone) is the list read again. Objects that have
-not changed since are not read a second time.
+The list is paged and has a resource version; the watch starts there, and resumes at its last version if it breaks. Only
+if the server no longer has that version (410 Gone) is there a relist, in which unchanged objects are not read again.
 
-All of it shares the event loop with the requests that are served, and gives way to them: see `Turns`. What is costly to
-read does not hold up a list: see `Cache`.
+All of it shares the event loop with the requests that are served, and yields to them: see `Turns`. Costly objects do
+not delay a list: see `Cache`.
 
 Source: kubernetes.io, "Kubernetes API Concepts": resource versions, paging, watch bookmarks.
 """
@@ -36,42 +35,42 @@ from webhook.cluster.versions import Key
 __all__ = ["Reflector", "Resource", "Sink", "run_until"]
 
 FIRST_PAGE: Final = 25
-"""Objects, as long as it is not known how large they are."""
+"""Objects in the first page, before their size is known."""
 LIST_SECONDS: Final = 60.0
 LIST_NAMESPACE_SECONDS: Final = 5.0
-"""CPU time that reading the objects of one list may take, in all and for each namespace; the rest is read later."""
-# The server ends a watch within this time, so that one which has died without a word is noticed soon after. Watches of
-# many clients, and of one client for many kinds, do not end all at once.
+"""CPU time for reading the objects of one list, in total and per namespace; reading the rest is deferred."""
+# The server closes a watch within this time, so that a dead connection is detected soon after. The time is random, so
+# that watches of many clients and kinds do not end simultaneously.
 _WATCH_SECONDS = (20.0, 25.0)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-# Only a watch that stayed open for so long is a success: whatever ends sooner is tried again with growing delays.
+# Only a watch that stays open for so long is a success: one that ends sooner is retried with back-off.
 _STEADY_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
-class _Status(Struct):
+class _WatchStatus(Struct):
     message: str = ""
     code: int = 0
     metadata: Meta = msgspec.field(default_factory=Meta)
 
 
-class _Event(Struct):
+class _WatchEvent(Struct):
     type: str
     object: Raw
 
 
-_EVENT = msgspec.json.Decoder(_Event)
-_STATUS = msgspec.json.Decoder(_Status)
+_EVENT = msgspec.json.Decoder(_WatchEvent)
+_STATUS = msgspec.json.Decoder(_WatchStatus)
 
 
 class Reflector(Generic[T]):
-    """Keeps a sink equal to what the API server has of one kind.
+    """Keeps a sink in sync with the API server's objects of one kind, like client-go's Reflector.
 
     Attributes:
-        resource: What is followed.
-        synced: Whether the whole list has been read once.
-        problem: Why it is not being followed just now; empty when it is.
+        resource: The kind of object that is watched.
+        synced: Whether the first list is complete.
+        problem: Why the watch is down; empty while it is open.
     """
 
     def __init__(
@@ -84,15 +83,15 @@ class Reflector(Generic[T]):
         turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `run` does the reading.
+        """Prepare; `run` lists and watches.
 
         Args:
-            client: Reaches the cluster.
-            resource: What is followed.
-            sink: Where objects go.
-            log: Is told of what happens to the watch.
-            turns: Shared with the others that read many objects; None for one that reads few.
-            clock: Seconds, monotonic.
+            client: The API client.
+            resource: The kind of object to watch.
+            sink: Receives the objects.
+            log: Logs lists and watch failures.
+            turns: Shared by all reflectors with many objects; None for one with few.
+            clock: Monotonic, in seconds.
         """
         self.resource = resource
         self.synced = False
@@ -104,34 +103,34 @@ class Reflector(Generic[T]):
         self._clock = clock
         self._cache = Cache(client, resource, sink, log=self._log, turns=self._turns, clock=clock)
         self._version: str | None = None
-        self._heard = self._opened = clock()
-        self._following = False
+        self._responded = self._opened = clock()
+        self._watching = False
 
     def __len__(self) -> int:
-        """Return how many objects there are."""
+        """Return the number of known objects."""
         return len(self._cache.versions)
 
     @property
     def skipped(self) -> Skipped:
-        """Those of them that cannot be read."""
+        """The objects that cannot be decoded."""
         return self._cache.skipped
 
     @property
     def behind(self) -> float:
-        """Seconds since the last word of the API server; 0 while the watch is open."""
-        return 0.0 if self._following else self._clock() - self._heard
+        """Seconds since the last list or watch response; 0 while the watch is open."""
+        return 0.0 if self._watching else self._clock() - self._responded
 
     async def run(self) -> None:
-        """Follow the kind until cancelled. Whatever the API server does, this only waits and tries again."""
+        """List and watch until cancelled. Every failure of the API server is retried with back-off."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._cache.read_later())
-            await self._follow()
+            await self._list_and_watch()
 
     async def adopt(self, item: Raw) -> tuple[bool, float]:
-        """Take an object that was read directly, unless list or watch brought something newer.
+        """Apply an object that was read directly, unless a list or watch has delivered a newer version.
 
         Returns:
-            Whether the object is there, and the CPU seconds that it took.
+            Whether the object is cached now, and the CPU seconds spent.
 
         Raises:
             UnreadableError: It is not an object of the API.
@@ -139,12 +138,12 @@ class Reflector(Generic[T]):
         return await self._cache.adopt(item)
 
     def forget(self) -> None:
-        """Drop every object, and begin again at the next run."""
+        """Drop every object; the next run starts with a list."""
         self._cache.forget()
         self._version = None
         self.synced = False
 
-    async def _follow(self) -> None:
+    async def _list_and_watch(self) -> None:
         failures = 0
         while True:
             failed: ClusterError | None = None
@@ -157,10 +156,10 @@ class Reflector(Generic[T]):
                 failed = error
                 if isinstance(error, ExpiredError):
                     self._version = None
-                self._tell(error)
+                self._log_failure(error)
             finally:
-                steady = self._following and self._clock() - self._opened >= _STEADY_SECONDS
-                self._following = False
+                steady = self._watching and self._clock() - self._opened >= _STEADY_SECONDS
+                self._watching = False
             failures = 0 if steady else failures + 1
             if failures or failed is not None:
                 await asyncio.sleep(max(_delay(failures), 0.0 if failed is None else failed.retry_after))
@@ -171,13 +170,13 @@ class Reflector(Generic[T]):
         version = ""
         path, fields, wanted = self.resource.path, self.resource.fields, self._wanted_bytes
         async for page in pages(self._client, path, fields=fields, limit=FIRST_PAGE, wanted_bytes=wanted):
-            self._heard = self._clock()
+            self._responded = self._clock()
             if not version:
                 version = page.version
                 self._cache.versions.begin_list(version)
             for item in page.items:
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     metadata, problem = await self._named(item)
                     seen.add(metadata.key)
                     late = spent[""] > LIST_SECONDS or spent[metadata.namespace] > LIST_NAMESPACE_SECONDS
@@ -201,20 +200,20 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(int(random.uniform(*_WATCH_SECONDS))),  # noqa: S311 - spreads load, hides nothing
         } | ({"fieldSelector": self.resource.fields} if self.resource.fields else {})
         async with self._client.watch(self.resource.path, query) as lines:
-            self._heard = self._opened = self._clock()
-            self._following = True
+            self._responded = self._opened = self._clock()
+            self._watching = True
             if self.problem:
                 self._log.info("watch re-established")
                 self.problem = ""
             async for line in lines:
-                self._heard = self._clock()
+                self._responded = self._clock()
                 async with self._turns:
-                    await self._turns.breathe()
+                    await self._turns.checkpoint()
                     cost = await self._event(await self._decoded(line))
                 await self._turns.rest(cost)
 
-    async def _event(self, event: _Event) -> float:
-        """Take one event; return the CPU seconds that it took."""
+    async def _event(self, event: _WatchEvent) -> float:
+        """Apply one watch event; return the CPU seconds spent."""
         cost = 0.0
         if event.type in {"ERROR", "BOOKMARK"}:
             status = _decoded(_STATUS, event.object)
@@ -229,7 +228,7 @@ class Reflector(Generic[T]):
             else:
                 late = memoryview(event.object).nbytes > LARGE_BYTES
                 cost = await self._change(event.object, metadata, problem, late=late)
-        # Where the version cannot be read, the next watch begins before this event again.
+        # If the version cannot be decoded, the next watch starts before this event.
         self._version = version or self._version
         self._cache.versions.reach(version)
         return cost
@@ -241,21 +240,21 @@ class Reflector(Generic[T]):
         return await self._cache.change(item, metadata, late=late)
 
     async def _named(self, item: Raw) -> tuple[Meta, str]:
-        """Return an object's metadata, and why it can be read in part only; empty when that is not so."""
+        """Return an object's metadata, and why it is incomplete; empty if it is complete."""
         try:
             return named(item), ""
         except UnreadableError as error:
             return await self._turns.reduced(salvaged, item), str(error)
 
-    async def _decoded(self, line: bytes) -> _Event:
+    async def _decoded(self, line: bytes) -> _WatchEvent:
         try:
             return _EVENT.decode(line)
         except UNREADABLE:
-            # Its object is not readable as a whole.
-            return await self._turns.reduced(_taken_apart, Raw(line))
+            # Its object cannot be decoded as a whole.
+            return await self._turns.reduced(_split_event, Raw(line))
 
-    def _tell(self, error: ClusterError) -> None:
-        # A connection that is lost fails in several ways, one after the other.
+    def _log_failure(self, error: ClusterError) -> None:
+        # A lost connection fails in several ways in succession, which is logged once.
         still = bool(self.problem) and error.status is None and self._status is None
         if not still and str(error) != self.problem:
             self._log.warning("watch failed", problem=str(error), status=error.status)
@@ -267,13 +266,13 @@ def _delay(failures: int) -> float:
 
 
 async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines that do not end by themselves side by side, until `stop` is set.
+    """Run endless coroutines concurrently until `stop` is set, then cancel them.
 
     Raises:
-        ExceptionGroup: One of them failed; the others were ended.
+        ExceptionGroup: One of them failed; the others were cancelled.
     """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in endless]
+        tasks = [group.create_task(coroutine) for coroutine in endless]
         await stop.wait()
         for task in tasks:
             task.cancel()
@@ -289,9 +288,9 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
         raise ClusterError("unexpected response of the API server") from None
 
 
-def _taken_apart(line: Raw) -> _Event:
+def _split_event(line: Raw) -> _WatchEvent:
     try:
         parts = members(bytes(line))
-        return _Event(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
+        return _WatchEvent(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
     except (KeyError, *UNREADABLE):
         raise ClusterError("unexpected response of the API server") from None

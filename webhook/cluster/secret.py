@@ -1,4 +1,4 @@
-"""One Secret: read anew each time, and written only at the version that was read."""
+"""Read one Secret without a cache, and write it with optimistic concurrency."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.reflector import Resource
 
 
-class _Meta(Struct, rename="camel"):
+class _SecretMeta(Struct, rename="camel"):
     resource_version: str = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 
 
-class _Object(Struct):
-    metadata: _Meta
-    # msgspec decodes base64 where bytes are wanted.
+class _SecretObject(Struct):
+    metadata: _SecretMeta
+    # msgspec decodes base64 for fields of type bytes.
     data: dict[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """A Secret as it was read.
+    """A Secret as read from the API server.
 
     Attributes:
         version: Its resource version.
         labels: Its labels.
         annotations: Its annotations.
-        data: Its data, decoded. Left out of the repr.
+        data: Its data, base64-decoded. Excluded from the repr.
     """
 
     version: str
@@ -46,11 +46,11 @@ class StoredSecret:
 
 
 class Secret:
-    """The Secret of one name. Every method raises ClusterError when the API server refuses or does not answer.
+    """Access to one Secret. Every method raises ClusterError if its request fails.
 
     Attributes:
         place: "namespace/name".
-        resource: What a watch of it alone follows.
+        resource: The resource for a watch of this Secret only.
     """
 
     def __init__(self, client: Client, namespace: str, name: str) -> None:
@@ -60,7 +60,7 @@ class Secret:
         self._name = name
 
     async def read(self) -> StoredSecret | None:
-        """The Secret as etcd has it (a get without a resource version is no cache's), or None when there is none."""
+        """Return the Secret from etcd (a get without a resource version bypasses caches), or None if it is missing."""
         try:
             answer = await self._client.get(self._path, seconds=10.0)
         except ClusterError as error:
@@ -68,7 +68,7 @@ class Secret:
                 return None
             raise
         try:
-            read = msgspec.json.decode(answer, type=_Object)
+            read = msgspec.json.decode(answer, type=_SecretObject)
         except UNREADABLE:
             raise ClusterError(f"Secret {self.place} is invalid: unexpected field type") from None
         meta = read.metadata
@@ -77,13 +77,16 @@ class Secret:
     async def create(
         self, kind: str, labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]
     ) -> bool:
-        """Create it; False when there is one already.
+        """Create the Secret.
 
         Args:
             kind: The Secret's type.
             labels: Its labels.
             annotations: Its annotations.
-            data: Its data, not encoded.
+            data: Its data, not base64-encoded.
+
+        Returns:
+            False if it exists already.
         """
         document: dict[str, Any] = {
             "apiVersion": "v1",
@@ -97,15 +100,15 @@ class Secret:
     async def change(
         self, version: str, annotations: Mapping[str, str | None], data: Mapping[str, bytes | None]
     ) -> bool:
-        """Change some annotations and keys, and leave all others alone.
+        """Change the given annotations and keys only.
 
         Args:
             version: The resource version that the Secret must have.
-            annotations: New values; None removes.
-            data: New values, not encoded; None removes.
+            annotations: New values; None removes an annotation.
+            data: New values, not base64-encoded; None removes a key.
 
         Returns:
-            False when the Secret has another version by now, or is gone.
+            False if the Secret has another version, or was deleted.
         """
         metadata = {"resourceVersion": version, "annotations": dict(annotations)}
         document = {"metadata": metadata, "data": _encoded(data)}

@@ -1,7 +1,7 @@
-"""One event loop for serving requests and for reading a cluster: requests come first.
+"""Time-slice background work on the event loop, so that requests have priority over reading the cluster.
 
-A request takes a fraction of a millisecond, in several steps of the loop. If reading only let go of the loop from time
-to time, it would come between each two of them. So it works for a moment, and then leaves the loop alone for as long.
+A request takes a fraction of a millisecond, in several iterations of the loop. If background work only yielded to the
+loop, it would run between any two of them. So it runs for a time slice, and then sleeps for as long.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Raw
 
 SLICE_SECONDS: Final = 0.001
-"""Longer work at a stretch would be felt by the requests that are served meanwhile."""
+"""The time slice. Longer work would noticeably delay requests."""
 START_SLICE_SECONDS: Final = 0.02
-"""The same while there are no requests but probes."""
+"""The same before the first list is complete, when only probes are served."""
 LARGE_BYTES: Final = 4 * 1024
-"""A larger object may take longer to read than a slice: a thread reads it, and shares the interpreter fairly."""
+"""A larger object may take longer to read than a slice: it is read in a thread, which shares the GIL fairly."""
 START_LARGE_BYTES: Final = 16 * 1024
 PAGE_BYTES: Final = 256 * 1024
-"""Of a list at a time. Its objects are told apart in one piece, which takes some 2 ms for a megabyte."""
+"""Bytes in a page of a list. A page is split into its objects in one call, which takes some 2 ms per megabyte."""
 START_PAGE_BYTES: Final = 1024 * 1024
 READERS: Final = 2
 """Threads that read large objects."""
@@ -32,17 +32,17 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Whose turn it is to work on the event loop: of all that read the cluster, one at a time.
+    """Serialises all readers of the cluster on the event loop, and makes them yield to requests.
 
-    As a context it is a turn; within it, `breathe` is to be called wherever requests may come in between.
+    As an async context manager it is one turn; within it, await `checkpoint` wherever the work may be interrupted.
     """
 
     def __init__(self, serving: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
         """Prepare.
 
         Args:
-            serving: Whether requests are served by now.
-            clock: Seconds, monotonic.
+            serving: Returns whether requests are served yet.
+            clock: Monotonic, in seconds.
         """
         self._serving = serving
         self._clock = clock
@@ -54,7 +54,7 @@ class Turns:
 
     @property
     def page_bytes(self) -> int:
-        """How much of a list may be taken apart at once."""
+        """The desired size of a list's page, in bytes."""
         return PAGE_BYTES if self._serving() else START_PAGE_BYTES
 
     async def __aenter__(self) -> Self:
@@ -66,7 +66,7 @@ class Turns:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Whoever is cancelled while a thread reads for it has no turn to end.
+        # A task that is cancelled while a thread reads for it does not have the turn.
         if self._holder is asyncio.current_task():
             self._end()
 
@@ -75,8 +75,8 @@ class Turns:
         self._holder = None
         self._lock.release()
 
-    async def breathe(self) -> None:
-        """Let requests through if work has gone on for long enough."""
+    async def checkpoint(self) -> None:
+        """Sleep to let requests run if the time slice is used up."""
         now = self._clock()
         self._worked += now - self._began
         serving = self._serving()
@@ -87,17 +87,21 @@ class Turns:
         self._began = now
 
     async def rest(self, seconds: float) -> None:
-        """Have a reader that used a thread for so long pause for as long, while requests are served."""
+        """Sleep for as long as a reader has used a thread, if requests are served.
+
+        Args:
+            seconds: The CPU time that it used.
+        """
         if seconds > SLICE_SECONDS and self._serving():
             await asyncio.sleep(seconds)
 
     async def reduced(self, read: Callable[[Raw], T], item: Raw) -> T:
-        """Return what `read` makes of an object, without holding up the event loop if it is large.
+        """Return `read(item)`, computed in a thread if the object is large.
 
-        A large object is read in a thread, and the turn is another's until that is done.
+        While the thread runs, the turn is released.
 
         Args:
-            read: Free of side effects, for a thread may run it.
+            read: Must be free of side effects, since it may run in a thread.
             item: The object's JSON.
         """
         if memoryview(item).nbytes <= (LARGE_BYTES if self._serving() else START_LARGE_BYTES):

@@ -1,16 +1,16 @@
-"""Which version of each object of one kind is known, and whether another one is newer.
+"""Track the newest known resource version of each object of one kind.
 
-Resource versions of one kind are integers that grow (since Kubernetes 1.35 documented as such, KEP-5504, and never
-anything else). Lists and watches bring changes in the order of these numbers; a direct read may be ahead of them, and
-its answer may arrive behind them:
+Resource versions of one kind are increasing integers (documented since Kubernetes 1.35, KEP-5504, and never anything
+else). Lists and watches deliver changes in the order of these numbers; a direct read may be ahead of them, and its
+response may arrive after them:
 
-| The object's version, read directly   | Is                                                                   |
-|---------------------------------------|----------------------------------------------------------------------|
-| above what list and watch have reached | news; what the watch brings of that object up to it is not, any more |
-| up to what they have reached          | old: if the object is not known, it has been deleted since           |
+| The version that was read directly is  | Result                                                              |
+|----------------------------------------|---------------------------------------------------------------------|
+| above the last one of list and watch   | newer; older versions from the watch are ignored from then on       |
+| not above it                           | stale: if the object is not known, it has been deleted since        |
 
-Where versions are no integers, whatever the watch brings is newer than what is known, and a direct read is news only
-of an object that is not known and was not deleted a moment ago.
+If versions are not integers, everything from the watch counts as newer, and a direct read is newer only for an object
+that is not known and was not deleted recently.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Key = tuple[str, str]
 
 
 class Versions:
-    """Versions of the objects of one kind."""
+    """The newest known resource versions of the objects of one kind."""
 
     MOST_DELETED: Final = 1000
     DELETED_SECONDS: Final = 60.0
-    """How many deletions are remembered, and for how long, for direct reads whose version is no integer."""
+    """How many deletions are remembered, and for how long, for direct reads whose version is not an integer."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._known: dict[Key, str] = {}
@@ -38,7 +38,7 @@ class Versions:
         self._clock = clock
 
     def __len__(self) -> int:
-        """Return how many objects there are."""
+        """Return the number of known objects."""
         return len(self._known)
 
     def __iter__(self) -> Iterator[Key]:
@@ -48,25 +48,25 @@ class Versions:
         return key in self._known
 
     def begin_list(self, version: str) -> None:
-        """Start to compare with a list. One that is older than what was reached is of a cluster that was restored."""
+        """Start comparing with a list. If its version is below the last one, the cluster was restored from a backup."""
         number = _number(version)
         if number is not None and self._reached is not None and number < self._reached:
             self._known = dict.fromkeys(self._known, "")
             self._reached = None
 
     def reach(self, version: str) -> None:
-        """Note that everything up to a version is known: by a whole list, or by an event."""
+        """Record that everything up to a version is known, from a complete list or an event."""
         number = _number(version)
         if number is not None:
             self._reached = max(number, self._reached or 0)
 
     def is_change(self, key: Key, version: str) -> bool:
-        """Whether what a list or watch has of an object is newer than what is known."""
+        """Return whether an object's version from a list or watch is newer than the known one."""
         known = self._known.get(key)
         return known is None or (known != version and not _older(version, known))
 
     def is_ahead(self, key: Key, version: str) -> bool:
-        """Whether what was read directly is newer than what list and watch have brought."""
+        """Return whether a version that was read directly is newer than everything from list and watch."""
         number = _number(version)
         if number is None:
             deleted = self._deleted.get(key)
@@ -74,16 +74,16 @@ class Versions:
         return (self._reached is None or number > self._reached) and self.is_change(key, version)
 
     def is_current(self, key: Key, version: str) -> bool:
-        """Whether an object is still there, and what was read directly is not older than what is known."""
+        """Return whether an object is known, and a version that was read directly is not older than the known one."""
         known = self._known.get(key)
         return known is not None and not _older(version, known)
 
     def put(self, key: Key, version: str) -> None:
-        """Note an object's version."""
+        """Record an object's version."""
         self._known[key] = version
 
     def delete(self, key: Key, version: str) -> bool:
-        """Note a deletion at a version; False when the object is known to have been created again since."""
+        """Record a deletion at a version; return False if the object has been recreated since."""
         known = self._known.get(key)
         if known is not None and _older(version, known):
             return False
@@ -95,7 +95,7 @@ class Versions:
         return True
 
     def forget(self) -> None:
-        """Begin with nothing."""
+        """Drop all versions."""
         self._known.clear()
         self._deleted.clear()
         self._reached = None
@@ -106,6 +106,6 @@ def _number(version: str) -> int | None:
 
 
 def _older(version: str, than: str) -> bool:
-    """Whether both are integers and the first is smaller."""
+    """Return whether both are integers and the first is smaller."""
     mine, others = _number(version), _number(than)
     return mine is not None and others is not None and mine < others

@@ -1,1 +1,1 @@
-"""The vocabulary: decisions, findings, the view of the cluster, budgets. Nothing in here decides anything. Pure."""
+"""The data model: decisions, findings, the view of the cluster, budgets. Contains no decision logic. Pure."""

@@ -1,7 +1,7 @@
-"""How much work one decision may be.
+"""The work budget of one decision.
 
 What a pod refers to has no bound of its own: a pod of two kilobytes may mount ConfigMaps of many megabytes. So each
-decision counts its work, and stops where it exceeds its budget. What was not read then is not known, and said to be.
+decision counts its work, and stops where it exceeds its budget. What was not read then is reported as unknown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class BudgetExceededError(Exception):
 
 
 class Budget:
-    """Counts units of work. A unit is one setting, one place, one look-up or 64 characters: at most some 40 us.
+    """A counter of units of work. A unit is one setting, one place, one lookup or 64 characters: at most some 40 us.
 
     Attributes:
         exceeded: Whether the work was stopped.
@@ -25,16 +25,16 @@ class Budget:
     FULL: Final = 20_000
     """Units of a whole decision: under a second. The largest known pod of real software needs some 500."""
     _EVERY: Final = 32
-    """Units between two questions whether the work is cancelled."""
+    """Units between two checks for cancellation."""
 
     __slots__ = ("_cancelled", "_left", "_next", "_units", "cancelled", "exceeded")
 
     def __init__(self, units: int = FULL, cancelled: Callable[[], bool] | None = None) -> None:
-        """Begin with nothing spent.
+        """Start with nothing spent.
 
         Args:
-            units: What each stage of the decision may spend.
-            cancelled: Whether to stop now; asked again and again. None never stops.
+            units: Units that each stage of the decision may spend.
+            cancelled: Polled to see whether to stop; None never stops.
         """
         self._units = units
         self._cancelled = cancelled
@@ -43,11 +43,11 @@ class Budget:
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the same pod in the same surroundings comes to the same result whenever it is decided."""
+        """Whether the result can be cached: the same pod in the same surroundings always gets the same one."""
         return not self.exceeded or (self._units >= self.FULL and not self.cancelled)
 
     def refill(self) -> None:
-        """Begin another stage of the decision."""
+        """Reset the units for the next stage of the decision."""
         self._left = self._units
         self._next = 0 if self._cancelled is None else self._left
 
@@ -59,9 +59,9 @@ class Budget:
         """
         self._left -= units
         if self._left < self._next:
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._left < 0:
             self.exceeded = True
             raise BudgetExceededError(

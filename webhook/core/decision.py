@@ -1,4 +1,4 @@
-"""All that a decision may say. Everything shown to anybody is rendered from a Decision."""
+"""The decision about one pod, as immutable data. All output about a pod is rendered from a Decision."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from msgspec import Struct
 
 
 class Action(StrEnum):
-    """What to do about the sidecar of one pod."""
+    """The action for the sidecar of one pod."""
 
     INHERIT = "inherit"
-    """Leave Istio's own decision alone."""
+    """Istio's default injection."""
     SKIP = "skip"
     """No sidecar."""
     INJECT = "inject"
     """A sidecar, even where Istio's own default would be none."""
     BYPASS = "bypass"
-    """A sidecar, with the ports of some dependencies taken out of it."""
+    """A sidecar that does not intercept outbound traffic to the ports of some dependencies."""
 
 
 class Mode(StrEnum):
@@ -41,7 +41,7 @@ class Confidence(StrEnum):
     CERTAIN = ("certain", 2)
 
     def __new__(cls, value: str, rank: int) -> Self:
-        """A member that is its value."""
+        """Create a member that equals its value."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.rank = rank
@@ -49,7 +49,7 @@ class Confidence(StrEnum):
 
 
 class Reason(Enum):
-    """Why a decision is what it is: a stable code (metrics, annotations) and the sentence for people."""
+    """The reason for a decision: a stable code (metrics, annotations) and a sentence for users."""
 
     RULE = ("rule", "the first rule that matches decides")
     DEFAULT = ("default", "no rule matches, so the policy's default applies")
@@ -76,8 +76,8 @@ class Dependency(Struct, frozen=True, gc=False):
         confidence: How sure the finding is.
         host: The host as configured, or None when only the kind is known.
         port: The TCP port, or None when it is not known.
-        evidence: The trail that led here, without any value but host, port and kind.
-        port_elsewhere: Whether only an object of another namespace than the pod's may have said the port.
+        evidence: The evidence chain, without any value but host, port and kind.
+        port_elsewhere: Whether the port may come only from an object in another namespace than the pod's.
     """
 
     kind: str
@@ -89,16 +89,16 @@ class Dependency(Struct, frozen=True, gc=False):
 
 
 class Findings(Struct, frozen=True, gc=False):
-    """What detection says of one pod.
+    """The result of detection for one pod.
 
     Attributes:
         dependencies: One entry for each (kind, host, port), surest first.
         serves: The kinds that the pod is itself a server of, sorted.
         unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
             read), as sentences. With them, "no dependency found" is not "no dependency".
-        own: The dependencies as the pod and its own namespace say them, as if other namespaces had no objects; None
-            where no object of another namespace says anything.
-        cut: Whether the pod's configuration was not read to its end. Then nothing is known of what it talks to.
+        own: The dependencies found from the pod and its own namespace alone, as if other namespaces had no objects;
+            None where no object of another namespace contributed.
+        cut: Whether the pod's configuration was not read to its end. Then its dependencies are unknown.
     """
 
     dependencies: tuple[Dependency, ...] = ()
@@ -112,21 +112,21 @@ NO_FINDINGS = Findings()
 
 
 class Decision(Struct, frozen=True, dict=True):
-    """What is to be done with one pod, and why.
+    """The action for one pod, and the reason for it.
 
     Attributes:
         action: What to do.
         reason: Why, as a code and a sentence.
         rule: The name of the rule that decided; None when no rule did.
         mode: In audit mode nothing is patched.
-        findings: What detection found; empty when it had no say.
-        ports: Outbound ports to take out of the sidecar (bypass only), sorted.
+        findings: What detection found; empty when the decision did not depend on it.
+        ports: Outbound ports to exclude from interception (bypass only), sorted.
         hold: Start the application only after the sidecar is ready.
         matched: What made the rule match, as short phrases ("dependency redis"), for the explanation.
         policy: Name and generation of the policy, as "mesh-default/3f2a91c0".
         outside: Why Istio would not inject into the pod as it is, where the policy says `inject` all the same.
-        warnings: What a person who creates the pod would want to be told.
-        to_author: The same without what only objects of other namespaces say; None where there is nothing to hide.
+        warnings: Warnings for whoever creates the pod.
+        to_author: The same without what only objects of other namespaces contain; None where there is nothing to hide.
     """
 
     action: Action
@@ -144,7 +144,7 @@ class Decision(Struct, frozen=True, dict=True):
 
     @property
     def shown(self) -> Decision:
-        """What the pod's author may see of it: in the pod, in warnings, Events and audit annotations."""
+        """The part that the pod's author may see: in the pod, in warnings, Events and audit annotations."""
         return self.to_author or self
 
     @property
@@ -154,7 +154,7 @@ class Decision(Struct, frozen=True, dict=True):
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What logs, traces and audit annotations say of it: codes, kinds, and names of the policy."""
+        """The fields for logs, traces and audit annotations: codes, kinds, and names of the policy."""
         return {
             "action": self.action.value,
             "rule": self.rule,

@@ -1,9 +1,9 @@
-"""All that a policy may look at when it decides about one pod."""
+"""The input of a policy: one pod, its namespace, owners and findings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,13 +13,13 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Findings
 from webhook.kubernetes.pod import OwnerReference, Pod
 
-# Which of the pod's labels holds the hash that ends the name of its owner, and whose such an owner is. The controllers
-# name both: Deployments, and Argo Rollouts.
+# The label with the hash that ends the name of the pod's ReplicaSet, and what owns such a ReplicaSet. The controllers
+# set both: Deployments, and Argo Rollouts.
 _TEMPLATE_HASHES = (
     ("pod-template-hash", "Deployment", "apps/v1"),
     ("rollouts-pod-template-hash", "Rollout", "argoproj.io/v1alpha1"),
 )
-# A CronJob's Job is called <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is: only
+# A CronJob's Job is named <cronjob>-<minutes since the epoch>, and nothing else in a pod shows whose the Job is: only
 # the Job itself refers to its CronJob, and Jobs are not watched. So the number must be a minute in which a cluster that
 # this runs in can have started it: after the release of Kubernetes 1.30 (April 2024), and before 2044. A date
 # (20260131) and most other numbers of eight digits are not.
@@ -36,7 +36,7 @@ CONTAINERS: Final = 2
 
 
 class Facts(Struct, frozen=True):
-    """One pod and what is known about it.
+    """One pod and its context.
 
     Attributes:
         pod: The pod as decoded.
@@ -44,9 +44,9 @@ class Facts(Struct, frozen=True):
         namespace_labels: That namespace's labels; empty when the namespace is not known.
         owners: Who created it, see `owners_of`.
         findings: What detection found.
-        document: Gives the whole pod as a plain dict. Only CEL expressions need it, so it is built on demand.
-        budget: What the rules may spend on this pod.
-        unread: Why the containers and `document` are not known, as a sentence; empty where they are.
+        document: Returns the whole pod as a plain dict. Only CEL expressions need it, so it is built on demand.
+        budget: The work budget of the rules for this pod.
+        unread: Why the containers and `document` are unknown, as a sentence; empty where they are known.
     """
 
     pod: Pod
@@ -60,11 +60,11 @@ class Facts(Struct, frozen=True):
 
     @property
     def missing(self) -> int:
-        """What is not known of the pod: a sum of `FINDINGS` and `CONTAINERS`, or 0."""
+        """The unknown parts of the pod: a sum of `FINDINGS` and `CONTAINERS`, or 0."""
         return (FINDINGS if self.findings.cut else 0) + (CONTAINERS if self.unread else 0)
 
     def why(self, parts: int) -> str:
-        """Return why some of the missing parts are not known, as a sentence."""
+        """Return why some of the missing parts are unknown, as a sentence."""
         if parts & CONTAINERS and self.unread:
             return self.unread
         return self.findings.unknown[-1] if self.findings.unknown else "the pod's dependencies are unknown"
@@ -72,28 +72,37 @@ class Facts(Struct, frozen=True):
 
 def is_batch(pod: Pod) -> bool:
     """Whether the pod is there to do something once: a Job's, or a CronJob's."""
-    return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in pod.metadata.owner_references or ())
+    return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in _makers(pod))
+
+
+def _makers(pod: Pod) -> Sequence[OwnerReference]:
+    """Return the reference to the pod's controller; where none says that it is one, as when a person wrote them, all.
+
+    Others only have the pod deleted with their object.
+    """
+    references = pod.metadata.owner_references or ()
+    return [owner for owner in references if owner.controller] or references
 
 
 _GROUPS = {"Job": "batch", "CronJob": "batch", "ReplicaSet": "apps"}
 
 
 def _is(owner: OwnerReference, kind: str) -> bool:
-    """Whether an owner is of this kind of Kubernetes' own; other API groups may have one of the same name.
+    """Return whether an owner is of this built-in kind; other API groups may have one of the same name.
 
-    A reference without `apiVersion`, which the API server would reject, is one that a person wrote: it is taken to be.
+    A reference without `apiVersion`, which the API server would reject, is hand-written: it counts as built-in.
     """
     return owner.kind == kind and owner.api_version.partition("/")[0] in {_GROUPS[kind], ""}
 
 
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
-    """Return the owners as people think of them, nearest first.
+    """Return what made the pod, as people think of it, nearest first.
 
     A ReplicaSet counts as the Deployment or Rollout that it belongs to, where its name ends in the hash of the pod's
     template; any other stays what it is. A Job that a CronJob can have made counts as both.
     """
     owners: list[OwnerReference] = []
-    for owner in pod.metadata.owner_references or ():
+    for owner in _makers(pod):
         owners.append(_above(owner, pod.labels) if _is(owner, "ReplicaSet") else owner)
         if _is(owner, "Job") and (cron_job := _scheduled_by(owner.name)):
             owners.append(OwnerReference("CronJob", cron_job, owner.api_version))

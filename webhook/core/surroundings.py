@@ -1,7 +1,7 @@
-"""What detection may ask about the cluster around a pod.
+"""The read-only view of the cluster around a pod that detection queries.
 
-Two implementations stand behind this interface: manifest files (`webhook.inventory.manifests`) and a live cluster
-(`webhook.inventory.live`). Both answer from memory, and both hold what values say, never the values.
+Two implementations: manifest files (`webhook.inventory.manifests`) and a live cluster (`webhook.inventory.live`).
+Both answer from memory, and both contain the parsed shapes of values, never the values.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from webhook.core.values import Content
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +30,29 @@ class ServicePort:
     app_protocol: str | None = None
     transport: str = "TCP"
 
+    def leads_to(self, named: Mapping[str, int]) -> int | None:
+        """Return the number of the container's port that it leads to.
+
+        Args:
+            named: The numbers of the containers' ports that have names.
+
+        Returns:
+            None where it leads to a name that no container has.
+        """
+        return named.get(self.target) if isinstance(self.target, str) else self.target or self.number
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service and what stands behind it.
+    """A Service and the images behind it.
 
     Attributes:
         namespace: Its namespace.
         name: Its name.
         ports: Its ports, in order.
         selector: The labels it selects pods by; empty for Services without a selector.
-        external_name: The DNS name that an ExternalName Service stands for.
-        headless: Whether it has no address of its own (`clusterIP: None`).
+        external_name: The DNS name that an ExternalName Service is an alias for.
+        headless: Whether it has no cluster IP (`clusterIP: None`).
         images: Images of the containers of the workloads that the selector matches.
         extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
     """
@@ -50,36 +65,49 @@ class Service:
     images: tuple[str, ...] = ()
     headless: bool = False
     extent: int = field(init=False, repr=False, compare=False)
+    _digest: bytes = field(init=False, repr=False, compare=False, default=b"")
 
     def __post_init__(self) -> None:
-        """Work out its extent, which each pod that names the Service pays for."""
+        """Compute `extent`, which is charged to the budget of each pod that names the Service."""
         object.__setattr__(self, "extent", (len(self.ports) + len(self.images) + len(self.selector or ())) // 8)
 
+    @property
+    def digest(self) -> bytes:
+        """The same of Services that are equal, and of no others."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", sha256(_ENCODER.encode(self)).digest())
+        return self._digest
+
     def selects(self, labels: Mapping[str, str]) -> bool:
-        """Whether pods with these labels are behind the Service."""
+        """Return whether the Service selects pods with these labels."""
         return self.selector.items() <= labels.items() if self.selector else False
 
 
 def as_variable(name: str) -> str:
-    """The name of a Service or port as service links write it: "my-redis" -> "MY_REDIS"."""
+    """Return the name of a Service or port as service links write it: "my-redis" -> "MY_REDIS"."""
     return name.upper().replace("-", "_")
 
 
-class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has worked out
+class Services(tuple[Service, ...]):  # noqa: SLOT001 - it caches its indexes
     """All Services of a namespace, without the images behind them.
 
-    Where one of them changes, others stand for them all.
+    Immutable: where one of them changes, the whole is replaced.
     """
 
+    @cached_property
+    def digest(self) -> bytes:
+        """As that of one Service."""
+        return sha256(b"".join(service.digest for service in self)).digest()
+
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
-        """The Services that pods with these labels are behind."""
+        """Yield the Services that select pods with these labels."""
         for label in labels.items():
             for service in self._by_label.get(label, ()):
                 if service.selects(labels):
                     yield service
 
     def linked(self, variable: str) -> Service | None:
-        """The Service whose service links begin with `variable`; only those with an address and ports have links."""
+        """Return the Service whose links begin with `variable`; only those with a cluster IP and ports have links."""
         return self._by_variable.get(variable)
 
     @cached_property
@@ -98,42 +126,42 @@ class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has wor
 
 
 class SurroundingsUnknownError(Exception):
-    """Nothing can be said about the surroundings yet: the cluster has not been read once."""
+    """The cluster cache has not synced yet, so lookups cannot be answered."""
 
 
 class Surroundings(Protocol):
     """Read-only view of the cluster, or of the manifests that stand for it.
 
-    Every question may raise SurroundingsUnknownError.
+    Every lookup may raise SurroundingsUnknownError.
     """
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
-        """The namespace's labels, or None when the namespace is not known."""
+        """Return the namespace's labels, or None when the namespace is not known."""
         ...
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """The Service of that name, or None."""
+        """Return the Service of that name, or None."""
         ...
 
     def mentioned(self, namespace: str, name: str) -> Service | None:
-        """As `service`, for what may be any word: if there is no such Service, nobody is to be asked for one."""
+        """As `service`, for what may be any word: a miss is not looked up at the API server."""
         ...
 
     def services(self, namespace: str) -> Services:
-        """All Services of a namespace, without the images behind them."""
+        """Return all Services of a namespace, without the images behind them."""
         ...
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
-        """What each key of the ConfigMap says, or None when there is no such ConfigMap."""
+        """Return the parsed content of each key of the ConfigMap, or None when there is no such ConfigMap."""
         ...
 
     def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
-        """The same for a Secret; None also when Secrets may not be read."""
+        """Return the same for a Secret; None also when Secrets may not be read."""
         ...
 
 
 class Reference(Struct, frozen=True, gc=False):
-    """What somebody asked for: an object by its name, or all Services of a namespace.
+    """A lookup: an object by its name, or all Services of a namespace.
 
     `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name, and "Mention" is a Service that
     a word may name, or may not.
@@ -145,10 +173,10 @@ class Reference(Struct, frozen=True, gc=False):
 
 
 def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401 - as many types as kinds
-    """What the surroundings answer to a question.
+    """Return the surroundings' answer to a lookup.
 
     Raises:
-        SurroundingsUnknownError: Nothing can be said yet.
+        SurroundingsUnknownError: The cluster cache has not synced yet.
     """
     match question.kind:
         case "Service":
@@ -176,10 +204,10 @@ class Missed(list[Reference]):
 
 
 class Asked:
-    """Surroundings that remember what they were asked. The same question gets the same answer again.
+    """Surroundings that record and memoise every lookup, so that a cached result can be revalidated.
 
     Attributes:
-        answers: Every question with its answer, in the order of the questions.
+        answers: Every lookup with its answer, in the order of the lookups.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
@@ -188,7 +216,7 @@ class Asked:
 
     @property
     def missed(self) -> Missed:
-        """The objects that were asked for and are not there, and may have been created a moment ago.
+        """The objects that were looked up and not found, and may have been created a moment ago.
 
         A Service counts only where its namespace is known, since the second label of any host name could be one, and
         never for a word that is only mentioned: it would become a part of a request to the API server.
@@ -198,9 +226,9 @@ class Asked:
             for question, answer in self.answers.items()
             if answer is None
             and question.kind != "Mention"
-            and (question.kind != "Service" or self._knows(question.namespace))
+            and (question.kind != "Service" or self._is_known(question.namespace))
         )
-        # The first question of all is for the labels of the pod's own namespace.
+        # The first lookup of all is for the labels of the pod's own namespace.
         missed.asker = next((question.name for question in self.answers if question.kind == "Namespace"), "")
         return missed
 
@@ -242,5 +270,5 @@ class Asked:
         contents: Mapping[str, Content] | None = self.answer(Reference("Secret", namespace, name))
         return contents
 
-    def _knows(self, namespace: str) -> bool:
+    def _is_known(self, namespace: str) -> bool:
         return self._surroundings.namespace_labels(namespace) is not None

@@ -45,7 +45,7 @@ class Mention(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Value(Struct, frozen=True, array_like=True, gc=False):
-    """What one value says.
+    """The parsed content of one value.
 
     Attributes:
         mentions: The places it names.
@@ -68,7 +68,7 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         path: The keys that lead to it, outermost first; empty for a value that stands alone.
-        value: What it says.
+        value: The parsed value.
     """
 
     path: tuple[str, ...]
@@ -79,8 +79,8 @@ class Content(Struct, frozen=True, array_like=True, gc=False):
     """The shape of one key's text; the text itself is not kept.
 
     Attributes:
-        value: What it says when an environment variable takes it as its value.
-        lines: What it says when it is mounted as a file, setting by setting; empty for a single value.
+        value: Its content as the value of an environment variable.
+        lines: Its content as a mounted file, setting by setting; empty for a single value.
         cut: Whether a part of it was left out, since it exceeds a limit.
     """
 
@@ -93,7 +93,7 @@ UNREADABLE_CONTENT = Content(UNREADABLE)
 
 
 def are_alike(names: list[str]) -> bool:
-    """Whether names are those of one kind of host, and not of a host, a user and a password.
+    """Return whether names are those of one kind of host, and not of a host, a user and a password.
 
     They differ in numbers or domains, or all begin or all end in the same way.
     """

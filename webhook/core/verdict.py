@@ -11,20 +11,20 @@ class Verdict(Struct, frozen=True):
     """The outcome of a policy's rules for one pod.
 
     Attributes:
-        action: What the deciding rule, or the default, says.
+        action: The action of the deciding rule, or of the default.
         rule: The rule's name; None when the default decided.
-        mode: The rule's own mode, or the policy's; audit if either says audit.
+        mode: The rule's own mode, or the policy's; audit if either is audit.
         dependencies: The dependencies that the rule's `dependencies` matched; all that reach minConfidence
             when the rule names none.
         ports: The rule's fixed list of ports for bypass; None means the ports of `dependencies`.
         hold: Start the application after the sidecar.
         matched: What made the rule match, as short phrases.
-        warnings: What went wrong on the way, for example a CEL expression that failed on this pod.
+        warnings: Errors during evaluation, for example a CEL expression that failed on this pod.
         confidence: How sure a dependency has to be for the rule, or the default, to see it.
         kinds: The kinds that the rule's `dependencies` names; None when it names none.
         left_out: Whether bypass excludes no port of some dependency, since only objects of other namespaces contain it.
-        known: False where `spec.onUnknown` decided, since a rule had to look at what is not known.
-        why: Why it is not known, as a sentence.
+        known: False where `spec.onUnknown` decided, since a rule depended on something unknown.
+        why: Why it is unknown, as a sentence.
     """
 
     action: Action

@@ -1,13 +1,13 @@
-"""What was found of a pod and decided about it, remembered for its replicas.
+"""The cache of findings and decisions, shared by the replicas of a workload.
 
-Detection is a function of the pod, of the catalog, and of what the surroundings answer. So what it found holds for any
-pod that is the same in all that detection is shown, for as long as every question that it asked gets the answer that it
-got: asked of the same answers it would put the same questions, and find the same. Nothing has to be told of changes.
+Detection is a function of the pod, of the catalog, and of the lookups' answers. So what it found holds for any
+pod that is the same in all that detection reads, for as long as every lookup that it made gets the answer that it
+got: with the same answers it would make the same lookups, and find the same. Nothing has to be invalidated.
 
 A decision follows from what was found, the policy, the namespace's labels and the pod's annotations, unless an
-expression of the policy looked at the whole pod: then it is made anew.
+expression of the policy read the whole pod: then it is computed again.
 
-Of the pod only digests are kept, for its environment may hold passwords.
+Of the pod only digests are kept, for its environment may contain passwords.
 """
 
 from __future__ import annotations
@@ -37,46 +37,44 @@ _Given = tuple["ref[Policy]", "Mapping[str, str] | None", bytes]
 
 
 class _Known:
-    """What was found, the answers that it was found from, and what was last decided, given what else decides."""
+    """What was found, the answers that it was found from, and what was last decided, given what else decides.
+
+    Of answers a digest is kept: one that has changed since may be large, and nothing else needs it any more.
+    """
 
     __slots__ = ("answers", "decided", "findings")
 
     def __init__(self, findings: Findings, answers: Mapping[Reference, Any]) -> None:
         self.findings = findings
-        self.answers = answers
+        self.answers = {question: _in_short(answer) for question, answer in answers.items()}
         self.decided: tuple[_Given, Decision] | None = None
 
     @property
     def facts(self) -> int:
         found = self.findings
-        # Sentences hold names that a pod gives, of a thousand characters at most.
+        # Sentences contain names that a pod gives, of a thousand characters at most.
         unknown = len(found.unknown) + sum(map(len, found.unknown)) // 256
         return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + unknown
 
     def holds(self, asked: Asked) -> bool:
-        for question, answer in self.answers.items():
-            now = asked.answer(question)
-            # What did not change is nearly always the same object.
-            if now is not answer and now != answer:
-                return False
-        return True
+        return all(_in_short(asked.answer(question)) == answer for question, answer in self.answers.items())
 
 
 class Memory:
-    """Decides and detects, unless it did for a pod that is the same. It may be used from several threads.
+    """The cache of findings and decisions, with least-recently-used eviction. Thread-safe.
 
     Attributes:
-        facts: How much is remembered: pods, answers and findings taken together.
+        facts: The size of the cache: entries, answers and findings taken together.
     """
 
     MOST_FACTS: Final = 65_536
-    """Some ten megabytes, or six thousand workloads of the usual size; what was unused for longest goes first."""
+    """The largest size: some ten megabytes, or six thousand workloads of the usual size."""
 
     def __init__(self, on_look: Callable[[bool], None] = lambda _: None) -> None:
-        """Begin with nothing.
+        """Start empty.
 
         Args:
-            on_look: Is told of each pod whether it was remembered what it talks to.
+            on_look: Called for each pod, with whether its findings were served from the cache.
         """
         self.facts = 0
         self._on_look = on_look
@@ -84,7 +82,7 @@ class Memory:
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """How many different pods are remembered."""
+        """Return the number of entries."""
         return len(self._known)
 
     def detect(
@@ -96,7 +94,7 @@ class Memory:
         return self.find(key, replica, namespace, Asked(surroundings), budget or Budget()).findings
 
     def decided(self, key: _Key, given: _Given, asked: Asked) -> Decision | None:
-        """What was decided about a pod of which all this is the same."""
+        """Return the cached decision for this key and these inputs, or None when it is absent or stale."""
         known = self._recall(key)
         if known is None or known.decided is None or known.decided[0] != given or not known.holds(asked):
             return None
@@ -104,14 +102,14 @@ class Memory:
         return known.decided[1]
 
     def find(self, key: _Key, replica: Pod, namespace: str, asked: Asked, budget: Budget) -> _Known:
-        """What is found of such a pod, now or before. What is not conclusive is not remembered."""
+        """Return the findings for a key, cached or computed. Inconclusive ones are not cached."""
         known = self._recall(key)
         remembered = known is not None and known.holds(asked)
         if known is not None and remembered:
             self._on_look(remembered)
             return known
         # What was asked before counts among the questions, too: it is not much, and nothing is missing.
-        known = _Known(detect(replica, namespace, asked, key[1], budget), dict(asked.answers))
+        known = _Known(detect(replica, namespace, asked, key[1], budget), asked.answers)
         if budget.is_conclusive:
             self._on_look(remembered)
             self._remember(key, known)
@@ -135,18 +133,18 @@ class Memory:
 
 
 class Case:
-    """A pod that is to be decided about, and by what it is known again."""
+    """One pod to decide about, with its cache key."""
 
     __slots__ = ("_asked", "_given", "_key", "_memory", "_namespace", "_pod", "_policy", "_replica")
 
     def __init__(self, memory: Memory, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> None:
-        """Work out by what it is known.
+        """Compute the cache key.
 
         Args:
-            memory: What is remembered, and will be.
+            memory: The cache to read and fill.
             pod: The pod as it is to be created.
             namespace: Where it is to be created.
-            surroundings: What is asked about the cluster around it.
+            surroundings: The view of the cluster around it, which records lookups.
             policy: The policy that decides.
         """
         self._memory = memory
@@ -156,15 +154,15 @@ class Case:
         self._policy = policy
         self._replica = as_replica(pod)
         self._key = _key(self._replica, namespace, policy.catalog)
-        # A policy that was replaced is not kept alive by what it decided.
+        # A weak reference: cached decisions do not keep a replaced policy alive.
         self._given: _Given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
 
     def recall(self) -> Decision | None:
-        """The decision, if it was made before of a pod that is the same, and the surroundings answer as they did."""
+        """Return the cached decision, or None when it is absent, or a lookup has another answer now."""
         return self._memory.decided(self._key, self._given, self._asked)
 
     def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
-        """The decision as `webhook.decision.engine.decide` makes it; `document` and `budget` as there."""
+        """Decide as `webhook.decision.engine.decide`, with cached findings; `document` and `budget` as there."""
         found_in: _Known | None = None
         looked_at = False
 
@@ -196,14 +194,19 @@ def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
     return _digest((namespace, seen)), catalog
 
 
+def _in_short(answer: Any) -> Any:  # noqa: ANN401 - as many types as answers
+    """Return what tells an answer from others; labels are their own."""
+    return getattr(answer, "digest", answer)
+
+
 def _digest(what: object) -> bytes:
     return sha256(_encode(what)).digest()
 
 
 def as_replica(pod: Pod) -> Pod:
-    """A pod without what tells it from its replicas and says nothing of what it talks to.
+    """Return the form of a pod that is cached: without per-replica fields, which detection does not need.
 
-    That is its name, its annotations, and the volume with its token, whose name is made up for each pod.
+    These are its name, its annotations, and the volume with its token, whose name is generated for each pod.
     """
     metadata = replace(pod.metadata, name=None, generate_name=None, annotations=None)
     tokens = {volume.name for volume in pod.spec.volumes or () if volume.is_token}
@@ -212,8 +215,10 @@ def as_replica(pod: Pod) -> Pod:
 
     def without_tokens(containers: list[Container] | None) -> list[Container] | None:
         return containers and [
-            replace(one, volume_mounts=[mount for mount in one.volume_mounts or () if mount.name not in tokens])
-            for one in containers
+            replace(
+                container, volume_mounts=[mount for mount in container.volume_mounts or () if mount.name not in tokens]
+            )
+            for container in containers
         ]
 
     spec = replace(

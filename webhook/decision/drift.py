@@ -1,7 +1,7 @@
-"""Whether a pod that runs has the sidecar that it would get if it were created today.
+"""Detect drift: running pods whose sidecar differs from the one that they would get if they were created now.
 
 A pod keeps what it was created with. What is decided about its like may change afterwards: by an edit of the policy, of
-a ConfigMap or of a Service, by a label on the namespace, or because nobody answered when it was created.
+a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was created.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.decision.conformance import as_created
+from webhook.decision.conformance import as_created, is_refuted
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
@@ -30,18 +30,18 @@ _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
 class Drift(Enum):
-    """How a pod differs from what would be created today: a stable code (metrics, /drift) and the sentence for people.
+    """How a pod differs from what would be created now: a stable code (metrics, /drift) and a sentence for users.
 
     | it would be created              | the pod has                                         | drift            |
     |----------------------------------|-----------------------------------------------------|------------------|
     | without a sidecar                | a sidecar                                           | sidecar-unwanted |
     | with one                         | none                                                | sidecar-missing  |
-    | with ports left alone, or held   | a sidecar without that                              | remedy-missing   |
-    | without ports left alone         | a sidecar that leaves alone what a decision said    | remedy-unwanted  |
+    | with ports excluded, or held     | a sidecar without that                              | remedy-missing   |
+    | without ports excluded           | a sidecar that excludes ports of an old decision    | remedy-unwanted  |
     """
 
-    SIDECAR_UNWANTED = ("sidecar-unwanted", "the pod has a sidecar, but the policy requires none")
-    SIDECAR_MISSING = ("sidecar-missing", "the pod has no sidecar, but the policy requires one")
+    SIDECAR_UNWANTED = ("sidecar-unwanted", "the pod has a sidecar, but should have none")
+    SIDECAR_MISSING = ("sidecar-missing", "the pod has no sidecar, but should have one")
     REMEDY_MISSING = ("remedy-missing", "sidecar lacks the excluded ports or hold setting that the policy requires")
     REMEDY_UNWANTED = ("remedy-unwanted", "sidecar still excludes ports that the policy no longer excludes")
 
@@ -52,12 +52,12 @@ class Drift(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """A pod that runs otherwise than it would be created.
+    """A running pod that differs from the one that would be created now.
 
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        owner: What makes such pods, as people think of it; None for a pod that nobody owns.
+        owner: The workload that it belongs to; None for a pod without an owner.
         drift: How it differs.
         decision: What would be decided now.
     """
@@ -70,42 +70,47 @@ class Drifted:
 
 
 def drifted(
+    pod: Pod,
     document: dict[str, Any],
-    namespace: str,
     *,
     surroundings: Surroundings,
     policy: Policy,
     detect: Detect = detect_anew,
     budget: Budget | None = None,
 ) -> Drifted | None:
-    """Compare a pod that runs with what a policy decides about it now.
+    """Compare a running pod with what a policy decides about it now.
 
     Args:
-        document: The pod as the API server has it.
-        namespace: Its namespace.
+        pod: The pod as the API server has it.
+        document: The same as plain values.
         surroundings: What is around it.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
-        budget: As there. Of a pod that could not be decided about in time, nothing is said.
+        budget: As there. A pod that could not be decided about within it is not reported.
 
     Returns:
         None for a pod that a restart would not change.
-
-    Raises:
-        msgspec.ValidationError: The pod is not understood.
     """
-    original = as_created(document, surroundings.namespace_labels(namespace))
-    created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
+    namespace = pod.metadata.namespace or ""
+    namespace_labels = surroundings.namespace_labels(namespace)
     budget = budget or Budget()
-    decision = decide(
-        created,
-        namespace,
-        document=lambda: original,
-        surroundings=surroundings,
-        policy=policy,
-        detect=detect,
-        budget=budget,
-    )
+
+    def decided(*, believed: bool) -> tuple[Pod, Decision]:
+        original = as_created(document, namespace_labels, believed=believed)
+        created = msgspec.convert(original, Pod)
+        return created, decide(
+            created,
+            namespace,
+            document=lambda: original,
+            surroundings=surroundings,
+            policy=policy,
+            detect=detect,
+            budget=budget,
+        )
+
+    created, decision = decided(believed=True)
+    if is_refuted(pod, namespace, namespace_labels, decision):
+        created, decision = decided(believed=False)
     if budget.cancelled:
         return None
     found = drift(pod, created, decision)
@@ -116,7 +121,7 @@ def drifted(
 
 
 def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
-    """How a pod contradicts what is decided about it now.
+    """Return how a pod contradicts what is decided about it now.
 
     Args:
         pod: The pod as it runs.
@@ -125,11 +130,15 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Returns:
         None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
-        written into the workload by hand; and in namespaces that the policy exempts.
+        written into the workload by hand, unless a decision brought it in; where it is not known whether the pod is in
+        the mesh; and in namespaces that the policy exempts.
     """
-    if not in_mesh(decision) or decision.reason is Reason.EXEMPT_NAMESPACE:
+    if decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
     has_sidecar = eligibility.sidecar_of(pod) is not None
+    if not in_mesh(decision):
+        brought_in = has_sidecar and pod.annotations.get(DECISION) == Action.INJECT.value
+        return Drift.SIDECAR_UNWANTED if brought_in and decision.reason is not Reason.UNKNOWN else None
     if has_sidecar != gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:
@@ -146,7 +155,7 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 def restart_command(namespace: str, owner: OwnerReference | None) -> str | None:
     """Return the command that restarts the pods of an owner, or None.
 
-    The author of a pod writes its owner, and somebody else runs the command: only what can be an object gets one.
+    The author of a pod writes its owner, and another person runs the command: only valid object names get one.
     """
     if owner is None or owner.kind not in _RESTARTED or owner.api_version.partition("/")[0] != "apps":
         return None

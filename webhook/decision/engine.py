@@ -1,4 +1,4 @@
-"""The one entry point to a decision, for the server, the command line and the tests alike."""
+"""Decide about one pod: the single entry point for the server, the command line and the tests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
 
 Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
-"""What `webhook.detection.detect.detect` does."""
+"""The type of `webhook.detection.detect.detect`."""
 
 _LEFT_OUT = (
     "does not exclude a port that only a Service in another namespace declares: set the port in the pod's "
     "configuration, "
     "list it in the rule's ports, or set spec.detection.otherNamespaces: show in the policy"
 )
-# What holds whatever the namespace's labels are.
+# The reasons that hold whatever the namespace's labels are.
 _WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
 
 
@@ -48,15 +48,15 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
     Args:
         pod: The pod as it is to be created.
         namespace: Where it is to be created.
-        document: Gives the whole pod as a dict; called at most once per CEL expression that wants it.
+        document: Returns the whole pod as a dict; called at most once per CEL expression that reads it.
         surroundings: The cluster, or the manifests that stand for it.
-        policy: The compiled policy, which also says what backends there are to find.
-        investigate: Look at what the pod talks to even where that cannot change the decision, so that it can
+        policy: The compiled policy, with the catalog of backends to look for.
+        investigate: Run detection even where it cannot change the decision, so that its findings can
             be shown.
-        detect: Finds what the pod talks to; another one may remember what it found of pods that are alike.
-        budget: What detection may spend, and then the rules once more; None is a full one. Where it is exceeded, what
-            was to be read is not known.
-        unread: Why `pod` and `document` are no more than an outline, as a sentence; empty where they are whole.
+        detect: The detection function; the server passes one that caches the findings of equal pods.
+        budget: Units that detection may spend, and then the rules again; None is a full one. Where it is exceeded, the
+            rest counts as unknown.
+        unread: Why `pod` and `document` are only an outline, as a sentence; empty where they are complete.
 
     Returns:
         The decision. It never raises for anything a pod may contain.
@@ -98,7 +98,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
 
 
 def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
-    """What the rules decide, and what of it the pod's author is shown."""
+    """Return what the rules decide, with the part of it that the pod's author may see."""
     verdict = policy.verdict(facts)
     if not verdict.known:
         facts = replace(facts, findings=_cut(facts.findings, verdict.why))
@@ -111,7 +111,7 @@ def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
 
 
 def _cut(findings: Findings, why: str) -> Findings:
-    """Return findings that say that a rule depended on what is not known."""
+    """Return findings that record that a rule depended on something unknown."""
     return findings if findings.cut else replace(findings, unknown=(*findings.unknown, why), cut=True)
 
 
@@ -120,7 +120,7 @@ def _left_alone(reason: Reason, policy: Policy, findings: Findings) -> Decision:
 
 
 def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | None, policy: Policy) -> Reason | None:
-    """Why Istio would not inject, or None where it would, or where that depends on labels that are not known.
+    """Return why Istio would not inject; None where it would, or where that depends on labels that are unknown.
 
     A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
     """
@@ -137,7 +137,7 @@ def _settled(
     policy: Policy,
     outside: Reason | None,
 ) -> Reason | None:
-    """Why no rule is asked, or None."""
+    """Return why no rule is evaluated, or None."""
     if outside is not None and not (policy.injects and eligibility.is_selectable(outside, namespace_labels or {})):
         return outside
     if policy.exempts(namespace):

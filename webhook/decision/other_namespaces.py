@@ -1,4 +1,4 @@
-"""What the author of a pod may see of a decision that objects of other namespaces had a say in.
+"""The part of a decision that a pod's author may see where objects of other namespaces contributed to it.
 
 Whoever may create a pod may name any Service in it, and sees what is decided: in the pod, in warnings, Events and audit
 annotations. The decision uses everything; what is shown is computed from the pod and its own namespace alone. So two
@@ -36,12 +36,12 @@ def only_own(findings: Findings) -> Findings:
 
 
 def hide(verdict: Verdict, own: tuple[Dependency, ...], own_verdict: Verdict) -> Hiding:
-    """Take out of a verdict what only objects of other namespaces contain.
+    """Remove from a verdict what only objects of other namespaces contain.
 
     Args:
-        verdict: What the policy says, given everything.
+        verdict: The policy's verdict, given everything.
         own: The dependencies that the pod and its own namespace show.
-        own_verdict: What the policy says, given nothing but those.
+        own_verdict: The policy's verdict, given nothing but those.
     """
     least, kinds = verdict.confidence.rank, verdict.kinds
     seen = [found for found in own if found.confidence.rank >= least and (kinds is None or found.kind in kinds)]
@@ -56,7 +56,7 @@ def hide(verdict: Verdict, own: tuple[Dependency, ...], own_verdict: Verdict) ->
 
 
 def _without_hidden(verdict: Verdict, known: set[str]) -> tuple[str, ...]:
-    """The phrases of a rule that matches only because of other namespaces; no kind but those of `known` is named."""
+    """Return the phrases of a rule that matches only because of other namespaces, naming no kinds but `known`."""
     dependencies = {f"dependency {found.kind}" for found in verdict.dependencies}
     shown = [phrase for phrase in verdict.matched if phrase not in dependencies or phrase in known]
     if dependencies.intersection(verdict.matched) and not known.intersection(verdict.matched):

@@ -1,4 +1,4 @@
-"""What the engine asks of a policy. `webhook.policy.compiled` implements it, and does not know of it."""
+"""The engine's interface to a policy. `webhook.policy.compiled` implements it without importing it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class Policy(Protocol):
 
     @property
     def overrides_explicit(self) -> bool:
-        """Whether rules may overrule what the pod says about itself (`explicit: override`)."""
+        """Whether rules may override the pod's own setting (`explicit: override`)."""
         ...
 
     @property
     def injects(self) -> bool:
-        """Whether a rule or the default says `inject`."""
+        """Whether the action of a rule or the default is `inject`."""
         ...
 
     @property
     def catalog(self) -> Catalog:
-        """The backends that detection knows under this policy."""
+        """The backends that detection looks for under this policy."""
         ...
 
     @property
     def needs_findings(self) -> bool:
-        """Whether any rule asks what the pod talks to or serves."""
+        """Whether any rule depends on what the pod talks to or serves."""
         ...
 
     @property
@@ -45,15 +45,15 @@ class Policy(Protocol):
 
     @property
     def hides_other_namespaces(self) -> bool:
-        """Whether a pod's author is not shown what only objects of other namespaces say."""
+        """Whether what only objects of other namespaces contain is hidden from a pod's author."""
         ...
 
     def exempts(self, namespace: str) -> bool:
-        """Whether the policy leaves the namespace alone."""
+        """Return whether the policy exempts the namespace."""
         ...
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default; `unknown` where a rule has to look at what is not known.
+        """Return the verdict of the first rule that matches, or of the default; `unknown` where a rule reads unknowns.
 
         Raises:
             BudgetExceededError: The rules exceed `facts.budget` for this pod.
@@ -61,5 +61,5 @@ class Policy(Protocol):
         ...
 
     def unknown(self) -> Verdict:
-        """What `spec.onUnknown` says."""
+        """Return the verdict of `spec.onUnknown`."""
         ...

@@ -1,4 +1,4 @@
-"""The catalog of backends: what the YAML file says, indexed for the questions that detection asks."""
+"""The catalog of backends: the content of catalog.yaml, indexed for the lookups of detection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     relays: tuple[str, ...]
 
 
-# After a backend's name these words mean something beside it: a console, an exporter, a registry.
+# After a backend's name these words mean something next to it: a console, an exporter, a registry.
 _BESIDE = frozenset(
     "exporter exporters ui gui console dashboard dashboards management mgmt manager admin commander insight express "
     "metrics registry operator monitoring monitor prometheus apm explorer browser kibana webui".split()
@@ -53,7 +53,7 @@ _BESIDE_OVER_HTTP = frozenset("rest connect http web api".split())
 
 
 class Catalog:
-    """The backends that detection knows, indexed.
+    """The backends that detection looks for, indexed.
 
     Attributes:
         backends: Each kind's description.
@@ -83,11 +83,11 @@ class Catalog:
 
     @classmethod
     def default(cls) -> Catalog:
-        """The catalog shipped in the package."""
+        """Return the catalog shipped in the package."""
         return _packaged()
 
     def with_backends(self, own: Mapping[str, Backend]) -> Catalog:
-        """A catalog in which these backends stand for, or beside, the ones there are.
+        """Return a catalog with these backends added, or replacing those of the same kind.
 
         What one of them claims (a port, a name, an image), no other kind claims any longer.
         """
@@ -97,72 +97,72 @@ class Catalog:
         return Catalog(others | dict(own), self._consoles - _ports_of(own.values()), self._relays)
 
     def of_scheme(self, scheme: str) -> str | None:
-        """The kind of a URL scheme: prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg") do not count."""
+        """Return the kind of a URL scheme, without prefixes ("jdbc:") and driver suffixes ("postgresql+asyncpg")."""
         if kind := self._by_scheme.get(scheme):
             return kind
         bases = (base for part in scheme.split(":") for base in part.split("+"))
         return next((kind for base in bases if (kind := self._by_scheme.get(base)) is not None), None)
 
     def of_port(self, port: int | None) -> str | None:
-        """The kind that a well-known port means by itself."""
+        """Return the kind that a well-known port indicates by itself."""
         return None if port is None else self._by_port.get(port)
 
     def of_image(self, image: str) -> str | None:
-        """The kind that a server image runs, from its repository's last one or two parts."""
+        """Return the kind that a server image runs, from its repository's last one or two parts."""
         for name in _names(image[:_LONGEST_IMAGE]):
             if (kind := self._by_image.get(name)) is not None:
                 return kind
         return None
 
     def relays(self, image: str) -> str | None:
-        """What an image passes on: a kind, "" for any protocol, None when it is no proxy."""
+        """Return what an image proxies: a kind, "" for any protocol, None when it is no proxy."""
         base = _repository(image[:_LONGEST_IMAGE])[-1]
         return self._by_proxy.get(base) or ("" if base in self._relays else None)
 
     def of_server(self, program: str) -> str | None:
-        """The kind that a program is the server of."""
+        """Return the kind that a program is the server of."""
         return self._by_server.get(program)
 
     def of_client(self, program: str) -> str | None:
-        """The kind that a program connects to."""
+        """Return the kind that a program connects to."""
         return self._by_client.get(program)
 
     def may_dial(self, server: str | None, kind: str) -> bool:
-        """Whether a container that runs a server of one kind (or of none) may be a client of another."""
+        """Return whether a container that runs a server of one kind (or of none) may be a client of another."""
         dials = None if server is None else self.backends[server].dials
         return dials is None or kind in dials or kind == server
 
     def is_server_only(self, kind: str) -> bool:
-        """Whether only servers of the kind are reported, not clients."""
+        """Return whether only servers of the kind are reported, not clients."""
         return self.backends[kind].server_only
 
     def speaks_http(self, kind: str) -> bool:
-        """Whether an http:// URL may lead to this kind."""
+        """Return whether an http:// URL may lead to this kind."""
         return self.backends[kind].http
 
     def answers_http(self, kind: str, port: int) -> bool:
-        """Whether the kind speaks HTTP at this port of its own."""
+        """Return whether the kind speaks HTTP at this port of its own."""
         return self.speaks_http(kind) or port in self.backends[kind].http_ports
 
     def server_speaks_first(self, kind: str) -> bool:
-        """Whether clients of the kind wait for the server's greeting before they say anything."""
+        """Return whether the kind's protocol is server-first: clients wait for the server's greeting."""
         return self.backends[kind].server_first
 
     def uses_port(self, kind: str, port: int) -> bool:
-        """Whether the port is one of the kind's own, well-known or not."""
+        """Return whether the port is one of the kind's own, well-known or not."""
         return port in self.backends[kind].ports or port in self.backends[kind].weak_ports
 
     def default_port(self, kind: str) -> int | None:
-        """The port that a client dials when none is given."""
+        """Return the port that a client dials when none is given."""
         ports = self.backends[kind].ports or self.backends[kind].weak_ports
         return ports[0] if ports else None
 
     def named(self, tokens: tuple[str, ...], *, host: bool = False) -> str | None:
-        """The kind that words name; of several the last, which is the nearest to what the words are about.
+        """Return the kind that words name; of several the last, which is the nearest to what the words are about.
 
         Args:
-            tokens: Lower-case words, as `words` gives them.
-            host: Also take names that mean the kind only where a host is meant ("mail host").
+            tokens: Lower-case words, as `words` returns them.
+            host: Also accept names that mean the kind only where a host is meant ("mail host").
         """
         found = None
         for start in range(len(tokens)):
@@ -175,11 +175,11 @@ class Catalog:
         return found
 
     def is_name(self, text: str) -> bool:
-        """Whether a text is a backend's name and nothing else."""
+        """Return whether a text is a backend's name and nothing else."""
         return text.lower() in self._by_name
 
     def words_of_keys(self) -> frozenset[str]:
-        """Everything that names a kind in a key, as words written in one, and what turns such a name into another."""
+        """Return all names of kinds in keys, each written as one word, and the words that change their meaning."""
         phrases = map("".join, self._by_phrase)
         return frozenset().union(self._by_name, self._by_weak_name, phrases, _BESIDE, _BESIDE_OVER_HTTP)
 
@@ -189,7 +189,7 @@ class Catalog:
         )
 
     def is_console(self, port: int) -> bool:
-        """Whether the port is one that consoles and exporters of backends listen on, over HTTP."""
+        """Return whether the port is one that consoles and exporters of backends listen on, over HTTP."""
         return port in self._consoles
 
     def _of_words(self, tokens: tuple[str, ...], *, host: bool) -> str | None:
@@ -198,15 +198,15 @@ class Catalog:
         return kind or (self._by_weak_name.get(joined) if host else None)
 
     def of_port_name(self, name: str) -> str | None:
-        """The kind that a Service port's name means: a backend's name, and no more beside it than "tcp" or "client"."""
+        """Return the kind that a Service port's name means: a backend's name, at most with "tcp" or "client"."""
         return self._by_name.get("".join(word for word in words(name) if word not in _IN_PORT_NAMES))
 
     def of_text(self, text: str) -> str | None:
-        """The kind that a word such as a driver's or provider's name means ("org.postgresql.Driver", "pgsql")."""
+        """Return the kind that a driver's or provider's name means ("org.postgresql.Driver", "pgsql")."""
         return self.named(words(text))
 
 
-# What port names say besides the protocol.
+# What port names contain besides the protocol.
 _IN_PORT_NAMES = frozenset("tcp tls ssl client clients port svc service db main primary default".split())
 
 
@@ -225,30 +225,30 @@ _CLAIMS = ("ports", "schemes", "names", "weak_names", "keys", "images", "servers
 
 @lru_cache(maxsize=2048)
 def _repository(image: str) -> tuple[str, ...]:
-    """The parts of an image's repository, without tag and digest."""
+    """Return the parts of an image's repository, without tag and digest."""
     *above, base = image.partition("@")[0].lower().split("/")
     return (*above, base.partition(":")[0])
 
 
 @lru_cache(maxsize=2048)
 def _names(image: str) -> tuple[str, str, str]:
-    """What an image may be known by, the most particular first."""
+    """Return the names to look up an image by, the most specific first."""
     parts = _repository(image)
     base = parts[-1].removesuffix("-photon").removesuffix("-alpine")
     return "/".join(parts[-2:]), base, _without_role(base)
 
 
 def _without_role(base: str) -> str:
-    """What a self-built image is built from: "shop-mysql-db" and "mysql-primary" are both "mysql"."""
+    """Return what a self-built image is built from: "shop-mysql-db" and "mysql-primary" are both "mysql"."""
     stem = base
     for role in _ROLES:
         stem = stem.removesuffix(f"-{role}")
     return stem.rpartition("-")[2] if stem != base else ""
 
 
-# No registry takes a longer reference, and each is remembered.
+# No registry accepts a longer reference, and each is cached.
 _LONGEST_IMAGE = 512
-# Behind a backend's name in an image's, these words say that it is the server itself.
+# After a backend's name in an image's, these words mean the server itself.
 _ROLES = ("db", "database", "server", "local", "standalone", "primary", "master", "single", "node")
 
 

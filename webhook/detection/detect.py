@@ -1,4 +1,4 @@
-"""From a pod to the backends it talks to: every mention in its configuration, resolved against its surroundings."""
+"""Detect the backends that a pod talks to: every mention in its configuration, resolved against its surroundings."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ def detect(
         namespace: Where it runs.
         surroundings: The Services, ConfigMaps and Secrets around it.
         catalog: The backends to look for.
-        budget: What it may spend; None is a full one.
+        budget: The units that it may spend; None is a full one.
 
     Returns:
         The findings. A kind that the pod serves itself is not among its dependencies, since replicas dial each
-        other, unless the pod is a proxy for it. Where the budget is exceeded they say that, and nothing else.
+        other, unless the pod is a proxy for it. Where the budget is exceeded they contain only that.
+
+    Example:
+        detect(pod, "shop", manifests, Catalog.default()).dependencies
     """
     try:
         return _found(pod, namespace, surroundings, catalog, budget or Budget())
@@ -87,7 +90,7 @@ def _reported(found: list[Dependency], served: Served, catalog: Catalog) -> tupl
 def _paired(
     pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget
 ) -> Iterator[Dependency]:
-    """A Service named as the workload with "-db" or the like behind it is possibly the workload's own backend.
+    """Yield Services named as the workload with "-db" or the like: each is possibly the workload's own backend.
 
     Only of use where nothing else was found: what is configured is what is used.
     """
@@ -109,7 +112,7 @@ def _paired(
 
 
 def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:
-    """One dependency for each kind, host and port, surest first; those without a host only where no other has one."""
+    """Merge to one dependency per kind, host and port, surest first; without a host only where no other has one."""
     best: dict[tuple[str, str | None, int | None], Dependency] = {}
     for dependency in sorted(found, key=lambda dependency: -dependency.confidence.rank):
         key = dependency.kind, dependency.host, dependency.port

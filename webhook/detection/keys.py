@@ -1,7 +1,7 @@
-"""A key -> what it says before its value is looked at: what it is about, what it announces, which backend it names.
+"""Parse a key, before its value is read: what it is about, what it announces, which backend it names.
 
-Keys repeat from pod to pod, values do not. So what a key says is worked out once, and a value has to be read only where
-its key lets it count.
+Keys repeat from pod to pod, values do not. So a key is parsed once, and a value has to be read only where its key lets
+it count.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 from webhook.detection.catalog import Catalog
-from webhook.detection.words import Role, is_aside, key_words, may_be_provider, role, subject, switched
+from webhook.detection.words import Role, is_aside, key_words, may_be_provider, role, says_where, subject, switched
 
 LONGEST_NAME = 253
-"""Characters of a name, as for the key of a ConfigMap. A longer one is cut: what keys say is remembered."""
-# More words no key has that means anything, and each way to begin with them is kept.
+"""Characters of a name, as for the key of a ConfigMap. A longer one is cut, since parsed keys are cached."""
+# No meaningful key has more words, and each prefix of them is kept.
 _MOST_WORDS = 64
 _MOST_ABOVE = 32
-# Words that may stand beside a backend's name in the key of a switch that means "use it".
+# Words that may accompany a backend's name in the key of a switch that means "use it".
 _PLAIN = frozenset("session sessions cache caching store storage queue broker use with is has active on db".split())
 
 
 class Key:
-    """What the keys that lead to one value say.
+    """The keys that lead to one value, parsed.
 
     Attributes:
         path: The keys, outermost first.
         tokens: The same as lower-case words.
         above: What they are part of: the words without the last one, two, and so on.
         role: What kind of value they announce.
-        subject: What they are about, without the words that only say what the value is.
-        is_aside: Whether the value is a list or an address that nobody dials.
+        subject: What they are about, without the words that only classify the value.
+        is_aside: Whether the value is a list or an address that is not a connection target.
         may_choose: Whether the value may be a choice: what a "connection" or a "broker" is, is not only where.
         locates: Whether the value is a place: by the last word, or because the innermost key is nothing but a
             backend's name (`mongo: user-db:27017`).
         switched: What the value switches, if it is a switch.
-        switches: The kind that a switch turns on: its name with nothing specific beside it (SESSION_REDIS, USE_KAFKA).
-        is_quiet: Whether a single word as the value says nothing of any backend, neither by itself nor to another.
+        switches: The kind that a switch turns on: its name with nothing specific next to it (SESSION_REDIS, USE_KAFKA).
+        is_quiet: Whether a single word as the value is no evidence of any backend, alone or with another setting.
     """
 
     def __init__(self, path: tuple[str, ...], catalog: Catalog) -> None:
@@ -61,6 +61,14 @@ class Key:
         return self._named(weak=self.role is Role.LOCATION)
 
     @cached_property
+    def names_host(self) -> bool:
+        """Whether a word as the value is a host, so that it may be shown, and looked up where nobody knows it.
+
+        What only says which of several is about a host if the keys name a backend, too (REDIS_MASTER, not WALLET_SEED).
+        """
+        return self.role is Role.LOCATION and (says_where(self.tokens) or self.hint is not None)
+
+    @cached_property
     def strong_hint(self) -> str | None:
         """The same, without names that may also mean something else."""
         return self._named(weak=False)
@@ -72,5 +80,5 @@ class Key:
 
 @lru_cache(maxsize=8192)
 def key_of(catalog: Catalog, *path: str) -> Key:
-    """What the keys of a path say, worked out once for each catalog."""
+    """Return the parsed keys of a path, cached for each catalog."""
     return Key(path, catalog)

@@ -1,4 +1,4 @@
-"""Why a pod is not found to be a client of a kind: what was looked at, and why none of it counted."""
+"""Explain why a pod is not found to be a client of a kind: what was inspected, and why none of it counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webhook.core.surroundings import Surroundings
 from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
-from webhook.detection.infer.reading import HTTP, Reading, is_named_place
+from webhook.detection.infer.reading import HTTP, Reading
 from webhook.detection.infer.serving import Served, served_by
 from webhook.detection.resolve.places import Place, Places, named_in
 from webhook.detection.resolve.scope import Entry
@@ -26,20 +26,20 @@ class Answer(StrEnum):
     """Whether the pod is a client of the kind."""
 
     YES = "yes"
-    """It is found to be one, after all."""
+    """Detection finds it to be one."""
     NO = "no"
-    """All that it refers to was read, and nothing of it says so."""
+    """Everything that it refers to was read, and nothing is evidence of it."""
     UNKNOWN = "unknown"
-    """Nothing that was read says so, but something could not be read."""
+    """Nothing that was read is evidence of it, but something could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that might have counted.
+    """One setting that might have counted.
 
     Attributes:
-        where: Where it stands, without any value.
-        why: Why it did not count; for a pod that is a client, how sure it is.
+        where: Its location, without any value.
+        why: Why it did not count; for a pod that is a client, the confidence.
     """
 
     where: str
@@ -52,7 +52,7 @@ class WhyNot:
 
     Attributes:
         answer: Yes, no or unknown.
-        looked_at: How many settings of each place were read.
+        looked_at: The number of settings read from each source.
         reasons: What might have counted; of a pod that is a client, what counted.
         unknown: What could not be read, as sentences.
     """
@@ -72,6 +72,9 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
         surroundings: The Services, ConfigMaps and Secrets around it.
         catalog: The backends to look for.
         kind: One of the catalog's kinds.
+
+    Example:
+        why_not(pod, "shop", manifests, Catalog.default(), "redis").answer
     """
     findings = detect(pod, namespace, surroundings, catalog)
     found = [
@@ -81,7 +84,7 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     ]
     if findings.cut:
         return WhyNot(Answer.UNKNOWN, {}, (), findings.unknown)
-    # No more than detection has just done within the same budget.
+    # This repeats no more work than detection has just done within the same budget.
     budget = Budget()
     sources, places = Sources(pod, namespace, surroundings, catalog, budget), Places(pod, namespace, surroundings)
     served = served_by(pod, namespace, surroundings, catalog, budget)
@@ -110,7 +113,7 @@ _OFF = "it is empty or disabled"
 
 
 class _Doubts:
-    """What in one container's settings has to do with a kind, and why it does not count."""
+    """The settings of one container that relate to a kind, and why they do not count."""
 
     def __init__(self, settings: Settings, reading: Reading, catalog: Catalog, served: Served, kind: str) -> None:
         self._settings = settings
@@ -129,7 +132,7 @@ class _Doubts:
                 yield Reason(entry.trail, self._of_entry(entry) or self._without_place(entry))
 
     def _concerns(self, entry: Entry, mention: Mention) -> bool:
-        """Whether the value itself has to do with the kind: by its scheme, its host, its port or its Service."""
+        """Return whether the value itself relates to the kind: by its scheme, its host, its port or its Service."""
         if self._catalog.of_scheme(mention.scheme) == self._kind:
             return True
         if named_in(mention.host.lower(), self._catalog) == self._kind:
@@ -143,7 +146,7 @@ class _Doubts:
         )
 
     def _of_entry(self, entry: Entry) -> str | None:
-        """A reason that holds for the setting whatever its value."""
+        """Return a reason that holds for the setting whatever its value, or None."""
         if entry.key.is_aside:
             return "the key names a listen, advertise or no-proxy address, not a connection target"
         if entry.key.role is Role.SWITCH and entry.value.switch is False:
@@ -192,9 +195,9 @@ class _Doubts:
         if place.port is not None and self._catalog.is_console(place.port):
             return f"port {place.port} belongs to a console or an exporter"
         if entry.key.role is not Role.LOCATION:
-            # What stands here may be anything, a password too; only a Service's name is known to be none.
+            # The host may be anything, a password too; only a Service's name is known to be none.
             named = f"it names {place}, but " if place.service is not None else ""
             return f"{named}the key does not name a host"
-        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+        if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
             return "it is one of several words, which may be a user and a password"
         return f"neither the port nor a Service of {place} identifies it as {self._kind}"

@@ -1,6 +1,6 @@
-"""Keys as words, and what the words say a value is: a location, a port, a switch, a credential.
+"""Split keys into words, and classify their values: a location, a port, a switch, a credential.
 
-Everything compares whole words, so POSTGRES_HOST holds no "es host" and ksql is not sql.
+Everything compares whole words, so POSTGRES_HOST does not contain "es host" and ksql is not sql.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _LOCATION_PAIRS = frozenset(
         ("data", "sourcename"),
     }
 )
+# Which of several, and not where: a wallet has a seed, and a replica a password.
+_WHICH = frozenset("seed seeds primary master leader writer reader replica replicas slave node".split())
 _PORT = frozenset({"port", "ports"})
 # DATABASE_PORT_NUMBER in images that are configured by environment, port_value in proxies.
 _PORT_PAIRS = frozenset({("port", "number"), ("port", "value")})
@@ -50,11 +52,14 @@ _CHOICE = frozenset(
 )
 _PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
-_PASSWORD = frozenset(
-    "password passwords passwd passwrd passw pass pwd psw pw passphrase passcode secret secrets token tokens "
+# What they name is one text, and never a map.
+_ONE_TEXT = frozenset("password passwd passwrd passw pass pwd psw pw pswd pword passphrase passcode".split())
+_ONE_TEXTS = frozenset((word,) for word in _ONE_TEXT)
+_PASSWORD = _ONE_TEXT | frozenset(
+    "passwords secret secrets token tokens "
     "credential credentials cred creds "
     "apikey key keys auth sig signature sas salt pepper bearer authorization cookie cookies privatekey psk pin otp "
-    "totp jwt hmac jaas userinfo nkeys license licence pswd pword "
+    "totp jwt hmac jaas userinfo nkeys license licence "
     # The same in other languages; of what is not ASCII, the part that is.
     "kennwort passwort kennwoerter passwoerter geheimnis schluessel passe motdepasse mdp contrasena contrasenya "
     "contrase clave secreto senha segredo chave parola segreto wachtwoord haslo heslo geslo lozinka sifre parol parool "
@@ -72,8 +77,8 @@ _ANNOUNCING = {*_CREDENTIAL, *_PASSWORD_ENDINGS, _ACCOUNT}
 may_announce = re.compile(
     "|".join(sorted(word for word in _ANNOUNCING if not any(part in word for part in _ANNOUNCING - {word})))
 ).search
-"""Finds what a key in lower case cannot lack whose words announce credentials, much faster than its words are found."""
-# Words of keys whose addresses nobody dials: what to listen on, to advertise, to leave out.
+"""A fast pre-check: every key that announces a credential, in lower case, matches it."""
+# Words of keys whose addresses are not connection targets: listen, advertise and no-proxy addresses.
 _ASIDE = frozenset(
     "no noproxy advertised listener listeners bind listen allowed origins cors callback redirect issuer audience "
     "whitelist allowlist".split()
@@ -82,11 +87,11 @@ _NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender", "max", "min", "limi
 STRUCTURE = frozenset().union(
     *(_LOCATION, _PORT, _PROVIDER, _SWITCH, _CREDENTIAL, _NO_LOCATION, *_LOCATION_PAIRS, *_PORT_PAIRS)
 )
-"""All words that say what a value is."""
+"""All words that classify a value."""
 
 
 class Role(Enum):
-    """What kind of thing a key's value is."""
+    """The kind of value that a key announces."""
 
     LOCATION = "location"
     PORT = "port"
@@ -106,12 +111,12 @@ def words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8192)
 def key_words(key: str) -> tuple[str, ...]:
-    """`words` for keys, which repeat from pod to pod. Values must not come here: what is remembered is held."""
+    """Return `words` of a key, cached, since keys repeat from pod to pod. Never call it with a value."""
     return words(key)
 
 
 def _apart(word: str) -> tuple[str, ...]:
-    """PGHOST and dbhost are two words written as one."""
+    """Split a word that is two written as one, such as PGHOST and dbhost."""
     together = _TOGETHER.fullmatch(word)
     return (together[1], together[2]) if together else (word,)
 
@@ -126,6 +131,8 @@ def _role(tokens: tuple[str, ...]) -> Role:
         return Role.PORT
     if tokens[-1] in _SWITCH or tokens[0] in _SWITCH:
         return Role.SWITCH
+    if tokens[-1] in _WHICH and _is_password_of_one(tokens):
+        return Role.CREDENTIAL
     if tokens[-1] in _LOCATION or tokens[-2:] in _LOCATION_PAIRS:
         return Role.OTHER if _NO_LOCATION.intersection(tokens) else Role.LOCATION
     if tokens[-1] in _PROVIDER:
@@ -135,23 +142,35 @@ def _role(tokens: tuple[str, ...]) -> Role:
 
 @lru_cache(maxsize=8192)
 def role(tokens: tuple[str, ...]) -> Role:
-    """What the last words of a key say about its value."""
+    """Return the kind of value that the last words of a key announce."""
     return _role(tokens)
 
 
 @lru_cache(maxsize=8192)
 def is_credential(key: str) -> bool:
-    """Return whether a key announces a credential; as for `key_words`, only keys may come here."""
+    """Return whether a key announces a credential; cached, so never call it with a value."""
     return role(key_words(key)) is Role.CREDENTIAL
 
 
+def _is_password_of_one(tokens: tuple[str, ...]) -> bool:
+    """Return whether a credential stands before the words that only say which of several: REDIS_PASSWORD_MASTER."""
+    before = next((word for word in reversed(tokens) if word not in _WHICH), "")
+    return before in _PASSWORD or before.endswith(_PASSWORD_ENDINGS)
+
+
+def says_where(tokens: tuple[str, ...]) -> bool:
+    """Return whether the last word of a place's key is about a place, whatever the others are."""
+    tokens = _without_number(tokens)
+    return bool(tokens) and tokens[-1] not in _WHICH
+
+
 def names_credential(text: str) -> bool:
-    """Return the same for a name out of a value, which is not remembered."""
+    """Return the same for a name from a value, without caching."""
     return _role(words(text)) is Role.CREDENTIAL
 
 
 def announces_credentials(tokens: tuple[str, ...]) -> bool:
-    """Return whether a map under a key of these words may have credentials or users for keys; not remembered."""
+    """Return whether a map under a key of these words may have credentials or users for keys; not cached."""
     if not tokens:
         return False
     single = tokens[-1].removesuffix("s")
@@ -162,25 +181,28 @@ def holds_credential(path: tuple[str, ...]) -> bool:
     """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
 
     What stands below a credential is one as well (`secrets.redis`), unless its own key says otherwise
-    (`credentials.host`).
+    (`credentials.host`); below a password no key does, for what looks like one is the password's next line.
     """
     if not path or is_credential(path[-1]):
         return bool(path)
-    return any(map(is_credential, path[:-1])) and role(key_words(path[-1])) is Role.OTHER
+    above = path[:-1]
+    if not any(map(is_credential, above)):
+        return False
+    return role(key_words(path[-1])) is Role.OTHER or any(key_words(key)[-1:] in _ONE_TEXTS for key in above)
 
 
 def is_aside(tokens: tuple[str, ...]) -> bool:
-    """Whether the key is one whose addresses nobody dials: what to listen on, to advertise, to leave out."""
+    """Return whether the key names a listen, advertise or no-proxy address, not a connection target."""
     return bool(_ASIDE.intersection(tokens))
 
 
 def may_be_provider(tokens: tuple[str, ...]) -> bool:
-    """Whether the value may name a technology: "connection" and "broker" are both locations and choices."""
+    """Return whether the value may name a technology: "connection" and "broker" are both locations and choices."""
     return bool(tokens) and tokens[-1] in _PROVIDER
 
 
 def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """What a key is about: its words without those that only say what its value is (DB_HOST_PORT -> db)."""
+    """Return what a key is about: its words without those that only classify its value (DB_HOST_PORT -> db)."""
     tokens = _without_number(tokens)
     while tokens and (tokens[-1] in _LOCATION or tokens[-1] in _PORT or tokens[-1] in _CHOICE or tokens[-1] == "name"):
         if tokens[-2:] in _LOCATION_PAIRS:
@@ -190,7 +212,7 @@ def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def switched(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """What a switch is about: REDIS_ENABLED, ENABLE_REDIS and USE_REDIS all switch "redis"."""
+    """Return what a switch is about: REDIS_ENABLED, ENABLE_REDIS and USE_REDIS all switch "redis"."""
     return tuple(word for word in tokens if word not in _SWITCH)
 
 

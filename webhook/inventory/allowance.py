@@ -1,13 +1,13 @@
-"""How many objects are read directly: for each namespace, and in all.
+"""Rate-limit direct reads of objects, per namespace and in total.
 
 | What                                            | Limit                                                              |
 |-------------------------------------------------|--------------------------------------------------------------------|
-| reads for the pods of one namespace             | 96 at once, 8 a second over time                                   |
-| reads in all                                    | 256 at once, 32 a second over time                                 |
-| CPU time to read what was found                 | a tenth of a core for a namespace, half of one in all              |
-| an object that was not there, or not to be had  | again after 2 s, then after twice as long each time, 60 s at most  |
+| reads for the pods of one namespace             | a burst of 96, then 8 per second                                   |
+| reads in total                                  | a burst of 256, then 32 per second                                 |
+| CPU time to decode what was read                | a tenth of a core per namespace, half a core in total              |
+| an object that is absent, or whose read failed  | retried after 2 s, then with exponential back-off up to 60 s       |
 
-Pods of namespaces that are not known share one allowance: whoever reaches the webhook may invent their names.
+Pods of unknown namespaces share one allowance, since any client of the webhook can invent namespaces.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _MOST_NAMESPACES = 1_000
 
 
 class Allowance:
-    """Says whether an object may be read now."""
+    """Decides whether an object may be read directly now."""
 
     def __init__(self, absent_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with everything allowed.
+        """Start with full token buckets.
 
         Args:
-            absent_seconds: How long an object is not asked for again at first.
-            clock: Seconds, monotonic.
+            absent_seconds: Seconds before the first retry of an absent object.
+            clock: Monotonic, in seconds.
         """
         self._absent_seconds = absent_seconds
         self._clock = clock
@@ -48,21 +48,29 @@ class Allowance:
         self._paused_until = 0.0
 
     def take(self, reference: Reference, asker: str) -> bool:
-        """Take one read for a pod of namespace `asker`, if there is one left and the object is worth it."""
+        """Take one read for a pod, unless the limit is reached or the object is backing off.
+
+        Args:
+            reference: The object to read.
+            asker: The pod's namespace; empty for an unknown one.
+
+        Returns:
+            Whether the object may be read.
+        """
         now = self._clock()
         until, _ = self._absent.get(reference, (0.0, 0.0))
         if now < until or now < self._paused_until:
             return False
-        # A namespace that has used up its own takes nothing from the others.
+        # A namespace over its own limit takes no token from the total.
         return self._of(asker).take() and self._in_all.take()
 
     def spend(self, asker: str, seconds: float) -> None:
-        """Count the CPU time that reading what was found took."""
+        """Charge the CPU seconds that decoding an object took to a namespace and to the total."""
         self._of(asker).spend(seconds * PER_SECOND / _SHARE)
         self._in_all.spend(seconds * PER_SECOND_IN_ALL / _SHARE_IN_ALL)
 
     def miss(self, reference: Reference) -> None:
-        """Note an object that was not there, or not to be had."""
+        """Record that an object was absent or its read failed; the next retry backs off."""
         _, before = self._absent.pop(reference, (0.0, 0.0))
         seconds = min(before * 2, LONGEST_ABSENT_SECONDS) if before else self._absent_seconds
         self._absent[reference] = (self._clock() + seconds, seconds)
@@ -70,11 +78,11 @@ class Allowance:
             self._absent.popitem(last=False)
 
     def find(self, reference: Reference) -> None:
-        """Note an object that was there."""
+        """Record that an object was found, which resets its back-off."""
         self._absent.pop(reference, None)
 
     def pause(self, seconds: float) -> None:
-        """Take no reads for some time: the API server asks for it."""
+        """Refuse all reads for some seconds, as the API server requests with Retry-After."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def _of(self, asker: str) -> TokenBucket:

@@ -1,13 +1,13 @@
-"""The surroundings of pods as a live cluster has them: listed, watched, and reduced to what they say as they come in.
+"""The cluster context of pods from a live cluster: listed, watched, and reduced to the parsed shapes on receipt.
 
-| resource                            | what is kept                                       |
+| resource                            | content of the cache                               |
 |-------------------------------------|----------------------------------------------------|
 | Namespaces                          | labels                                             |
 | Services                            | ports, selector, external name                     |
-| ConfigMaps, Secrets if asked for    | what each key says: hosts, ports, kinds; no value  |
+| ConfigMaps, Secrets if permitted    | each key's parsed hosts, ports, kinds; no value    |
 | Deployments, StatefulSets, DaemonSets | uid, labels and images of the pod template       |
 
-While the API server is gone, what was last known stays in use.
+While the API server is unavailable, the last known state stays in use.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from webhook.inventory.store import Store
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
 
 WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet")
-# Neither says what a pod talks to, and a cluster has thousands of them.
+# Neither contains configuration of pods, and a cluster has thousands of them.
 _NO_CONFIGURATION = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _PATHS = {
     "Namespace": "/api/v1/namespaces",
@@ -56,7 +56,7 @@ _PATHS = {
     "StatefulSet": "/apis/apps/v1/statefulsets",
     "DaemonSet": "/apis/apps/v1/daemonsets",
 }
-# A pod may name anything: what cannot be the name of an object is not requested.
+# A pod may contain any reference: an invalid name is not requested.
 _NAME_OF = {"Service": LABEL, "Namespace": LABEL}
 
 T = TypeVar("T")
@@ -66,15 +66,15 @@ class LiveInventory(Store):
     """Implements `webhook.core.surroundings.Surroundings` for the cluster that a client reaches.
 
     Attributes:
-        reflectors: What is followed, by kind. That of Secrets is there always, and runs only while they are wanted.
+        reflectors: The reflector of each kind. That of Secrets always exists, but runs only while they may be read.
     """
 
     LOOK_UP_SECONDS: Final = 0.5
-    """How long one pod may wait for objects that the watches have not delivered yet."""
+    """How long one pod may wait for direct reads of objects that the watches have not delivered yet."""
     MOST_LOOK_UPS: Final = 8
-    """How many objects are asked for at once for one pod."""
+    """How many objects are read concurrently for one pod."""
     ABSENT_SECONDS: Final = 2.0
-    """How long an object that was not there is not asked for again at first."""
+    """Seconds before the first retry of an absent object."""
     SECRETS_POLL_SECONDS: Final = 1.0
 
     def __init__(
@@ -86,14 +86,14 @@ class LiveInventory(Store):
         on_look_up: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `watch` does the reading.
+        """Prepare; `watch` lists and watches.
 
         Args:
-            client: Reaches the cluster.
-            read_secrets: Whether Secrets are to be read; asked again and again.
-            log: Is told of what happens to the watches.
-            on_look_up: Is told the kind and the outcome ("found", "absent", "failed") of each direct read.
-            clock: Seconds, monotonic.
+            client: The API client.
+            read_secrets: Returns whether Secrets may be read; polled.
+            log: Logs lists and watch failures.
+            on_look_up: Called with the kind and the outcome ("found", "absent", "failed") of each direct read.
+            clock: Monotonic, in seconds.
         """
         super().__init__()
         self._client = client
@@ -118,30 +118,30 @@ class LiveInventory(Store):
 
     @property
     def followed(self) -> Mapping[str, Reflector[Any]]:
-        """What is wanted just now: everything, but for Secrets that may not be read."""
+        """The reflectors that should run now: all, except that of Secrets while they may not be read."""
         wanted = self._read_secrets()
-        return {kind: one for kind, one in self.reflectors.items() if kind != "Secret" or wanted}
+        return {kind: reflector for kind, reflector in self.reflectors.items() if kind != "Secret" or wanted}
 
     @property
     def synced(self) -> bool:
-        """Whether everything has been read once. It stays so, whatever happens to the watches."""
+        """Whether every first list is complete. Once True, it stays True even if watches fail."""
         if not self._synced:
-            self._synced = all(one.synced for one in self.followed.values())
+            self._synced = all(reflector.synced for reflector in self.followed.values())
         return self._synced
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
-        """The namespace's labels, or None when there is no such namespace.
+        """Return the namespace's labels, or None if the namespace does not exist.
 
         Raises:
-            SurroundingsUnknownError: The cluster has not been read once.
+            SurroundingsUnknownError: The cache is not synced yet.
         """
         if not self.synced:
             raise SurroundingsUnknownError("cluster cache not synced yet")
         return super().namespace_labels(namespace)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Follow the cluster until `stop` is set."""
-        always = [one.run() for kind, one in self.reflectors.items() if kind != "Secret"]
+        """List and watch the cluster until `stop` is set."""
+        always = [reflector.run() for kind, reflector in self.reflectors.items() if kind != "Secret"]
         try:
             await run_until(stop, *always, self._follow_secrets())
         finally:
@@ -149,17 +149,17 @@ class LiveInventory(Store):
                 reading.cancel()
 
     async def look_up(self, missed: Collection[Reference]) -> bool:
-        """Read objects directly that may have been created a moment ago.
+        """Read objects directly that may have been created too recently for the watches.
 
-        Pods that miss the same object wait for one read of it. `Allowance` bounds how many there are.
+        Pods that miss the same object share one read of it. `Allowance` rate-limits the reads.
 
         Args:
-            missed: What a decision asked for and this inventory does not have.
+            missed: The objects that a decision looked up and this inventory does not contain.
 
         Returns:
-            Whether one of them is there now, so that it is worth deciding again.
+            Whether one of them was found, so that the decision should be made again.
         """
-        asker = missed.asker if isinstance(missed, Missed) else next((one.namespace for one in missed), "")
+        asker = missed.asker if isinstance(missed, Missed) else next((reference.namespace for reference in missed), "")
         asker = asker if self.knows(asker) else ""
         readings: set[asyncio.Task[bool]] = set()
         for reference in missed:
@@ -186,11 +186,11 @@ class LiveInventory(Store):
         return bool(name.fullmatch(reference.name) and in_namespace)
 
     async def _read(self, reference: Reference, asker: str) -> bool:
-        """Read one object; what takes longer than a pod can wait for is there for the next one."""
+        """Read one object; a read that outlasts one pod's wait still benefits the next pod."""
         reflector = self.reflectors[reference.kind]
         outcome = "failed"
         try:
-            # There is some time left to reduce what was read.
+            # This leaves some time to reduce the object.
             async with asyncio.timeout(self.LOOK_UP_SECONDS * 0.8):
                 path = reflector.resource.path_of(reference.namespace, reference.name)
                 answer = await self._client.get(path, seconds=self.LOOK_UP_SECONDS)
@@ -209,7 +209,7 @@ class LiveInventory(Store):
         return outcome == "found"
 
     async def _follow_secrets(self) -> None:
-        """The policy says, and may change its mind, whether Secrets are read."""
+        """Run the reflector of Secrets while the policy permits reading them, which may change."""
         reflector = self.reflectors["Secret"]
         following: asyncio.Task[None] | None = None
         try:

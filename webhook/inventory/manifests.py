@@ -1,4 +1,4 @@
-"""The surroundings of a pod as manifests give them: YAML or JSON files, directories, standard input."""
+"""Read the cluster context of pods from manifests: YAML or JSON files, directories, standard input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
 
 MOST_FILES: Final = 10_000
-"""Manifests below one folder."""
+"""Maximum number of manifest files below one directory."""
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _IN_MESH = {NAMESPACE_INJECTION: "enabled"}
 
@@ -33,7 +33,7 @@ class ManifestError(Exception):
     """Some input could not be read at all.
 
     Attributes:
-        problems: What, where, and how to mend it.
+        problems: A diagnostic for each fault.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -43,13 +43,13 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ManifestObject:
-    """One object in the order of the input.
+    """One object of the input.
 
     Attributes:
         document: The object as plain Python values.
-        source: Where it stands, as "file:line".
-        pod_path: The keys that lead to its pod template, () for a Pod, None for objects that make no pods.
-        workload: What makes the pods; None where nothing does, or it could not be read.
+        source: Its location, as "file:line".
+        pod_path: The path of its pod template, () for a Pod, None for objects without pods.
+        workload: The workload; None for objects without pods, or if it could not be decoded.
     """
 
     document: dict[str, Any]
@@ -58,22 +58,27 @@ class ManifestObject:
     workload: Workload | None = None
 
     def problem(self, field: str, message: str) -> Problem:
-        """Return what is wrong with a field."""
+        """Return a diagnostic for a field of this object.
+
+        Args:
+            field: The field's path, for example "spec.ports[0].name".
+            message: The problem.
+        """
         file, _, line = self.source.rpartition(":")
         return Problem("error", file, int(line), field, message)
 
 
 class Manifests(Store):
-    """A set of manifests as the surroundings of its own workloads.
+    """A set of manifests as the cluster context of its own workloads.
 
     Attributes:
         objects: Every object, in the order of the input.
-        workloads: Those that make pods.
-        problems: Objects that could not be understood and were left out.
+        workloads: The workloads among them.
+        problems: Diagnostics of the objects that could not be decoded and were skipped.
     """
 
     running: Sequence[RunningPod] = ()
-    """Manifests say what is to run, not what does."""
+    """Manifests contain no running pods."""
 
     def __init__(
         self,
@@ -101,24 +106,24 @@ class Manifests(Store):
                 self.problems.append(item.problem(*field_and_message(error)))
 
     def problem(self, document: Mapping[str, Any], field: str, message: str) -> Problem:
-        """Return what is wrong with one of the documents."""
+        """Return a diagnostic for a field of one of the documents."""
         return next(item for item in self.objects if item.document is document).problem(field, message)
 
     @property
     def documents(self) -> Sequence[dict[str, Any]]:
-        """Every object, for who reads what no decision asks for."""
+        """Every object as plain Python values, including kinds that decisions do not read."""
         return [item.document for item in self.objects]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed, as sentences."""
+        """The assumptions made, as sentences."""
         namespaces = {workload.namespace for workload in self.workloads}
         missing = sorted(name for name in namespaces if not self.knows(name))
         labels = ", ".join(f"{key}={value}" for key, value in self._assumed.items()) or "no labels"
         return tuple(f"no Namespace object for '{name}' among the manifests: assuming {labels}" for name in missing)
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
-        """The labels of the Namespace object; without one, those that make it part of the mesh."""
+        """Return the labels of the Namespace object; without one, the assumed labels."""
         labels = super().namespace_labels(namespace)
         return self._assumed if labels is None else labels
 
@@ -135,16 +140,20 @@ def read(
 
     Args:
         paths: Files, directories (searched for *.yaml, *.yml and *.json, in name order), or "-" for standard input.
-        secrets: Read the values of Secrets too; like all values they are reduced to what they say.
-        namespace_labels: The labels of namespaces that have no Namespace object; None puts them in the mesh.
-        stdin: What "-" reads; None means the process's standard input.
+        secrets: Whether to read the values of Secrets, too; like all values they are reduced to parsed shapes.
+        namespace_labels: The labels of namespaces without a Namespace object; None means istio-injection=enabled.
+        stdin: The stream for "-"; None means the process's standard input.
         pipes: Whether a path may be a pipe, whose writer is waited for.
 
     Returns:
-        The manifests. Objects with fields of the wrong type are left out and told in `problems`.
+        The manifests. Objects with fields of the wrong type are skipped and reported in `problems`.
 
     Raises:
-        ManifestError: A file cannot be read or is not YAML, or no object was found at all.
+        ManifestError: A file cannot be read or is not YAML, or there is no object at all.
+
+    Example:
+        manifests = read(["examples/eshop"])
+        names = [workload.name for workload in manifests.workloads]
     """
     errors: list[Problem] = []
     problems: list[Problem] = []
@@ -202,7 +211,7 @@ def _text(file: Path, *, pipes: bool) -> str:
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """The manifests below a folder; hidden entries are left out, as the `..data` of a mounted volume is one."""
+    """Yield the manifest files below a directory, without hidden entries, such as `..data` of a mounted volume."""
     here = folder.resolve()
     if here in above:
         return  # a symbolic link leads back
@@ -219,7 +228,7 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
     try:
         yield from documents(text)
     except yaml.MarkedYAMLError as error:
-        # At the end of the text the parser's mark is on a line that is not there.
+        # At the end of the text the parser's mark is after the last line.
         line = min(error.problem_mark.line, text.rstrip().count("\n")) + 1 if error.problem_mark else None
         errors.append(Problem("error", file, line, "", f"not valid YAML: {error.problem or error.context}"))
     except LimitError as error:
@@ -229,7 +238,7 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
 
 
 def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
-    """Yield the objects of a document, those of a List one by one, each with the path that leads to it."""
+    """Yield the objects of a document, each with its path; a List is expanded into its items."""
     found: list[tuple[object, str]] = [(document.content, "")]
     while found:
         content, path = found.pop()
@@ -255,7 +264,7 @@ _TYPE = ("apiVersion", "kind")
 
 
 def _of_list(holder: dict[str, Any], item: object) -> object:
-    """Return an item of a list with its type: those of a DeploymentList need not say it."""
+    """Return an item of a list with its type, which items of a DeploymentList need not contain."""
     if not isinstance(item, dict) or holder["kind"] == "List":
         return item
     return {"apiVersion": holder["apiVersion"], "kind": holder["kind"].removesuffix("List")} | item

@@ -1,6 +1,6 @@
-"""Kubernetes objects as the inventory reads them: the fields it needs, and how they become surroundings.
+"""Decode Kubernetes objects and reduce them to the cluster context that the inventory stores.
 
-Whether an object came as YAML from a file or as JSON from an API server, it is reduced here.
+This applies to YAML from files and to JSON from an API server alike.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
@@ -18,7 +19,7 @@ from webhook.detection.parse.content import read_content
 from webhook.inventory.store import PodTemplate
 from webhook.kubernetes.pod import PodSpec
 
-# Where each kind of workload keeps its pod template; a Pod is its own.
+# The path of each workload kind's pod template; a Pod is its own.
 POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
     "Deployment": ("spec", "template"),
@@ -30,7 +31,7 @@ POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
 
-# Other API groups have kinds of the same names: a Service of Knative, a Job of Volcano.
+# Other API groups have kinds of the same names, such as Knative's Service and Volcano's Job.
 _GROUPS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["Pod", "ReplicationController", "Namespace", "Service", "ConfigMap", "Secret"], frozenset({""})),
     **dict.fromkeys(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"], frozenset({"apps", "extensions"})),
@@ -39,15 +40,21 @@ _GROUPS: Mapping[str, frozenset[str]] = {
 
 
 def is_kubernetes_own(kind: str, api_version: str) -> bool:
-    """Return whether an object is of one of the kinds that are read here, in Kubernetes' own API group for it."""
+    """Return whether an object is of a kind that is decoded here, in Kubernetes' own API group."""
     group, slash, _ = api_version.partition("/")
     return (group if slash else "") in _GROUPS.get(kind, ())
 
 
 MOST_CHARACTERS: Final = 1 << 20
-"""Of all values of a ConfigMap or Secret; the API server takes no more than that."""
+"""Characters in all values of a ConfigMap or Secret; the API server accepts no more."""
 MOST_SETTINGS: Final = 10_000
-"""Of all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
+"""Settings in all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
+MOST_PORTS: Final = 1_000
+"""Ports of a Service."""
+MOST_LABELS: Final = 256
+"""Labels in a Service's selector or in a pod template: as objects they take twenty times the memory of their text."""
+MOST_IMAGES: Final = 256
+"""Images of a pod template."""
 _NOT_READ = Content(UNREADABLE, cut=True)
 
 
@@ -91,7 +98,7 @@ class ServiceObject(Struct, frozen=True):
 
 
 class DataObject(Struct, frozen=True, rename="camel"):
-    """A ConfigMap or a Secret; binary data holds no configuration that could be read."""
+    """A ConfigMap or a Secret; binaryData contains no readable configuration."""
 
     metadata: Metadata
     data: dict[str, str | None] | None = None
@@ -125,41 +132,50 @@ class TemplatedObject(Struct, frozen=True):
 
 
 def labels_of(read: NamespaceObject) -> dict[str, str]:
-    """A namespace's labels, with the one that the API server adds to every namespace."""
+    """Return a namespace's labels, with kubernetes.io/metadata.name, which the API server adds to every namespace."""
     return (read.metadata.labels or {}) | {"kubernetes.io/metadata.name": read.metadata.name}
 
 
 def service_of(read: ServiceObject, namespace: str) -> Service:
-    """A Service, without the images behind it."""
+    """Return a Service, without images; a selector of more than `MOST_LABELS` labels selects nothing."""
+    selector = read.spec.selector
     return Service(
         namespace=namespace,
         name=read.metadata.name,
         ports=tuple(
             ServicePort(port.port, port.name, port.target_port, port.app_protocol, port.protocol or "TCP")
-            for port in read.spec.ports or ()
+            for port in (read.spec.ports or ())[:MOST_PORTS]
         ),
-        selector=read.spec.selector,
+        selector=None if selector and len(selector) > MOST_LABELS else selector,
         external_name=read.spec.external_name if read.spec.type == "ExternalName" else None,
         headless=read.spec.cluster_ip == "None",
     )
 
 
 def template_of(read: TemplatedObject) -> PodTemplate:
-    """The pod template of a workload."""
+    """Return the pod template of a workload."""
     template = read.spec.template
-    return PodTemplate(template.metadata.labels or {}, images_of(template.spec), read.metadata.uid)
+    labels = dict(islice((template.metadata.labels or {}).items(), MOST_LABELS))
+    return PodTemplate(labels, images_of(template.spec)[:MOST_IMAGES], read.metadata.uid)
 
 
 def images_of(spec: PodSpec) -> tuple[str, ...]:
-    """The images that a pod's containers run; what its init containers run is not what it serves."""
+    """Return the images of a pod's containers, without init containers, since those do not serve traffic."""
     return tuple(container.image for container in spec.containers or () if container.image)
 
 
 def contents_of(read: DataObject, *, secret: bool) -> dict[str, Content]:
-    """Return what each key of a ConfigMap or Secret says; the values go no further than this function.
+    """Parse each value of a ConfigMap or Secret; the values themselves do not leave this function.
 
-    An object has a budget of `MOST_CHARACTERS` and `MOST_SETTINGS`, of which its shortest values are read first. What
-    exceeds it is marked as cut, or as not readable where nothing of it was read.
+    An object has a budget of `MOST_CHARACTERS` and `MOST_SETTINGS`; its shortest values are parsed first. Content that
+    exceeds the budget is marked as cut, or as unreadable if none of it was parsed.
+
+    Args:
+        read: The object.
+        secret: Whether `data` is base64-encoded, as in a Secret.
+
+    Returns:
+        The parsed content by key.
     """
     texts = {key: (text or "", secret) for key, text in (read.data or {}).items()}
     texts |= {key: (text or "", False) for key, text in (read.string_data or {}).items()}
@@ -180,7 +196,7 @@ def contents_of(read: DataObject, *, secret: bool) -> dict[str, Content]:
 
 
 def _decoded(text: str) -> str:
-    """A Secret's value as text; what is not UTF-8 text says nothing."""
+    """Return a Secret's value as text; empty if it is not UTF-8."""
     try:
         return base64.b64decode(text, validate=False).decode("utf-8")
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
-"""A live cluster read once, for commands: its surroundings as everywhere, and its workloads and pods whole.
+"""Read a live cluster once, for commands: its cluster context, and its complete workloads and pods.
 
-Every list is read in pages with the rights of whoever asks. Values of ConfigMaps and Secrets are reduced as they come
-in and are not kept; pods are kept as JSON without what the API server and the kubelet added.
+Every list is paged and read with the user's permissions. Values of ConfigMaps and Secrets are reduced on receipt and
+not stored; pods are stored as JSON without managedFields and status.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class _Resource:
     """A kind of object.
 
     Attributes:
+        kind: For example "Service".
         group: "/api/v1", or "/apis/" and a group and version.
-        plural: As in the API's paths.
+        plural: The plural in the API's paths.
         fields: A field selector.
-        everywhere: Whether objects of other namespaces matter, too, to who asks about one.
-        optional: Whether there may be none of it, or no right to read it, and the answer is still worth something.
+        everywhere: Whether objects of other namespaces are relevant, too, if only one namespace is read.
+        optional: Whether the snapshot is still useful if the kind does not exist, or permission to read it is missing.
     """
 
     kind: str
@@ -97,14 +98,14 @@ class _Status(msgspec.Struct, rename="camel"):
 
 
 class Snapshot(Store):
-    """The cluster as it was when it was read.
+    """The cluster at the time of reading.
 
     Attributes:
-        workloads: What makes pods: Deployments and their like, and ReplicaSets, Jobs and Pods that nobody owns.
-        running: The pods that have not ended.
+        workloads: Top-level workloads: Deployments, …, and ReplicaSets, Jobs and Pods without a controller.
+        running: The pods that have not terminated.
         documents: Istio's configuration and the MutatingWebhookConfigurations.
-        problems: Objects that could not be understood and were left out.
-        notes: What was left out for want of a right, as sentences.
+        problems: Diagnostics of the objects that could not be decoded and were skipped.
+        notes: What was skipped for missing permissions, as sentences.
     """
 
     def __init__(self) -> None:
@@ -116,24 +117,28 @@ class Snapshot(Store):
         self.notes: list[str] = []
 
     def problem(self, _document: object, field: str, message: str) -> Problem:
-        """Return what is wrong with one of the documents."""
+        """Return a diagnostic for a field of one of the documents."""
         return Problem("error", _SOURCE, None, field, message)
 
 
 async def read(client: Client, *, namespace: str | None, secrets: bool, whole: bool) -> Snapshot:
-    """Read the cluster.
+    """Read the cluster, and close the client.
 
     Args:
-        client: Reaches it.
-        namespace: The namespace whose workloads are wanted; None for those of all.
-        secrets: Read the values of Secrets too; like all values they are reduced to what they say.
-        whole: Read Istio's configuration too.
+        client: The API client.
+        namespace: The namespace whose workloads are read; None for all namespaces.
+        secrets: Whether to read the values of Secrets, too; like all values they are reduced to parsed shapes.
+        whole: Whether to read Istio's configuration, too.
 
     Returns:
         The snapshot.
 
     Raises:
-        ClusterError: The API server is not there, or refuses what cannot be done without.
+        ClusterError: The API server does not respond, or refuses a required request.
+
+    Example:
+        snapshot = await read(connect(kubeconfig), namespace="shop", secrets=False, whole=False)
+        names = [workload.name for workload in snapshot.workloads]
     """
     try:
         return await _Reading(client, namespace).read(secrets=secrets, whole=whole)
@@ -163,14 +168,14 @@ class _Reading:
         return self._into
 
     async def _each(self, resource: _Resource, put: Callable[[dict[str, Any]], object]) -> None:
-        """Hand every object of a kind on; what is only half right about an optional kind is told and left out."""
+        """Pass every object of a kind to `put`; skip and report undecodable objects and missing optional kinds."""
         try:
             async for document in self._objects(resource):
                 try:
                     put(document)
                 except UNREADABLE:
                     metadata = document["metadata"]
-                    self._leave_out(resource, metadata.get("namespace", ""), metadata["name"])
+                    self._skip(resource, metadata.get("namespace", ""), metadata["name"])
         except ClusterError as error:
             absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
             if absent:
@@ -183,7 +188,7 @@ class _Reading:
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
-    def _leave_out(self, resource: _Resource, namespace: str, name: str) -> None:
+    def _skip(self, resource: _Resource, namespace: str, name: str) -> None:
         place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
         said = f"{resource.kind} {place} skipped: unexpected field type"
         self._into.problems.append(Problem("error", _SOURCE, None, "", said))
@@ -211,13 +216,13 @@ class _Reading:
                 return
 
     async def _listed(self, path: str, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
-        """The items of a list, page by page, so that no more than one page of whole objects is held."""
+        """Yield the items of a list, page by page, so that at most one page of complete objects is in memory."""
         async for page in pages(self._client, path, fields=resource.fields, limit=_PAGE, consistent=False):
             for item in page.items:
                 try:
                     document = _decoded(item)
                 except UnreadableError:
-                    self._leave_out(resource, *salvaged(item).key)
+                    self._skip(resource, *salvaged(item).key)
                 else:
                     yield document
 
@@ -230,6 +235,8 @@ class _Reading:
                 self._into.notes.append(
                     f"no permission to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults are assumed"
                 )
+            elif error.status != HTTPStatus.NOT_FOUND:
+                raise
             return
         self._into.documents.append({"kind": "ConfigMap"} | _decoded(answer))
 
@@ -255,10 +262,10 @@ class _Reading:
 
 
 def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
-    """Return an object as plain values.
+    """Decode an object as plain values.
 
     Raises:
-        UnreadableError: It is not an object with a name, or a part of it cannot be read.
+        UnreadableError: It is not an object with a name, or a part of it cannot be decoded.
     """
     item = msgspec.Raw(item)
     named(item)
@@ -269,7 +276,7 @@ def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
 
 
 def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
-    """The object with its type, which the items of a list do not say."""
+    """Return the object with its type, which the items of a list do not contain, and without managedFields."""
     item["metadata"].pop("managedFields", None)
     return {"apiVersion": resource.group.removeprefix("/apis/").removeprefix("/api/"), "kind": resource.kind} | item
 
@@ -280,8 +287,8 @@ def _is_owned(document: dict[str, Any]) -> bool:
 
 
 def _outlived(status: _Status) -> bool:
-    """Whether the containers of the application have all ended while Istio's go on."""
-    containers = {one.name: one.state or {} for one in status.container_statuses or ()}
+    """Return whether all containers of the application have terminated while Istio's are still running."""
+    containers = {container.name: container.state or {} for container in status.container_statuses or ()}
     ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
     going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
     return bool(ended) and all(ended) and going_on

@@ -1,7 +1,7 @@
-"""The surroundings of pods, in memory: what has been read of Namespaces, Services, ConfigMaps, Secrets and workloads.
+"""In-memory store of the cluster context: Namespaces, Services, ConfigMaps, Secrets and workloads, reduced.
 
-Manifest files and a live cluster fill the same store. Reading it does no I/O and changes nothing but what it has worked
-out from its own content.
+Manifest files and a live cluster fill the same store. Reading it does no I/O and has no side effects but to compute
+indexes lazily.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _NO_SERVICES = Services()
 
 @dataclass(frozen=True, slots=True)
 class PodTemplate:
-    """What a workload makes pods from, as far as the Services in front of them are concerned.
+    """The part of a workload's pod template that Services depend on.
 
     Attributes:
         labels: The labels of the pods.
         images: The images of their containers.
-        owner_uid: The workload's own uid; empty where there is none.
+        owner_uid: The workload's own uid; empty if there is none.
     """
 
     labels: Mapping[str, str]
@@ -33,15 +33,14 @@ class PodTemplate:
 
 
 @dataclass(slots=True)
-class _WorkedOut:
-    """What follows from a namespace's Services and workloads, worked out when somebody asks.
+class _Derived:
+    """Lazily computed per-namespace indexes; replaced when an input changes.
 
-    It is thrown away whole when one of them changes. So who works something out from what has just changed, on another
-    thread, writes it where nobody looks any more.
+    A thread that computes an entry from an outdated input therefore writes it to an object that is no longer read.
 
     Attributes:
-        services: Services with the images behind them.
-        all: All Services, without images; the same object as long as nothing changes.
+        services: Services with the images of the pods behind them.
+        all: All Services, without images; the same object until an input changes.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -50,10 +49,16 @@ class _WorkedOut:
 
 @dataclass(slots=True)
 class _Namespace:
-    """All that is known of one namespace.
+    """The content of one namespace.
 
     Attributes:
-        carriers: For each label, the workloads whose pods carry it: what a selector chooses from.
+        labels: The Namespace's labels; None if the Namespace itself has not been read.
+        services: The Services by name, without images.
+        templates: The pod templates by the workload's kind and name.
+        config_maps: The parsed ConfigMaps by name.
+        secrets: The parsed Secrets by name.
+        carriers: An index from each label to the workloads whose pods have it, for evaluating selectors.
+        derived: Computed from Services and templates.
     """
 
     labels: Mapping[str, str] | None = None
@@ -62,17 +67,17 @@ class _Namespace:
     config_maps: dict[str, Contents] = field(default_factory=dict)
     secrets: dict[str, Contents] = field(default_factory=dict)
     carriers: dict[tuple[str, str], dict[tuple[str, str], None]] = field(default_factory=dict)
-    worked_out: _WorkedOut = field(default_factory=_WorkedOut)
+    derived: _Derived = field(default_factory=_Derived)
 
     def service(self, name: str) -> Service | None:
-        known = self.worked_out
+        known = self.derived
         found = known.services.get(name)
         if found is None and (service := self.services.get(name)) is not None:
             found = known.services[name] = self._with_images(service)
         return found
 
     def all_services(self) -> Services:
-        known = self.worked_out
+        known = self.derived
         if known.all is None:
             known.all = Services(self.services.values())
         return known.all
@@ -109,97 +114,104 @@ class Store:
         self._namespaces: dict[str, _Namespace] = {}
 
     def put_namespace(self, name: str, labels: Mapping[str, str]) -> None:
-        """Take a namespace's labels."""
+        """Store a namespace's labels."""
         self._of(name).labels = labels
 
     def drop_namespace(self, name: str) -> None:
-        """Forget a namespace; what is still in it is told apart."""
+        """Drop a namespace's labels; the objects in it are dropped separately."""
         self._of(name).labels = None
 
     def put_service(self, service: Service) -> None:
-        """Take a Service; its images are those of the workloads here."""
+        """Store a Service; its images are looked up among the stored workloads."""
         place = self._of(service.namespace)
         if place.services.get(service.name) != service:
             place.services[service.name] = service
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def drop_service(self, namespace: str, name: str) -> None:
-        """Forget a Service."""
+        """Drop a Service."""
         place = self._of(namespace)
         if place.services.pop(name, None) is not None:
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
-        """Take a workload's pod template. One that changed in nothing but its status costs nothing."""
+        """Store a workload's pod template. An equal one, as after a status update, does not invalidate any index.
+
+        Args:
+            kind: The workload's kind.
+            namespace: The workload's namespace.
+            name: The workload's name.
+            template: The template.
+        """
         place = self._of(namespace)
         if place.templates.get((kind, name)) != template:
             place.uncarry((kind, name))
             place.carry((kind, name), template)
-            place.worked_out = _WorkedOut()
+            place.derived = _Derived()
 
     def drop_template(self, kind: str, namespace: str, name: str) -> None:
-        """Forget a workload."""
+        """Drop a workload."""
         place = self._of(namespace)
         place.uncarry((kind, name))
-        place.worked_out = _WorkedOut()
+        place.derived = _Derived()
 
     def put_config_map(self, namespace: str, name: str, contents: Contents) -> None:
-        """Take what the keys of a ConfigMap say."""
+        """Store the parsed content of a ConfigMap."""
         self._of(namespace).config_maps[name] = contents
 
     def drop_config_map(self, namespace: str, name: str) -> None:
-        """Forget a ConfigMap."""
+        """Drop a ConfigMap."""
         self._of(namespace).config_maps.pop(name, None)
 
     def put_secret(self, namespace: str, name: str, contents: Contents) -> None:
-        """Take what the keys of a Secret say."""
+        """Store the parsed content of a Secret."""
         self._of(namespace).secrets[name] = contents
 
     def drop_secret(self, namespace: str, name: str) -> None:
-        """Forget a Secret."""
+        """Drop a Secret."""
         self._of(namespace).secrets.pop(name, None)
 
     def template(self, kind: str, namespace: str, name: str) -> PodTemplate | None:
-        """The pod template of the workload of that name, or None."""
+        """Return the pod template of a workload, or None."""
         place = self._namespaces.get(namespace)
         return None if place is None else place.templates.get((kind, name))
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """The names of all namespaces that something is known of, sorted."""
+        """The names of all namespaces with any content, sorted."""
         return tuple(sorted(self._namespaces))
 
     def knows(self, namespace: str) -> bool:
-        """Whether the Namespace itself has been read."""
+        """Return whether the Namespace itself has been read."""
         place = self._namespaces.get(namespace)
         return place is not None and place.labels is not None
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
-        """The namespace's labels, or None when there is no such namespace."""
+        """Return the namespace's labels, or None if the namespace does not exist."""
         place = self._namespaces.get(namespace)
         return None if place is None else place.labels
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """The Service of that name, or None."""
+        """Return a Service with the images of the pods behind it, or None."""
         place = self._namespaces.get(namespace)
         return None if place is None else place.service(name)
 
     def mentioned(self, namespace: str, name: str) -> Service | None:
-        """As `service`."""
+        """Return the same as `service`."""
         return self.service(namespace, name)
 
     def services(self, namespace: str) -> Services:
-        """All Services of a namespace, without the images behind them."""
+        """Return all Services of a namespace, without images."""
         place = self._namespaces.get(namespace)
         return _NO_SERVICES if place is None else place.all_services()
 
     def config_map(self, namespace: str, name: str) -> Contents | None:
-        """What the keys of a ConfigMap say, or None when there is no such ConfigMap."""
+        """Return the parsed content of a ConfigMap by key, or None if it does not exist."""
         place = self._namespaces.get(namespace)
         return None if place is None else place.config_maps.get(name)
 
     def secret(self, namespace: str, name: str) -> Contents | None:
-        """What the keys of a Secret say; None when there is none, or Secrets may not be read."""
+        """Return the parsed content of a Secret by key, or None if it does not exist or Secrets may not be read."""
         place = self._namespaces.get(namespace)
         return None if place is None else place.secrets.get(name)
 

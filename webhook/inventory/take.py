@@ -1,4 +1,4 @@
-"""From an object as plain values to what the store keeps of it."""
+"""Put an object of plain values into the store."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from webhook.inventory.store import Store
 
 
 def take(store: Store, document: dict[str, Any], *, secrets: bool) -> None:
-    """Put what an object says into the store; kinds that say nothing about surroundings are left out.
+    """Reduce an object and put it into the store; kinds that are not part of the cluster context are ignored.
 
     Args:
-        store: Where it goes.
+        store: Receives the object.
         document: The object, with its kind.
         secrets: Whether Secrets may be read.
 
     Raises:
-        msgspec.ValidationError: A field has another type than the API gives it.
+        msgspec.ValidationError: A field has a type that the API does not allow.
     """
     match document.get("kind"):
         case "Namespace":

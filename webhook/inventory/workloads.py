@@ -1,4 +1,4 @@
-"""Objects that make pods, with the pod that each would make."""
+"""Workloads: objects that create pods, with the pod that each would create."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from webhook.problem import field_and_message
 
 T = TypeVar("T")
 
+# A CronJob names its Jobs after itself and the minute, by which `owners_of` recognises them.
+_SCHEDULED = 29_000_000
+# Kubernetes labels each pod of a Job with the Job's name, under both keys.
+_JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """An object that makes pods, with the pod that it would make.
+    """An object that creates pods, with the pod that it would create.
 
     Attributes:
         kind: "Deployment", "CronJob", "Pod", …
-        namespace: Its namespace; "default" when the manifest names none.
+        namespace: Its namespace; "default" if the manifest contains none.
         name: Its name.
-        pod: The pod as decoded, its owner filled in.
+        pod: The decoded pod, with its owner filled in.
         document: The pod as plain Python values.
-        source: Where the object stands, as "file:line", or "cluster".
+        source: The object's location, as "file:line", or "cluster".
     """
 
     kind: str
@@ -38,13 +43,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class RunningPod:
-    """A pod that is there, and has not ended.
+    """An existing pod that has not terminated.
 
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        text: The pod in JSON without its status, small enough to keep twenty thousand of them.
-        outlived: Whether its application has ended and only its sidecar still runs.
+        text: The pod's JSON without its status, small enough to store twenty thousand pods.
+        outlived: Whether its application has terminated and only its sidecar still runs.
     """
 
     namespace: str
@@ -53,24 +58,24 @@ class RunningPod:
     outlived: bool
 
     def document(self) -> dict[str, Any]:
-        """The pod as plain values, decoded anew at each call."""
+        """Decode the pod as plain values, again at each call."""
         document: dict[str, Any] = msgspec.json.decode(self.text, type=dict)
         return document
 
 
 def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -> Workload:
-    """The workload that an object is.
+    """Decode an object that creates pods.
 
     Args:
         owner: The object as plain Python values; it is not changed.
-        pod_path: The keys that lead to its pod template, see `objects.POD_PATHS`.
-        source: Where the object stands.
+        pod_path: The path of its pod template, see `objects.POD_PATHS`.
+        source: The object's location.
 
     Returns:
         The workload.
 
     Raises:
-        msgspec.ValidationError: A field has another type than the API gives it.
+        msgspec.ValidationError: A field has a type that the API does not allow.
     """
     kind = owner["kind"]
     metadata = _converted(owner.get("metadata") or {}, Metadata, "metadata")
@@ -78,7 +83,8 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
     document = copy.deepcopy(_template(owner, pod_path))
     metadata_of_pod = document.get("metadata") or {}
     if isinstance(metadata_of_pod, dict):
-        document["metadata"] = metadata_of_pod | {"namespace": namespace} | _made_by(kind, metadata.name)
+        made = _added_by_controller(kind, metadata.name, metadata_of_pod.get("labels"))
+        document["metadata"] = metadata_of_pod | {"namespace": namespace} | made
     document |= {"apiVersion": "v1", "kind": "Pod"}
     document.setdefault("spec", {})
     pod = _converted(document, Pod, *pod_path)
@@ -86,7 +92,7 @@ def workload_of(owner: dict[str, Any], pod_path: tuple[str, ...], source: str) -
 
 
 def _template(owner: dict[str, Any], pod_path: tuple[str, ...]) -> dict[str, Any]:
-    """Return the pod template, or an empty one."""
+    """Return the pod template; empty if it is missing."""
     template = owner
     for number, key in enumerate(pod_path):
         template = _converted(template.get(key) or {}, dict, *pod_path[: number + 1])
@@ -94,7 +100,7 @@ def _template(owner: dict[str, Any], pod_path: tuple[str, ...]) -> dict[str, Any
 
 
 def _converted(value: object, as_type: type[T], *above: str) -> T:
-    """Return a part of an object as a type; the place in an error is one of the whole object."""
+    """Convert a part of an object to a type; paths in errors start at the whole object."""
     try:
         return msgspec.convert(value, as_type)
     except msgspec.ValidationError as error:
@@ -102,12 +108,14 @@ def _converted(value: object, as_type: type[T], *above: str) -> T:
         raise msgspec.ValidationError(f"{message} - at `$.{'.'.join([*above, *filter(None, [field])])}`") from None
 
 
-def _made_by(kind: str, name: str) -> dict[str, Any]:
-    """Return what the metadata of a workload's pod contains besides its template's."""
-    return {} if kind == "Pod" else {"generateName": f"{name}-", "ownerReferences": _owners(kind, name)}
-
-
-def _owners(kind: str, name: str) -> list[dict[str, str]]:
-    """The owners that the pod will have; for a CronJob the Job in between goes by the CronJob's name."""
-    kinds = ["Job", "CronJob"] if kind == "CronJob" else [kind]
-    return [{"kind": owner, "name": name} for owner in kinds]
+def _added_by_controller(kind: str, name: str, labels: object) -> dict[str, Any]:
+    """Return the metadata that the controller adds to that of the pod template, or sets instead of it."""
+    if kind == "Pod":
+        return {}
+    made: dict[str, Any] = {"generateName": f"{name}-", "ownerReferences": [{"kind": kind, "name": name}]}
+    if kind in {"Job", "CronJob"}:
+        job = name if kind == "Job" else f"{name}-{_SCHEDULED}"
+        made["ownerReferences"] = [{"kind": "Job", "name": job}]
+        if labels is None or isinstance(labels, dict):
+            made["labels"] = (labels or {}) | dict.fromkeys(_JOB_LABELS, job)
+    return made

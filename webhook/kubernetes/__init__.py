@@ -1,1 +1,1 @@
-"""Kubernetes' own formats: pods, AdmissionReviews, label selectors, YAML. Knows nothing of meshes or policies."""
+"""Kubernetes' own formats: pods, AdmissionReviews, label selectors, YAML. Independent of meshes and policies."""

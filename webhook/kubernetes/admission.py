@@ -1,7 +1,7 @@
-"""AdmissionReview v1: from the bytes of a request to what is asked.
+"""Parse AdmissionReview v1.
 
-Only what a decision reads is decoded, in one pass over the body; as a plain dict the object is read again, when
-somebody asks for that. No message made here repeats a value of the request.
+Only the fields that decisions read are decoded, in one pass over the body; `Review.document` decodes the object again
+as a plain dict. No error message repeats a value of the request.
 
 Source: Kubernetes "Dynamic Admission Control" and admission.k8s.io/v1.
 """
@@ -26,18 +26,18 @@ _NO_JSON_OBJECT: Final = "the object is not valid UTF-8 JSON, or nested too deep
 
 
 class UnreadableReviewError(ValueError):
-    """The body is no AdmissionReview that can be answered. Its text is for the operator and holds no value."""
+    """The body is not an AdmissionReview that can be answered. The text is for the operator and contains no value."""
 
 
 class UnreadableObjectError(Exception):
-    """The object of a review is no JSON object with numbers of 64 bits. Its text holds no value.
+    """The object of a review is not a JSON object with 64-bit numbers. The text contains no value.
 
-    It is no ValueError, for what evaluates policies takes those for a fault of the expression.
+    It is not a ValueError, because policy evaluation attributes those to the expression.
     """
 
 
 class GroupVersionKind(Struct, frozen=True):
-    """What kind of object a request is about."""
+    """The group, version and kind of a request's object."""
 
     group: str = ""
     version: str = ""
@@ -45,15 +45,15 @@ class GroupVersionKind(Struct, frozen=True):
 
 
 class AdmissionRequest(Struct, frozen=True, rename="camel"):
-    """The part of an admission request that decisions look at.
+    """The part of an admission request that decisions read.
 
     Attributes:
-        uid: Identifies the request; the answer repeats it.
-        kind: What kind the object is.
+        uid: The request's id, which the response repeats.
+        kind: The object's group, version and kind.
         operation: CREATE, UPDATE, DELETE or CONNECT.
-        namespace: Where the object is to be created.
-        name: The object's name; often empty at CREATE, when the API server makes it up later.
-        sub_resource: As "ephemeralcontainers"; empty for the object itself.
+        namespace: The object's namespace.
+        name: The object's name; often empty at CREATE, when the API server generates it later.
+        sub_resource: For example "ephemeralcontainers"; empty for the object itself.
         dry_run: Whether nothing will be stored.
     """
 
@@ -70,11 +70,11 @@ class Review(Struct, frozen=True):
     """An AdmissionReview that can be answered.
 
     Attributes:
-        request: What is asked.
-        pod: The object; None where there is none, or none that can be read as a Pod.
-        problem: Why it cannot: the field and what is wrong there, never the value; else empty.
-        body: The bytes that all this was read from.
-        unread: Why no more than an outline was read of the pod, see `webhook.kubernetes.outline`; empty where all was.
+        request: The request without its object.
+        pod: The object; None if there is none, or if it cannot be decoded as a Pod.
+        problem: Why it cannot be decoded: the field and the type error, never the value; else empty.
+        body: The bytes that the review was decoded from.
+        unread: Why only an outline of the pod was decoded, see `webhook.kubernetes.outline`; empty if all of it was.
     """
 
     request: AdmissionRequest
@@ -84,10 +84,10 @@ class Review(Struct, frozen=True):
     unread: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Decode the object as a plain dict, again at each call; of an outline, return what was read.
+        """Decode the object as a plain dict, again at each call; for an outline, return the decoded fields.
 
         Raises:
-            UnreadableObjectError: Something is wrong in a part of it that decisions do not look at.
+            UnreadableObjectError: A part of it that decisions do not read is invalid.
         """
         if self.unread and self.pod is not None:
             metadata = msgspec.to_builtins(self.pod.metadata)
@@ -143,25 +143,28 @@ _PACKER = msgspec.msgpack.Encoder()
 
 
 def parse(body: bytes | bytearray, decode: Callable[[bytes | bytearray], Any] = _POD_REVIEW.decode) -> Review:
-    """Read an AdmissionReview.
+    """Parse an AdmissionReview.
 
     Args:
         body: The body of the HTTP request.
-        decode: Decodes it; another one may leave out what it wants of the object.
+        decode: Decodes the body; may leave out fields of the object.
 
     Returns:
-        What is in it. An object that is no Pod makes no review unreadable: many are about other kinds.
+        The review. An object that is not a Pod is no error: many reviews are about other kinds.
 
     Raises:
-        UnreadableReviewError: It is no JSON, no AdmissionReview of v1, has no request, or the request no uid, or what
-            is around the object is not UTF-8.
+        UnreadableReviewError: The body is not JSON, not an AdmissionReview v1, has no request, or a request without
+            uid; or it is not UTF-8 outside the object.
+
+    Example:
+        review = parse(b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1"}}')
     """
     try:
         review = decode(body)
     except (ValueError, RecursionError) as error:
         return Review(_checked(_without_object(body)), None, _problem(error), body)
     request = _checked(review)
-    # The decoder checks only the texts that it decodes. A body in ASCII, as most are, costs nothing here.
+    # The decoder checks only the strings that it decodes. For an ASCII body, as most are, this check is free.
     if not body.isascii() and not _is_utf8(body):
         if _is_utf8(_RAW.decode(body).request.object):
             raise UnreadableReviewError(_NO_JSON)
@@ -170,7 +173,7 @@ def parse(body: bytes | bytearray, decode: Callable[[bytes | bytearray], Any] = 
 
 
 def _is_utf8(body: bytes | bytearray | msgspec.Raw) -> bool:
-    """Return whether bytes are UTF-8; by pieces, since a text may take four times the memory of its bytes."""
+    """Return whether bytes are UTF-8; in chunks, since a str may take four times the memory of its bytes."""
     decoder = getincrementaldecoder("utf-8")()
     view = memoryview(body)
     try:
@@ -204,7 +207,7 @@ def _checked(review: _Review | _PodReview) -> AdmissionRequest:
         raise UnreadableReviewError("request.uid is empty, so an answer could not be matched to it")
     request = review.request
     named = (request.uid, request.namespace, request.name, request.operation, request.sub_resource, request.kind.kind)
-    # They are written into the answer and the log.
+    # They are written to the response and the log.
     if max(map(len, named)) > names.LONGEST:
         raise UnreadableReviewError(f"a name in the request is longer than {names.LONGEST} characters")
     return request
@@ -216,16 +219,16 @@ def _problem(error: Exception) -> str:
     return _NO_JSON_OBJECT
 
 
-# What msgspec says of a type error: names of types and the path, with map keys already left out. Anything else that
-# it may say could hold a value and is not passed on.
+# msgspec's type errors contain the names of types and the path, with map keys already left out. Any other message could
+# contain a value and is not passed on.
 _TYPE_ERROR = re.compile(
     r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|Expected `int` [<>]= -?[0-9]+|Object missing required field `\w+`"
     r"|(?:Integer value|Number) out of range)(?: - at `(?P<path>[^`]+)`)?"
 )
 
 
-def _type_error(said: str, of: str = "$") -> str:
-    found = _TYPE_ERROR.fullmatch(said)
+def _type_error(message: str, of: str = "$") -> str:
+    found = _TYPE_ERROR.fullmatch(message)
     if found is None:
         return "a field has the wrong type"
     path = (found["path"] or "").removeprefix(of).removeprefix(".") or "the object"

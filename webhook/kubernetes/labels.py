@@ -1,27 +1,29 @@
-"""Label selectors as Kubernetes writes them, compiled.
+"""Compiled Kubernetes label selectors.
 
-Source: Kubernetes "Labels and Selectors"; apimachinery's LabelSelector. NotIn holds where the key is absent, too.
+Source: Kubernetes "Labels and Selectors"; apimachinery's LabelSelector. NotIn also matches if the key is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from msgspec import Struct
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one key."""
+    """One requirement on one label key; `values` is empty for Exists and DoesNotExist."""
 
     key: str
     operator: Operator
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet the condition."""
+        """Return whether the labels meet the requirement."""
         match self.operator:
             case "In":
                 return labels.get(self.key) in self.values
@@ -33,7 +35,7 @@ class Requirement:
                 return self.key not in labels
 
     def __str__(self) -> str:
-        """The condition as kubectl writes it."""
+        """Return the requirement in kubectl's syntax."""
         match self.operator:
             case "Exists":
                 return self.key
@@ -44,16 +46,60 @@ class Requirement:
         return f"{self.key} {self.operator.lower()} ({','.join(sorted(self.values))})"
 
 
+class _Expression(Protocol):
+    """One entry of matchExpressions."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def operator(self) -> Operator: ...
+
+    @property
+    def values(self) -> Iterable[str] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Conditions that must all hold. A pair of matchLabels is an In with one value."""
+    """Requirements that are ANDed. A matchLabels pair is an In with one value."""
 
     requirements: tuple[Requirement, ...]
 
+    @classmethod
+    def of(cls, match_labels: Mapping[str, str] | None, match_expressions: Iterable[_Expression] | None) -> Selector:
+        """Return the compiled selector.
+
+        Args:
+            match_labels: The API's matchLabels; None or empty for none.
+            match_expressions: The API's matchExpressions; None or empty for none.
+        """
+        pairs = [Requirement(key, "In", frozenset({value})) for key, value in (match_labels or {}).items()]
+        more = [Requirement(each.key, each.operator, frozenset(each.values or ())) for each in match_expressions or ()]
+        return cls((*pairs, *more))
+
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet every condition."""
+        """Return whether the labels meet every requirement."""
         return all(requirement.holds(labels) for requirement in self.requirements)
 
     def __str__(self) -> str:
-        """The selector as kubectl writes it: "app=web,tier in (edge,front)"."""
+        """Return the selector in kubectl's syntax: "app=web,tier in (edge,front)"."""
         return ",".join(map(str, self.requirements))
+
+
+class LabelSelectorRequirement(Struct, frozen=True):
+    """One entry of matchExpressions, as in the API."""
+
+    key: str
+    operator: Operator
+    values: list[str] | None = None
+
+
+class LabelSelector(Struct, frozen=True, rename="camel"):
+    """A LabelSelector, as in the API; Istio's WorkloadSelector is one with matchLabels only."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[LabelSelectorRequirement] | None = None
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Return whether the labels meet every requirement."""
+        return Selector.of(self.match_labels, self.match_expressions).holds(labels)

@@ -1,4 +1,4 @@
-"""Names of objects, as the API server demands them (RFC 1123)."""
+"""Syntax of object names, as validated by the API server (RFC 1123)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 LONGEST: Final = 253
-"""Characters."""
+"""The maximum length of a name, in characters."""
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 LABEL: Final = re.compile(_LABEL)
 """The name of a Namespace or a Service."""

@@ -1,8 +1,8 @@
-"""Reviews of very many values, or of very much text that is not ASCII, of which only an outline is read.
+"""Parse only an outline of reviews with very many values, or with very much non-ASCII text.
 
-Decoding one holds the interpreter, also on a thread: for a third of a second for eight megabytes of empty containers.
-Values that no field takes are skipped many times as fast. A text with a single character beyond Latin-1 takes two or
-four bytes of memory for each of its characters.
+Decoding such a review holds the GIL, also in a thread: a third of a second for 8 MB of empty containers. Skipping
+values that map to no field is many times faster. A str with a single character beyond Latin-1 takes two or four bytes
+of memory per character.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 T = TypeVar("T")
 
 MOST_VALUES: Final = 100_000
-"""Values of a review that are decoded, about: in some 30 ms. The largest known pods have a few hundred."""
+"""Approximate limit on the values of a review that is decoded whole, which takes some 30 ms. The largest known pods
+have a few hundred."""
 FEW_VALUES: Final = 2_000
-"""Values of a review that are decoded at once; the rest of what is done about so many takes some milliseconds."""
+"""Values of a review that is handled on the event loop; deciding about so many takes some milliseconds."""
 MOST_WIDE: Final = 2 * 1024 * 1024
 """Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
 _MANY: Final = f"the pod has more than {MOST_VALUES} values, so its dependencies are unknown"
 _WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so its dependencies are unknown"
 LARGE: Final = 64 * 1024
 """Bytes of a review. The largest known pods of real software are shorter."""
-# So few bytes have few values, whatever they are.
+# Bytes that cannot contain more than FEW_VALUES values.
 _SHORTEST = 4 * FEW_VALUES
+# Every value but the first follows a comma, an opening brace or an opening bracket.
+_SIGNS: Final = (b",", b"{", b"[")
 _PIECE = 64 * 1024
-# A pod of that many values may have as many keys, and each text has two quotes.
+# A pod with MOST_VALUES values may have as many keys, and each string has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
 _WIDE_ESCAPE = re.compile(rb"\\u(?!00)")
 # The API server rejects a pod whose labels or annotations are longer.
@@ -75,11 +78,16 @@ _OWNERS = msgspec.json.Decoder(list[OwnerReference] | None)
 
 
 def parse(body: bytes | bytearray) -> Review:
-    """Read an AdmissionReview; of a pod that is too large no more than its metadata and two fields of its spec.
+    """Parse an AdmissionReview; of an oversized pod, only metadata, hostNetwork and serviceAccountName.
 
-    These are its host network and its service account.
+    Args:
+        body: The body of the HTTP request.
 
-    Args, results and errors are those of `webhook.kubernetes.admission.parse`.
+    Returns:
+        The review; `unread` is set if only an outline was decoded.
+
+    Raises:
+        UnreadableReviewError: As for `webhook.kubernetes.admission.parse`.
     """
     unread = _unread(body)
     if not unread:
@@ -109,7 +117,7 @@ def parse(body: bytes | bytearray) -> Review:
 
 
 def _unread(body: bytes | bytearray) -> str:
-    """Return why the body is too large to be decoded whole, as a sentence; empty where it is not."""
+    """Return why the body is too large to be decoded whole, as a sentence; empty if it is not."""
     if len(body) <= LARGE:
         return ""
     if _has_many_values(body):
@@ -118,24 +126,24 @@ def _unread(body: bytes | bytearray) -> str:
 
 
 def is_large(body: bytes | bytearray) -> bool:
-    """Return whether a body has more than `LARGE` bytes, or may have more than `FEW_VALUES`, however short it is."""
+    """Return whether a body has more than `LARGE` bytes or may have more than `FEW_VALUES` values."""
     return len(body) > LARGE or (len(body) > _SHORTEST and most_values(body) > FEW_VALUES)
 
 
 def most_values(body: bytes | bytearray) -> int:
-    """Return how many values JSON has at most, about: its commas and braces, those in its texts included."""
-    return body.count(b",") + body.count(b"{")
+    """Return an upper bound on the values in JSON: its commas and opening brackets, including those in strings."""
+    return sum(map(body.count, _SIGNS))
 
 
 def is_wide(body: bytes | bytearray) -> bool:
-    """Return whether a text of the body may take more than one byte of memory for each byte of the body."""
+    """Return whether a string in the body may take more than one byte of memory per byte of the body."""
     return not body.isascii() or _WIDE_ESCAPE.search(body) is not None
 
 
 def _has_many_values(body: bytes | bytearray) -> bool:
-    """Return whether JSON has more than `MOST_VALUES` commas and braces outside of its texts.
+    """Return whether JSON has more than `MOST_VALUES` commas and opening brackets outside of strings.
 
-    Up to its first fault, text that is not JSON is counted like JSON, and no decoder reads further.
+    Invalid JSON is counted correctly up to the first syntax error, and no decoder reads further.
     """
     if most_values(body) <= MOST_VALUES:
         return False
@@ -143,13 +151,13 @@ def _has_many_values(body: bytes | bytearray) -> bool:
     while start < len(body):
         piece = body[start : start + _PIECE]
         if piece.endswith(b"\\") and (len(piece) - len(piece.rstrip(b"\\"))) % 2:
-            piece = body[start : start + _PIECE + 1]  # what a backslash escapes belongs to it
+            piece = body[start : start + _PIECE + 1]  # keep a backslash and the character that it escapes together
         start += len(piece)
         if b"\\" in piece:
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = piece.split(b'"')
         outside = b"".join(parts[within::2])
-        values += outside.count(b",") + outside.count(b"{")
+        values += most_values(outside)
         quotes += len(parts) - 1
         if values > MOST_VALUES or quotes > _MOST_QUOTES:
             return True

@@ -1,8 +1,8 @@
-"""The part of a Pod that a decision looks at.
+"""The part of a Pod that decisions read.
 
-Only fields that something reads are declared, so decoding a large pod costs little: msgspec skips the rest.
-Every field that the API allows to be absent or null may be either here. The types are otherwise strict: a
-number where the API wants a string is an error that names the place, as the API server would give.
+Only fields that are read somewhere are declared, which makes decoding a large pod cheap: msgspec skips the rest.
+Every field that the API allows to be absent or null may be either here. The types are otherwise strict: a number where
+the API requires a string is an error that contains the path, as from the API server.
 
 Source: Kubernetes core/v1 Pod.
 """
@@ -15,7 +15,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-# Kubernetes' ServiceAccount plugin adds it to nearly every pod, under another name each time.
+# The ServiceAccount admission plugin adds this volume to nearly every pod, each time with another suffix.
 _TOKEN = re.compile("kube-api-access-[a-z0-9]+")
 _AUTHORITY = "kube-root-ca.crt"
 
@@ -31,7 +31,7 @@ class OwnerReference(Struct, frozen=True, rename="camel"):
 
 
 class ObjectMeta(Struct, frozen=True, rename="camel"):
-    """The metadata that decisions look at. In an admission request `name` is often not set yet."""
+    """The metadata that decisions read. In an admission request `name` is often not set yet."""
 
     name: str | None = None
     generate_name: str | None = None
@@ -50,17 +50,17 @@ class KeyReference(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class FieldReference(Struct, frozen=True, gc=False, rename="camel"):
-    """A fieldRef: a field of the pod itself, as `metadata.namespace` or `metadata.labels['app']`."""
+    """A fieldRef: a field of the pod itself, such as `metadata.namespace` or `metadata.labels['app']`."""
 
     field_path: str = ""
 
 
 class ResourceReference(Struct, frozen=True, gc=False):
-    """A resourceFieldRef: an amount of CPU or memory, whichever it is."""
+    """A resourceFieldRef: an amount of CPU or memory; its fields are not needed."""
 
 
 class EnvVarSource(Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
-    """Where an environment variable's value comes from. A source that is none of these, a fileKeyRef, is not known."""
+    """The source of an environment variable's value. Any other source, such as a fileKeyRef, is not supported."""
 
     config_map_key_ref: KeyReference | None = None
     secret_key_ref: KeyReference | None = None
@@ -69,7 +69,7 @@ class EnvVarSource(Struct, frozen=True, omit_defaults=True, gc=False, rename="ca
 
 
 class EnvVar(Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
-    """One environment variable of a container. The API server leaves out a `value` that is empty."""
+    """One environment variable of a container. The API server omits an empty `value`."""
 
     name: str = ""
     value: str | None = None
@@ -92,9 +92,9 @@ class EnvFromSource(Struct, frozen=True, rename="camel"):
 
 
 class VolumeMount(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Where a volume appears in a container.
+    """Where a volume is mounted in a container.
 
-    `sub_path` takes one file or folder of it; so does `sub_path_expr`, with references $(NAME) to the environment.
+    `sub_path` selects one file or folder of it; so does `sub_path_expr`, with $(NAME) references to the environment.
     """
 
     name: str = ""
@@ -104,7 +104,7 @@ class VolumeMount(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class ContainerPort(Struct, frozen=True, rename="camel"):
-    """A port that the container says it listens on."""
+    """A port that the container declares."""
 
     container_port: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
     name: str | None = None
@@ -117,13 +117,13 @@ class ExecAction(Struct, frozen=True):
 
 
 class Handler(Struct, frozen=True):
-    """A probe or a lifecycle hook; only those that run a command say something."""
+    """A probe or a lifecycle hook; only its exec action is read."""
 
     exec: ExecAction | None = None
 
 
 class Lifecycle(Struct, frozen=True, rename="camel"):
-    """What runs after a container's start and before its end."""
+    """The hooks that run after a container starts and before it is terminated."""
 
     post_start: Handler | None = None
     pre_stop: Handler | None = None
@@ -166,7 +166,7 @@ def _commands(*handlers: tuple[str, Handler | None]) -> Iterator[tuple[str, list
 
 
 class KeyToPath(Struct, frozen=True):
-    """One entry of a volume's `items`: the key, and the file that it becomes."""
+    """One entry of a volume's `items`: the key, and the file that it is projected to."""
 
     key: str = ""
     path: str = ""
@@ -181,7 +181,7 @@ class ConfigMapVolume(Struct, frozen=True):
 
 
 class SecretVolume(Struct, frozen=True, rename="camel"):
-    """A Secret as a volume: here, alone in the API, the name's field is `secretName`."""
+    """A Secret as a volume: only here the name's field is `secretName`."""
 
     secret_name: str = ""
     items: list[KeyToPath] | None = None
@@ -189,19 +189,19 @@ class SecretVolume(Struct, frozen=True, rename="camel"):
 
 
 class ProjectedFile(Struct, frozen=True):
-    """A file of a projected volume whose content is no configuration: a token, a certificate, a field of the pod."""
+    """A file of a projected volume without configuration: a token, a certificate, a field of the pod."""
 
     path: str = ""
 
 
 class ProjectedFiles(Struct, frozen=True):
-    """The fields of the pod that a projected volume shows, each as a file."""
+    """A projected downwardAPI source: fields of the pod, each as a file."""
 
     items: list[ProjectedFile] | None = None
 
 
 class ProjectedSource(Struct, frozen=True, rename="camel"):
-    """One source of a projected volume. A projected Secret is named by `name`, as a ConfigMap is."""
+    """One source of a projected volume. A projected Secret's name is in `name`, like a ConfigMap's."""
 
     config_map: ConfigMapVolume | None = None
     secret: ConfigMapVolume | None = None
@@ -217,7 +217,7 @@ class ProjectedVolume(Struct, frozen=True):
 
 
 class Volume(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A volume; the kinds that hold no configuration are skipped."""
+    """A volume; the kinds without configuration are not decoded."""
 
     name: str = ""
     config_map: ConfigMapVolume | None = None
@@ -226,14 +226,14 @@ class Volume(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     @property
     def holds_configuration(self) -> bool:
-        """Whether it has files of ConfigMaps or Secrets, other than the pod's access to the API server."""
+        """Whether it contains files of ConfigMaps or Secrets, other than the service account token volume."""
         if self.projected is None:
             return self.config_map is not None or self.secret is not None
         return not self.is_token
 
     @property
     def is_token(self) -> bool:
-        """Whether it is the pod's way to the API server, as Kubernetes adds it; it says nothing of what a pod does."""
+        """Whether it is the service account token volume that Kubernetes adds, which is irrelevant to detection."""
         if self.projected is None or _TOKEN.fullmatch(self.name) is None:
             return False
         return all(
@@ -250,13 +250,13 @@ class HostAlias(Struct, frozen=True):
 
 
 class DnsConfig(Struct, frozen=True):
-    """How the pod resolves names, besides its dnsPolicy."""
+    """The pod's dnsConfig: additional search domains."""
 
     searches: list[str] | None = None
 
 
 class PodSpec(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """The part of spec that decisions look at."""
+    """The part of spec that decisions read."""
 
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -276,15 +276,21 @@ class Pod(Struct, frozen=True):
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels, empty when there are none."""
+        """The labels; empty if there are none."""
         return self.metadata.labels or {}
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The annotations, empty when there are none."""
+        """The annotations; empty if there are none."""
         return self.metadata.annotations or {}
 
+    @property
+    def named_ports(self) -> dict[str, int]:
+        """The port numbers of the containers' named ports, by name."""
+        declared = (port for container in self.spec.containers or () for port in container.ports or ())
+        return {port.name: port.container_port for port in declared if port.name}
+
     def containers(self) -> Iterator[Container]:
-        """Every container that the author wrote or another webhook added, init containers first."""
+        """Yield every container, init containers first; ephemeral containers are not included."""
         yield from self.spec.init_containers or ()
         yield from self.spec.containers or ()

@@ -1,4 +1,4 @@
-"""The AdmissionReview that answers a request."""
+"""Encode the AdmissionReview response."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from msgspec import UNSET, Struct, UnsetType
 from webhook.kubernetes.admission import API_VERSION, KIND
 
 MAX_WARNING: Final = 256
-"""Characters in one warning; the API server may cut longer ones."""
+"""Characters in one warning; the API server may truncate longer ones."""
 MAX_WARNINGS: Final = 4096
-"""Characters in all warnings of an answer; the API server drops what is beyond."""
+"""Characters in all warnings of a response; the API server drops what exceeds it."""
 _ENCODER = msgspec.json.Encoder()
 
 
 class Denial(Struct, frozen=True):
-    """The `status` of an answer that does not allow the object: a metav1.Status."""
+    """The `status` of a response that rejects the object: a metav1.Status."""
 
     message: str
     code: int = 500
@@ -51,17 +51,20 @@ def answer(
     audit_annotations: Mapping[str, str] | None = None,
     denial: Denial | None = None,
 ) -> bytes:
-    """Write the AdmissionReview that answers a request.
+    """Encode the AdmissionReview that responds to a request.
 
     Args:
         uid: The request's uid.
-        patch: JSON Patch operations; without any, the answer has neither patch nor patchType.
-        warnings: Shown to whoever creates the object; cut and cleaned to what an HTTP header carries.
-        audit_annotations: For the API server's audit log, which puts the webhook's name before each key.
-        denial: Given when the object is not allowed.
+        patch: JSON Patch operations; without any, the response has neither patch nor patchType.
+        warnings: Warnings for the client that creates the object; sanitised and truncated for an HTTP header.
+        audit_annotations: For the API server's audit log, which prefixes each key with the webhook's name.
+        denial: The reason to reject the object; None allows it.
 
     Returns:
         The body of the HTTP response.
+
+    Example:
+        answer("705ab4f5", patch=[{"op": "add", "path": "/metadata/labels", "value": {"app": "web"}}])
     """
     cleaned = fit_warnings(warnings) if warnings else ()
     response = _Response(
@@ -77,7 +80,14 @@ def answer(
 
 
 def fit_warnings(warnings: Sequence[str]) -> list[str]:
-    """Warnings as the API server passes them on: one line each, no control characters, not too long, not too many."""
+    """Sanitise warnings for the API server: one line each, no control characters, within both limits.
+
+    Args:
+        warnings: Any texts.
+
+    Returns:
+        As many of them as fit, each at most `MAX_WARNING` characters and all at most `MAX_WARNINGS`.
+    """
     fitted: list[str] = []
     left = MAX_WARNINGS
     for warning in warnings:

@@ -1,8 +1,8 @@
-"""YAML from strangers: the one loader that everything but a user's own kubeconfig is read by, with its limits.
+"""Parse untrusted YAML with libyaml, within limits. Everything but a user's own kubeconfig is parsed here.
 
-Three things make a short text expensive: nesting (libyaml's composer recurses in C), aliases and merge keys (which
-stand for many values each), and directives (which libyaml compares with one another). So the text is checked before it
-is composed, and the graph of its nodes before `webhook.kubernetes.yaml_values` makes anything of it.
+Three things make a short text expensive: nesting (libyaml's composer recurses in C), aliases and merge keys (each of
+which stands for many values), and directives (which libyaml compares pairwise). So the text is checked before it is
+composed, and its node graph before `webhook.kubernetes.yaml_values` constructs values from it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from webhook.kubernetes.yaml_values import NULL, AsKubectl, FastLoader, plain
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a text may hold.
+    """Limits on one text.
 
     Attributes:
-        characters: Its length.
-        levels: How deep it may be nested, aliases written out.
-        aliased: How many values its aliases and merge keys may stand for; a long scalar counts for many, see `weight`.
+        characters: Maximum length.
+        levels: Maximum nesting, with aliases expanded.
+        aliased: Maximum number of values that aliases and merge keys expand to; a long scalar counts as several, see
+            `weight`.
     """
 
     characters: int
@@ -34,13 +35,13 @@ class Limits:
 
 
 ANNOTATION: Final = Limits(characters=8 << 10, levels=30, aliased=1_000)
-"""An annotation of a pod. It is read on the event loop, so reading the worst one takes some milliseconds."""
+"""For an annotation of a pod. It is parsed on the event loop, so that the worst case takes some milliseconds."""
 CONFIGURATION: Final = Limits(characters=200_000, levels=100, aliased=10_000)
-"""A value of a ConfigMap or Secret. A parser holds the interpreter for as long as it takes, also on a thread."""
+"""For a value of a ConfigMap or Secret. The parser holds the GIL throughout, also in a thread."""
 POLICY: Final = Limits(characters=1 << 20, levels=64, aliased=100_000)
-"""A policy, or a file of tests."""
+"""For a policy, or a file of tests."""
 MANIFESTS: Final = Limits(characters=64 << 20, levels=100, aliased=100_000)
-"""A file of manifests."""
+"""For a manifest file."""
 
 _DIRECTIVES = 100
 
@@ -49,9 +50,9 @@ class LimitError(yaml.YAMLError):
     """The text exceeds a limit.
 
     Attributes:
-        problem: Which, in words.
-        line: Where, from 1; None where no single line is to blame.
-        hint: How to fix it.
+        problem: The limit that is exceeded, as a phrase.
+        line: The line, from 1; None if no single line exceeds it.
+        hint: The suggested fix.
     """
 
     def __init__(self, problem: str, line: int | None, hint: str) -> None:
@@ -62,10 +63,17 @@ class LimitError(yaml.YAMLError):
 
 
 def load(text: str, limits: Limits) -> Any:  # noqa: ANN401 - a YAML value is of any type
-    """Return the value of the only document of a text, as kubectl reads it; None for an empty text.
+    """Return the value of the only document of a text, with kubectl's types; None for an empty text.
+
+    Args:
+        text: YAML or JSON.
+        limits: The limits on the text.
 
     Raises:
         yaml.YAMLError: It is not YAML, has more than one document, or exceeds a limit (`LimitError`).
+
+    Example:
+        load("proxy: {hold: true}", ANNOTATION) == {"proxy": {"hold": True}}
     """
     found = list(nodes(text, limits))
     if len(found) > 1:
@@ -74,11 +82,11 @@ def load(text: str, limits: Limits) -> Any:  # noqa: ANN401 - a YAML value is of
 
 
 def nodes(text: str, limits: Limits, loader: type[FastLoader] = AsKubectl) -> Iterator[yaml.Node]:
-    """Yield the root of each document of a text that holds anything.
+    """Yield the root node of each non-empty document of a text.
 
     Args:
         text: YAML or JSON.
-        limits: How much it may hold.
+        limits: The limits on the text.
         loader: How plain scalars are resolved: `AsKubectl` or `AsText`.
 
     Raises:
@@ -102,7 +110,11 @@ def nodes(text: str, limits: Limits, loader: type[FastLoader] = AsKubectl) -> It
 
 
 def check_text(text: str, limits: Limits) -> None:
-    """Check what a text alone shows, before anything composes it.
+    """Check the limits that can be checked without composing a text: length, directives and nesting.
+
+    Args:
+        text: YAML or JSON.
+        limits: The limits on the text.
 
     Raises:
         yaml.YAMLError: It is not YAML, or exceeds a limit (`LimitError`).
@@ -135,14 +147,14 @@ _BREAK = r"(?:^|[\r\x85\u2028\u2029])"
 # A parser skips byte order marks wherever a line begins.
 _DIRECTIVE = re.compile(_BREAK + "\ufeff*%", re.MULTILINE)
 _TAG_DIRECTIVE = re.compile(_BREAK + "\ufeff*%TAG", re.MULTILINE)
-# What a line begins with before its first key or value; each block collection begins in a column of its own there.
+# The start of a line before its first key or value, in which each block collection begins at a column of its own.
 _INDENT = re.compile(_BREAK + "[ ?:-]*", re.MULTILINE)
 
 
 def _most_levels(text: str) -> int:
-    """Return more levels of nesting than a text can have, from its characters alone."""
+    """Return an upper bound on the nesting of a text, from its characters alone."""
     if _MARK in text:
-        return len(text)  # what stands behind one begins in the first column, wherever that is
+        return len(text)  # after a byte order mark, columns are counted from the first one again
     # A pair in a flow sequence is a mapping without a brace, and a sequence may stand in the column of its key.
     openers = text.count("[") + text.count("{")
     columns = max(map(len, _INDENT.findall(text))) + 1
@@ -154,20 +166,20 @@ def _too_deep(limits: Limits, mark: Any) -> LimitError:  # noqa: ANN401 - PyYAML
 
 
 def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
-    """Check a document as it would be with its aliases written out, without writing them out.
+    """Check a document against the limits with its aliases expanded, without expanding them.
 
     Args:
         root: The document's root.
-        limits: What it may hold.
-        left: How many values the text's aliases may still stand for.
+        limits: The limits on the text.
+        left: How many values the text's aliases may still expand to.
 
     Returns:
-        How many they may after this document.
+        The same after this document.
 
     Raises:
-        LimitError: They stand for more, for themselves, or for too many levels.
+        LimitError: They expand to more values, are recursive, or nest too deeply.
     """
-    # For each collection that is done: how many values it is written out, and how many levels.
+    # For each node that is done: its number of values and of levels, expanded.
     done: dict[int, tuple[int, int]] = {}
     begun: set[int] = set()
     written = 0
@@ -205,7 +217,7 @@ def _weight(node: yaml.Node) -> int:
 
 
 def weight(text: str) -> int:
-    """Return how many values a scalar counts for: reading or writing a long one again takes as long as many."""
+    """Return how many values a scalar counts as: copying a long one takes as long as copying several."""
     return 1 + len(text) // 100
 
 

@@ -1,4 +1,4 @@
-"""YAML documents with the lines they stand on, read as kubectl reads them."""
+"""Parse YAML documents with kubectl's types, keeping line numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Document:
 
     Attributes:
         content: The document as plain Python values.
-        node: Its parse tree, which knows the lines.
+        node: Its node graph, with line numbers.
     """
 
     content: Any
@@ -27,11 +27,15 @@ class Document:
 
     @property
     def line(self) -> int:
-        """The line it starts on, from 1."""
+        """The line on which it starts, from 1."""
         return int(self.node.start_mark.line) + 1
 
     def line_of(self, path: str) -> int:
-        """The line of the innermost field of a path ("spec.ports[0].port") that the document has."""
+        """Return the line, from 1, of the innermost existing field of a path.
+
+        Args:
+            path: For example "spec.ports[0].port".
+        """
         node = self.node
         for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
             child = _child(node, key, index)
@@ -51,7 +55,7 @@ def _child(node: yaml.Node, key: str, index: str) -> yaml.Node | None:
 
 
 def documents(text: str) -> Iterator[Document]:
-    """Every document of a YAML or JSON text that is not empty.
+    """Yield every non-empty document of a YAML or JSON text, within the limits of `MANIFESTS`.
 
     Raises:
         yaml.YAMLError: The text is not YAML, or exceeds a limit (`LimitError`).
@@ -62,7 +66,7 @@ def documents(text: str) -> Iterator[Document]:
         yield Document(_with_text_keys(plain(node)), node)
 
 
-# JSON may write a character beyond the BMP as a pair of escapes, of which YAML accepts neither half.
+# JSON may escape a character beyond the BMP as a surrogate pair, of which YAML accepts neither half.
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -72,7 +76,7 @@ def _as_yaml(pair: re.Match[str]) -> str:
 
 
 def _with_text_keys(value: Any) -> Any:  # noqa: ANN401 - a YAML value is of any type
-    """Return a value whose keys are all strings, as JSON has them and kubectl makes them: `8080: x` is "8080": x."""
+    """Return a value with all keys converted to strings, as by kubectl: `8080: x` becomes "8080": x."""
     if isinstance(value, dict):
         return {key if type(key) is str else _key(key): _with_text_keys(inside) for key, inside in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""From the nodes of a YAML text to plain values: the scalars that JSON has, dicts and lists.
+"""Construct plain values from YAML nodes: JSON's scalars, dicts and lists.
 
-PyYAML's constructors know more types, some of which take quadratic time (sexagesimal numbers) or fail with all sorts of
-exceptions, and share what aliases stand for. Here values are trees in which nothing is shared: whatever walks, compares
-or writes them takes time linear in what `webhook.kubernetes.yaml` lets through, and recurses no deeper.
+PyYAML's constructors support more types, some of which take quadratic time (sexagesimal numbers) or raise arbitrary
+exceptions, and share the values of aliases. Here values are trees in which nothing is shared: traversing, comparing or
+encoding them takes time linear in what `webhook.kubernetes.yaml` accepts, and recurses no deeper.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from yaml.constructor import ConstructorError
 if TYPE_CHECKING:
     FastLoader = yaml.SafeLoader
 else:
-    # libyaml is optional in PyYAML; without it the pure loader answers the same, slower.
+    # libyaml is optional in PyYAML; without it the pure-Python loader gives the same results, slower.
     FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -25,7 +25,7 @@ NULL: Final = "tag:yaml.org,2002:null"
 
 
 class AsKubectl(FastLoader):
-    """Resolves the plain scalars of JSON: dates and sexagesimal numbers stay strings."""
+    """A loader that resolves JSON's plain scalars: dates and sexagesimal numbers stay strings."""
 
 
 _NUMBERS: Final = {
@@ -45,7 +45,7 @@ AsKubectl.yaml_implicit_resolvers = {
 
 
 class AsText(FastLoader):
-    """Resolves booleans and null; numbers, dates and merge keys stay the strings that they were."""
+    """A loader that resolves booleans and null only: numbers, dates and merge keys stay strings."""
 
 
 AsText.yaml_implicit_resolvers = {
@@ -55,12 +55,13 @@ AsText.yaml_implicit_resolvers = {
 
 
 def plain(node: yaml.Node) -> Any:  # noqa: ANN401 - a YAML value is of any type
-    """Return what a node holds, as plain values of which none is shared.
+    """Construct the value of a node, without sharing any part of it.
 
-    The node is one of `webhook.kubernetes.yaml.nodes`, so it is no deeper than this can recurse.
+    Args:
+        node: A node from `webhook.kubernetes.yaml.nodes`, which limits the depth of this recursion.
 
     Raises:
-        yaml.YAMLError: A scalar does not fit its tag, a key is no scalar, or a tag has no meaning in JSON.
+        yaml.YAMLError: A scalar is not valid for its tag, a key is not a scalar, or a tag has no JSON equivalent.
     """
     tag = node.tag
     if type(node) is yaml.ScalarNode:
@@ -94,11 +95,15 @@ def _mapping(node: yaml.MappingNode) -> dict[Hashable, Any]:
 
 
 def scalar(tag: str, text: str) -> Any:  # noqa: ANN401 - a YAML value is of any type
-    """Return the value of a scalar that carries a tag, given or resolved.
+    """Construct a scalar of an explicit or resolved tag.
+
+    Args:
+        tag: For example "tag:yaml.org,2002:int".
+        text: The scalar's text.
 
     Raises:
-        ValueError: The text does not fit the tag.
-        LookupError: The tag has no meaning in JSON.
+        ValueError: The text is not valid for the tag.
+        LookupError: The tag has no JSON equivalent.
     """
     made = _SCALARS.get(tag)
     if made is None:
@@ -110,7 +115,7 @@ def scalar(tag: str, text: str) -> Any:  # noqa: ANN401 - a YAML value is of any
 
 
 def _integer(text: str) -> int | float:
-    """Return an integer; one over 64 bits as a float, since JSON's readers take it so."""
+    """Return an integer; one of more than 64 bits as a float, as JSON decoders do."""
     digits = text.replace("_", "")
     sign = -1 if digits.startswith("-") else 1
     digits = digits.lstrip("+-")
@@ -120,15 +125,15 @@ def _integer(text: str) -> int | float:
 
 
 def _real(text: str) -> float:
-    said = text.replace("_", "").lower()
-    return float(said.replace(".inf", "inf").replace(".nan", "nan"))
+    lowered = text.replace("_", "").lower()
+    return float(lowered.replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _truth(text: str) -> bool:
-    said = text.lower()
-    if said not in yaml.SafeLoader.bool_values:
-        raise ValueError(said)
-    return bool(yaml.SafeLoader.bool_values[said])
+    lowered = text.lower()
+    if lowered not in yaml.SafeLoader.bool_values:
+        raise ValueError(lowered)
+    return bool(yaml.SafeLoader.bool_values[lowered])
 
 
 _WORD = 64

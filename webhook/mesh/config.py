@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from webhook.core.surroundings import Service
+from webhook.kubernetes.labels import LabelSelector
 from webhook.mesh.unread import Unread, understood
 
 ROOT = "istio-system"
@@ -21,21 +22,15 @@ UNSET = "UNSET"
 
 
 class Meta(Struct, frozen=True, rename="camel"):
-    """The metadata of an object. Without a `creation_timestamp` it is as old as can be, as for Istio."""
+    """The metadata of an object. One without a `creation_timestamp` counts as the oldest, as for Istio."""
 
     name: str = ""
     namespace: str = "default"
     creation_timestamp: str | None = None
 
     def __str__(self) -> str:
-        """As "shop/default"."""
+        """Return namespace and name, as "shop/default"."""
         return f"{self.namespace}/{self.name}"
-
-
-class Labels(Struct, frozen=True, rename="camel"):
-    """Labels that pods must carry."""
-
-    match_labels: dict[str, str] | None = None
 
 
 class Mtls(Struct, frozen=True):
@@ -45,31 +40,31 @@ class Mtls(Struct, frozen=True):
 
 
 class PeerSpec(Struct, frozen=True, rename="camel"):
-    """What a PeerAuthentication says."""
+    """The spec of a PeerAuthentication."""
 
-    selector: Labels | None = None
+    selector: LabelSelector | None = None
     mtls: Mtls | None = None
     port_level_mtls: dict[int, Mtls] | None = None
 
 
 class PeerAuthentication(Struct, frozen=True):
-    """Whether servers take plain text."""
+    """Istio's setting for whether servers accept plaintext."""
 
     metadata: Meta
     spec: PeerSpec = PeerSpec()
 
     @property
     def selects(self) -> Mapping[str, str]:
-        """The labels of the pods that it is for; empty for all."""
+        """The labels of the pods that it applies to; empty for all."""
         return (self.spec.selector and self.spec.selector.match_labels) or {}
 
     @property
     def age(self) -> tuple[str, str]:
-        """By what Istio orders those of a namespace: the oldest first, then by name."""
+        """The key by which Istio orders those of a namespace: the oldest first, then by name."""
         return self.metadata.creation_timestamp or "", self.metadata.name
 
     def mode(self, port: int | None) -> str:
-        """The mode for a port; None for any port. Only those that select pods say anything about single ports."""
+        """Return the mode for a port; None for any port. Only those with a selector can set modes of single ports."""
         by_port = (self.spec.port_level_mtls or {}).get(port) if self.selects and port is not None else None
         modes = (one.mode for one in (by_port, self.spec.mtls) if one is not None)
         return next((mode for mode in modes if mode and mode != UNSET), UNSET)
@@ -97,7 +92,7 @@ class Subset(Struct, frozen=True, rename="camel"):
 
 
 class DestinationSpec(Struct, frozen=True, rename="camel"):
-    """What a DestinationRule says."""
+    """The spec of a DestinationRule."""
 
     host: str = ""
     traffic_policy: TrafficPolicy | None = None
@@ -111,7 +106,7 @@ class DestinationRule(Struct, frozen=True):
     spec: DestinationSpec = DestinationSpec()
 
     def is_mutual_for(self, labels: Mapping[str, str]) -> bool:
-        """Whether clients must meet a sidecar in pods with these labels."""
+        """Return whether clients use ISTIO_MUTUAL for pods with these labels, which then need a sidecar."""
         if self.spec.traffic_policy is not None and self.spec.traffic_policy.is_mutual:
             return True
         return any(
@@ -123,7 +118,7 @@ class DestinationRule(Struct, frozen=True):
 
 
 class VirtualSpec(Struct, frozen=True):
-    """What a VirtualService says."""
+    """The spec of a VirtualService."""
 
     hosts: list[str] | None = None
     gateways: list[str] | None = None
@@ -137,18 +132,18 @@ class VirtualService(Struct, frozen=True):
 
     @property
     def is_for_sidecars(self) -> bool:
-        """Whether the sidecars of clients follow it."""
+        """Whether it applies to the sidecars of clients."""
         return MESH in (self.spec.gateways or [MESH])
 
     @property
     def gateways(self) -> list[str]:
-        """The gateways that follow it too."""
+        """The gateways that it applies to as well."""
         return [name for name in self.spec.gateways or () if name != MESH]
 
 
 @dataclass(frozen=True, slots=True)
 class IstioConfiguration:
-    """What there is of it.
+    """Istio's own configuration.
 
     Attributes:
         peers: PeerAuthentications.
@@ -164,7 +159,7 @@ class IstioConfiguration:
 
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]]) -> IstioConfiguration:
-        """Read the objects among others."""
+        """Read Istio's objects from among others."""
         read: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
         unread = []
         for document in documents:
@@ -179,10 +174,10 @@ class IstioConfiguration:
         return cls(read["PeerAuthentication"], read["DestinationRule"], read["VirtualService"], unread)
 
     def strict(self, namespace: str, labels: Mapping[str, str], port: int | None = None) -> PeerAuthentication | None:
-        """Return the PeerAuthentication that demands mutual TLS of pods, or None.
+        """Return the PeerAuthentication that requires mutual TLS of pods, or None.
 
         Of those for some pods, for the namespace and for the mesh each the oldest counts, and the first of the three
-        that says anything decides. One in the root namespace that selects pods counts nowhere.
+        that sets a mode decides. One in the root namespace that selects pods counts nowhere.
 
         Args:
             namespace: The namespace of the pods.
@@ -210,10 +205,10 @@ _KINDS: Mapping[str, type[Struct]] = {
 
 
 def names(host: str, written_in: str, service: Service) -> bool:
-    """Whether a host of Istio's configuration names a Service.
+    """Return whether a host of Istio's configuration names a Service.
 
     Args:
-        host: As written: short, with its namespace, whole, or with a wildcard.
+        host: As written: short, with its namespace, fully qualified, or with a wildcard.
         written_in: The namespace of the object that it is written in.
         service: The Service.
     """

@@ -1,6 +1,6 @@
-"""Istio's rule for who gets a sidecar, in the one place that knows it.
+"""Istio's own rules for which pods are eligible for a sidecar.
 
-It is the rule of istiod's injector together with the selectors of the MutatingWebhookConfiguration that Istio's
+These are the rules of istiod's injector together with the selectors of the MutatingWebhookConfiguration that Istio's
 chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resource Labels", "Resource Annotations".
 
 | first row that holds                                                         | outcome            | inject   |
@@ -20,13 +20,13 @@ chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resour
 | otherwise                                                                    | not-in-mesh        | tried    |
 
 The last column: whether a policy's `inject` is tried, by the label sidecar.istio.io/inject=true on the pod. The
-selectors ask whether `istio.io/rev` is there, so a label without a value is not an absent one: it names no revision,
-and nobody injects. On a pod that is the author's doing, so `inject` is tried in vain, and the pod contradicts it. Of a
-namespace in ambient mode the pods could be brought in, but whoever labelled it chose another way into the mesh.
+selectors test whether `istio.io/rev` exists, so a label without a value is not an absent one: it names no revision,
+and no injector handles it. On a pod that is the author's doing, so `inject` is tried in vain, and the pod contradicts
+it. Pods of a namespace in ambient mode could be brought in, but whoever labelled it chose another way into the mesh.
 
-What the pod itself says (inject=false) is no row of the table: it is the author's choice, which a policy respects
-or overrides, while the rows are what no label of ours could change. Containers show whether a pod has a sidecar, and
-never the annotation sidecar.istio.io/status, which anybody can write and istiod itself does not ask.
+The pod's own setting (inject=false) is no row of the table: it is the author's choice, which a policy respects or
+overrides, while the rows are what no label that this webhook sets could change. Containers show whether a pod has a
+sidecar, and never the annotation sidecar.istio.io/status, which anybody can write and istiod itself does not read.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
 PROXY_CONFIG = "proxy.istio.io/config"
 
 PROXY = "istio-proxy"
-"""What Istio calls the sidecar's container."""
+"""The name of the sidecar's container."""
 _CORE_DUMPER = "enable-core-dump"
 _ISTIO_CONTAINERS = frozenset({"istio-init", PROXY, "istio-validation", _CORE_DUMPER})
-# The images that leave the choice to the injector: such a container customises Istio's, and runs nothing itself.
+# The placeholder images that the injector replaces: such a container customises Istio's, and runs nothing itself.
 _CHOSEN_BY_INJECTOR = frozenset({None, "", "auto"})
 # What the templates of Istio's injector and gateways write in every version from 1.20 on, for sidecars, gateways and
 # gRPC's agent. Of a container that an author customises, image, command and arguments may be anything.
@@ -70,14 +70,14 @@ _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease",
 
 
 class Explicit(Enum):
-    """What the pod's author wrote about injection on the pod itself."""
+    """The injection setting that the pod's author wrote on the pod itself."""
 
     INJECT = "true"
     SKIP = "false"
 
 
 def is_istio_container(container: Container) -> bool:
-    """Return whether the container is Istio's, or customises Istio's: it does not say what the application talks to.
+    """Return whether the container is Istio's, or customises Istio's: it does not show what the application talks to.
 
     Its name is not enough, nor are its image and arguments: an author can choose all of them. It has to have what Istio
     writes into it, or an image that only the injector can fill in. A container into which an
@@ -90,7 +90,7 @@ def is_istio_container(container: Container) -> bool:
 
 
 def _is_written_by_istio(container: Container) -> bool:
-    """Return whether a container with a name of Istio's has what Istio writes into it."""
+    """Return whether a container with one of Istio's names has the fields that Istio writes."""
     arguments = container.args or []
     if container.name == _CORE_DUMPER:
         return arguments == _CORE_DUMP
@@ -108,7 +108,7 @@ def _is_written_by_istio(container: Container) -> bool:
 
 
 def is_istio_name(name: str) -> bool:
-    """Whether Istio's containers have that name."""
+    """Return whether this is a name of one of Istio's containers."""
     return name in _ISTIO_CONTAINERS
 
 
@@ -126,25 +126,25 @@ def sidecar_of(pod: Pod) -> Container | None:
 
 
 def explicit_choice(pod: Pod) -> Explicit | None:
-    """The pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
+    """Return the pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
     said = pod.labels.get(INJECT, pod.annotations.get(INJECT))
     return Explicit(said) if said in {"true", "false"} else None
 
 
 def invalid_choice(pod: Pod) -> str | None:
-    """What is wrong with what the pod says about injection, as a sentence; None when nothing is."""
+    """Return why the pod's own injection setting is invalid, as a sentence; None when it is valid."""
     if INJECT in pod.labels and pod.labels[INJECT] not in {"true", "false", ""}:
         return f'label {INJECT} is neither "true" nor "false", so Istio ignores it'
     return None
 
 
 def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
-    """The pod's own ProxyConfig from its annotation: empty when there is none, None when it is not a YAML mapping."""
+    """Return the pod's own ProxyConfig from its annotation: empty when absent, None when it is not a YAML mapping."""
     return parse_proxy_config(annotations.get(PROXY_CONFIG, ""))
 
 
 def parse_proxy_config(text: str) -> dict[str, Any] | None:
-    """Return the ProxyConfig that a YAML text holds; None when it is not a mapping, or exceeds a limit."""
+    """Parse a ProxyConfig in YAML; return None when it is not a mapping, or exceeds a limit."""
     try:
         config = load(text, ANNOTATION) or {}
     except yaml.YAMLError:
@@ -153,12 +153,12 @@ def parse_proxy_config(text: str) -> dict[str, Any] | None:
 
 
 def outside(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
-    """Why Istio would not inject whatever we do, or None where there is something to decide."""
+    """Return why the pod cannot be injected, or None if it is eligible."""
     return Reason.ALREADY_INJECTED if sidecar_of(pod) is not None else unselected(namespace, namespace_labels, pod)
 
 
 def unselected(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
-    """Why Istio's injector would not take the pod, whether or not it brings a sidecar along; None where it would."""
+    """Return why Istio's selectors exclude the pod, whether or not it brings a sidecar along; None if they do not."""
     if pod.spec.host_network:
         return Reason.HOST_NETWORK
     if namespace in _SYSTEM_NAMESPACES:
@@ -175,9 +175,9 @@ def unselected(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) ->
 
 
 def is_selectable(reason: Reason, namespace_labels: Mapping[str, str]) -> bool:
-    """Whether the label sidecar.istio.io/inject=true can bring in a pod that Istio does not take for a reason.
+    """Return whether the label sidecar.istio.io/inject=true can make a pod eligible that Istio excludes for a reason.
 
-    No other label of the pod counts: where one keeps the pod out all the same, the pod contradicts its decision.
+    No other label of the pod counts: where one excludes the pod all the same, the pod contradicts its decision.
     """
     by_pod = NAMESPACE_INJECTION not in namespace_labels and REVISION not in namespace_labels
     outside = reason in {Reason.NOT_IN_MESH, Reason.AMBIENT}
@@ -185,5 +185,5 @@ def is_selectable(reason: Reason, namespace_labels: Mapping[str, str]) -> bool:
 
 
 def is_by_label_only(namespace_labels: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Whether nothing but the label sidecar.istio.io/inject=true can bring a pod with these other labels in."""
+    """Return whether only the label sidecar.istio.io/inject=true can make a pod with these other labels eligible."""
     return NAMESPACE_INJECTION not in namespace_labels and REVISION not in {*namespace_labels, *labels}

@@ -1,7 +1,7 @@
-"""From a decision to the JSON Patch (RFC 6902) that carries it out.
+"""Render a decision as a JSON Patch (RFC 6902) of labels and annotations.
 
-The operations are built from what is meant, not by comparing two pods: nothing that the decision does not speak of
-can change. A pod that is already as wanted gives no operations, so a second review of a patched pod is silent.
+The operations are built from the decision, not by comparing two pods: nothing that the decision does not cover can
+change. A pod that is already in the desired state gets no operations, so a second review of a patched pod is a no-op.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ DECISION = "sidecar-policy.dev/decision"
 RULE = "sidecar-policy.dev/rule"
 REASON = "sidecar-policy.dev/reason"
 AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
-"""What the label `sidecar.istio.io/inject` said as the pod was created, where the pod itself does not show it."""
+"""The annotation with the author's `sidecar.istio.io/inject` label, where the pod itself does not show it any more."""
 NO_LABEL = "(none)"
-"""What that annotation says where there was no label."""
+"""The value of that annotation where there was no label."""
 _LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
-"""What the label says for the decisions that it carries out."""
+"""The value of the label for the actions that it implements."""
 HOLD = "holdApplicationUntilProxyStarts"
 
 Operation = dict[str, Any]
 
-# As in `webhook.kubernetes.yaml`: the pure one writes the same, some five times slower.
+# As in `webhook.kubernetes.yaml`: the pure Python one writes the same, some five times slower.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def label_as_created(
     labels: Mapping[str, str], annotations: Mapping[str, str], namespace_labels: Mapping[str, str] | None
 ) -> str | None:
-    """Return what the label `sidecar.istio.io/inject` said before this webhook decided about the pod.
+    """Return the value of the label `sidecar.istio.io/inject` before this webhook decided about the pod.
 
-    Where an annotation of ours says that a decision put the label there, and nothing says what it was before, it was
-    "true" if nothing but this label can have brought a skipped pod into the mesh: else nobody would have decided.
+    Where an annotation of this webhook shows that a decision set the label, and none shows the previous value, it was
+    "true" if only this label can have brought a skipped pod into the mesh: else there was nothing to decide.
 
     Args:
         labels: The pod's labels.
@@ -57,16 +57,22 @@ def label_as_created(
     return "true" if decided == Action.SKIP and by_label else None
 
 
-def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None) -> list[Operation]:
+def patch(
+    pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
+) -> list[Operation]:
     """The operations that carry out a decision on a pod.
 
     Args:
-        pod: The pod as it came.
+        pod: The pod as received.
         decision: What to do with it.
         namespace_labels: The labels of its namespace; None when they are not known.
+        believed: Whether annotations of ours that the pod came with say what its label was.
 
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
+
+    Example:
+        patch(pod, decide(pod, "shop", document=..., surroundings=..., policy=...))
     """
     if not binds(decision):
         return []
@@ -75,7 +81,7 @@ def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | No
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
     # A second call has to decide about the same pod, whatever the author wrote into our annotations.
-    created = label_as_created(pod.labels, pod.annotations, namespace_labels)
+    created = label_as_created(pod.labels, pod.annotations if believed else {}, namespace_labels)
     if label_as_created({**pod.labels, **labels}, {**pod.annotations, **annotations}, namespace_labels) != created:
         annotations[AUTHORS_LABEL] = NO_LABEL if created is None else created
     return [
@@ -85,12 +91,12 @@ def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | No
 
 
 def binds(decision: Decision) -> bool:
-    """Whether the decision is the policy's, and is to be carried out."""
+    """Return whether the policy made the decision, and it is enforced."""
     return decision.mode is Mode.ENFORCE and decision.by_policy
 
 
 def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
-    """The annotations by which Istio does what the decision says; those that are on the pod already are left out."""
+    """Return the annotations that implement bypass and hold, minus those already set."""
     annotations: dict[str, str] = {}
     if decision.action is Action.BYPASS and decision.ports:
         annotations |= _excluded_ports(pod.annotations, decision.ports)
@@ -105,7 +111,7 @@ def _provenance(decision: Decision) -> dict[str, str]:
 
 
 def _excluded_ports(annotations: Mapping[str, str], ports: tuple[int, ...]) -> dict[str, str]:
-    """The author's list with ours after it. What the author wrote stays as it is, ranges and "*" included."""
+    """Return the author's list, unchanged, with the missing ports after it; ranges and "*" are kept."""
     present = annotations.get(eligibility.EXCLUDE_OUTBOUND_PORTS, "")
     listed = [item.strip() for item in present.split(",") if item.strip()]
     missing = [] if "*" in listed else [str(port) for port in ports if str(port) not in listed]
@@ -113,10 +119,10 @@ def _excluded_ports(annotations: Mapping[str, str], ports: tuple[int, ...]) -> d
 
 
 def _held(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The author's proxy configuration with hold added, unless it says something about hold itself.
+    """Return the author's proxy configuration with hold added, unless it sets hold itself.
 
-    One line is added to a block mapping, so that comments and spellings stay; only where that does not parse to
-    what is meant (a JSON object, an indented mapping) is the whole written again. Both values are trees within the
+    One line is added to a block mapping, so that comments and spellings stay; only where that does not parse to the
+    desired value (a JSON object, an indented mapping) is the whole written again. Both values are trees within the
     limits of an annotation, so they are compared and written in time.
     """
     config = eligibility.proxy_config(annotations)
@@ -130,7 +136,7 @@ def _held(annotations: Mapping[str, str]) -> dict[str, str]:
 
 
 def _merge(path: str, present: Mapping[str, str] | None, wanted: Mapping[str, str]) -> list[Operation]:
-    """Operations that make `wanted` part of the map at `path`: the missing parent in one piece, else key by key."""
+    """Return operations that add `wanted` to the map at `path`: a missing parent in one piece, else key by key."""
     if not wanted:
         return []
     if present is None:
@@ -143,5 +149,5 @@ def _merge(path: str, present: Mapping[str, str] | None, wanted: Mapping[str, st
 
 
 def _escape(key: str) -> str:
-    """A key as one reference token of a JSON Pointer (RFC 6901)."""
+    """Return a key as one reference token of a JSON Pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")

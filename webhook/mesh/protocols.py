@@ -8,7 +8,7 @@
 | the port is 25, 53, 3306 or 27017                                           | tcp                           |
 | otherwise                                                                   | sniffed from the first bytes  |
 
-An appProtocol that Istio does not know hides the name. Case does not count. Sources: istio.io "Protocol Selection";
+An appProtocol unknown to Istio hides the name. Case does not count. Sources: istio.io "Protocol Selection";
 istio/istio pkg/config/kube (ConvertProtocol) and pkg/config/protocol (Parse).
 """
 
@@ -21,7 +21,7 @@ from webhook.core.surroundings import ServicePort
 
 
 class Protocol(StrEnum):
-    """What Istio knows how to treat."""
+    """A protocol that Istio supports."""
 
     HTTP = "http"
     HTTP_PROXY = "http_proxy"
@@ -58,7 +58,7 @@ class Selection:
 
     Attributes:
         protocol: The protocol, or None where Istio sniffs it.
-        because: What decided, as a phrase: "its name is 'http'".
+        because: The reason, as a phrase: "its name is 'http'".
     """
 
     protocol: Protocol | None
@@ -66,23 +66,23 @@ class Selection:
 
 
 def select(port: ServicePort) -> Selection:
-    """The protocol that Istio takes a Service's port to speak."""
+    """Return the protocol that Istio selects for a Service's port."""
     if port.transport == "UDP":
         return Selection(Protocol.UDP, "it is a UDP port")
     if port.app_protocol in _KUBERNETES:
         return Selection(_KUBERNETES[port.app_protocol], f"its appProtocol is '{port.app_protocol}'")
     # As Istio does, an appProtocol that is there but empty counts as one.
-    said = port.name or "" if port.app_protocol is None else port.app_protocol
+    declared = port.name or "" if port.app_protocol is None else port.app_protocol
     where = "its name" if port.app_protocol is None else "its appProtocol"
-    if (protocol := _named(said.lower())) is not None:
-        return Selection(protocol, f"{where} is '{said}'")
+    if (protocol := _named(declared.lower())) is not None:
+        return Selection(protocol, f"{where} is '{declared}'")
     if port.number in _WELL_KNOWN:
         return Selection(Protocol.TCP, f"{port.number} is a port that Istio knows")
-    return Selection(None, f"{where} is '{said}'" if said else "it has neither appProtocol nor name")
+    return Selection(None, f"{where} is '{declared}'" if declared else "it has neither appProtocol nor name")
 
 
-def _named(said: str) -> Protocol | None:
-    if said.startswith(Protocol.GRPC_WEB):
+def _named(written: str) -> Protocol | None:
+    if written.startswith(Protocol.GRPC_WEB):
         return Protocol.GRPC_WEB
-    prefix = said.partition("-")[0]
+    prefix = written.partition("-")[0]
     return Protocol(prefix) if prefix in _NAMES else None

@@ -1,4 +1,4 @@
-"""Whether a pod is to get Istio's sidecar, and whether one that runs has it."""
+"""Whether a pod should get Istio's sidecar, and whether a running pod has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN, Reason.EXPLIC
 
 
 def in_mesh(decision: Decision) -> bool:
-    """Whether Istio's injector is asked about the pod, or would be by the label that the decision puts on it.
+    """Return whether Istio's injector is called for the pod, or would be by the label that the decision sets.
 
     Where the namespace's labels are not known, that is not known either: no such pod is reported as different.
     """
@@ -21,14 +21,14 @@ def in_mesh(decision: Decision) -> bool:
 
 
 def gets_sidecar(pod: Pod, decision: Decision) -> bool:
-    """Whether the pod is to have a sidecar.
+    """Return whether the pod should have a sidecar.
 
     Args:
         pod: The pod as it is created, or a workload's template.
         decision: What was decided about it.
 
     Returns:
-        What comes of the decision together with Istio's own rule: an audited or inherited decision changes nothing.
+        The outcome of the decision together with Istio's own rules: an audited or inherited decision changes nothing.
     """
     if eligibility.sidecar_of(pod) is not None:
         return True
@@ -40,6 +40,6 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
 
 
 def is_native(pod: Pod) -> bool:
-    """Whether a pod's sidecar is a native one: an init container that goes on running."""
+    """Return whether a pod's sidecar is a native one: an init container with `restartPolicy: Always`."""
     sidecar = eligibility.sidecar_of(pod)
     return sidecar is not None and sidecar in (pod.spec.init_containers or ())

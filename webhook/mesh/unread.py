@@ -35,7 +35,7 @@ class Unread:
 
 
 def understood(document: Mapping[str, Any], as_type: type[T]) -> T | Unread:
-    """Return an object as a type, or what is wrong with it."""
+    """Convert an object to a type; return why it cannot be read where it cannot."""
     try:
         return msgspec.convert(document, as_type, str_keys=True)
     except msgspec.ValidationError as error:

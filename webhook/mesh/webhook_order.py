@@ -16,13 +16,13 @@ ISTIOS: Final = ".sidecar-injector.istio.io"
 
 
 def called_too_late(configurations: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    """The configurations of ours that are called after one of Istio's.
+    """Find the configurations of this project that are called after one of Istio's.
 
     Args:
-        configurations: For each configuration's name the names of its webhooks.
+        configurations: The names of the webhooks of each configuration, by the configuration's name.
 
     Returns:
-        Pairs of ours and the first of Istio's.
+        Pairs of this project's configuration and the first of Istio's.
     """
     ours = sorted(name for name, webhooks in configurations.items() if any(one.endswith(OURS) for one in webhooks))
     istios = sorted(name for name, webhooks in configurations.items() if any(one.endswith(ISTIOS) for one in webhooks))
@@ -30,7 +30,7 @@ def called_too_late(configurations: Mapping[str, Sequence[str]]) -> tuple[tuple[
 
 
 def order_problems(configurations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """What is wrong with the order of MutatingWebhookConfigurations, as sentences; see `called_too_late`."""
+    """Return what is wrong with the order of MutatingWebhookConfigurations, as sentences; see `called_too_late`."""
     return tuple(
         f"MutatingWebhookConfiguration {name} is called after {istios}, too late for its decisions: "
         "give it a name that sorts first, for example 0-sidecar-policy"

@@ -148,7 +148,7 @@ class BackendModel(Model):
         return self
 
     def applied_to(self, known: Backend | None) -> Backend:
-        """The backend as it is to be known, from what is known of it already."""
+        """Return the backend with this entry's fields added to what the catalog has already."""
         before = Backend() if known is None or self.replace else known
         given = {name: getattr(self, name) for name in self.model_fields_set - {"replace"}}
         lists = {
@@ -163,7 +163,7 @@ _CLAIMS = ("ports", "schemes", "names", "keys", "images", "servers", "proxies")
 
 
 def claimed_twice(catalog: Mapping[str, BackendModel]) -> Iterator[tuple[str, str, object, str]]:
-    """What two entries of one catalog claim alike, as (kind, field, value, the kind that claims it first)."""
+    """Yield what two entries of one catalog both claim, as (kind, field, value, the kind that claims it first)."""
     for field in _CLAIMS:
         first: dict[object, str] = {}
         for kind, entry in catalog.items():

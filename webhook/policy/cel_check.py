@@ -64,7 +64,7 @@ _AS_MAP = re.compile(
 
 @cache
 def environment() -> cel.Env:
-    """Return what expressions are evaluated in: the pod is a map of anything."""
+    """Return the environment for evaluation, in which the pod is an untyped map."""
     text, anything = cel.Type.STRING, cel.Type.DYN
     return _environment(cel.Type.Map(text, anything), cel.Type.Map(text, anything), cel.Type.Map(text, text))
 
@@ -83,11 +83,11 @@ def _environment(pod: cel.Type, namespace: cel.Type, owner: cel.Type, *pool: Any
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is known about an expression that can be used.
+    """The result of the check of a valid expression.
 
     Attributes:
-        estimate: What it reads, and what it costs.
-        unknown: Fields that it names and that Kubernetes did not have when this version was made.
+        estimate: Its variables and its cost.
+        unknown: Fields that it names and that Kubernetes did not have when this version was released.
         by_outline: Whether it reads no more of the pod than `OUTLINE`.
     """
 
@@ -108,7 +108,7 @@ def check(source: str) -> Checked:
     try:
         source.encode()
     except UnicodeEncodeError as error:
-        # YAML can write half of a surrogate pair, which is no character.
+        # YAML can contain half of a surrogate pair, which is no character.
         where = _at(error.start, source)
         raise CelError(
             f"half of a surrogate pair {where}", "write the whole character, for example '\\U0001F600'"
@@ -125,7 +125,7 @@ def check(source: str) -> Checked:
             f"the estimated cost is {cost:,.0f}, more than {LIMIT:,}{where}",
             "nest fewer loops, build no long strings or lists, or split it into several rules",
         )
-    # Patterns are compiled here, so what they cost comes first.
+    # Patterns are compiled here, so their cost is checked first.
     for node in descendants(root):
         if isinstance(node, Call):
             _check_call(node, source)
@@ -172,7 +172,7 @@ def _check_indexes(source: str, unknown: list[UnknownField]) -> None:
 
 
 def _resembling(found: re.Match[str]) -> str | None:
-    """The hint for a field that is probably misspelt; another one may be of a newer version of Kubernetes."""
+    """Return the hint for a field that is probably misspelt; None for one that may be of a newer Kubernetes."""
     fields = known_types()[found["type"]]
     hint = did_you_mean(found["field"], fields)
     return hint or (f"valid values: {', '.join(fields)}" if found["type"] in OWN_TYPES else None)
@@ -182,7 +182,7 @@ def compiled(source: str) -> cel.Expression:
     """Compile an expression for evaluation.
 
     Raises:
-        CelError: It is not CEL, or does not fit the types that are known even so.
+        CelError: It is not CEL, or does not fit the types.
     """
     try:
         return environment().compile(source)
@@ -211,7 +211,7 @@ def _check_call(call: Call, source: str) -> None:
 
 
 def _text_of(node: Node, what: str, source: str) -> str:
-    """The text of a literal: what takes files or long to compile must not come from a pod."""
+    """Return the text of a literal argument: what reads files or is slow to compile must not come from a pod."""
     if not isinstance(node, Constant) or node.text is None:
         raise CelError(f"{what} must be a string literal {_at(node.offset, source)}", "write it in quotes")
     return node.text
@@ -223,7 +223,7 @@ def _fault_of(probe: str, text: str) -> str | None:
 
 
 def _rejected(text: str, source: str) -> CelError:
-    """The library's complaint as an error for the policy's author."""
+    """Return the library's message as an error for the policy's author."""
     found = _ERROR.search(text)
     if not found:
         return CelError("nested too deeply" if _TOO_DEEP.search(text) else "not valid CEL", _hint_of_depth(text))

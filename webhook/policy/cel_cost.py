@@ -1,4 +1,4 @@
-"""What a CEL expression costs at most, as a function of the size of the pod: Kubernetes' estimated cost.
+"""An upper bound on the cost of a CEL expression, as a function of the pod's size: Kubernetes' estimated cost.
 
 One unit of cost is some 50 ns. Kubernetes assumes a maximum for each list and text and multiplies; here the sizes
 stay variables, so that the same bound is checked at load for `TYPICAL` and before each evaluation for the actual pod.
@@ -38,7 +38,7 @@ _MAX_REPEAT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bounds on a value: what it holds in all, its longest text, and its largest map."""
+    """Bounds on a value: its total content, its longest text, and its largest map."""
 
     elements: Bound = NOTHING
     values: Bound = ONE
@@ -74,7 +74,7 @@ Scope = Mapping[str, Size]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an expression costs at most.
+    """The largest cost of an expression.
 
     Attributes:
         cost: In the variables of `TYPICAL`.
@@ -157,7 +157,7 @@ class _Estimator:
 
 
 def _part(whole: Size, node: Node) -> Size:
-    """The size of a value within another one, by its type."""
+    """Return the size of a value within another one, by its type."""
     match node.type:
         case "scalar":
             return _SCALAR
@@ -167,7 +167,7 @@ def _part(whole: Size, node: Node) -> Size:
 
 
 def _smaller(one: Bound, other: Bound) -> Bound:
-    """Of two bounds on the same, the one that is smaller for a typical pod."""
+    """Return the one of two bounds that is smaller for a typical pod."""
     return min(one, other, key=_typical)
 
 
@@ -179,7 +179,7 @@ def _typical(bound: Bound) -> float:
 
 
 def _call(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
-    """The size of the result, and what the call costs besides its arguments and one unit."""
+    """Return the size of the result, and the cost of the call besides its arguments and one unit."""
     special = _SPECIAL.get(node.function)
     if special is not None:
         return special(node, sizes)
@@ -244,7 +244,7 @@ def _matches(node: Call, sizes: list[Size]) -> tuple[Size, Bound]:
 
 
 def repeats(pattern: str) -> int:
-    """How often the counted repetitions of a regular expression, all within each other, repeat its parts."""
+    """Return how often the counted repetitions of a regular expression, nested in each other, repeat its parts."""
     counts = (max(int(high or 0), int(low or 0)) for low, high in _REPEATED.findall(pattern))
     return min(_MAX_REPEAT, prod(max(1, count) for count in counts))
 

@@ -13,7 +13,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SCALARS = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
 
 CREATE = "{}"
-"""The function that stands for the creation of a message."""
+"""The function name for the creation of a message."""
 
 Fields = dict[int, list[int | bytes]]
 
@@ -23,7 +23,7 @@ class Node:
     """One expression.
 
     Attributes:
-        offset: Where it is in the source, in code points.
+        offset: Its position in the source, in code points.
         type: "string", "bytes", "list", "map", "scalar" for what has a fixed size, "dyn" for anything else.
     """
 
@@ -48,7 +48,7 @@ class Name(Node):
 
 @dataclass(frozen=True, slots=True)
 class Select(Node):
-    """A field of an object, or whether it has the field."""
+    """The selection of a field of an object, or the test for it."""
 
     operand: Node
     field: str
@@ -166,7 +166,7 @@ def _type(fields: Fields) -> str:
 
 
 def _fields(data: bytes) -> Fields:
-    """The fields of a protobuf message by number."""
+    """Return the fields of a protobuf message by number."""
     found: Fields = {}
     for number, value in _wire(data):
         found.setdefault(number, []).append(value)

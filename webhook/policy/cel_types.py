@@ -1,4 +1,4 @@
-"""The types of CEL variables: what the checker knows about `pod`, `namespace` and `owner`.
+"""The types of the CEL variables `pod`, `namespace` and `owner` for the checker.
 
 A pod's fields are those of Kubernetes' API, written to `pod_fields.json` by `make docs` from the models of the
 kubernetes package: for each type its fields, each with a type of `string`, `int`, `bool`, `any`, another type of the
@@ -42,10 +42,10 @@ def known_types() -> dict[str, Fields]:
 
 
 def descriptors(unknown: Iterable[UnknownField]) -> DescriptorPool:
-    """Return the types as the checker takes them: as protobuf messages of the package `k8s`.
+    """Return the types in the form that the checker accepts: protobuf messages of the package `k8s`.
 
     Args:
-        unknown: Fields to add, which may hold anything.
+        unknown: Fields to add, of any type.
     """
     types = {name: dict(fields) for name, fields in known_types().items()}
     for name, field in unknown:

@@ -1,4 +1,4 @@
-"""How large the values are that CEL expressions read, and whether CEL can hold them at all."""
+"""Measure the values that CEL expressions read, and check that CEL can represent them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INT64 = 1 << 63
 
 
 class OversizedError(ValueError):
-    """There are too many values, or too large ones."""
+    """The values exceed a limit in number, size or nesting."""
 
 
 def measured(value: Any) -> dict[str, int]:  # noqa: ANN401 - any JSON value

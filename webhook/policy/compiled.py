@@ -1,4 +1,4 @@
-"""A policy ready to decide: an immutable snapshot that any number of requests may share."""
+"""A compiled policy: an immutable snapshot that any number of requests may share."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class CompiledRule:
     @property
     def needs_findings(self) -> bool:
         """Whether the rule, or what its action does, depends on what the pod talks to or serves."""
-        asks = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
-        return asks or self.bypasses_detected
+        matches_findings = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
+        return matches_findings or self.bypasses_detected
 
     def verdict(self, subject: Subject) -> Verdict | None:
-        """Return what the rule says of the pod; None when it does not match.
+        """Return the rule's verdict on the pod; None when it does not match.
 
         Raises:
-            NotKnownError: Whether it matches, or what it does, depends on what is not known.
+            NotKnownError: Whether it matches, or what it does, depends on something unknown.
         """
         unknown: NotKnownError | None = None
         matched: tuple[str, ...] | None = ()
@@ -79,24 +79,24 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class CompiledPolicy:
-    """Implements `webhook.decision.policy.Policy`.
+    """A policy, compiled. Implements `webhook.decision.policy.Policy`.
 
     Attributes:
         name: metadata.name.
         generation: 8 hex digits of the content.
         document: The policy as validated, with every default filled in, as plain JSON values.
         mode: spec.mode.
-        overrides_explicit: Whether rules win over what the pod says about itself.
-        injects: Whether a rule or the default says `inject`.
+        overrides_explicit: Whether rules override the pod's own setting.
+        injects: Whether the action of a rule or the default is `inject`.
         min_confidence: spec.detection.minConfidence.
         read_secrets: spec.detection.secrets.
         hides_other_namespaces: Whether spec.detection.otherNamespaces is hide.
-        catalog: The backends to look for: those of the package, with what spec.detection.catalog makes of them.
-        needs_findings: Whether any rule asks what the pod talks to or serves.
-        default: What happens to a pod that no rule matches.
-        on_unknown: What happens to a pod about which something is not known that a rule would have to know.
-        rules: In order.
-        warnings: What validation found that is no error.
+        catalog: The backends to look for: those of the package, with the changes of spec.detection.catalog.
+        needs_findings: Whether any rule depends on what the pod talks to or serves.
+        default: The action for a pod that no rule matches.
+        on_unknown: The action for a pod of which a rule depends on something unknown.
+        rules: The rules in order.
+        warnings: The warnings of validation.
     """
 
     name: str
@@ -123,11 +123,11 @@ class CompiledPolicy:
         return f"{self.name}/{self.generation}"
 
     def exempts(self, namespace: str) -> bool:
-        """Whether spec.exempt names the namespace."""
+        """Return whether spec.exempt names the namespace."""
         return self._exempt(namespace)
 
     def verdict(self, facts: Facts) -> Verdict:
-        """The first rule that matches, or the default; where a rule depends on what is not known, `unknown`.
+        """Return the verdict of the first rule that matches, or the default; `unknown` where a rule reads unknowns.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
@@ -149,7 +149,7 @@ class CompiledPolicy:
         )
 
     def unknown(self) -> Verdict:
-        """What spec.onUnknown says."""
+        """Return the verdict of spec.onUnknown."""
         return Verdict(action=self.on_unknown, mode=self.mode, known=False)
 
 
@@ -157,9 +157,9 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
     """Compile a validated policy.
 
     Args:
-        model: The policy; validation has made sure that everything in it compiles.
-        generation: What tells this content from another.
-        warnings: Kept with the policy, for whoever shows it.
+        model: The policy; validation has ensured that everything in it compiles.
+        generation: A digest of the content.
+        warnings: The warnings of validation, kept with the policy.
     """
     spec = model.spec
     least = spec.detection.min_confidence

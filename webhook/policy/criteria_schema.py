@@ -24,13 +24,13 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from webhook.core.decision import Confidence
-from webhook.kubernetes.labels import Operator, Requirement, Selector
+from webhook.kubernetes.labels import Operator, Selector
 from webhook.policy.cel import CelError, compile_expression
 from webhook.policy.glob import GlobError, pattern
 from webhook.problem import did_you_mean
 
 KINDS = "kinds"
-"""The key of the validation context that holds the catalog's kinds."""
+"""The key of the validation context for the catalog's kinds."""
 
 _WORKLOADS = frozenset(
     {"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
@@ -57,7 +57,7 @@ class Model(BaseModel):
 
 
 def invalid(message: str, hint: str | None = None) -> PydanticCustomError:
-    """An error of our own, with its hint where `webhook.policy.validation` finds it."""
+    """Return a validation error with a hint for `webhook.policy.validation`."""
     return PydanticCustomError("policy", "{message}", {"message": message, "hint": hint})
 
 
@@ -163,9 +163,7 @@ class SelectorModel(Model):
 
     def compiled(self) -> Selector:
         """The selector in the form that is evaluated."""
-        pairs = [Requirement(key, "In", frozenset({value})) for key, value in self.match_labels.items()]
-        more = [Requirement(item.key, item.operator, frozenset(item.values)) for item in self.match_expressions]
-        return Selector((*pairs, *more))
+        return Selector.of(self.match_labels, self.match_expressions)
 
 
 def _check_labels(selector: SelectorModel) -> SelectorModel:
@@ -208,7 +206,8 @@ class Criteria(Model):
         Field(
             description="Who created the pod: a kind (Job) or kind/name with a glob for the name (Deployment/web-*). "
             "A Deployment's ReplicaSet counts as the Deployment, an Argo Rollout's as the Rollout, a CronJob's Job as "
-            "both. A kind is one of any API group: Job is a Volcano Job, too, which counts as nothing else.",
+            "both. A kind is one of any API group: Job is a Volcano Job, too, which counts as nothing else. Of several "
+            "owners only the controller counts, if one says that it is.",
         ),
     ] = None
     service_accounts: Annotated[

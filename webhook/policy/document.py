@@ -29,8 +29,8 @@ Path = tuple[str | int, ...]
 class _Node:
     """A value: a scalar, a list of nodes, or a dict of nodes.
 
-    `size` counts the values that it holds, long scalars by their `weight`, and `levels` how deep they are nested,
-    aliases written out.
+    `size` counts the values that it contains, long scalars by their `weight`, and `levels` how deep they are nested,
+    aliases expanded.
     """
 
     value: Any
@@ -40,7 +40,7 @@ class _Node:
     key_lines: dict[str, int] = field(default_factory=dict)
 
     def holds(self, child: _Node) -> None:
-        """Count a value that this one holds."""
+        """Count a value that this one contains."""
         self.size += child.size
         self.levels = max(self.levels, child.levels + 1)
 
@@ -59,7 +59,7 @@ class Document:
     Attributes:
         file: The file as the user named it.
         value: The content as dicts, lists, strings, numbers, booleans and None.
-        problems: What the YAML itself has wrong, duplicate keys for example. With an error in it, `value` may
+        problems: Problems of the YAML itself, duplicate keys for example. With an error among them, `value` may
             be incomplete.
     """
 
@@ -69,7 +69,7 @@ class Document:
     _root: _Node
 
     def line(self, path: Path) -> int:
-        """The line of a field: of its key, or of the list item. For a field that is absent, of its parent."""
+        """Return the line of a field, from 1: of its key, or of the list item; of the parent of an absent field."""
         node, line = self._root, self._root.line
         for step in path:
             if isinstance(node.value, dict) and step in node.value:
@@ -83,25 +83,25 @@ class Document:
         return line
 
     def problem(self, path: Path, message: str, hint: str | None = None, *, warning: bool = False) -> Problem:
-        """A finding about one field of this document."""
+        """Return a problem with one field of this document."""
         return Problem("warning" if warning else "error", self.file, self.line(path), written(path), message, hint)
 
 
 def written(path: Path) -> str:
-    """The path as people write it: ("spec", "rules", 2, "name") -> "spec.rules[2].name"."""
+    """Return a path in the usual notation: ("spec", "rules", 2, "name") -> "spec.rules[2].name"."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
 
 def parse(file: str, content: bytes) -> Document:
-    """Read one YAML or JSON document.
+    """Parse one YAML or JSON document.
 
     Args:
-        file: The name to use in findings.
+        file: The name to use in problems.
         content: The file's bytes, UTF-8, at most 1 MiB.
 
     Returns:
-        The document. It never raises for anything that `content` may hold: what is wrong is in `problems`.
+        The document. Never raises, whatever `content` contains: errors are in `problems`.
     """
     if len(content) > MAX_BYTES:
         return _failed(
@@ -147,7 +147,7 @@ def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
 
 
 class _Reader:
-    """Turns the parser's events into nodes."""
+    """The builder of nodes from the parser's events."""
 
     def __init__(self, file: str, text: str) -> None:
         self.problems: list[Problem] = []
@@ -236,7 +236,7 @@ class _Reader:
 
 
 class _Resolver(Resolver):
-    """Resolves plain scalars as kubectl does."""
+    """A resolver of plain scalars that follows kubectl's rules."""
 
     yaml_implicit_resolvers = AsKubectl.yaml_implicit_resolvers
 

@@ -48,13 +48,13 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
     Args:
         paths: Files, and directories of which the *.yaml, *.yml and *.json files are taken in the order of their
             names. Hidden files are not: a mounted ConfigMap keeps its old and new content in those.
-        pipes: Whether a file may be a pipe, whose writer is waited for.
+        pipes: Whether a path may be a pipe, whose writer is waited for.
 
     Returns:
-        The files in order, each cut off just above the size that a policy may have.
+        The files in order, each truncated just above the size that a policy may have.
 
     Raises:
-        PolicyError: A path cannot be read, a directory holds no policy file, or all of it is too much. All such
+        PolicyError: A path cannot be read, a directory contains no policy file, or the total is too large. All such
             problems at once.
     """
     problems: list[Problem] = []
@@ -63,7 +63,7 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
     for path in paths:
         try:
             for file in _files(path):
-                with open_regular(file, pipes=pipes) as stream:
+                with open_regular(file, pipes=pipes and file == path) as stream:
                     content = stream.read(MAX_BYTES + 1)
                 left -= len(content)
                 if len(sources) >= MAX_FILES or left < 0:
@@ -94,7 +94,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def generation(sources: Sequence[Source]) -> str:
-    """8 hex digits that stand for the content of the files; their names and places do not count."""
+    """Return 8 hex digits of a digest of the files' content; their names and locations do not count."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(len(source.content).to_bytes(8, "big"))

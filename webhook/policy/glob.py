@@ -20,29 +20,29 @@ Matches = Callable[[str], bool]
 
 
 class GlobError(ValueError):
-    """A glob that cannot be read."""
+    """An invalid glob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What stands between stars.
+    """The part of a glob between stars.
 
     Attributes:
-        length: How many characters it matches.
-        form: What they are; a regular expression where there is a wildcard among them.
+        length: The number of characters that it matches.
+        form: The characters; a regular expression where there is a wildcard among them.
     """
 
     length: int
     form: str | re.Pattern[str]
 
     def at(self, text: str, start: int) -> bool:
-        """Whether it matches at this place."""
+        """Return whether it matches at this position."""
         if isinstance(self.form, str):
             return text.startswith(self.form, start)
         return self.form.match(text, start) is not None
 
     def end_in(self, text: str, start: int, end: int) -> int:
-        """Return where its first match between two places ends; -1 where there is none."""
+        """Return the end of its first match between two positions; -1 where there is none."""
         if isinstance(self.form, str):
             found = text.find(self.form, start, end)
             return found if found < 0 else found + self.length
@@ -51,12 +51,12 @@ class Piece:
 
 
 def is_literal(glob: str) -> bool:
-    """Whether the glob is plain text that equals only itself."""
+    """Return whether the glob is plain text that matches only itself."""
     return _WILDCARDS.isdisjoint(glob)
 
 
 def pattern(glob: str) -> tuple[Piece, ...]:
-    """Return the pieces between the stars of a glob; a single one when it has no star.
+    """Parse a glob into the pieces between its stars; a single one when it has no star.
 
     Raises:
         GlobError: It is empty, has spaces around it, or a set in it is not closed, empty or backwards.
@@ -84,7 +84,7 @@ def pattern(glob: str) -> tuple[Piece, ...]:
 
 
 def _piece(characters: list[str]) -> Piece:
-    """The piece of these characters, each of them one itself, `_ANY`, or a set as a regular expression."""
+    """Return the piece of these characters: each a character, `_ANY`, or a set as a regular expression."""
     if all(len(character) == 1 for character in characters):
         return Piece(len(characters), "".join(characters))
     parts = (re.escape(character) if len(character) == 1 else character for character in characters)
@@ -103,7 +103,7 @@ def _set(text: str) -> str:
 
 
 def matcher(globs: Iterable[str]) -> Matches:
-    """One function that says whether a text matches any of the globs."""
+    """Return a predicate: whether a text matches any of the globs."""
     literals: set[str] = set()
     prefixes: list[str] = []
     others: list[Matches] = []

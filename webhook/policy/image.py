@@ -1,6 +1,6 @@
-"""The names of a container image: as written, and all that container runtimes take for the same.
+"""The equivalent names of a container image: as written, and all that container runtimes resolve to the same.
 
-`nginx` is `docker.io/library/nginx:latest` to them. A glob over images matches when it matches any of the names, so
+`nginx` means `docker.io/library/nginx:latest`. A glob over images matches when it matches any of the names, so
 that neither a short glob misses the long name nor the other way round.
 
 Source: distribution/reference, `ParseNormalizedNamed` and `TagNameOnly`; containerd, `ParseDockerRef`.
@@ -17,7 +17,7 @@ from webhook.policy.glob import Matches, matcher
 _MAX_LENGTH = 1024
 """Longer references are invalid: 255 characters of name, 128 of tag, a digest."""
 _DOCKER = "docker.io"
-# Docker Hub by its other names: the old one of its index, and those of its registry.
+# Aliases of Docker Hub: the old name of its index, and those of its registry.
 _ALIASES = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _LIBRARY = "library/"
 _LATEST = ":latest"
@@ -32,13 +32,13 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 
 def image_matcher(globs: Iterable[str]) -> Matches:
-    """Return a function that says whether an image has a name that any of the globs matches."""
+    """Return a predicate: whether an image has a name that any of the globs matches."""
     matches = matcher(image_globs(globs))
     return lambda image: any(map(matches, image_names(image)))
 
 
 def image_globs(globs: Iterable[str]) -> tuple[str, ...]:
-    """Return globs, and those over another name of Docker Hub as globs over the name that `image_names` gives it."""
+    """Return globs, and for those over an alias of Docker Hub also the glob over its canonical name."""
     return tuple(dict.fromkeys(form for glob in globs for form in (glob, _of_docker(glob))))
 
 
@@ -48,7 +48,7 @@ def _of_docker(glob: str) -> str:
 
 
 def image_names(image: str) -> tuple[str, ...]:
-    """Return the names of an image; what is no valid reference has only the one that is written.
+    """Return the names of an image; an invalid reference has only the one that is written.
 
     Args:
         image: The reference as a pod has it.
@@ -71,7 +71,7 @@ def _names(image: str) -> tuple[str, ...]:
         if rest.startswith(_LIBRARY) and "/" not in rest.removeprefix(_LIBRARY):
             rest = rest.removeprefix(_LIBRARY)
             prefixes = [f"{_DOCKER}/{_LIBRARY}", f"{_DOCKER}/", _LIBRARY, ""]
-    # Of a tag beside a digest runtimes take no notice.
+    # Runtimes ignore a tag next to a digest.
     suffixes = [name[len(path) :] + at + digest, *([at + digest] if at else [])]
     if suffixes[0] in {"", _LATEST}:
         suffixes = ["", _LATEST]
@@ -79,7 +79,7 @@ def _names(image: str) -> tuple[str, ...]:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The registry and the path in it, both as Docker normalises them."""
+    """Return the registry and the path in it, both as Docker normalises them."""
     first, slash, rest = path.partition("/")
     if not slash or not (set(first) & {".", ":"} or first == "localhost" or first != first.lower()):
         first, rest = _DOCKER, path

@@ -1,10 +1,10 @@
-"""Which rules can match a pod at all, so that the others cost nothing.
+"""An index of the rules that can match a pod at all, so that the others cost nothing.
 
-A set of rules is an integer, bit i standing for rule i. Each dimension (namespace, dependency kinds, …) gives the set
-of rules that the pod's values there do not rule out; the candidates are what is left when all dimensions are taken
-together. That is a few dictionary lookups and ANDs whether there are ten rules or a thousand.
+A set of rules is a bit mask, bit i for rule i. Each dimension (namespace, dependency kinds, …) yields the set of rules
+that the pod's values do not rule out; the candidates are the intersection over all dimensions. That is a few
+dictionary lookups and ANDs whether there are ten rules or a thousand.
 
-What globs say of a text is remembered: namespaces, service accounts and images repeat from pod to pod.
+The results of matching globs are cached: namespaces, service accounts and images repeat from pod to pod.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class RuleIndex:
-    """Finds the candidates among the rules. It never misses a rule that matches."""
+    """The index of a policy's rules. It never misses a rule that matches."""
 
     __slots__ = ("_all", "_known")
 
@@ -54,12 +54,12 @@ class RuleIndex:
         )
         reads = {**dict.fromkeys(found, FINDINGS), images: CONTAINERS}
         self._known = tuple(
-            tuple(one for one in dimensions if one is not None and not reads.get(one, 0) & missing)
+            tuple(lookup for lookup in dimensions if lookup is not None and not reads.get(lookup, 0) & missing)
             for missing in range(FINDINGS + CONTAINERS + 1)
         )
 
     def candidates(self, facts: Facts) -> Iterator[int]:
-        """Yield the numbers of the rules that can match the pod, in order. What is not known rules none out.
+        """Yield the numbers of the rules that can match the pod, in order. Unknown values rule none out.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
@@ -80,7 +80,7 @@ def _owner_kinds(rule: Criteria) -> tuple[str, ...] | None:
 
 
 def _pairs(selector: SelectorModel | None) -> tuple[tuple[str, str], ...] | None:
-    """Pairs of which one must be there: the first of matchLabels; all must hold, so one is enough to look for."""
+    """Return pairs of which one must be present: the first of matchLabels; all must hold, so one is enough to index."""
     return tuple(selector.match_labels.items())[:1] or None if selector else None
 
 
@@ -90,7 +90,7 @@ def _images(facts: Facts) -> Iterator[str]:
 
 
 def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Iterable[K]]) -> Lookup | None:
-    """A dimension of exact keys: a rule asks for any of some, a pod has some."""
+    """Return a dimension of exact keys: a rule lists some, a pod has some, and one in common is enough."""
     free = 0
     by_key: dict[K, int] = {}
     for number, keys in enumerate(wanted):
@@ -112,7 +112,7 @@ def _keys(wanted: Sequence[Iterable[K] | None], present: Callable[[Facts], Itera
 
 
 def _texts(wanted: Sequence[tuple[str, ...] | None], present: Callable[[Facts], Iterable[str]]) -> Lookup | None:
-    """A dimension of globs: a rule asks for any of some, a pod has some texts."""
+    """Return a dimension of globs: a rule lists some, a pod has some texts, and one match is enough."""
     literal: list[tuple[str, ...] | None] = []
     wild: list[tuple[int, Callable[[str], bool]]] = []
     for number, globs in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""What is not wrong field by field, but is wrong or doubtful about the rules taken together."""
+"""Checks across the rules of a policy: duplicate names, unreachable rules, rules that match every pod."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from webhook.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class PlacedRule:
-    """A rule and where it stands: `number` counts the rules of its own file."""
+    """A rule and its location: `number` counts the rules of its own file from 0."""
 
     rule: Rule
     document: Document
     number: int
 
     def warning(self, message: str, hint: str, *field: str) -> Problem:
-        """A warning about the rule, or one field of it."""
+        """Return a warning about the rule, or one field of it."""
         return self.document.problem(("spec", "rules", self.number, *field), message, hint, warning=True)
 
 
 def duplicate_names(documents: Sequence[Document]) -> Iterator[Problem]:
-    """Errors for rules of one name, in one file or across files. Works on files that do not validate, too."""
+    """Yield errors for rules of one name, in one file or across files. Works on files that do not validate, too."""
     seen: dict[str, str] = {}
     for document in documents:
         for number, name in _names(document):
@@ -50,7 +50,7 @@ def _names(document: Document) -> Iterator[tuple[int, str]]:
 
 
 def doubts(rules: Sequence[PlacedRule], least: Confidence) -> Iterator[Problem]:
-    """Warnings for rules that match every pod before others, and for rules that can never decide."""
+    """Yield warnings for rules that match every pod before others, and for unreachable rules."""
     covered_by = covering([placed.rule for placed in rules], least)
     for placed, number in zip(rules, covered_by, strict=True):
         if number is not None:
@@ -68,7 +68,7 @@ def doubts(rules: Sequence[PlacedRule], least: Confidence) -> Iterator[Problem]:
 
 
 def _unknown_fields(placed: PlacedRule) -> Iterator[Problem]:
-    """Warnings for fields of pods that are not known here: they may be misspelt, or newer than this version."""
+    """Yield warnings for unknown fields of pods: they may be misspelt, or newer than this version."""
     for name, criteria in (("match", placed.rule.match), ("except", placed.rule.except_)):
         if criteria is not None and criteria.when is not None:
             for field in compile_expression(criteria.when).unknown:

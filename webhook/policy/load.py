@@ -1,4 +1,4 @@
-"""From policy files to a compiled policy, or to everything that is wrong with them, at once."""
+"""Load policy files into a compiled policy, or report everything that is wrong with them, at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webhook.detection.catalog import Catalog
 from webhook.policy.catalog_schema import claimed_twice
+from webhook.policy.cel import MOST_EXPRESSIONS
 from webhook.policy.compiled import CompiledPolicy, compile_policy
 from webhook.policy.criteria_schema import KINDS
 from webhook.policy.document import Document, parse
@@ -22,30 +23,34 @@ __all__ = ["CompiledPolicy", "PolicyError", "build", "default_policy", "load"]
 _DEFAULT = Path(__file__).with_name("default.yaml")
 
 
-def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
+def load(paths: Sequence[Path], *, kinds: frozenset[str] | None = None, pipes: bool = False) -> CompiledPolicy:
     """Load a policy.
 
     Args:
         paths: Files and directories, see `webhook.policy.files.read`.
+        pipes: Whether a path may be a pipe, as one that was typed may; see there.
         kinds: The kinds of backends that rules may name; None for those of the packaged catalog.
 
     Raises:
         PolicyError: A file cannot be read, or there is an error in one.
+
+    Example:
+        load([Path("examples/policies/bypass-ports.yaml")]).version
     """
-    return build(read(paths, pipes=True), kinds=kinds)
+    return build(read(paths, pipes=pipes), kinds=kinds)
 
 
 @cache
 def default_policy() -> CompiledPolicy:
-    """The policy that the package ships, for when none is given."""
+    """Return the policy shipped in the package, for when none is given."""
     return build([Source("default.yaml", _DEFAULT.read_bytes())])
 
 
 def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> CompiledPolicy:
-    """Make one policy of the content of files. Pure: it reads nothing.
+    """Compile one policy from the content of files. Pure: it reads nothing.
 
-    The rules of all files stand in the order of the files; every other field of spec may be given by one of them
-    only. The first file names the policy.
+    The rules of all files are in the order of the files; every other field of spec may be set in one of them only.
+    The first file names the policy.
 
     Args:
         sources: At least one file.
@@ -55,6 +60,9 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
         PolicyError: There is an error in a file.
     """
     documents = [parse(source.file, source.content) for source in sources]
+    if (expressions := sum(map(_expressions, documents))) > MOST_EXPRESSIONS:
+        many = f"{expressions} CEL expressions in all files, more than {MOST_EXPRESSIONS}"
+        raise PolicyError([documents[0].problem(("spec", "rules"), many, "use other fields for most of them")])
     known = Catalog.default().kinds if kinds is None else kinds
     context = {KINDS: known.union(*(_own_catalog(document) for document in documents))}
     problems: list[Problem] = []
@@ -81,8 +89,21 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     return compile_policy(merged, generation=generation(sources), warnings=tuple(problems))
 
 
+def _expressions(document: Document) -> int:
+    """Return how many CEL expressions a file has; also of a file that does not validate."""
+    spec = document.value.get("spec") if isinstance(document.value, dict) else None
+    rules = spec.get("rules") if isinstance(spec, dict) else None
+    criteria = (
+        rule.get(name)
+        for rule in (rules if isinstance(rules, list) else ())
+        if isinstance(rule, dict)
+        for name in ("match", "except")
+    )
+    return sum("when" in one for one in criteria if isinstance(one, dict))
+
+
 def _own_catalog(document: Document) -> frozenset[str]:
-    """The kinds that a file's own catalog brings; also of a file that does not validate."""
+    """Return the kinds that a file's own catalog adds; also of a file that does not validate."""
     found = document.value
     for name in ("spec", "detection", "catalog"):
         found = found.get(name) if isinstance(found, dict) else None

@@ -1,8 +1,8 @@
 """`match` and `except`, compiled to small predicates over one pod.
 
-A criterion is a function that gives the phrases that say why it holds, or None when it does not. A list of them
-holds when each does; a field that the rule does not give has no criterion and so costs nothing. What one of them reads
-may not be known of a pod: then the list is not known either, unless another one does not hold.
+A criterion is a function that returns the phrases for why it holds, or None when it does not. A list of them
+holds when each does; a field that the rule does not set has no criterion and so costs nothing. What one of them reads
+may be unknown for a pod: then the result of the list is unknown too, unless another one does not hold.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from webhook.policy.image import image_matcher
 
 
 class NotKnownError(Exception):
-    """Whether a rule matches depends on what is not known. Its text says why, without any value of the pod."""
+    """Whether a rule matches depends on something unknown. The message is the reason, without any value of the pod."""
 
 
 @dataclass(slots=True)
 class Subject:
-    """One pod while a policy looks at it, with what is worked out about it once and on demand.
+    """One pod under evaluation by a policy, with lazily computed and cached properties.
 
     Attributes:
         facts: The pod.
         missing: As `Facts.missing`.
-        warnings: What went wrong while criteria were evaluated.
+        warnings: Errors during the evaluation of criteria.
     """
 
     facts: Facts
@@ -41,7 +41,7 @@ class Subject:
     _dependencies: dict[Confidence, tuple[Dependency, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Note what is missing, which every rule asks."""
+        """Cache what is missing, which every rule reads."""
         self.missing = self.facts.missing
 
     @property
@@ -51,11 +51,11 @@ class Subject:
 
     @property
     def service_account(self) -> str:
-        """The service account; Kubernetes fills in "default" after webhooks were called."""
+        """The service account; Kubernetes sets "default" after webhooks were called."""
         return self.facts.pod.spec.service_account_name or "default"
 
     def spend_on(self, text: str) -> None:
-        """Count that a text of the pod is matched against a rule's globs.
+        """Charge the budget for matching a text of the pod against a rule's globs.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
@@ -63,7 +63,7 @@ class Subject:
         self.facts.budget.spend(1 + len(text) // 64)
 
     def dependencies(self, least: Confidence) -> tuple[Dependency, ...]:
-        """The dependencies that are at least that sure."""
+        """Return the dependencies with at least this confidence."""
         found = self._dependencies.get(least)
         if found is None:
             every = self.facts.findings.dependencies
@@ -72,14 +72,14 @@ class Subject:
         return found
 
     def context(self, variables: frozenset[str], least: Confidence) -> Context:
-        """The CEL context with at least these variables; nothing in it is converted twice.
+        """Return the CEL context with at least these variables; nothing in it is converted twice.
 
         Raises:
-            CelFailure: The pod holds something that CEL cannot.
+            CelFailure: The pod contains a value that CEL cannot represent.
         """
         context = self._contexts.get(least)
         if context is None:
-            context = self._contexts[least] = Context()
+            context = self._contexts[least] = Context(self.facts.budget.spend)
         context.add(variables, lambda name: self._variable(name, least))
         return context
 
@@ -109,10 +109,10 @@ class Match:
     """A compiled `match` or `except`.
 
     Attributes:
-        confidence: How sure a dependency must be.
-        kinds: The kinds of `dependencies`; None when it is not given.
-        needs_findings: Whether it asks what the pod talks to or serves.
-        criteria: All must hold; the cheap ones come first. With each, what it reads that may not be known: a sum of
+        confidence: The least confidence of a dependency.
+        kinds: The kinds of `dependencies`; None when it is not set.
+        needs_findings: Whether it depends on what the pod talks to or serves.
+        criteria: All must hold; the cheap ones come first. With each, what it reads that may be unknown: a sum of
             `FINDINGS` and `CONTAINERS`, or 0.
     """
 
@@ -125,7 +125,7 @@ class Match:
         """Return why all criteria hold, as phrases; None when one does not.
 
         Raises:
-            NotKnownError: One reads what is not known, or exceeds a limit, and all others hold.
+            NotKnownError: One reads something unknown, or exceeds a limit, and all others hold.
         """
         phrases: list[str] = []
         lacking = 0
@@ -148,7 +148,7 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
     Args:
         criteria: The validated model.
         rule: The rule's name, for warnings.
-        least: The confidence that dependencies need unless `criteria` says otherwise.
+        least: The least confidence of dependencies, unless `criteria` sets its own.
     """
     confidence = criteria.confidence or least
     expression = compile_expression(criteria.when) if criteria.when is not None else None
@@ -176,12 +176,12 @@ def compile_match(criteria: Criteria, *, rule: str, least: Confidence) -> Match:
 
 # Names in a pod may be of any length, and phrases are kept, and written into an annotation.
 _LONGEST_PHRASE = 300
-# The variables of CEL expressions that stand for what detection found.
+# The variables of CEL expressions with the findings of detection.
 _FOUND = frozenset({"dependencies", "serves"})
 
 
 def _read_by(expression: Expression | None) -> int:
-    """Return what an expression reads that may not be known."""
+    """Return what an expression reads that may be unknown."""
     if expression is None:
         return 0
     containers = "pod" in expression.variables and not expression.by_outline

@@ -1,8 +1,8 @@
-"""Which earlier rule, if any, matches every pod that a later rule matches.
+"""Find rules that are unreachable because an earlier rule matches every pod that they match.
 
-Only what is certain is said: an earlier rule without `except` (or with the same) covers a later one if it asks for
-nothing that the later one does not ask for. As in `webhook.policy.index`, a set of rules is an integer with a bit for
-each, so a thousand rules are compared in a few dictionary lookups each rather than pair by pair.
+Only what is certain is reported: an earlier rule without `except` (or with the same) covers a later one if it requires
+nothing that the later one does not require. As in `webhook.policy.index`, a set of rules is a bit mask, so a thousand
+rules are compared in a few dictionary lookups each rather than pair by pair.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Asked = Iterable[Hashable] | None
 
 
 def covering(rules: Sequence[Rule], least: Confidence) -> list[int | None]:
-    """For each rule the number of the first earlier rule that covers it, or None.
+    """Return for each rule the number of the first earlier rule that covers it, or None.
 
     Args:
         rules: In the order of the policy.
-        least: spec.detection.minConfidence, which holds for rules without their own.
+        least: spec.detection.minConfidence, which applies to rules without their own.
     """
     matches = [rule.match for rule in rules]
     sure = [match.confidence or least for match in matches]
@@ -52,22 +52,22 @@ def _asked(matches: Sequence[Criteria], name: str) -> list[Asked]:
 
 def _texts(name: str, value: object) -> Asked:
     if value is None or isinstance(value, tuple):
-        # A kind without a name stands for all names.
+        # A kind without a name means all names.
         return [text if "/" in text else f"{text}/*" for text in value] if name == "owners" and value else value
     return [repr(value)]
 
 
 def _excepted(rule: Rule) -> Asked:
-    """A key that is equal only for rules that except the same pods."""
+    """Return a key that is equal only for rules that except the same pods."""
     return None if rule.except_ is None else [(rule.match.confidence, rule.except_.model_dump_json())]
 
 
 def _sets(
     asked: Sequence[Asked], kind: Callable[[Sequence[Asked]], _Equal], allowed: Sequence[int] | None = None
 ) -> list[int]:
-    """For each rule the rules that one field does not keep from covering it.
+    """Return for each rule the rules that one field does not prevent from covering it.
 
-    A rule that does not give the field is never kept back by it; a list is covered when each of its entries is.
+    A rule that does not set the field is never prevented by it; a list is covered when each of its entries is.
     """
     free = _bits(number for number, entries in enumerate(asked) if entries is None)
     given = kind(asked)
@@ -87,7 +87,7 @@ def _bits(numbers: Iterable[int]) -> int:
 
 
 class _Equal:
-    """Entries that cover only their equals."""
+    """Entries that cover only equal ones."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         self._rules: dict[Hashable, int] = {}
@@ -96,7 +96,7 @@ class _Equal:
                 self._rules[entry] = self._rules.get(entry, 0) | 1 << number
 
     def covering(self, entry: Hashable) -> int:
-        """The rules with an entry that covers this one."""
+        """Return the rules with an entry that covers this one."""
         return self._rules.get(entry, 0)
 
 
@@ -118,7 +118,7 @@ class _Globs(_Equal):
         self._lengths = sorted({*map(len, self._wild)})
 
     def covering(self, entry: Hashable) -> int:
-        """The rules with a glob that matches whatever this one does."""
+        """Return the rules with a glob that matches whatever this one does."""
         covers = super().covering(entry)
         if "[" not in (text := str(entry)):
             for matches, rules in self._with_prefix_of(text):

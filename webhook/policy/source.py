@@ -1,7 +1,7 @@
-"""The policy in force, kept up to date with its files.
+"""The active policy, reloaded when its files change.
 
-A first policy that is broken is fatal. After that a change is read, validated and compiled as a whole and then put in
-place by one assignment; a change that is broken leaves the last good policy in force and says so.
+A first policy that is invalid is fatal. After that a change is read, validated and compiled as a whole and then
+activated by one assignment; an invalid change is reported, and the last good policy stays active.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from webhook.policy.load import build, default_policy
 from webhook.problem import Problem
 from webhook.regular import entries
 
-# Editors and the kubelet write in several steps; a batch is taken when nothing came for one step, or at the latest
+# Editors and the kubelet write in several steps; a batch is complete when nothing came for one step, or at the latest
 # after the debounce. Both are milliseconds.
 _STEP = 50
 _DEBOUNCE = 200
 _VANISHED_GRACE = 0.2
 # Files that take so long to read, and change all the time, are read again after a pause of so many times as long.
 _LONG, _PAUSE = 0.5, 3
-# A pod may be decided by one replica and looked at again by another; a mounted ConfigMap reaches them up to a minute
-# and a bit apart.
+# A pod may be decided by one replica and validated by another; a mounted ConfigMap reaches them up to a minute and a
+# bit apart.
 _STILL_RECENT = timedelta(minutes=2)
 
 
 class ReloadOutcome(StrEnum):
-    """What became of one look at the files."""
+    """The outcome of one check of the files."""
 
     UNCHANGED = "unchanged"
     """The content is the one that was seen last."""
     LOADED = "loaded"
-    """New content is in force."""
+    """New content is active."""
     REJECTED = "rejected"
-    """New content is broken; the last good policy stays in force."""
+    """New content is invalid; the last good policy stays active."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """What there is to say about the policy in force.
+    """The status of the active policy.
 
     Attributes:
         name: The policy's name.
-        generation: 8 hex digits of the content in force.
+        generation: 8 hex digits of the active content.
         source: The paths as given, or "the packaged default".
-        loaded_at: When this content was put in force.
-        problems: What is wrong with newer content that was rejected; None when there is none.
-        rejected_at: When that was found; None when there is none.
+        loaded_at: When this content was activated.
+        problems: The problems of newer content that was rejected; None when there is none.
+        rejected_at: When it was rejected; None when there is none.
     """
 
     name: str
@@ -68,31 +68,31 @@ class PolicyStatus:
 
 
 class Observer(Protocol):
-    """Is told of every change of the status, so that it can be logged and counted."""
+    """A callback for changes of the status, which are logged and counted."""
 
     def __call__(self, outcome: ReloadOutcome, status: PolicyStatus) -> None:
-        """Called for new content in force, for new content rejected, and (as unchanged) when a fault is gone."""
+        """Handle new active content, new content rejected, and (as unchanged) a fault that is gone."""
         ...
 
 
 def utc_now() -> datetime:
-    """The system's clock."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class PolicySource:
-    """Holds the policy in force. Reading `current` is one attribute access and safe from any thread.
+    """The source of the active policy. Reading `current` is one attribute access and safe from any thread.
 
     Args:
         paths: Files and directories; none means the packaged default, which never changes.
         kinds: The kinds that rules may name; None for the packaged catalog's.
-        clock: The current time.
-        on_outcome: Told of changes. Called on the event loop by `watch`, else by whoever calls `reload`.
-        poll_seconds: How often the files are read even if no change was notified: network file systems notify
-            nothing, and a change may fall between reading the files and watching them.
+        clock: Returns the current time.
+        on_outcome: Called with changes: on the event loop by `watch`, else in the thread of `reload`.
+        poll_seconds: Seconds between reads of the files even if no change was notified: network file systems send no
+            notifications, and a change may fall between reading the files and watching them.
 
     Raises:
-        PolicyError: The first policy cannot be read, or is broken.
+        PolicyError: The first policy cannot be read, or is invalid.
     """
 
     def __init__(
@@ -121,23 +121,22 @@ class PolicySource:
 
     @property
     def recent(self) -> tuple[CompiledPolicy, ...]:
-        """The policy in force, and those that were in force within the last two minutes, the latest first."""
+        """The active policy, and those that were active within the last two minutes, the latest first."""
         since = self._clock() - _STILL_RECENT
         return (self.current, *(policy for until, policy in self._replaced if until > since))
 
     def reload(self) -> ReloadOutcome:
-        """Look at the files once, and put what is new and good in force."""
+        """Read the files once, and activate their content if it is new and valid."""
         before = self.status
-        outcome = self._look()
-        self._tell(outcome, before)
+        outcome = self._check()
+        self._notify(outcome, before)
         return outcome
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Follow the files until `stop` is set.
+        """Watch the files, and reload them, until `stop` is set.
 
-        In-place edits, saves by rename, and the symlink swap of a mounted ConfigMap are all seen, also while files
-        are gone for a moment or their directory is made anew: what is watched are directories, and what decides is
-        the content.
+        In-place edits, saves by rename, and the symlink swap of a mounted ConfigMap are all detected, also while files
+        are missing for a moment or their directory is recreated: directories are watched, and the content is compared.
         """
         while not stop.is_set():
             try:
@@ -158,27 +157,27 @@ class PolicySource:
                     if remade or await asyncio.to_thread(self._directories) != watched:
                         break
             except OSError:
-                # A directory that is gone for now or too full, or no inotify watches left: poll, and try again.
+                # A directory that is missing for now or too full, or no inotify watches left: poll, and retry.
                 await _pause(stop, self._poll_seconds)
                 await self._reload_off_loop(stop)
 
     async def _reload_off_loop(self, stop: asyncio.Event) -> None:
-        """Reload without blocking the requests that the event loop serves, and in a quarter of the time at most."""
+        """Reload without blocking the event loop, for at most a quarter of the time."""
         before, began = self.status, time.monotonic()
         if not await asyncio.to_thread(self._are_there):
             await asyncio.sleep(_VANISHED_GRACE)
-        self._tell(await asyncio.to_thread(self._look), before)
+        self._notify(await asyncio.to_thread(self._check), before)
         if (took := time.monotonic() - began) > _LONG:
             await _pause(stop, _PAUSE * took)
 
     def _are_there(self) -> bool:
         return all(path.exists() for path in self._paths)
 
-    def _tell(self, outcome: ReloadOutcome, before: PolicyStatus) -> None:
+    def _notify(self, outcome: ReloadOutcome, before: PolicyStatus) -> None:
         if self._on_outcome is not None and self.status is not before:
             self._on_outcome(outcome, self.status)
 
-    def _look(self) -> ReloadOutcome:
+    def _check(self) -> ReloadOutcome:
         if not self._paths:
             return ReloadOutcome.UNCHANGED
         try:
@@ -220,10 +219,10 @@ class PolicySource:
         return PolicyStatus(policy.name, policy.generation, source, self._clock())
 
     def _directories(self) -> frozenset[tuple[Path, int]]:
-        """The directories to watch, with their inodes: one that is made anew has to be watched anew.
+        """Return the directories to watch, with their inodes: one that is recreated has to be watched again.
 
         These are the directories around each path, as given and with symlinks resolved, and a directory that was
-        itself given; and the one above, which alone notices that such a directory goes and comes.
+        itself given; and the one above, which alone shows that such a directory is deleted and recreated.
         """
         wanted: set[Path] = set()
         for path in self._paths:

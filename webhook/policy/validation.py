@@ -1,4 +1,4 @@
-"""From a parsed document to a model, or to everything that is wrong with it."""
+"""Validate a parsed document: return a model, or everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def validated(
     *,
     opaque: frozenset[str] = frozenset(),
 ) -> tuple[M | None, tuple[Problem, ...]]:
-    """Make a model of a document.
+    """Validate a document as a model.
 
     Args:
-        model: What the document should be.
+        model: The model of the document.
         document: The document; its own problems are part of the result.
-        context: What the model's validators may look at.
-        opaque: Names of fields that hold somebody else's objects, in which a field without a value is no error.
+        context: The context of the model's validators.
+        opaque: Names of fields with objects of other APIs, in which a field without a value is no error.
 
     Returns:
         The model, or None when there is any error; and all problems, in the order of their lines.
@@ -83,15 +83,15 @@ def _without_value(value: Any, path: Path, opaque: frozenset[str]) -> Iterator[P
 
 
 def _problems(
-    model: type[BaseModel], document: Document, error: ValidationError, told: AbstractSet[Path]
+    model: type[BaseModel], document: Document, error: ValidationError, reported: AbstractSet[Path]
 ) -> list[Problem]:
     details = error.errors(include_url=False)
     places = [_path(document, detail) for detail in details]
     parents = {place[:length] for place in places for length in range(len(place))}
     problems = []
     for detail, path in zip(details, places, strict=True):
-        # A list whose items are wrong is also called too short; the items' own errors say it better.
-        if path in told or (detail["type"] == "too_short" and path in parents):
+        # A list with invalid items is also reported as too short; the items' own errors are more precise.
+        if path in reported or (detail["type"] == "too_short" and path in parents):
             continue
         message, hint = _explained(model, detail, path)
         problems.append(document.problem(path, message, hint))
@@ -99,7 +99,7 @@ def _problems(
 
 
 def _path(document: Document, detail: ErrorDetails) -> Path:
-    """The error's place in the document: Pydantic's own, without the names of union members in it."""
+    """Return the error's path in the document: Pydantic's own, without the names of union members in it."""
     path: list[str | int] = []
     value: Any = document.value
     for step in detail["loc"]:
@@ -137,7 +137,7 @@ def _explained(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tupl
 
 
 def _fields(model: type[BaseModel], path: Path) -> list[str]:
-    """The names that are known at a path, found by walking the model's JSON Schema."""
+    """Return the field names that are valid at a path, from the model's JSON Schema."""
     schema = found = _schema(model)
     for step in path:
         found = _resolved(found, schema)

@@ -1,5 +1,5 @@
-"""The server: AdmissionReviews over TLS, and beside it the plain port for probes, metrics and the policy in force.
+"""The server: AdmissionReviews over TLS, and a plain port for probes, metrics, the active policy and drift.
 
-`serve` puts the parts together. A request goes through `app` (HTTP), `body` (its bytes), `admission` (the decision)
-and is counted once by `observe`.
+`serve` composes the parts. A request passes through `http.app`, `http.body` and `admission`, and is recorded once by
+`observe`.
 """

@@ -1,4 +1,4 @@
-"""The C library's allocator, set so that the memory of large requests goes back to the system."""
+"""Configure the C library's allocator to return the memory of large requests to the system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 from typing import Final
 
 _LARGE: Final = 64 * 1024
-"""Bytes from which an allocation has a mapping of its own, and of free memory that is kept at the end of the heap."""
+"""Bytes from which an allocation gets a mapping of its own; also the free memory kept at the end of the heap."""
 # From malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3

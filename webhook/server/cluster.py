@@ -1,4 +1,4 @@
-"""The live cluster as the server uses it: followed, told about, and part of readiness."""
+"""Compose what the server does with a live cluster: informers, Events, drift checks and readiness."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.readiness import Check, Health
 from webhook.server.service import Watch
 
-# A watch that is opened again after it ended in order is behind for some hundredths of a second.
-_WORTH_SAYING = 5.0
-# A replica that died without a word is followed by another within this and a minute.
+# Seconds. A watch that is reopened after a regular end is stale for some hundredths of a second.
+_WORTH_REPORTING = 5.0
+# After a crash of the leader another replica takes over within this time and a minute.
 _LEASE_SECONDS = 180
 
 
 class LiveCluster:
-    """What the server knows of the cluster that it runs for.
+    """The parts of the server that need a live cluster.
 
     Attributes:
-        client: Reaches the cluster.
-        inventory: The surroundings of pods.
-        events: Tells decisions as Events on the pods' owners.
-        watches: What has to run, by name.
-        checks: What readiness asks, by name.
-        close: To be awaited at the end.
+        client: The API client.
+        inventory: The cluster context of pods.
+        events: Records decisions as Events on the pods' owners.
+        watches: Background tasks by name, for `Service`.
+        checks: Readiness checks by name.
+        close: Closes the client; awaited at the end.
     """
 
     def __init__(
         self, client: Client, *, read_secrets: Callable[[], bool], metrics: Metrics, log: FilteringBoundLogger
     ) -> None:
-        """Prepare; the watches do the reading.
+        """Prepare; the watches read the cluster.
 
         Args:
-            client: Reaches the cluster.
-            read_secrets: Whether Secrets are to be read; asked again and again.
-            metrics: Where objects, staleness, direct reads and wrong orders are counted.
-            log: Is told of what happens to the watches.
+            client: The API client.
+            read_secrets: Returns whether Secrets may be read; polled.
+            metrics: Counts objects, staleness, direct reads and wrong webhook orders.
+            log: Logs lists and watch failures.
         """
         self.client = client
         self.inventory = LiveInventory(client, read_secrets=read_secrets, log=log, on_look_up=_counting(metrics))
@@ -87,18 +87,21 @@ class LiveCluster:
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> DriftWatch:
-        """Add a watch for drift.
+        """Add a watch that checks for drift.
 
         Args:
-            decider: What pods are decided by.
+            decider: Decides about the running pods.
             every: Seconds between two checks.
-            lease: Namespace and name of the Lease that says which replica checks; None if each is to.
-            metrics: Where drift is shown.
-            log: Is told of each check.
+            lease: Namespace and name of the Lease that elects the replica that checks; None if all check.
+            metrics: Exposes the drift.
+            log: Logs each check.
+
+        Returns:
+            The watch, for its report.
         """
         held = None
         if lease is not None:
-            # Processes may share a host's name: those of pods on the host's network do.
+            # The host name is not unique: pods with hostNetwork share that of their node.
             identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
             held = Lease(self.client, *lease, identity=identity, seconds=_LEASE_SECONDS)
         drift = DriftWatch(
@@ -119,12 +122,20 @@ class LiveCluster:
 
 
 def inventory_health(inventory: LiveInventory) -> Health:
-    """Ready once everything has been read; from then on the last known state is used, and said to be so."""
+    """Return ready once the cache is synced; a stale cache is remarked upon, but stays ready."""
     followed = inventory.followed
     if not inventory.synced:
-        missing = [f"{kind} ({one.problem or 'being read'})" for kind, one in followed.items() if not one.synced]
+        missing = [
+            f"{kind} ({reflector.problem or 'being read'})"
+            for kind, reflector in followed.items()
+            if not reflector.synced
+        ]
         return Health(ok=False, remark="not synced yet: " + ", ".join(missing))
-    behind = {kind: one.behind for kind, one in followed.items() if one.behind > _WORTH_SAYING or one.problem}
+    behind = {
+        kind: reflector.behind
+        for kind, reflector in followed.items()
+        if reflector.behind > _WORTH_REPORTING or reflector.problem
+    }
     if not behind:
         return Health(ok=True)
     oldest = max(behind, key=behind.__getitem__)
@@ -136,7 +147,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
 
 
 def order_health(order: WebhookOrder) -> Health:
-    """A wrong order of webhooks does not make this server unready, for no restart mends it; it is remarked."""
+    """Return ready with a remark for a wrong webhook order: no restart would fix it."""
     return Health(ok=True, remark="; ".join(order.problems))
 
 

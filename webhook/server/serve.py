@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running server, and from a signal to its end."""
+"""The composition root: build the server from its settings, and run it until a signal."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from webhook.server.admission.deciding import Decider
 from webhook.server.admission.workers import SWITCH_SECONDS
 from webhook.server.allocator import return_large_memory
 from webhook.server.http.app import create_app
+from webhook.server.http.embedded import make_server
 from webhook.server.http.ports import listen
-from webhook.server.http.protocol import make_server
 from webhook.server.http.status import create_status_app
-from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.log_writer import AsyncLogWriter
 from webhook.server.observe.logs import Threshold
 from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer, watch_loop_lag
@@ -43,61 +43,66 @@ if TYPE_CHECKING:
     from webhook.server.cluster import LiveCluster
 
 
-def serve(settings: Settings, log: FilteringBoundLogger, threshold: Threshold, outlet: Outlet) -> signal.Signals:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the drain time short. SIGUSR1 switches the log to debug.
+def serve(
+    settings: Settings, log: FilteringBoundLogger, threshold: Threshold, log_writer: AsyncLogWriter
+) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT. A second signal ends the drain time early. SIGUSR1 toggles debug logging.
 
     SIGHUP and SIGUSR2 are ignored: policy and certificate are reloaded when their files change.
 
     Args:
-        settings: What to serve.
-        log: Is told of everything.
-        threshold: What the log leaves out.
-        outlet: Where the log's lines go; what it loses is counted.
+        settings: The configuration.
+        log: The logger of all parts.
+        threshold: The log level, which may change.
+        log_writer: The writer of the log's lines; the lines that it drops are counted.
 
     Returns:
-        The first signal, once all is closed.
+        The first signal, after the shutdown is complete.
 
     Raises:
-        PolicyError: The policy cannot be used.
+        PolicyError: The policy is invalid.
         ManifestError: The manifests cannot be read.
-        NoClusterError: Without manifests: it is not known how to reach a cluster.
+        NoClusterError: There are no manifests and no usable cluster configuration.
         UnservableError: The given certificate cannot be served.
-        CertificateError: None can be issued for the given names.
-        PortError: A port is taken.
-        ListenerError: A port was closed although no signal came.
-        OSError: The directory for an issued certificate cannot be written.
+        CertificateError: No certificate can be issued for the given names.
+        PortError: A port is in use.
+        ListenerError: A listener ended without a signal.
+        OSError: The directory for a self-issued certificate cannot be written.
     """
     for which in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(which, signal.SIG_IGN)  # each would end the process, by default
     return_large_memory()
     with ExitStack() as cleanup:
-        service, authority = compose(settings, log, outlet, cleanup)
+        service, authority = compose(settings, log, log_writer, cleanup)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().add_signal_handler(signal.SIGUSR1, _toggle, threshold, log)
             return runner.run(_until_signal(service, settings.host, authority))
 
 
 def compose(
-    settings: Settings, log: FilteringBoundLogger, outlet: Outlet, cleanup: ExitStack
+    settings: Settings, log: FilteringBoundLogger, log_writer: AsyncLogWriter, cleanup: ExitStack
 ) -> tuple[Service, Path | None]:
-    """Put the parts together; every reason not to start shows here.
+    """Compose the service; every error that prevents a start is raised here.
 
     Args:
-        settings: What to serve.
-        log: Is told of everything.
-        outlet: Where its lines go.
-        cleanup: Gives back what was taken: sockets, and the directory of an issued certificate.
+        settings: The configuration.
+        log: The logger of all parts.
+        log_writer: The writer of the log's lines.
+        cleanup: Releases the sockets and the directory of a self-issued certificate.
 
     Returns:
-        The service, and the authority's certificate when the server issued its own.
+        The service, and the CA certificate's file if the certificate is self-issued.
+
+    Raises:
+        Exception: The same errors as `serve`, except ListenerError.
     """
-    # A thread that decides, or reads a large object, hands the interpreter over as soon as the event loop wants it.
+    # A thread that decides, or reads a large object, releases the GIL as soon as the event loop requests it.
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics(CollectorRegistry())
-    metrics.count_lost_lines(lambda: outlet.lost)
-    telling = PolicyTelling(metrics, log)
-    policies = PolicySource(settings.policy, on_outcome=telling)
-    telling.start(policies)
+    metrics.count_lost_lines(lambda: log_writer.lost)
+    policy_reporter = PolicyTelling(metrics, log)
+    policies = PolicySource(settings.policy, on_outcome=policy_reporter)
+    policy_reporter.start(policies)
     live = None if settings.manifests else _live(settings, policies, metrics, log)
     managed = None if live is None else _managed(settings, live, metrics, log)
     authority: Path | None = None
@@ -119,7 +124,7 @@ def compose(
     if settings.traces is None:
         app = create_app(decider, Observer(metrics, log, events), settings.limits)
     else:
-        # An extra, of no use to most.
+        # An optional dependency.
         from webhook.server.observe.tracing import TracedObserver, Tracing  # noqa: PLC0415
 
         tracing = Tracing(settings.traces)
@@ -133,7 +138,7 @@ def compose(
     checks: dict[str, Check] = {"policy": partial(policy_health, policies), "certificate": certificate.check}
     if managed is not None:
         checks["ca-bundle"] = managed.check
-    told: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
+    documents: list[Callable[[], Mapping[str, Any]]] = [partial(policy_document, policies)]
     if live is not None:
         if settings.drift:
             drift = live.look_for_drift(
@@ -143,11 +148,11 @@ def compose(
                 metrics=metrics,
                 log=log,
             )
-            told.append(drift.document)
+            documents.append(drift.document)
         checks |= live.checks
         watches |= live.watches
     readiness = Readiness(checks)
-    status_app = create_status_app(readiness, metrics.registry, *told)
+    status_app = create_status_app(readiness, metrics.registry, *documents)
     webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
     status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
     service = Service(
@@ -184,7 +189,7 @@ def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLo
 
 
 def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
-    # The slowest of all imports, and of no use without a cluster.
+    # The slowest of all imports, and only needed with a cluster.
     from webhook.cluster.client import connect  # noqa: PLC0415
     from webhook.server.cluster import LiveCluster  # noqa: PLC0415
 
@@ -202,20 +207,20 @@ def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: Filte
 
 
 def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
-    # Said at a severity that is seen on both sides of the change.
+    # Logged at a severity that passes both the old and the new level.
     log.error("log level", to=threshold.toggle().value)
 
 
 async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, skip_drain = asyncio.Event(), asyncio.Event()
     received: list[signal.Signals] = []
 
     def on_signal(which: signal.Signals) -> None:
         received.append(which)
-        (hurry if stop.is_set() else stop).set()
+        (skip_drain if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, on_signal, which)
-    await service.run(stop, hurry, host=host, ca=None if authority is None else str(authority))
+    await service.run(stop, skip_drain, host=host, ca=None if authority is None else str(authority))
     return received[0]

@@ -1,4 +1,4 @@
-"""Both ports in one process and one event loop, from start to drained."""
+"""Run both ports in one process and one event loop, from start to graceful shutdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from webhook.server.http.protocol import EmbeddedServer
+from webhook.server.http.embedded import EmbeddedServer
 from webhook.server.observe.logs import describe
 from webhook.server.observe.readiness import Readiness
 
@@ -21,12 +21,12 @@ _RETRY_SECONDS = 1.0
 
 
 class ListenerError(Exception):
-    """A port was closed although nobody had asked for it. Its text says which."""
+    """A listener ended without a shutdown. The text contains its port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A server and the socket that it is to serve."""
+    """A server and its listening socket."""
 
     server: EmbeddedServer
     socket: socket.socket
@@ -40,17 +40,17 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What runs.
+    """Both listeners and the background tasks.
 
     Attributes:
         webhook: The TLS port.
         status: The plain port.
-        readiness: Is told when the end begins.
-        watches: What follows files and the cluster, and measures meanwhile, by name.
-        drain: Seconds between saying "not ready" and closing the TLS port.
-        log: Is told of the start and the end.
-        closing: What is to be closed when all else has ended.
-        hasten: Called when the drain time is over, so that requests in flight are answered soon.
+        readiness: Becomes unready when the shutdown begins.
+        watches: Background tasks by name: they watch files and the cluster, and measure.
+        drain: Seconds between becoming unready and closing the TLS port.
+        log: Logs the start and each step of the shutdown.
+        closing: Awaited in order after everything else has ended.
+        hasten: Called after the drain time, to complete requests in flight soon.
     """
 
     webhook: Listener
@@ -62,27 +62,29 @@ class Service:
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
     hasten: Callable[[], None] = lambda: None
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event, **listening: object) -> None:
-        """Serve until `stop` is set, then leave in good order.
+    async def run(self, stop: asyncio.Event, skip_drain: asyncio.Event, **listening: object) -> None:
+        """Serve until `stop` is set, then shut down gracefully.
 
-        First /readyz says no, so that no new requests are sent here, and each answer closes its connection; after the
-        drain time the TLS port closes and requests in flight finish; the plain port goes last. Each port takes no
-        longer than `Limits.finish` and `Limits.close` together (4 s), whatever its clients do, or `Limits.grace` (7 s)
-        where the API server is still awaited for a decision.
+        First /readyz fails, so that no new requests are routed here, and keep-alive is disabled; after the drain time
+        the TLS port closes and requests in flight complete; the plain port closes last. Each port takes at most
+        `Limits.finish` plus `Limits.close` (4 s), whatever its clients do, or `Limits.grace` (7 s) while the API server
+        waits for a decision.
 
         Args:
-            stop: Begins the end.
-            hurry: Cuts the drain time short.
-            **listening: Further fields of the log line that says that both ports are open.
+            stop: Begins the shutdown.
+            skip_drain: Ends the drain time early.
+            **listening: Further fields of the log line that reports both ports as open.
 
         Raises:
             ListenerError: A listener ended by itself. Everything else was shut down in order.
         """
         ports = {"port": self.webhook.port, "health_port": self.status.port}
-        quiet = asyncio.Event()
-        watches = [asyncio.create_task(self._keep(name, watch, quiet)) for name, watch in self.watches.items()]
+        stop_background = asyncio.Event()
+        watches = [
+            asyncio.create_task(self._supervise(name, watch, stop_background)) for name, watch in self.watches.items()
+        ]
         listeners = (await _start(self.webhook), await _start(self.status))
-        # What is there now stays for good; the collector need not look at it again.
+        # All current objects are permanent, so the garbage collector need not traverse them again.
         gc.collect()
         gc.freeze()
         if not any(listener.done() for listener in listeners):
@@ -96,14 +98,14 @@ class Service:
         self.readiness.leave()
         self.webhook.server.leave()
         self.log.info("draining", seconds=self.drain)
-        await _wait(hurry, self.drain)
+        await _wait(skip_drain, self.drain)
         self.hasten()
         for server, listener in zip((self.webhook.server, self.status.server), listeners, strict=True):
             server.should_exit = True
             await asyncio.wait({listener})
             if not listener.cancelled() and (error := listener.exception()) is not None:
                 self.log.error("listener failed", **describe(error))
-        quiet.set()
+        stop_background.set()
         await asyncio.gather(*watches)
         for close in self.closing:
             await close()
@@ -111,21 +113,21 @@ class Service:
         if ended:
             raise ListenerError(f"the listener on port {' and '.join(map(str, ended))} ended by itself")
 
-    async def _keep(self, name: str, watch: Watch, quiet: asyncio.Event) -> None:
-        """Run a watch until the end; one that fails is told of and begun again."""
-        while not quiet.is_set():
+    async def _supervise(self, name: str, watch: Watch, stop_background: asyncio.Event) -> None:
+        """Run a watch until `stop_background` is set; log its failures and restart it."""
+        while not stop_background.is_set():
             try:
-                await watch(quiet)
+                await watch(stop_background)
             except Exception as error:  # noqa: BLE001 - a file system's trouble must not end the server
-                self._tell(name, error)
-                await _wait(quiet, _RETRY_SECONDS)
+                self._log_failure(name, error)
+                await _wait(stop_background, _RETRY_SECONDS)
 
-    def _tell(self, name: str, error: Exception) -> None:
+    def _log_failure(self, name: str, error: Exception) -> None:
         self.log.error("background task failed", watch=name, **describe(error))
 
 
 async def _start(listener: Listener) -> asyncio.Task[None]:
-    """Start a server, and come back when it accepts connections."""
+    """Start a server, and return its task once it accepts connections or has failed."""
     task = asyncio.create_task(listener.server.serve(sockets=[listener.socket]))
     accepting = asyncio.create_task(listener.server.accepting.wait())
     await asyncio.wait({task, accepting}, return_when=asyncio.FIRST_COMPLETED)

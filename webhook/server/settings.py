@@ -1,4 +1,4 @@
-"""What the server can be told."""
+"""The configuration of the server."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:  # the command line reads this module before it knows whether 
 
 
 class OnError(StrEnum):
-    """What the API server is told when deciding fails for a reason of our own."""
+    """The response if deciding fails because of an internal error."""
 
     ALLOW = "allow"
-    """Allow the pod as it is, with a warning."""
+    """Allow the pod unchanged, with a warning."""
     DENY = "deny"
-    """Do not allow it."""
+    """Reject the pod."""
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """The format of log lines."""
 
     JSON = "json"
     CONSOLE = "console"
 
 
 class LogLevel(StrEnum):
-    """From which severity on lines are written."""
+    """The minimum severity of log lines."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -39,33 +39,33 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may cost, and how long leaving may take. Times are seconds.
+    """Limits on what one client may consume, and on the duration of a shutdown. Times are seconds.
 
     Attributes:
-        body: Bytes in a request's body. The API server takes objects of up to 3 MiB; as JSON, with managedFields and
-            with each "<" escaped, they are longer in a review, which may hold two.
-        read: Until a request has come in whole, from its first byte or, on a new connection, from the handshake.
-        keep_alive: An idle connection is kept this long. The API server closes its own after 90; were ours closed
-            first, a request could be on its way.
-        grace: Requests in flight may take this long after the server has stopped listening: longer than `finish` and
-            `decide` together.
-        finish: A request that is incomplete, or answers that are unread, when the server stops listening have this long
-            to be completed or read. The API server sends a body within milliseconds. On the plain port all requests do.
-        close: A client has this long to take note that its connection is closed.
+        body: Bytes in a request's body. The API server accepts objects of up to 3 MiB; as JSON, with managedFields and
+            with each "<" escaped, they are longer in a review, which may contain two.
+        read: Timeout for receiving a request, from its first byte or, on a new connection, from the handshake.
+        keep_alive: Idle timeout of a connection. The API server's own is 90 s; with a shorter one here, a connection
+            could be closed while a request is in flight.
+        grace: Timeout for requests in flight after the server has stopped listening: longer than `finish` and `decide`
+            together.
+        finish: Timeout, after the server has stopped listening, for incomplete requests and unread responses. The API
+            server sends a body within milliseconds. On the plain port it applies to all requests.
+        close: Timeout for a client to close its side of a closed connection.
         head: Bytes of a request that are not its body: request line, headers, trailers, and the framing of chunks as
-            far as it is larger than what is in them.
+            far as it is larger than their data.
         headers: Headers and trailers of a request.
-        pipelined: Requests of one connection that wait for the answer to an earlier one.
-        waiting: Bytes of memory that these requests take.
-        bodies: Bytes in the bodies of all requests that are being received or answered.
-        decoded: Bytes of memory that the texts and values of those bodies take at most, once they are decoded. A body
-            that is not ASCII counts five times: one character beyond the BMP makes a text take four bytes for each
-            character. A value counts 160 bytes.
-        connections: Connections on each port. Half of them may be without a complete request.
-        handshake: A TLS handshake may take this long.
-        write: A client may leave this long so much of its answers unread that no more is written.
-        decide: A decision may take this long, and no longer than half of what the API server says it waits; what is not
-            known then is decided by the policy's onUnknown.
+        pipelined: Pipelined requests of one connection that wait for an earlier response.
+        waiting: Bytes of memory of these requests.
+        bodies: Bytes in the bodies of all requests that are being received or processed.
+        decoded: Bytes of memory of the decoded strings and values of those bodies, as an upper bound. A body that is
+            not ASCII counts five times: one character beyond the BMP makes a str take four bytes per character. A value
+            counts as 160 bytes.
+        connections: Connections on each port. At most half of them may be without a complete request.
+        handshake: Timeout of a TLS handshake.
+        write: Timeout for a client whose unread responses fill the write buffer.
+        decide: Deadline of a decision, at most half of the API server's timeout; what is not detected by then is
+            decided by the policy's onUnknown.
     """
 
     body: int = 8 * 1024 * 1024
@@ -86,16 +86,16 @@ class Limits:
     decide: float = 4.0
 
     def answer_within(self, query: bytes) -> float:
-        """Seconds that a decision may take.
+        """Return the deadline of a decision in seconds.
 
         Args:
-            query: The query of the webhook's URL, in which the API server says how long it waits: "timeout=10s".
+            query: The query of the webhook's URL, which contains the API server's timeout: "timeout=10s".
         """
-        said = _TIMEOUT.search(query) if query else None
-        return self.decide if said is None else min(self.decide, float(said[1]) * _UNITS[said[2]] / 2)
+        match = _TIMEOUT.search(query) if query else None
+        return self.decide if match is None else min(self.decide, float(match[1]) * _UNITS[match[2]] / 2)
 
 
-# A duration as Go writes it.
+# A duration in Go's format.
 _TIMEOUT = re.compile(rb"(?:^|&)timeout=(\d{1,9}(?:\.\d{1,9})?)(ms|s|m)(?:&|$)")
 _UNITS = {b"ms": 0.001, b"s": 1.0, b"m": 60.0}
 
@@ -105,26 +105,26 @@ class Settings:
     """The configuration of one server process.
 
     Attributes:
-        manifests: Files and directories of YAML that stand for the cluster; none means a live one.
-        kubeconfig: Where the live cluster is; none means the one that we are a pod of.
-        context: The context in it; none means its current one.
-        policy: Files and directories of the policy; none means the packaged one.
+        manifests: YAML files and directories that replace the cluster; empty means a live one.
+        kubeconfig: The kubeconfig of the live cluster; None means in-cluster configuration.
+        context: The context in it; None means its current one.
+        policy: Files and directories of the policy; empty means the packaged one.
         host: The address to listen on.
-        port: The TLS port; 0 takes a free one.
-        health_port: The plain port; 0 takes a free one.
-        certificate: The serving certificate in PEM. Without it an own one is issued.
+        port: The TLS port; 0 chooses a free one.
+        health_port: The plain port; 0 chooses a free one.
+        certificate: The serving certificate in PEM; None means a self-issued one.
         key: Its key.
-        managed: The certificate that all replicas share, in a Secret; needs a live cluster.
-        cert_dir: Where an issued certificate goes; none means a directory that is removed at the end.
-        names: DNS names that an issued certificate is for, besides localhost.
-        secrets: Read Secrets also when the policy does not ask for it.
-        on_error: What to answer when deciding fails.
-        strict: Refuse pods that /validate finds not to be as decided.
-        traces: Where an OTLP collector takes spans over HTTP; none means that there are no spans.
-        drift: Seconds between two checks for pods that contradict today's decisions; 0 for none.
-        drift_lease: Namespace and name of the Lease that says which replica checks; none means each.
-        drain: Seconds between saying "not ready" and closing the port, so that nobody is sent here any more.
-        limits: What one client may cost.
+        managed: Self-managed certificates in a Secret that all replicas share; requires a live cluster.
+        cert_dir: The directory for a self-issued certificate; None means a temporary one.
+        names: DNS SANs of a self-issued certificate, in addition to localhost.
+        secrets: Whether to read Secrets even if the policy does not require it.
+        on_error: The response if deciding fails.
+        strict: Whether /validate rejects pods that contradict their decision.
+        traces: The URL of an OTLP/HTTP collector; None disables tracing.
+        drift: Seconds between two drift checks; 0 disables them.
+        drift_lease: Namespace and name of the Lease that elects the replica that checks; None means all check.
+        drain: Seconds between becoming unready and closing the TLS port, in which the endpoint is removed.
+        limits: Limits on clients and on the shutdown.
     """
 
     manifests: tuple[Path, ...] = ()

@@ -1,4 +1,4 @@
-"""Send an AdmissionReview to the webhooks, as the API server does, and expect an answer to it.
+"""Send an AdmissionReview to each webhook, as the API server does, and check the response.
 
 Arguments: the Service's name, its address, its port. Like the API server, this connects to the address and verifies
 the name.

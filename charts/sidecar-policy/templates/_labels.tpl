@@ -13,7 +13,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* What PodSecurity calls restricted, for every container of this chart. */}}
+{{/* The security context of PodSecurity level restricted, for every container of this chart. */}}
 {{- define "sidecar-policy.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The release's name, followed by the chart's unless it is part of it. 50 leaves room for what is put behind it. */}}
+{{/* The release's name, followed by the chart's unless it contains it. 50 leaves room for suffixes. */}}
 {{- define "sidecar-policy.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}

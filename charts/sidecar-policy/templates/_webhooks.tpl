@@ -1,4 +1,4 @@
-{{/* What both webhooks have in common. */}}
+{{/* The common part of both webhooks. */}}
 {{- define "sidecar-policy.webhook" -}}
 {{- $root := .root -}}
 {{- $conditions := include "sidecar-policy.matchConditions" $root | trim -}}
@@ -26,7 +26,7 @@ rules:
   scope: Namespaced
 namespaceSelector:
   matchExpressions:
-  # This webhook must be able to start, and the cluster too, while nobody answers.
+  # The release and the cluster must be able to start while the webhook is unavailable.
   - key: kubernetes.io/metadata.name
     operator: NotIn
     values: {{ concat (list "kube-system" $root.Release.Namespace) .exemptNamespaces | uniq | toJson }}
@@ -48,7 +48,7 @@ matchConditions:
 {{- end }}
 {{- end }}
 
-{{/* In CEL. A pod that fails one of them is never sent here. */}}
+{{/* In CEL. A pod that does not match all of them is never sent to the webhook. */}}
 {{- define "sidecar-policy.matchConditions" -}}
 {{- $policy := ternary (dict) (.Values.policy.spec) (not (empty .Values.policy.existingConfigMap)) -}}
 {{- with .Values.webhooks.matchConditions -}}
@@ -60,9 +60,9 @@ matchConditions:
 - name: has-a-network-of-its-own
   expression: '!object.spec.?hostNetwork.orValue(false)'
 {{- end }}
-{{- /* A policy of which nothing is known here may override what they say. */}}
+{{- /* A policy in an existing ConfigMap, which the chart cannot read, may override them. */}}
 {{- if and .skipExplicitlySkippedPods (not $.Values.policy.existingConfigMap) (ne (get $policy "explicit") "override") }}
-# The label wins over the annotation. Where this webhook put the label on itself, the final pod is still checked.
+# The label overrides the annotation. Where this webhook set the label, the final pod is still checked.
 - name: is-not-skipped-by-its-author
   expression: >-
     object.metadata.?labels[?"sidecar.istio.io/inject"].orValue(
@@ -79,7 +79,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* Not empty if Secrets are to be read. */}}
+{{/* Not empty if Secrets should be read. */}}
 {{- define "sidecar-policy.readsSecrets" -}}
 {{- $policy := ternary (dict) (.Values.policy.spec) (not (empty .Values.policy.existingConfigMap)) -}}
 {{- if or .Values.rbac.secrets (dig "detection" "secrets" false $policy) }}yes{{ end }}

@@ -80,6 +80,20 @@ spec:
     assert injected["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"] == {LABEL: "false"}
 
 
+@pytest.mark.parametrize("labels", ["", "metadata: {labels: null}, "])
+def test_a_job_gets_the_decision_and_none_of_the_labels_that_kubernetes_adds(run, tmp_path, labels):
+    (tmp_path / "policy.yaml").write_text(
+        "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n  rules:\n"
+        "  - {name: r, match: {labels: {matchExpressions: [{key: job-name, operator: Exists}]}}, action: skip}\n"
+    )
+    job = f"{{apiVersion: batch/v1, kind: Job, metadata: {{name: j}}, spec: {{template: {{{labels}spec: {{}}}}}}}}\n"
+    (tmp_path / "job.yaml").write_text(job)
+
+    (document,) = yaml.safe_load_all(run("inject", "-f", "job.yaml", "--policy", "policy.yaml").stdout)
+
+    assert document["spec"]["template"]["metadata"]["labels"] == {"sidecar.istio.io/inject": "false"}
+
+
 def test_nothing_is_printed_when_a_file_cannot_be_read(run):
     ended = run("inject", "-f", "nowhere.yaml")
 

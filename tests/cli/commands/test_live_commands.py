@@ -149,7 +149,7 @@ def test_a_pod_that_nobody_owns_cannot_be_restarted(live, none, cluster):
     pod(cluster, "alone", injected=True, app="alone", owner=None)
 
     assert (
-        "# pod shop/alone: the pod has a sidecar, but the policy requires none; recreate it"
+        "# pod shop/alone: the pod has a sidecar, but should have none; recreate it"
         in live("plan", none, codes=(2,)).stdout
     )
 
@@ -221,6 +221,20 @@ def test_secrets_are_read_only_when_asked_for(live, cluster):
 
     cluster.refusals["/api/v1/secrets"] = (403, "forbidden")
     assert "no permission to list secrets" in live("explain", "--secrets").stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says_defaults", "says_why"),
+    [(403, 2, True, False), (500, 3, False, True), (404, 2, False, False)],
+)
+def test_defaults_are_not_taken_in_silence_for_a_mesh_configuration_that_cannot_be_read(
+    live, cluster, none, status, code, says_defaults, says_why
+):
+    cluster.refusals["/api/v1/namespaces/istio-system/configmaps/istio"] = (status, "etcd is away")
+
+    ended = live("plan", none, codes=(code,))
+
+    assert ("its defaults are assumed" in ended.stderr, "etcd is away" in ended.stderr) == (says_defaults, says_why)
 
 
 def test_an_object_that_is_not_understood_is_left_out_and_told(live, cluster):

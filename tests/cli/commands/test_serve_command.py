@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from forked import Forked
 
 from webhook.cli.durations import duration
 
@@ -76,13 +77,21 @@ def review(pod=POD, **request):
 
 
 class Process:
-    """`sidecar-policy serve` as a process of its own, its log in a file."""
+    """`sidecar-policy serve` as a process of its own, its log in a file; afresh, it imports all by itself."""
 
-    def __init__(self, directory: Path, *arguments: object) -> None:
+    def __init__(self, directory: Path, *arguments: object, afresh: bool) -> None:
         self.log_file = directory / "log"
-        command = [sys.executable, "-m", "webhook", "serve", "--host", "127.0.0.1", *map(str, arguments)]
-        with self.log_file.open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
+        self.log_file.write_text("")
+        options = ["serve", "--host", "127.0.0.1", *map(str, arguments)]
+        self.process: subprocess.Popen[bytes] | Forked
+        if afresh:
+            with self.log_file.open("w") as log:
+                command = [sys.executable, "-m", "webhook", *options]
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
+        else:
+            self.process = Forked(
+                options, directory=directory, environment=os.environ, stdout=self.log_file, stderr=self.log_file
+            )
 
     @property
     def text(self) -> str:
@@ -130,9 +139,9 @@ def files(tmp_path):
 def serve(files):
     processes = []
 
-    def start(*arguments, manifests="manifests"):
+    def start(*arguments, manifests="manifests", afresh=False):
         always = ("--manifests", manifests, "--port", 0, "--health-port", 0, "--drain", "0s")
-        process = Process(files, *always, *arguments)
+        process = Process(files, *always, *arguments, afresh=afresh)
         processes.append(process)
         return process
 
@@ -144,7 +153,7 @@ def serve(files):
 
 
 def test_it_decides_with_the_policy_and_manifests_given_and_leaves_with_zero(serve):
-    server = serve("--policy", "policy.yaml")
+    server = serve("--policy", "policy.yaml", afresh=True)
     status, body = server.post(review())
     response = json.loads(body)["response"]
 
@@ -244,7 +253,7 @@ def test_signals_that_ask_for_no_end_do_not_end_the_server(serve, which):
 
 
 def test_ctrl_c_is_130(serve):
-    server = serve()
+    server = serve(afresh=True)
     server.listening()
 
     assert server.end(signal.SIGINT) == 130
@@ -349,19 +358,16 @@ def test_wrong_usage_is_two(serve, arguments, said):
     assert "Traceback" not in server.text
 
 
-def test_without_manifests_and_without_a_cluster_both_ways_are_named():
-    command = [sys.executable, "-m", "webhook", "serve"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBERNETES_")}
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=30)
+def test_without_manifests_and_without_a_cluster_both_ways_are_named(run_forked):
+    done = run_forked("serve")
 
     assert done.returncode == 3
     assert "--kubeconfig FILE, or --manifests DIR" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_kubeconfig_that_is_not_there_is_told(tmp_path):
-    command = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", tmp_path / "none"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+def test_a_kubeconfig_that_is_not_there_is_told(run_forked):
+    done = run_forked("serve", "--kubeconfig", "none")
 
     assert done.returncode == 3
     assert re.search(r"invalid kubeconfig .*: No such file or directory", done.stderr)
@@ -369,7 +375,7 @@ def test_a_kubeconfig_that_is_not_there_is_told(tmp_path):
 
 def test_serving_manifests_loads_no_package_that_it_does_not_use(serve, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    server = serve()
+    server = serve(afresh=True)
     server.post(review())
     server.end()
 

@@ -2,9 +2,8 @@ import builtins
 import contextlib
 import http.client
 import json
+import os
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
+from forked import Forked
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from webhook.cli.commands.serve import _traces
@@ -54,7 +54,7 @@ def collector():
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     received.url = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     with server:
         yield received
@@ -74,9 +74,9 @@ def ask(tmp_path):
         (tmp_path / "cluster.yaml").write_text(MANIFESTS)
         log = tmp_path / "log"
         always = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json --manifests cluster.yaml"
-        command = [sys.executable, "-m", "webhook", "serve", *always.split(), *options]
-        with log.open("w") as lines:
-            process = subprocess.Popen(command, stdout=lines, stderr=lines, cwd=tmp_path)
+        log.write_text("")
+        arguments = ["serve", *always.split(), *options]
+        process = Forked(arguments, directory=tmp_path, environment=os.environ, stdout=log, stderr=log)
         try:
             said = listening(log, process)
             for path, body in requests:
@@ -91,7 +91,7 @@ def ask(tmp_path):
             return process.wait(20), log.read_text()
         finally:
             process.kill()
-            process.wait()
+            process.wait(20)
 
     return ask
 

@@ -17,7 +17,7 @@ from shapes import repeated, units
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import key_of
 from webhook.detection.parse.commands import programs, read_command, script
-from webhook.detection.parse.content import read_content, says_nothing
+from webhook.detection.parse.content import is_plain_text, read_content
 from webhook.detection.parse.files import read_file
 from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand, normalised
@@ -49,7 +49,7 @@ READERS = {
     "many scripts": lambda text: read_command([text[at : at + 40] for at in range(0, len(text), 40)]),
     "flags": lambda text: read_command(["app", f"--url={text}", text, "--password", text]),
     "programs": lambda text: programs(["sh", "-c", text]),
-    "whether a text says anything": lambda text: (plain_url(text), says_nothing(text)),
+    "whether a text is plain": lambda text: (plain_url(text), is_plain_text(text)),
     "references": lambda text: expand(normalised(text[:200_000], bare=True), lambda _: "x"),
     "a key": lambda text: (role(key_words(text)), subject(words(text)), key_of(CATALOG, text)),
     "an image": lambda text: (CATALOG.of_image(text), CATALOG.relays(text)),
@@ -86,6 +86,7 @@ def grows_linearly(read, unit, before, after):
     return False
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_takes_time_linear_in_the_length_of_a_text(name):
     read = READERS[name]
@@ -94,6 +95,7 @@ def test_a_reader_takes_time_linear_in_the_length_of_a_text(name):
         assert quick or grows_linearly(read, *shape), shape
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_takes_less_than_half_a_second_for_a_megabyte(name):
     read = READERS[name]
@@ -110,6 +112,7 @@ def test_little_is_kept_of_a_megabyte(name):
         assert len(msgspec.msgpack.encode(READERS[name](repeated(*shape, MEGABYTE)))) < 2 * MEGABYTE, shape
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "text",
     [
@@ -129,9 +132,10 @@ def test_what_unfolds_is_bounded_and_said_to_be_cut(text):
     assert work.seconds < 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("unit", ["=", "a=", ",", "h:1,", "a: b\n", '"', "[],", "{}", "$a", "- - a\n", "x", "a://b,"])
 @pytest.mark.parametrize("length", [34_000, 149_000, MEGABYTE])
-@pytest.mark.parametrize("name", ["a key's text", "a script", "flags", "whether a text says anything"])
+@pytest.mark.parametrize("name", ["a key's text", "a script", "flags", "whether a text is plain"])
 def test_no_step_of_a_reader_holds_the_interpreter_for_long(name, unit, length):
     text = repeated(unit, "", "", length)
 

@@ -188,7 +188,7 @@ def test_a_value_that_need_not_be_read_would_have_said_nothing(environment):
     found = detect(pod, *asked), called(pod, *asked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "says_nothing", lambda _: None)
+        patch.setattr(sources, "is_plain_text", lambda _: None)
         assert (detect(pod, *asked), called(pod, *asked)) == found
 
 

@@ -78,6 +78,46 @@ def test_a_key_with_two_paths_is_read_where_one_of_them_is_mounted(find):
     assert _kinds(find(objects=[ONE, pod])) == {"redis"}
 
 
+@pytest.mark.parametrize("optional", [True, False])
+@pytest.mark.parametrize("data", [{"app.conf": "url=redis://cache\n#\n"}, {}])
+def test_an_item_whose_key_is_not_there_is_unknown_unless_it_is_optional(find, optional, data):
+    items = [{"key": "app.conf", "path": "a"}, {"key": "other.conf", "path": "b"}]
+    pod = _pod([{"name": "v", "configMap": {"name": "one", "items": items, "optional": optional}}], [_mount("/etc")])
+
+    findings = find(objects=[ONE | {"data": data}, pod])
+
+    absent = [item["key"] for item in items if item["key"] not in data and not optional]
+    assert _kinds(findings) == ({"redis"} if data else set())
+    assert [sentence.partition(": ")[0] for sentence in findings.unknown] == [
+        f"volume v ← ConfigMap one/{key}" for key in absent
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("application.properties", "spring.data.redis.host=cache"),
+        ("app.env", "REDIS_HOST=cache\n"),
+        ("app.yaml", "redis: {host: cache, port: 6379}\n"),
+        ("app.toml", 'redis.addr = "cache:6379"'),
+        ("app.conf", "redis-host cache\r\n"),
+    ],
+)
+def test_a_file_of_a_single_line_is_read_as_one_of_several_is(find, file, text):
+    pod = _pod([{"name": "v", "configMap": {"name": "one"}}], [_mount("/etc/app")])
+
+    for whole in (text, f"#\n{text}\n#\n"):
+        assert _kinds(find(objects=[ONE | {"data": {file: whole}}, pod])) == {"redis"}, whole
+
+
+def test_a_file_that_is_a_single_value_is_one_whatever_it_is_called(find):
+    pod = _pod([{"name": "v", "configMap": {"name": "one"}}], [_mount("/etc/app")])
+
+    (found,) = find(objects=[ONE | {"data": {"redis.conf": "cache:6379\n"}}, pod]).dependencies
+
+    assert (found.kind, found.host, found.port) == ("redis", "cache", 6379)
+
+
 def test_no_items_are_all_keys(find):
     pod = _pod([{"name": "v", "configMap": {"name": "one", "items": []}}], [_mount("/etc/app")])
 

@@ -6,11 +6,15 @@ import asyncio
 import base64
 import copy
 import json
+from dataclasses import replace
 
 import jsonpatch
 import pytest
+from injected import SIDECAR
 
+from webhook.decision.conformance import Contradiction
 from webhook.inventory.store import Store
+from webhook.mesh import eligibility as mesh
 from webhook.policy.files import Source
 from webhook.policy.load import build
 from webhook.server.admission.outcome import Admission
@@ -151,3 +155,47 @@ def test_a_selector_of_annotations_sees_none_of_ours_either(kit):
         admission, _ = _asked(decider, kit, pod, mutate, "shop")
 
         assert admission.decision.rule == "r"
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_lost_label_is_noticed_in_a_namespace_that_no_watch_has_delivered_yet(kit, large):
+    rule = {"name": "r", "match": {"labels": {"matchLabels": {"app": "a"}}}, "action": "skip"}
+    decider = _decider(rule, "override")
+    created = copy.deepcopy(CREATED)
+    created["metadata"]["labels"][mesh.INJECT] = "true"
+    if large:
+        created["metadata"]["annotations"] = {"long": "x" * 100_000}
+    _, response = _asked(decider, kit, created, mutate, "plain")
+    patched = jsonpatch.apply_patch(copy.deepcopy(created), json.loads(base64.b64decode(response["patch"])))
+    patched["metadata"]["labels"][mesh.INJECT] = "true"
+    patched["spec"]["containers"].append(SIDECAR)
+
+    # Another replica, which reads the namespace only when it is asked about a pod in it.
+    other = _decider(rule, "override")
+    other.surroundings.drop_namespace("plain")
+
+    async def look_up(_):
+        other.surroundings.put_namespace("plain", {})
+        return True
+
+    admission, _ = _asked(replace(other, look_up=look_up), kit, patched, validate, "plain")
+
+    assert admission.contradiction is Contradiction.LABEL_LOST
+
+
+def test_a_second_call_in_a_namespace_that_no_watch_has_delivered_yet_patches_nothing(kit):
+    rule = {"name": "r", "match": {"labels": {"matchLabels": {"app": "a"}}}, "action": "skip"}
+    created = copy.deepcopy(CREATED)
+    created["metadata"]["labels"][mesh.INJECT] = "true"
+    _, response = _asked(_decider(rule, "override"), kit, created, mutate, "plain")
+    patched = jsonpatch.apply_patch(copy.deepcopy(created), json.loads(base64.b64decode(response["patch"])))
+    other = _decider(rule, "override")
+    other.surroundings.drop_namespace("plain")
+
+    async def look_up(_):
+        other.surroundings.put_namespace("plain", {})
+        return True
+
+    admission, again = _asked(replace(other, look_up=look_up), kit, patched, mutate, "plain")
+
+    assert (admission.decision.rule, "patch" in again) == ("r", False)

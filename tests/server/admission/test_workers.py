@@ -33,6 +33,8 @@ from webhook.server.admission.pods import Decider, admit, mutate, validate
 from webhook.server.admission.workers import Caller, ClientGoneError, OverloadedError, Workers
 from webhook.server.settings import Limits
 
+pytestmark = pytest.mark.alone
+
 LINES = "".join(f"k{number}_host: s{number}:6379\n" for number in range(10_000))
 
 

@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 
 from webhook.server.settings import Limits
 
+pytestmark = pytest.mark.alone
+
 PATIENT = replace(Limits(), close=0.3)
 PATHS = ["/metrics", "/policy", "/drift", "/readyz?verbose"]
 

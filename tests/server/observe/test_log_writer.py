@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from webhook.server.observe.log_writer import Outlet
+from webhook.server.observe.log_writer import AsyncLogWriter
 
 LINE = "a line of the usual length, as each decision has one" * 6 + "\n"
 
@@ -29,44 +29,44 @@ def _within_seconds(work):
 
 def test_lines_are_written_in_order_and_none_is_left_at_the_end(pipe):
     reader, writer = pipe
-    outlet = Outlet(writer)
+    log_writer = AsyncLogWriter(writer)
 
     for number in range(100):
-        outlet.write(f"{number}\n")
-    outlet.close()
+        log_writer.write(f"{number}\n")
+    log_writer.close()
 
     assert [int(reader.readline()) for _ in range(100)] == list(range(100))
-    assert outlet.lost == 0
+    assert log_writer.lost == 0
 
 
 def test_who_writes_never_waits_and_what_is_too_much_is_lost_and_counted(pipe):
     reader, writer = pipe
-    outlet = Outlet(writer)
-    written = 3 * Outlet.MOST_LINES
+    log_writer = AsyncLogWriter(writer)
+    written = 3 * AsyncLogWriter.MOST_LINES
 
-    assert _within_seconds(lambda: [outlet.write(LINE) for _ in range(written)])
-    assert outlet.lost > 0
+    assert _within_seconds(lambda: [log_writer.write(LINE) for _ in range(written)])
+    assert log_writer.lost > 0
 
-    left = written - outlet.lost
+    left = written - log_writer.lost
     assert [reader.readline() for _ in range(left)] == [LINE] * left
-    outlet.close()
+    log_writer.close()
 
 
 def test_the_end_does_not_wait_for_a_reader_that_hangs(pipe, monkeypatch):
-    monkeypatch.setattr(Outlet, "LAST", 0.1)
+    monkeypatch.setattr(AsyncLogWriter, "LAST", 0.1)
     _, writer = pipe
-    outlet = Outlet(writer)
-    outlet.write(LINE * 1000)
+    log_writer = AsyncLogWriter(writer)
+    log_writer.write(LINE * 1000)
 
-    assert _within_seconds(outlet.close)
+    assert _within_seconds(log_writer.close)
 
 
 def test_lines_for_a_reader_that_is_gone_are_lost_and_counted(pipe):
     reader, writer = pipe
-    outlet = Outlet(writer)
+    log_writer = AsyncLogWriter(writer)
     reader.close()
 
-    outlet.write(LINE)
-    outlet.close()
+    log_writer.write(LINE)
+    log_writer.close()
 
-    assert outlet.lost == 1
+    assert log_writer.lost == 1

@@ -1,4 +1,4 @@
-"""From what there is to what is wrong with it."""
+"""Diagnose a cluster: run all checks, and sort their findings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _ORDER = tuple(Severity)
 
 
 def diagnose(picture: Picture) -> list[Finding]:
-    """Everything that is wrong, the worst first.
+    """Return all findings, the most severe first.
 
     Args:
-        picture: The workloads with their decisions, and what is around them.
+        picture: The workloads with their decisions, and their context.
 
     Returns:
-        The findings; among equally bad ones those about one object stand together.
+        The findings; within a severity sorted by code and object.
     """
-    return sorted(_all(picture), key=lambda one: (_ORDER.index(one.severity), one.code.code, str(one.subject)))
+    return sorted(_all(picture), key=lambda found: (_ORDER.index(found.severity), found.code.code, str(found.subject)))
 
 
 def _all(picture: Picture) -> Iterator[Finding]:
     ports = list(Ports(picture).findings())
     wrong: dict[Place, Finding] = {
-        (one.subject.namespace, one.subject.name, one.subject.port or 0): one for one in ports
+        (finding.subject.namespace, finding.subject.name, finding.subject.port or 0): finding for finding in ports
     }
     yield from ports
     yield from injectors(picture)

@@ -1,4 +1,4 @@
-"""What a diagnosis says: findings as data, from which everything shown is rendered."""
+"""The findings of a diagnosis, as data from which all output is rendered."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     ERROR = "error"
-    """Connections fail, pods never end, or decisions are not carried out."""
+    """Connections fail, pods never complete, or decisions are not enforced."""
     WARNING = "warning"
-    """It may: something is not certain, or depends on timing."""
+    """The same is possible: the evidence is not certain, or it depends on timing."""
     INFO = "info"
-    """Nothing is wrong, but something could be better."""
+    """Nothing is wrong, but there is an improvement."""
 
 
 class Code(Enum):
-    """What can be found: a stable code, which is also the anchor in docs/diagnose.md, and its severity."""
+    """The kind of a finding: a stable code, which is also the anchor in docs/diagnose.md, and its severity."""
 
     HTTP_DECLARED = ("http-declared", Severity.ERROR)
     WRONG_DATABASE = ("wrong-database-declared", Severity.WARNING)
@@ -40,7 +40,7 @@ class Code(Enum):
 
     @property
     def docs(self) -> str:
-        """Where it is explained."""
+        """The URL of its documentation."""
         return f"docs/diagnose.md#{self.code}"
 
 
@@ -61,20 +61,20 @@ class Subject:
     port: int | None = None
 
     def __str__(self) -> str:
-        """As "shop Service/cache:6379"."""
+        """Return the object in the usual notation, as "shop Service/cache:6379"."""
         port = "" if self.port is None else f":{self.port}"
         return f"{self.namespace} {self.kind}/{self.name}{port}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """How to mend it.
+    """The fix of a finding.
 
     Attributes:
         command: One line for a shell; None where no command can do it.
-        patch: What the command changes, as the fragment of the object's YAML that it stands in, or as the operations
-            of a JSON Patch; None where the command does something else than patch one object.
-        note: What else there is to know, or another way.
+        patch: The change of the command, as a fragment of the object's YAML, or as the operations of a JSON Patch;
+            None where the command does not patch one object.
+        note: Further advice, or an alternative.
     """
 
     command: str | None = None
@@ -84,15 +84,15 @@ class Mend:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or could be better.
+    """One problem, or a possible improvement.
 
     Attributes:
-        code: What it is.
-        subject: Where.
-        message: One sentence for people.
-        evidence: What led to it, one sentence each; no value of a configuration but hosts, ports and kinds.
-        mend: How to mend it.
-        severity: How bad it is: the code's own, or less where it is not certain.
+        code: The kind of finding.
+        subject: The object.
+        message: One sentence for users.
+        evidence: The evidence, one sentence each; no value of a configuration but hosts, ports and kinds.
+        mend: The fix.
+        severity: The code's own severity, or a lower one where the evidence is not certain.
     """
 
     code: Code

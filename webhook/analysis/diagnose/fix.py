@@ -1,4 +1,4 @@
-"""The commands and patches that mend what was found."""
+"""The commands and patches that fix findings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from webhook.analysis.diagnose.finding import Mend
 from webhook.core.surroundings import Service, ServicePort
 
-# Of a Job and a Pod the template cannot be changed: they have to be created anew.
+# The template of a Job or a Pod is immutable: they have to be recreated.
 _PATCHABLE = {
     "Deployment": ("spec", "template", "metadata"),
     "StatefulSet": ("spec", "template", "metadata"),
@@ -27,12 +27,12 @@ _FIXED = {
 
 
 def patch_service_port(service: Service, port: ServicePort, protocol: str, note: str) -> Mend:
-    """Declare a Service's port."""
+    """Return the fix that declares the protocol of a Service's port."""
     place = service.namespace, service.name
     if sum(other.number == port.number for other in service.ports) == 1:
         patch = {"spec": {"ports": [{"port": port.number, "appProtocol": protocol}]}}
         return Mend(_kubectl_patch("service", *place, patch), patch, note)
-    # Ports are merged by their number alone, which TCP and UDP may share: then by their place, if it is still the same.
+    # Ports are merged by number alone, which TCP and UDP may share: then a JSON Patch tests and replaces by index.
     at = f"/spec/ports/{service.ports.index(port)}"
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": f"{at}/port", "value": port.number},
@@ -42,7 +42,7 @@ def patch_service_port(service: Service, port: ServicePort, protocol: str, note:
 
 
 def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Mend:
-    """Change the metadata of a workload's pod template."""
+    """Return the fix that changes the metadata of a workload's pod template."""
     path = _PATCHABLE.get(kind) or _FIXED[kind]
     patch: dict[str, Any] = dict(metadata)
     for key in reversed(path):
@@ -53,15 +53,15 @@ def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, 
 
 
 def unlabel_namespace(name: str, label: str, note: str) -> Mend:
-    """Take a label off a namespace."""
+    """Return the fix that removes a label from a namespace."""
     patch = {"metadata": {"labels": {label: None}}}
     return Mend(_command("kubectl", "label", "namespace", name, f"{label}-"), patch, note)
 
 
 def rename_webhook_configuration(name: str, first: str) -> Mend:
-    """Give a MutatingWebhookConfiguration another name, which means to create it again."""
+    """Return the fix that renames a MutatingWebhookConfiguration, by recreating it."""
     kind = "mutatingwebhookconfiguration"
-    # What the API server owns is left out of the copy. The webhooks in it have names at the same depth.
+    # The copy omits the fields that the API server owns. The webhooks in it have names at the same depth.
     edit = (
         f"s/^  name: {re.escape(name)}$/  name: {first}/; /^  resourceVersion:/d; /^  uid:/d; /^  creationTimestamp:/d"
     )

@@ -1,4 +1,4 @@
-"""From what was read, and what was decided about it, to the picture that a diagnosis looks at."""
+"""Assemble the input of a diagnosis from an inventory and its decisions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 
 def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
-    """The workloads as diagnoses and plans see them."""
+    """Return the workloads of decisions as members of a diagnosis."""
+    workloads = ((each.workload, each.decision) for each in decided)
     return tuple(
-        Member(one.workload.kind, one.workload.namespace, one.workload.name, one.workload.pod, one.decision)
-        for one in decided
+        Member(workload.kind, workload.namespace, workload.name, workload.pod, decision)
+        for workload, decision in workloads
     )
 
 
@@ -42,15 +43,15 @@ def picture_of(
     namespace: str | None,
     native: bool,
 ) -> Picture:
-    """Return the picture.
+    """Assemble the input of a diagnosis.
 
     Args:
-        inventory: What was read.
+        inventory: The manifests or the snapshot of a cluster.
         istio: Istio's configuration in it.
-        policy: What decided; namespaces that it exempts are not looked at.
+        policy: The policy that decided; namespaces that it exempts are not diagnosed.
         decided: Its decisions.
-        namespace: The only namespace that is looked at; None for all.
-        native: Whether Istio renders native sidecars where nothing that runs shows it.
+        namespace: The only namespace to diagnose; None for all.
+        native: Whether Istio renders native sidecars where no running pod shows it.
     """
     return Picture(
         members=members(decided),
@@ -67,7 +68,7 @@ def picture_of(
 def unread_webhooks(inventory: Inventory) -> list[Unread]:
     """Return the webhook configurations that cannot be read."""
     read = (understood(document, Configuration) for document in _webhooks(inventory))
-    return [one for one in read if isinstance(one, Unread)]
+    return [unread for unread in read if isinstance(unread, Unread)]
 
 
 def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:
@@ -77,18 +78,19 @@ def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:
 def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:
     seen: dict[str, bool] = {}
     outlived: dict[tuple[str, str, str], str] = {}
-    for one in running:
-        pod = msgspec.convert(one.document(), Pod)
+    for running_pod in running:
+        pod = msgspec.convert(running_pod.document(), Pod)
         if sidecar_of(pod) is None:
             continue
-        seen[one.namespace] = seen.get(one.namespace, True) and is_native(pod)
-        if one.outlived:
-            outlived |= {(one.namespace, owner.kind, owner.name): one.name for owner in owners_of(pod)}
+        namespace = running_pod.namespace
+        seen[namespace] = seen.get(namespace, True) and is_native(pod)
+        if running_pod.outlived:
+            outlived |= {(namespace, owner.kind, owner.name): running_pod.name for owner in owners_of(pod)}
     return Sidecars(native=native, seen=seen, held=held, outlived=outlived)
 
 
 def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
-    """Whether the mesh's own configuration, in ConfigMap istio, holds applications; nothing else of it is looked at."""
+    """Return whether the mesh's own configuration, in ConfigMap istio, holds applications; the rest is ignored."""
     for document in documents:
         if document.get("kind") != "ConfigMap":
             continue

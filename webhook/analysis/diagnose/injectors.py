@@ -1,4 +1,4 @@
-"""What is wrong with who injects: the order of webhooks, and two injectors for one namespace."""
+"""Find problems of injectors: the order of webhooks, and two injectors for one namespace."""
 
 from __future__ import annotations
 
@@ -9,31 +9,12 @@ from msgspec import Struct
 from webhook.analysis.diagnose.finding import Code, Finding, Subject
 from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.analysis.diagnose.picture import Picture
-from webhook.kubernetes.labels import Operator, Requirement, Selector
+from webhook.kubernetes.labels import LabelSelector
 from webhook.mesh import eligibility
 from webhook.mesh.unread import understood
 from webhook.mesh.webhook_order import ISTIOS, called_too_late
 
 KIND = "MutatingWebhookConfiguration"
-
-
-class _Expression(Struct, frozen=True):
-    key: str
-    operator: Operator
-    values: list[str] | None = None
-
-
-class LabelSelector(Struct, frozen=True, rename="camel"):
-    """A LabelSelector of the API."""
-
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[_Expression] | None = None
-
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it."""
-        pairs = (Requirement(key, "In", frozenset({value})) for key, value in (self.match_labels or {}).items())
-        said = (Requirement(one.key, one.operator, frozenset(one.values or ())) for one in self.match_expressions or ())
-        return Selector((*pairs, *said)).holds(labels)
 
 
 class _Webhook(Struct, frozen=True, rename="camel"):
@@ -42,7 +23,7 @@ class _Webhook(Struct, frozen=True, rename="camel"):
     object_selector: LabelSelector | None = None
 
     def selects(self, namespace: Mapping[str, str], pod: Mapping[str, str]) -> bool:
-        """Whether it is called for a pod, by the labels of both."""
+        """Return whether the webhook is called for a pod, by the labels of its namespace and its own."""
         return all(
             selector is None or selector.holds(labels)
             for selector, labels in ((self.namespace_selector, namespace), (self.object_selector, pod))
@@ -61,9 +42,9 @@ class Configuration(Struct, frozen=True):
 
 
 def injectors(picture: Picture) -> Iterator[Finding]:
-    """What is wrong with the webhooks of the cluster, and with what namespaces ask of them."""
-    read = (understood(one, Configuration) for one in picture.webhooks)
-    configurations = [one for one in read if isinstance(one, Configuration)]
+    """Yield findings about the webhooks of the cluster, and about the injection labels of namespaces."""
+    read = (understood(document, Configuration) for document in picture.webhooks)
+    configurations = [configuration for configuration in read if isinstance(configuration, Configuration)]
     yield from _called_too_late(configurations)
     for namespace in picture.namespaces:
         labels = picture.surroundings.namespace_labels(namespace) or {}
@@ -72,7 +53,10 @@ def injectors(picture: Picture) -> Iterator[Finding]:
 
 
 def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Finding]:
-    names = {one.metadata.name: [webhook.name for webhook in one.webhooks or ()] for one in configurations}
+    names = {
+        configuration.metadata.name: [webhook.name for webhook in configuration.webhooks or ()]
+        for configuration in configurations
+    }
     for ours, istios in called_too_late(names):
         yield Finding(
             code=Code.WEBHOOK_ORDER,
@@ -110,14 +94,14 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
 def _two_injectors(
     namespace: str, labels: Mapping[str, str], configurations: Sequence[Configuration], picture: Picture
 ) -> Iterator[Finding]:
-    # What a pod without labels of its own would meet, and what the pods there do.
+    # The injectors of a pod without labels, and of the pods there.
     pods: list[tuple[str, Mapping[str, str]]] = [("a pod without labels", {})]
     pods += [(member.label, member.pod.labels) for member in picture.members if member.namespace == namespace]
     for who, pod_labels in pods:
         claiming = {
-            one.metadata.name: webhook.name
-            for one in configurations
-            for webhook in one.webhooks or ()
+            configuration.metadata.name: webhook.name
+            for configuration in configurations
+            for webhook in configuration.webhooks or ()
             if webhook.name.endswith(ISTIOS) and webhook.selects(labels, pod_labels)
         }
         if len(claiming) > 1:

@@ -1,4 +1,4 @@
-"""All that a diagnosis may look at."""
+"""The input of a diagnosis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NATIVE = "sidecar.istio.io/nativeSidecar"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A workload, the pod that it makes, and what is decided about that pod."""
+    """A workload, the pod that it creates, and the decision about that pod."""
 
     kind: str
     namespace: str
@@ -30,25 +30,25 @@ class Member:
 
     @property
     def label(self) -> str:
-        """As people write it."""
+        """The usual notation, as "Deployment/web"."""
         return f"{self.kind}/{self.name}"
 
     @property
     def gets_sidecar(self) -> bool:
-        """Whether its pods are to have a sidecar."""
+        """Whether its pods should have a sidecar."""
         return gets_sidecar(self.pod, self.decision)
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecars:
-    """How Istio renders its sidecar here.
+    """How Istio renders its sidecar in this cluster.
 
     Attributes:
-        native: Whether it is a native one where nothing else is known.
-        seen: For each namespace whether the sidecars that run there are native.
+        native: The default: whether it is a native sidecar where nothing else is known.
+        seen: For each namespace whether the running sidecars are native.
         held: Whether the mesh's own configuration holds applications until the proxy is ready.
-        outlived: For each workload, as (namespace, kind, name), a pod whose application has ended and whose sidecar
-            goes on.
+        outlived: For each workload, as (namespace, kind, name), a pod whose application has exited and whose sidecar
+            is still running.
     """
 
     native: bool = True
@@ -57,7 +57,7 @@ class Sidecars:
     outlived: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
     def is_native(self, member: Member) -> tuple[bool, str]:
-        """Whether a workload's sidecar is native, and how that is known."""
+        """Return whether a workload's sidecar is native, and the evidence for it."""
         if eligibility.sidecar_of(member.pod) is not None:
             return is_native(member.pod), f"the pod spec contains container {eligibility.PROXY}"
         said = member.pod.annotations.get(NATIVE)
@@ -71,17 +71,17 @@ class Sidecars:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What there is.
+    """The cluster under diagnosis.
 
     Attributes:
         members: The workloads.
         surroundings: The Services around them.
-        catalog: The backends to know.
-        least: How sure a dependency must be to count.
+        catalog: The backends to look for.
+        least: The least confidence of a dependency to count.
         webhooks: The MutatingWebhookConfigurations, as plain values.
         istio: Istio's own configuration.
         sidecars: How Istio renders its sidecar.
-        namespaces: Where to look.
+        namespaces: The namespaces to diagnose.
     """
 
     members: Sequence[Member]
@@ -94,12 +94,12 @@ class Picture:
     namespaces: Sequence[str] = ()
 
     def behind(self, service: Service) -> list[Member]:
-        """The workloads that a Service selects."""
+        """Return the workloads that a Service selects."""
         here = (member for member in self.members if member.namespace == service.namespace)
         return [member for member in here if service.selects(member.pod.labels)]
 
     def called(self, member: Member) -> Iterator[tuple[Dependency, Service, ServicePort]]:
-        """The Services' ports that a workload is known to be a client of."""
+        """Yield the Services' ports that a workload is known to be a client of."""
         places = Places(member.pod, member.namespace, self.surroundings)
         for dependency in member.decision.findings.dependencies:
             if dependency.host is None or dependency.confidence.rank < self.least.rank:

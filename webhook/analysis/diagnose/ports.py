@@ -1,4 +1,4 @@
-"""Services whose ports are declared as what they do not speak."""
+"""Find Services whose ports are declared with the wrong protocol."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Place = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What a port really speaks.
+    """The inferred protocol of a port.
 
     Attributes:
         kind: The catalog's name of the backend.
-        certain: Whether more than a port's number says so.
-        evidence: What says so, one sentence each.
+        certain: Whether there is more evidence than a port's number.
+        evidence: The evidence, one sentence each.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Spoken:
 
 
 class Ports:
-    """Judges the ports of Services by what stands behind them, by who calls them, and by their numbers."""
+    """The check of the ports of Services, by the images behind them, by their clients, and by their numbers."""
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
@@ -49,9 +49,9 @@ class Ports:
                 calls.setdefault(f"{member.namespace}/{member.label}", (dependency.kind, dependency.confidence, said))
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong with the Services of the namespaces looked at."""
+        """Yield findings about the Services of the diagnosed namespaces."""
         for namespace in self._picture.namespaces:
-            for service in sorted(self._picture.surroundings.services(namespace), key=lambda one: one.name):
+            for service in sorted(self._picture.surroundings.services(namespace), key=lambda service: service.name):
                 for port in service.ports:
                     if port.transport == "TCP" and (finding := self._judge(service, port)) is not None:
                         yield finding
@@ -77,7 +77,7 @@ class Ports:
         )
 
     def _wrong(self, kind: str, numbers: tuple[int, ...], selection: Selection) -> tuple[Code, str] | None:
-        """What is wrong with a declaration in front of such a backend, and what Istio does because of it."""
+        """Return what is wrong with the declaration of a backend's port, and what Istio does because of it."""
         protocol = selection.protocol
         if protocol is None:
             if self._catalog.server_speaks_first(kind):
@@ -137,24 +137,23 @@ class Ports:
 
     def _numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
         """The port's number, and where it leads to when that is another one."""
-        target = port.target
-        if isinstance(target, str):
-            named = {
-                declared.name: declared.container_port
-                for member in self._picture.behind(service)
-                for container in member.pod.spec.containers or ()
-                for declared in container.ports or ()
-            }
-            target = named.get(target)
-        return (port.number,) if target in {None, port.number} else (port.number, target or 0)
+        named: dict[str, int] = {}
+        for member in self._picture.behind(service):
+            named |= member.pod.named_ports
+        target = port.leads_to(named)
+        return (port.number,) if target is None or target == port.number else (port.number, target)
 
     def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
-        """The server images behind a Service, and their kinds; of several containers the one that has the port."""
+        """Return the server images behind a Service, and their kinds; of several containers, the one with the port."""
         images: dict[str, str] = {}
         for member in self._picture.behind(service):
-            containers = [one for one in member.pod.spec.containers or () if not is_istio_container(one)]
+            containers = [
+                container for container in member.pod.spec.containers or () if not is_istio_container(container)
+            ]
             owning = [
-                one for one in containers if any(declared.container_port in numbers for declared in one.ports or ())
+                container
+                for container in containers
+                if any(declared.container_port in numbers for declared in container.ports or ())
             ]
             for container in owning or containers:
                 kind = self._catalog.of_image(container.image or "")

@@ -1,4 +1,4 @@
-"""What goes wrong where the sidecar is a plain container: Jobs that never end, applications that start before it."""
+"""Find problems of sidecars that are regular containers: Jobs that never complete, applications that start early."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = frozenset({"Job", "CronJob"})
 
 
 def plain_sidecars(picture: Picture) -> Iterator[Finding]:
-    """What is wrong with the workloads whose sidecar is no native one."""
+    """Yield findings about the workloads whose sidecar is not a native one."""
     for member in picture.members:
         if not member.gets_sidecar:
             continue
@@ -25,9 +25,10 @@ def plain_sidecars(picture: Picture) -> Iterator[Finding]:
         if member.kind in _BATCH:
             yield _never_finishes(member, picture, known_by)
         elif not picture.sidecars.held and not _is_held(member):
-            talks = [one for one in member.decision.findings.dependencies if one.confidence.rank >= picture.least.rank]
-            if talks:
-                yield _hold_missing(member, known_by, tuple(one.evidence for one in talks))
+            dependencies = member.decision.findings.dependencies
+            trails = [found.evidence for found in dependencies if found.confidence.rank >= picture.least.rank]
+            if trails:
+                yield _hold_missing(member, known_by, tuple(trails))
 
 
 def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
@@ -47,7 +48,7 @@ def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
 
 def _is_held(member: Member) -> bool:
     config = eligibility.proxy_config(member.pod.annotations)
-    # What says something about hold, or cannot be read, is the author's affair; and what is injected is done.
+    # A configuration that sets hold, or cannot be read, is the author's choice; an injected sidecar is not changed.
     return (
         eligibility.sidecar_of(member.pod) is not None
         or config is None
@@ -56,7 +57,7 @@ def _is_held(member: Member) -> bool:
     )
 
 
-def _hold_missing(member: Member, known_by: str, talks: tuple[str, ...]) -> Finding:
+def _hold_missing(member: Member, known_by: str, trails: tuple[str, ...]) -> Finding:
     held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
     annotations = remedies(member.pod, held)
     note = f"or set hold: true in the policy's rule, or {HOLD} in the mesh's defaultConfig"
@@ -64,7 +65,7 @@ def _hold_missing(member: Member, known_by: str, talks: tuple[str, ...]) -> Find
         code=Code.HOLD_MISSING,
         subject=Subject(member.kind, member.namespace, member.name),
         message="the application may start before its sidecar, and its first connections fail",
-        evidence=(known_by, *talks),
+        evidence=(known_by, *trails),
         mend=patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note),
         severity=Code.HOLD_MISSING.severity,
     )

@@ -1,4 +1,4 @@
-"""Pods that go without a sidecar because of Services that could be mended."""
+"""Find pods without a sidecar that could have one if Services were fixed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BY_DEPENDENCY = "dependency "
 
 
 def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> Iterator[Finding]:
-    """Pods that the policy skips for dependencies whose Services are all known, and at least one of them is wrong."""
+    """Yield pods that the policy skips for dependencies whose Services are all known, and at least one is wrong."""
     for member in picture.members:
         if member.decision.action is Action.SKIP and (finding := _about(member, picture, wrong)) is not None:
             yield finding
@@ -21,27 +21,27 @@ def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> I
 
 def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> Finding | None:
     matched = member.decision.matched
-    kinds = {one.removeprefix(_BY_DEPENDENCY) for one in matched if one.startswith(_BY_DEPENDENCY)}
+    kinds = {phrase.removeprefix(_BY_DEPENDENCY) for phrase in matched if phrase.startswith(_BY_DEPENDENCY)}
     if not kinds:
         return None
     reached: dict[str, None] = {}
-    mended: dict[Place, Finding] = {}
+    fixable: dict[Place, Finding] = {}
     for dependency, service, port in picture.called(member):
         if dependency.kind in kinds:
             reached[dependency.kind] = None
             if found := wrong.get((service.namespace, service.name, port.number)):
-                mended[service.namespace, service.name, port.number] = found
-    # A dependency outside the cluster, or one that no Service is known of, may need to be skipped all the same.
-    if kinds - reached.keys() or not mended:
+                fixable[service.namespace, service.name, port.number] = found
+    # A dependency outside the cluster, or without a known Service, may need to be skipped all the same.
+    if kinds - reached.keys() or not fixable:
         return None
-    names = ", ".join(f"{name}:{number}" for _, name, number in mended)
+    names = ", ".join(f"{name}:{number}" for _, name, number in fixable)
     return Finding(
         code=Code.SKIPPED_FOR_A_SERVICE,
         subject=Subject(member.kind, member.namespace, member.name),
         message=f"rule {member.decision.rule} skips the sidecar; fixing Service {names} would make that unnecessary",
         evidence=tuple(dependency.evidence for dependency, _, _ in picture.called(member) if dependency.kind in kinds),
         mend=Mend(
-            " && ".join(found.mend.command for found in mended.values() if found.mend.command),
+            " && ".join(found.mend.command for found in fixable.values() if found.mend.command),
             None,
             "then remove the kind from the rule and restart the pods",
         ),

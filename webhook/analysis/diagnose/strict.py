@@ -1,4 +1,4 @@
-"""Pods without a sidecar whose servers demand mutual TLS."""
+"""Find pods without a sidecar whose servers require mutual TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from webhook.detection.infer.called import called
 
 
 def strict_refuses(picture: Picture) -> Iterator[Finding]:
-    """The workloads without a sidecar that call what takes mutual TLS only."""
+    """Yield findings about the workloads without a sidecar that call servers which accept mutual TLS only."""
     if not picture.istio.peers:
         return
     parties = [_party(member, picture) for member in picture.members]

@@ -1,1 +1,1 @@
-"""What another policy would change, for which workloads, and its impact. Pure: what there is to see is passed in."""
+"""The plan of a policy change: the workloads that change, and the impact. Pure: all input is passed in."""

@@ -1,4 +1,4 @@
-"""Which workloads another policy would treat otherwise."""
+"""The workloads that a proposed policy would treat differently."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from webhook.mesh.sidecar import gets_sidecar
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One workload that would be treated otherwise.
+    """One workload with its decisions under the current and the proposed policy.
 
     Attributes:
         kind: "Deployment".
         namespace: Its namespace.
         name: Its name.
-        pod: The pod that it makes.
-        before: What is decided now.
-        after: What would be.
+        pod: The pod that it creates.
+        before: The current decision.
+        after: The proposed one.
     """
 
     kind: str
@@ -37,13 +37,13 @@ class Change:
 
     @property
     def gains_sidecar(self) -> bool:
-        """The other way round."""
+        """Whether its pods have no sidecar now and would have one."""
         return gets_sidecar(self.pod, self.after) and not gets_sidecar(self.pod, self.before)
 
 
 def changes(compared: Iterable[Change]) -> list[Change]:
-    """Those of the workloads for which another thing would be done; another rule that says the same is no change."""
-    return [one for one in compared if _done(one.before) != _done(one.after)]
+    """Return the workloads that would be treated differently; another rule with the same effect is no change."""
+    return [change for change in compared if _done(change.before) != _done(change.after)]
 
 
 def _done(decision: Decision) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""What comes of it when a pod loses its sidecar while Istio's configuration counts on it."""
+"""The impact of pods that lose their sidecar while Istio's configuration depends on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webhook.mesh.config import IstioConfiguration, names
 
 
 class Consequence(Enum):
-    """What can come of it: a stable code, and whether connections fail."""
+    """The kind of impact: a stable code, and whether connections fail."""
 
     STRICT_REFUSES = ("strict-refuses", True)
     MUTUAL_FAILS = ("mutual-fails", True)
@@ -32,9 +32,9 @@ class Warned:
         kind: "Deployment".
         namespace: Its namespace.
         name: Its name.
-        consequence: What comes of it.
-        message: One sentence for people.
-        evidence: What led to it, without any value.
+        consequence: The kind of impact.
+        message: One sentence for users.
+        evidence: The evidence, without any value.
     """
 
     kind: str
@@ -47,15 +47,15 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A workload as its neighbours meet it.
+    """A workload as a client and server of others.
 
     Attributes:
         kind: "Deployment".
         namespace: Its namespace.
         name: Its name.
-        pod: The pod that it makes.
+        pod: The pod that it creates.
         has_sidecar: Whether its pods would have one.
-        calls: The Services that it calls, as namespace and name, each with the trail that says so.
+        calls: The Services that it calls, as namespace and name, each with its evidence trail.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Party:
 
 
 class Consequences:
-    """Answers what a workload without a sidecar would meet."""
+    """The impact of Istio's configuration on workloads without a sidecar."""
 
     def __init__(self, parties: Iterable[Party], surroundings: Surroundings, istio: IstioConfiguration) -> None:
         self._parties = list(parties)
@@ -75,13 +75,13 @@ class Consequences:
         self._istio = istio
 
     def of(self, party: Party) -> Iterator[Warned]:
-        """Everything that comes of it for one workload that has no sidecar."""
+        """Yield every consequence for one workload without a sidecar."""
         yield from self._as_client(party)
         yield from self._as_server(party)
 
     def refusals(self, party: Party) -> Iterator[Warned]:
-        """The servers that would refuse the workload's plain text."""
-        return (one for one in self._as_client(party) if one.consequence is Consequence.STRICT_REFUSES)
+        """Yield the servers that would reject the workload's plaintext traffic."""
+        return (warned for warned in self._as_client(party) if warned.consequence is Consequence.STRICT_REFUSES)
 
     def _as_client(self, party: Party) -> Iterator[Warned]:
         for (namespace, name), trail in party.calls.items():
@@ -102,11 +102,13 @@ class Consequences:
         for server in self._parties:
             if server.namespace != service.namespace or not service.selects(server.pod.labels):
                 continue
-            # Without a sidecar of its own a server demands nothing.
+            # Without a sidecar of its own a server enforces nothing.
             if not server.has_sidecar:
                 continue
             for port in service.ports or (ServicePort(0),):
-                peer = self._istio.strict(server.namespace, server.pod.labels, _target(port, server.pod))
+                peer = self._istio.strict(
+                    server.namespace, server.pod.labels, port.leads_to(server.pod.named_ports) or port.number
+                )
                 if peer is not None:
                     message = f"PeerAuthentication {peer.metadata} makes {server.name} reject its plaintext traffic"
                     yield _warned(party, Consequence.STRICT_REFUSES, message, trail)
@@ -128,13 +130,6 @@ class Consequences:
                         "which the pod cannot terminate without a sidecar"
                     )
                     yield _warned(party, Consequence.MUTUAL_FAILS, message, f"Service {service.name} selects it")
-
-
-def _target(port: ServicePort, pod: Pod) -> int:
-    if isinstance(port.target, str):
-        declared = (one for container in pod.spec.containers or () for one in container.ports or ())
-        return next((one.container_port for one in declared if one.name == port.target), port.number)
-    return port.target or port.number
 
 
 def _warned(party: Party, consequence: Consequence, message: str, *evidence: str) -> Warned:

@@ -1,4 +1,4 @@
-"""What another policy would change: for which workloads, which pods to restart, and the impact."""
+"""The plan of a policy change: the workloads that change, the pods to restart, and the impact."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from webhook.analysis.plan.impact import Consequences, Party, Warned
 from webhook.analysis.workloads import Decided, decide_by
 from webhook.decision.drift import Drifted, drifted
 from webhook.detection.infer.called import called
+from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.sidecar import gets_sidecar
 from webhook.policy.compiled import CompiledPolicy
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What another policy would change.
+    """The difference between the active and a proposed policy.
 
     Attributes:
-        now: Name and generation of the policy in force.
-        then: The same of the other one.
-        changes: The workloads for which another thing would be done.
-        restarts_now: Pods that run otherwise than they would be created already now.
-        restarts_then: Pods that would, with the other policy in force.
-        consequences: What comes of lost sidecars.
+        now: Name and generation of the current policy.
+        then: The same of the proposed one.
+        changes: The workloads that would be treated differently.
+        restarts_now: Running pods that differ from what the current policy decides.
+        restarts_then: Running pods that differ from what the proposed policy decides.
+        consequences: The impact of lost sidecars.
         left_out: Namespace and name of pods that cannot be read.
     """
 
@@ -48,9 +49,9 @@ def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, ist
     """Compare what two policies decide about an inventory.
 
     Args:
-        now: The policy in force.
-        then: The other one.
-        inventory: What there is.
+        now: The current policy.
+        then: The proposed policy.
+        inventory: The manifests or the snapshot of a cluster.
         istio: Istio's configuration in it.
     """
     before, after = decide_by(now, inventory), decide_by(then, inventory)
@@ -67,18 +68,21 @@ def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, ist
 
 
 def _compared(before: Sequence[Decided], after: Sequence[Decided]) -> Iterator[Change]:
-    for one, other in zip(before, after, strict=True):
-        workload = one.workload
-        yield Change(workload.kind, workload.namespace, workload.name, workload.pod, one.decision, other.decision)
+    for current, proposed in zip(before, after, strict=True):
+        workload = current.workload
+        decisions = current.decision, proposed.decision
+        yield Change(workload.kind, workload.namespace, workload.name, workload.pod, *decisions)
 
 
 def _drifted(inventory: Inventory, policy: CompiledPolicy, left_out: dict[tuple[str, str], None]) -> Iterator[Drifted]:
     for running in inventory.running:
+        document = running.document()
         try:
-            found = drifted(running.document(), running.namespace, surroundings=inventory, policy=policy)
+            pod = msgspec.convert(document, Pod)
         except msgspec.ValidationError:
             left_out[running.namespace, running.name] = None
             continue
+        found = drifted(pod, document, surroundings=inventory, policy=policy)
         if found is not None:
             yield found
 
@@ -90,7 +94,8 @@ def _consequences(
     before: Sequence[Decided],
     after: Sequence[Decided],
 ) -> Iterator[Warned]:
-    losing = {(one.kind, one.namespace, one.name) for one in _compared(before, after) if one.loses_sidecar}
+    compared = _compared(before, after)
+    losing = {(change.kind, change.namespace, change.name) for change in compared if change.loses_sidecar}
     parties = []
     for decided in after:
         workload = decided.workload

@@ -1,4 +1,4 @@
-"""The file of policy unit tests: pods, and what the policy is to decide about them."""
+"""The file of policy unit tests: pods, and the expected decisions."""
 
 from __future__ import annotations
 

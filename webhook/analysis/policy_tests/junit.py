@@ -1,4 +1,4 @@
-"""The outcome of policy tests as JUnit XML, which CI systems show."""
+"""Render the results of policy tests as JUnit XML for CI systems."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from webhook.analysis.policy_tests.runner import Outcome
 
-# XML 1.0 has no way to write these, not even escaped.
+# XML 1.0 cannot represent these, not even escaped.
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(outcomes: Iterable[Outcome]) -> bytes:
-    """The outcomes as one XML document, a test suite for each file."""
+    """Render the outcomes as one XML document, with a test suite for each file."""
     root = Element("testsuites")
     for file, group in groupby(outcomes, key=lambda outcome: outcome.file):
         cases = list(group)

@@ -1,4 +1,4 @@
-"""Runs policy unit tests, with the same engine as the server."""
+"""Run policy unit tests, with the same engine as the server."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from webhook.problem import field_and_message
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field that is not as expected."""
+    """One field that differs from the expectation."""
 
     field: str
     expected: str
     got: str
 
     def __str__(self) -> str:
-        """The difference on one line."""
+        """Return the difference on one line."""
         return f"{self.field}: expected {self.expected}, got {self.got}"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one test.
+    """The result of one test.
 
     Attributes:
         file: The file of the tests.
-        line: Where the test stands in it.
+        line: The line of the test in it, from 1.
         name: The test's name.
-        differences: What is not as expected; empty when the test passes.
-        evidence: Why the decision is what it is, as sentences.
+        differences: The fields that differ; empty when the test passes.
+        evidence: The reasons for the decision, as sentences.
     """
 
     file: str
@@ -70,7 +70,7 @@ def run(path: Path) -> list[Outcome]:
     Raises:
         PolicyError: The file, its policy or its manifests cannot be read, or are wrong.
     """
-    # Which kinds the expectations may name is known when the policy is, and which policy that is the file says.
+    # The policy determines which kinds expectations may name, and the file names the policy: so it is read twice.
     tests, document = load_cases(path, kinds=None)
     policy = load([path.parent / tests.policy])
     load_cases(path, kinds=policy.catalog.kinds)
@@ -87,7 +87,7 @@ def _manifests(path: Path, tests: PolicyTest, policy: CompiledPolicy) -> Manifes
         return Manifests((), (), namespace_labels=tests.namespace_labels)
     files = [str(path.parent / file) for file in tests.manifests]
     try:
-        manifests = read(files, secrets=policy.read_secrets, namespace_labels=tests.namespace_labels)
+        manifests = read(files, secrets=policy.read_secrets, namespace_labels=tests.namespace_labels, pipes=False)
     except ManifestError as error:
         raise PolicyError(error.problems, unreadable=True) from None
     if manifests.problems:
@@ -190,6 +190,6 @@ def _shown(value: object) -> str:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """How many tests passed and failed, as a sentence."""
+    """Return the number of tests that passed and failed, as a sentence."""
     failed = sum(bool(outcome.differences) for outcome in outcomes)
     return f"{len(outcomes) - failed} passed, {failed} failed"

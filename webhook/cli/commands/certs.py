@@ -1,4 +1,4 @@
-"""`certs issue`: an own authority and a serving certificate, as files."""
+"""`certs issue`: a CA and a serving certificate, as files."""
 
 from __future__ import annotations
 

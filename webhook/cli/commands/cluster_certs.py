@@ -1,4 +1,4 @@
-"""`certs bootstrap`, `inspect` and `rotate`: the certificates that replicas keep in a Secret, by the same steps."""
+"""`certs bootstrap`, `inspect` and `rotate`: manage the certificates that replicas share in a Secret."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _TICK_SECONDS = 0.2
 
 
 class Output(StrEnum):
-    """How the result is printed."""
+    """The output format of the result."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class Which(StrEnum):
-    """What is to be rotated."""
+    """The certificate to rotate."""
 
     SERVING = "serving"
     AUTHORITY = "authority"
@@ -209,7 +209,7 @@ def _why_not(look: Look) -> str:
 
 
 async def _drive(kept: Kept, seconds: float, done: Callable[[Look], bool]) -> Look:
-    """Take steps, or let the replicas take them, until it is done or the time is over."""
+    """Reconcile, or let the replicas do it, until it is done or the time is over."""
     deadline = time.monotonic() + seconds
     while True:
         look = await kept.keeper.act()

@@ -1,4 +1,4 @@
-"""`diagnose`: what is wrong with Services, webhooks and sidecars, each with the command that mends it."""
+"""`diagnose`: problems of Services, webhooks and sidecars, each with a suggested fix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from webhook.cli.unread import istio_of, leave_out
 
 
 class Format(StrEnum):
-    """How findings are printed."""
+    """The output format of findings."""
 
     TABLE = "table"
     JSON = "json"

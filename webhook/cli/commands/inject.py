@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
 
 
 class Format(StrEnum):
-    """How manifests are printed."""
+    """The output format of manifests."""
 
     YAML = "yaml"
     JSON = "json"
@@ -62,18 +62,18 @@ def inject(
 
 
 def _injected(objects: Iterable[ManifestObject], decided: Iterable[Decided]) -> Iterator[dict[str, Any]]:
-    """The documents, changed where their pod templates are; the objects that were read stay as they are."""
-    made = {id(one.workload): one for one in decided}
+    """Yield the documents with patched pod templates; the objects that were read are not changed."""
+    made = {id(each.workload): each for each in decided}
     for item in objects:
         yield item.document if item.workload is None else _with_patch(item, made[id(item.workload)])
 
 
-def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
+def _with_patch(item: ManifestObject, decided: Decided) -> dict[str, Any]:
     from jsonpatch import JsonPatch
 
     from webhook.mesh.patch import patch
 
-    operations = patch(one.workload.pod, one.decision)
+    operations = patch(decided.workload.pod, decided.decision)
     if not operations:
         return item.document
     document: dict[str, Any] = copy.deepcopy(item.document)
@@ -81,7 +81,9 @@ def _with_patch(item: ManifestObject, one: Decided) -> dict[str, Any]:
     for step in item.pod_path or ():
         template[step] = template.get(step) or {}
         template = template[step]
-    # A template may come without metadata; a pod never does, so patches do not make it.
-    template["metadata"] = template.get("metadata") or {}
+    # A template may come without metadata, which a pod never does, and without the labels that a controller adds.
+    metadata = template["metadata"] = template.get("metadata") or {}
+    for field in {operation["path"].split("/")[2] for operation in operations}:
+        metadata[field] = metadata.get(field) or {}
     JsonPatch(operations).apply(template, in_place=True)
     return document

@@ -1,4 +1,4 @@
-"""`plan`: what another policy would change, before it is in force."""
+"""`plan`: what a proposed policy would change, before it is active."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from webhook.cli.unread import istio_of
 
 
 class PlanCommand(Command):
-    """Keeps exit code 2 for "something would change", so that wrong usage cannot be taken for it."""
+    """A command whose exit code 2 means "something would change", and whose usage errors have another one."""
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - typer keeps its types private
         """Read the command line."""

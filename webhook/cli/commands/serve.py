@@ -217,18 +217,18 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     from webhook.inventory.manifests import ManifestError
     from webhook.policy.load import PolicyError
     from webhook.server.http.ports import PortError
-    from webhook.server.observe.log_writer import Outlet
+    from webhook.server.observe.log_writer import AsyncLogWriter
     from webhook.server.observe.logs import Threshold, capture_standard_logging, make_logger
     from webhook.server.serve import serve as run
     from webhook.server.service import ListenerError
     from webhook.server.tls.sources import UnservableError
 
     threshold = Threshold(log_level)
-    outlet = Outlet(sys.stderr)
-    log = make_logger(outlet, log_format, threshold)
+    log_writer = AsyncLogWriter(sys.stderr)
+    log = make_logger(log_writer, log_format, threshold)
     capture_standard_logging(log)
     try:
-        received = run(settings, log, threshold, outlet)
+        received = run(settings, log, threshold, log_writer)
     except PolicyError as error:
         code = ExitCode.UNREADABLE if error.unreadable else ExitCode.NEGATIVE
         raise failure(code, *map(str, error.problems)) from None
@@ -244,6 +244,6 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     except OSError as error:
         raise failure(ExitCode.UNREADABLE, f"error: {error.filename}: {error.strerror}") from None
     finally:
-        outlet.close()
+        log_writer.close()
     if received is signal.SIGINT:
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`validate`: everything that is wrong with policy files."""
+"""`validate`: check policy files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
 
 
 class Output(StrEnum):
-    """How the result is printed."""
+    """The output format of the result."""
 
     TEXT = "text"
     JSON = "json"

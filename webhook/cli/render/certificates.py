@@ -1,4 +1,4 @@
-"""What `certs inspect` shows, as plain data and as text. No key is in it."""
+"""Render the output of `certs inspect`, as plain data and as text. It contains no private key."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from certs.reading import facts
 
 
 def report(look: Look, secret: str, *, healthy: bool) -> dict[str, Any]:
-    """Everything about the certificates, as JSON has it.
+    """Return the state of the certificates as plain JSON values.
 
     Args:
-        look: What was found.
+        look: The state that was read.
         secret: "namespace/name".
         healthy: Whether they are in service, trusted, and nothing is wrong.
     """
     state = look.state
     authorities = []
     if state is not None:
-        roles = [("trusted still", one) for one in state.outgoing]
+        roles = [("trusted still", outgoing) for outgoing in state.outgoing]
         roles += [("signing", state.signing.certificate)] if state.signing is not None else []
         roles += [("announced", state.incoming.certificate)] if state.incoming is not None else []
         authorities = [{"role": role, **_described(certificate)} for role, certificate in roles]
@@ -34,18 +34,18 @@ def report(look: Look, secret: str, *, healthy: bool) -> dict[str, Any]:
         "servedSince": _time(state.served_since if state is not None else None),
         "configurations": [
             {
-                "name": one.name,
-                "entries": len(one.bundles),
-                "trusts": state is not None and not one.problem and all(held == state.bundle for held in one.bundles),
+                "name": each.name,
+                "entries": len(each.bundles),
+                "trusts": state is not None and not each.problem and all(held == state.bundle for held in each.bundles),
             }
-            for one in look.configurations
+            for each in look.configurations
         ],
         "next": {"step": look.step.action.value, "reason": look.step.reason, "due": _time(look.step.due)},
     }
 
 
 def text(document: dict[str, Any]) -> str:
-    """The same for people and for grep: one fact in each line."""
+    """Return the same as text: one fact per line."""
     lines = [f"secret         {document['secret']}"]
     serving = document["serving"]
     lines.append("serving        none" if serving is None else f"serving        {_line(serving)}")
@@ -63,8 +63,8 @@ def text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(one: dict[str, Any]) -> str:
-    return f"{one['fingerprint'][:16]} until {one['notAfter']}"
+def _line(certificate: dict[str, Any]) -> str:
+    return f"{certificate['fingerprint'][:16]} until {certificate['notAfter']}"
 
 
 def _described(certificate: bytes) -> dict[str, Any]:

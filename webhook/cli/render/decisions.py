@@ -1,4 +1,4 @@
-"""Decisions for people and for programs: a table, one line each, JSON, YAML."""
+"""Render decisions: a table or one line each for users, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HEADINGS = ("NAMESPACE", "WORKLOAD", "DECISION", "RULE", "TALKS-TO", "SERVES", 
 
 
 def as_object(decided: Decided) -> dict[str, Any]:
-    """One decision as plain data.
+    """Return one decision as plain JSON values.
 
     Returns:
-        What JSON can hold: the workload, the decision, and all that led to it. `rule` is None where no rule
-        decided; `host` and `port` of a dependency are None where they are not known.
+        The workload, the decision, and the evidence. `rule` is None where no rule decided; `host` and `port` of a
+        dependency are None where they are not known.
     """
     workload, decision = decided.workload, decided.decision
     return {
@@ -60,22 +60,22 @@ def as_object(decided: Decided) -> dict[str, Any]:
 
 
 def as_json(decided: Iterable[Decided]) -> str:
-    """The decisions as a JSON list."""
-    return json_list(as_object(one) for one in decided)
+    """Return the decisions as a JSON list."""
+    return json_list(map(as_object, decided))
 
 
 def as_yaml(decided: Iterable[Decided]) -> str:
-    """The decisions as a YAML list."""
-    return yaml_list(as_object(one) for one in decided)
+    """Return the decisions as a YAML list."""
+    return yaml_list(map(as_object, decided))
 
 
 def json_list(objects: Iterable[dict[str, Any]]) -> str:
-    """Plain data as a JSON list, as every command prints it."""
+    """Return plain data as a JSON list, in the format of every command."""
     return json.dumps(list(objects), indent=2, ensure_ascii=False)
 
 
 def yaml_list(objects: Iterable[dict[str, Any]]) -> str:
-    """Plain data as a YAML list, as every command prints it."""
+    """Return plain data as a YAML list, in the format of every command."""
     return yaml.safe_dump(list(objects), sort_keys=False, allow_unicode=True, width=10_000)
 
 
@@ -89,7 +89,7 @@ def show(decided: Sequence[Decided]) -> None:
 
 
 def verb(decision: Decision) -> str:
-    """The action with what qualifies it, in one word: `bypass:5672,6379+hold`, `skip(audit)`."""
+    """Return the action with its qualifiers, in one word: `bypass:5672,6379+hold`, `skip(audit)`."""
     ports = ":" + ",".join(map(str, decision.ports)) if decision.ports else ""
     hold = "+hold" if decision.hold else ""
     audit = "(audit)" if decision.mode is Mode.AUDIT else ""
@@ -102,9 +102,9 @@ def _table(decided: Sequence[Decided]) -> Table:
     table.add_column("Workload", overflow="fold", max_width=26)
     table.add_column("Decision", overflow="fold", max_width=20)
     table.add_column("Dependencies and evidence", overflow="fold")
-    several = len({one.workload.namespace for one in decided}) > 1
-    for one in decided:
-        workload, decision = one.workload, one.decision
+    several = len({each.workload.namespace for each in decided}) > 1
+    for each in decided:
+        workload, decision = each.workload, each.decision
         place = f"{workload.kind} in {workload.namespace}" if several else workload.kind
         table.add_row(
             _cell([(workload.name, "bold"), (place, "dim")]),
@@ -119,7 +119,7 @@ def _cell(lines: Iterable[tuple[str, str]]) -> Text:
 
 
 def _details(decision: Decision) -> Iterator[tuple[str, str]]:
-    """The lines below the action, with their styles."""
+    """Yield the lines below the action, with their styles."""
     yield why(decision), "dim"
     if decision.ports:
         yield "ports " + ", ".join(map(str, decision.ports)), ""
@@ -130,7 +130,7 @@ def _details(decision: Decision) -> Iterator[tuple[str, str]]:
 
 
 def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
-    """The lines of the last column, with their styles."""
+    """Yield the lines of the last column, with their styles."""
     findings = decision.findings
     for dependency in findings.dependencies:
         yield f"{dependency.kind}, {dependency.confidence.value}", ""
@@ -146,7 +146,7 @@ def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
 
 
 def _lines(decided: Sequence[Decided]) -> Iterator[str]:
-    """One line for each workload below a line of headings; no column but the last contains a space."""
+    """Yield a line of headings and one for each workload; no column but the last contains a space."""
     rows = [_HEADINGS, *map(_row, decided)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
@@ -154,16 +154,16 @@ def _lines(decided: Sequence[Decided]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _row(one: Decided) -> tuple[str, ...]:
-    decision, findings = one.decision, one.decision.findings
+def _row(decided: Decided) -> tuple[str, ...]:
+    decision, findings = decided.decision, decided.decision.findings
     remarks = [
         *(dependency.evidence for dependency in findings.dependencies),
         *(f"unknown: {unknown}" for unknown in findings.unknown),
         *(f"warning: {warning}" for warning in decision.warnings),
     ]
     cells = (
-        one.workload.namespace,
-        f"{one.workload.kind}/{one.workload.name}",
+        decided.workload.namespace,
+        f"{decided.workload.kind}/{decided.workload.name}",
         verb(decision),
         why(decision).replace(" ", "-"),
         ",".join(map(_word, findings.dependencies)),
@@ -178,5 +178,5 @@ def _word(dependency: Dependency) -> str:
 
 
 def why(decision: Decision) -> str:
-    """The rule that decided, or in brackets the code of the reason why none did."""
+    """Return the rule that decided, or in brackets the code of the reason why none did."""
     return decision.rule or f"({decision.reason.code})"

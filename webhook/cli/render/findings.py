@@ -1,4 +1,4 @@
-"""Shows findings: a table or lines for people, JSON and YAML for programs."""
+"""Render findings: a table or lines for users, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "di
 
 
 def as_object(finding: Finding) -> dict[str, Any]:
-    """One finding as what JSON can hold."""
+    """Return one finding as plain JSON values."""
     subject, mend = finding.subject, finding.mend
     fix = {
         "command": mend.command,
@@ -45,13 +45,13 @@ def as_object(finding: Finding) -> dict[str, Any]:
 
 
 def as_json(findings: Iterable[Finding]) -> str:
-    """The findings as a JSON list."""
-    return json.dumps([as_object(one) for one in findings], indent=2, ensure_ascii=False)
+    """Return the findings as a JSON list."""
+    return json.dumps([as_object(finding) for finding in findings], indent=2, ensure_ascii=False)
 
 
 def as_yaml(findings: Iterable[Finding]) -> str:
-    """The findings as a YAML list, in which patches can be read."""
-    return dump([[as_object(one) for one in findings]])
+    """Return the findings as a YAML list, in which patches are readable."""
+    return dump([[as_object(finding) for finding in findings]])
 
 
 def show(findings: Sequence[Finding]) -> None:
@@ -61,25 +61,24 @@ def show(findings: Sequence[Finding]) -> None:
         print("no problems found")
     elif console.is_terminal:
         console.print(_table(findings))
-        # Outside of the table, where a line can be copied whole.
-        print("\n".join(f"# {one.code.code}: {printable(str(one.subject))}\n{_mend(one)}" for one in findings))
+        # Outside of the table, so that a line can be copied whole.
+        print("\n".join(f"# {found.code.code}: {printable(str(found.subject))}\n{_mend(found)}" for found in findings))
         print(_summary(findings))
     else:
-        print("\n".join(line for one in findings for line in _lines(one)))
+        print("\n".join(line for finding in findings for line in _lines(finding)))
         print(_summary(findings))
 
 
 def show_commands(findings: Sequence[Finding]) -> None:
-    """Print the commands that mend errors and warnings, each once; for a shell, after somebody has read them."""
-    wrong = (one for one in findings if one.severity is not Severity.INFO)
-    for command in dict.fromkeys(one.mend.command for one in wrong if one.mend.command is not None):
+    """Print the commands that fix errors and warnings, each once; for a shell, after review."""
+    problems = (finding for finding in findings if finding.severity is not Severity.INFO)
+    for command in dict.fromkeys(finding.mend.command for finding in problems if finding.mend.command is not None):
         print(command)
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    """One finding: a line that says it, and below it why, and how to mend it."""
-    said = f"{finding.severity} {finding.code.code} {finding.subject}: {finding.message}"
-    yield printable(said)
+    """Yield the lines of one finding: the message, and below it the evidence and the fix."""
+    yield printable(f"{finding.severity} {finding.code.code} {finding.subject}: {finding.message}")
     for evidence in finding.evidence:
         yield f"  {printable(evidence)}"
     yield f"  fix: {_mend(finding)}"
@@ -93,7 +92,7 @@ def _mend(finding: Finding) -> str:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    counts = [(severity, sum(one.severity is severity for one in findings)) for severity in Severity]
+    counts = [(severity, sum(finding.severity is severity for finding in findings)) for severity in Severity]
     return "found: " + ", ".join(f"{count} {severity}" for severity, count in counts if count)
 
 
@@ -101,9 +100,10 @@ def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     table.add_column("Object", overflow="fold", max_width=30)
     table.add_column("Problem and evidence", overflow="fold")
-    for one in findings:
-        said = Text(printable(one.message)).append(f"  {one.code.code}", style=_STYLES[one.severity])
-        for evidence in one.evidence:
-            said.append(f"\n{printable(evidence)}", style="dim")
-        table.add_row(Text(printable(str(one.subject)), style=_STYLES[one.severity]), said)
+    for finding in findings:
+        style = _STYLES[finding.severity]
+        message = Text(printable(finding.message)).append(f"  {finding.code.code}", style=style)
+        for evidence in finding.evidence:
+            message.append(f"\n{printable(evidence)}", style="dim")
+        table.add_row(Text(printable(str(finding.subject)), style=style), message)
     return table

@@ -1,4 +1,4 @@
-"""Writing manifests as YAML that kubectl reads back as it was."""
+"""Write manifests as YAML that kubectl reads back unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what other YAML parsers take for something else than a string, and keeps long texts readable."""
+    """A YAML dumper that quotes strings which other parsers read as another type, and keeps long texts readable."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML calls it with the value
         """Write a value out wherever it occurs: anchors are legal, but no person expects them in a manifest."""
@@ -35,7 +35,7 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[.0-9
 
 
 def dump(documents: Iterable[Any]) -> str:
-    """The documents as one YAML stream, in their order; keys keep theirs."""
+    """Return the documents as one YAML stream, in their order; keys keep theirs."""
     return yaml.dump_all(
         documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False
     )

@@ -1,4 +1,4 @@
-"""Shows a plan: lines for people, JSON and YAML for programs."""
+"""Render a plan: lines for users, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webhook.problem import printable
 
 
 def as_object(plan: Plan) -> dict[str, Any]:
-    """The plan as what JSON can hold."""
+    """Return the plan as plain JSON values."""
     policy = {"current": plan.now, "proposed": plan.then}
     restarts = {"current": _restarts(plan.restarts_now), "proposed": _restarts(plan.restarts_then)}
     return {
@@ -54,12 +54,12 @@ def as_object(plan: Plan) -> dict[str, Any]:
 
 
 def as_json(plan: Plan) -> str:
-    """The plan as a JSON object."""
+    """Return the plan as a JSON object."""
     return json.dumps(as_object(plan), indent=2, ensure_ascii=False)
 
 
 def as_yaml(plan: Plan) -> str:
-    """The plan as a YAML mapping."""
+    """Return the plan as a YAML mapping."""
     return dump([as_object(plan)])
 
 
@@ -92,8 +92,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
 
 
 def _evidence(change: Change) -> list[str]:
-    """What the two rules matched, and the trails to it."""
-    trails = (one.evidence for one in change.after.findings.dependencies)
+    """Return what the two rules matched, and the evidence trails."""
+    trails = (dependency.evidence for dependency in change.after.findings.dependencies)
     return list(dict.fromkeys([*change.after.matched, *change.before.matched, *trails]))
 
 
@@ -101,24 +101,24 @@ def _restarts(drifted: Sequence[Drifted]) -> dict[str, Any]:
     return {
         "pods": [
             {
-                "namespace": one.namespace,
-                "name": one.name,
-                "owner": None if one.owner is None else f"{one.owner.kind}/{one.owner.name}",
-                "reason": one.drift.code,
-                "rule": one.decision.rule,
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "owner": None if pod.owner is None else f"{pod.owner.kind}/{pod.owner.name}",
+                "reason": pod.drift.code,
+                "rule": pod.decision.rule,
             }
-            for one in drifted
+            for pod in drifted
         ],
         "commands": _commands(drifted),
     }
 
 
 def _commands(drifted: Sequence[Drifted]) -> list[str]:
-    return list(dict.fromkeys(command for one in drifted if (command := _command(one)) is not None))
+    return list(dict.fromkeys(command for pod in drifted if (command := _command(pod)) is not None))
 
 
-def _command(one: Drifted) -> str | None:
-    return restart_command(one.namespace, one.owner)
+def _command(pod: Drifted) -> str | None:
+    return restart_command(pod.namespace, pod.owner)
 
 
 def _lines(changes: Sequence[Change]) -> Iterator[str]:
@@ -130,15 +130,15 @@ def _lines(changes: Sequence[Change]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _row(one: Change) -> tuple[str, ...]:
+def _row(change: Change) -> tuple[str, ...]:
     cells = (
-        one.namespace,
-        f"{one.kind}/{one.name}",
-        verb(one.before),
-        why(one.before).replace(" ", "-"),
-        verb(one.after),
-        why(one.after).replace(" ", "-"),
-        "; ".join(_evidence(one)),
+        change.namespace,
+        f"{change.kind}/{change.name}",
+        verb(change.before),
+        why(change.before).replace(" ", "-"),
+        verb(change.after),
+        why(change.after).replace(" ", "-"),
+        "; ".join(_evidence(change)),
     )
     return tuple(printable(cell) or "-" for cell in cells)
 
@@ -148,11 +148,13 @@ def _table(changes: Sequence[Change]) -> Table:
     table.add_column("Workload", overflow="fold", max_width=26)
     table.add_column("Current → proposed", overflow="fold", max_width=30)
     table.add_column("Because", overflow="fold")
-    for one in changes:
-        step = Text(printable(f"{verb(one.before)} ({why(one.before)})")).append("\n→ ")
-        step.append(printable(f"{verb(one.after)} ({why(one.after)})"), style=STYLES[one.after.action])
-        place = Text(printable(one.name)).append("\n").append(printable(f"{one.kind} in {one.namespace}"), "dim")
-        table.add_row(place, step, Text("\n".join(map(printable, _evidence(one))), style="dim"))
+    for change in changes:
+        before, after = change.before, change.after
+        step = Text(printable(f"{verb(before)} ({why(before)})")).append("\n→ ")
+        step.append(printable(f"{verb(after)} ({why(after)})"), style=STYLES[after.action])
+        place = Text(printable(change.name)).append("\n")
+        place.append(printable(f"{change.kind} in {change.namespace}"), "dim")
+        table.add_row(place, step, Text("\n".join(map(printable, _evidence(change))), style="dim"))
     return table
 
 

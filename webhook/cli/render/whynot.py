@@ -1,4 +1,4 @@
-"""Shows why workloads are not found to be clients of a kind: as JSON, as YAML, as indented text."""
+"""Render why workloads are not found to be clients of a kind: as JSON, as YAML, as indented text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from webhook.problem import printable
 
 
 def as_object(answered: Answered) -> dict[str, Any]:
-    """One answer as what JSON can hold."""
+    """Return one answer as plain JSON values."""
     workload, answer = answered.workload, answered.why_not
     return {
         "kind": workload.kind,
@@ -29,18 +29,18 @@ def as_object(answered: Answered) -> dict[str, Any]:
 
 
 def as_json(answered: Iterable[Answered]) -> str:
-    """The answers as a JSON list."""
-    return json_list(as_object(one) for one in answered)
+    """Return the answers as a JSON list."""
+    return json_list(map(as_object, answered))
 
 
 def as_yaml(answered: Iterable[Answered]) -> str:
-    """The answers as a YAML list."""
-    return yaml_list(as_object(one) for one in answered)
+    """Return the answers as a YAML list."""
+    return yaml_list(map(as_object, answered))
 
 
 def as_text(answered: Sequence[Answered]) -> str:
-    """The answers for people: one line for each workload, and its reasons indented below it."""
-    return "\n".join(printable(line) for one in answered for line in _lines(one))
+    """Return the answers as text: one line for each workload, and its reasons indented below it."""
+    return "\n".join(printable(line) for answer in answered for line in _lines(answer))
 
 
 def _lines(one: Answered) -> Iterator[str]:

@@ -18,13 +18,13 @@ from webhook.kubernetes.pod import Pod
 
 
 def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog) -> dict[tuple[str, str], str]:
-    """The Services that a pod is configured to call.
+    """Find the Services that a pod is configured to call.
 
     Args:
         pod: The pod.
         namespace: Where it runs.
         surroundings: The Services and ConfigMaps around it.
-        catalog: What the settings may speak of.
+        catalog: The backends that the settings may name.
 
     Returns:
         For each Service's namespace and name the trail that leads to it; of a pod that exceeds the budget of a

@@ -1,6 +1,6 @@
-"""One container's settings, read against the places they name.
+"""Infer dependencies from one container's settings and the places that they name.
 
-What a mention says outranks what its neighbourhood suggests, in this order: the scheme or dialect, the image behind the
+The mention itself outranks its neighbourhood, in this order: the scheme or dialect, the image behind the
 Service, the port, the provider that a neighbouring key chooses, the key's words, the host's words.
 """
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
-from webhook.core.values import Form, Mention, are_alike
+from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.resolve.scope import Entry
@@ -21,9 +21,9 @@ from webhook.detection.resolve.settings import Settings
 from webhook.detection.words import Role
 
 HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
-# Schemes that say how to connect, not to what.
+# Schemes that name how to connect, not the backend.
 _NEUTRAL = frozenset({"tcp", "tcps", "tcp4", "tls", "ssl", "dns", "srv", "dns+srv", "failover", "static"})
-# Schemes behind which no host stands, or one that is only downloaded from.
+# Schemes without a host, or with one that is only downloaded from.
 _NO_PLACES = frozenset(
     "file docker oci docker-daemon git ssh s3 gs gcs az abfs abfss wasb wasbs hdfs spiffe unix data local classpath "
     "env secret vault arn urn k8s memory mem inmemory sqlite sqlite3 otlp zipkin xds passthrough jar npm flock null"
@@ -31,12 +31,12 @@ _NO_PLACES = frozenset(
 )
 # Where consoles and HTTP front ends listen; never a backend that does not speak HTTP.
 _HTTP_PORTS = frozenset({80, 443, 8000, 8080, 8081, 8082, 8083, 8088, 8443, 8888, 3000, 5000, 9090, 50051})
-# So many mentions are not worth to be counted: most containers have fewer.
+# Mentions that are not charged to the budget: most containers have fewer.
 _FEW = 8
 
 
 class Reading:
-    """Concludes from settings to dependencies."""
+    """The inference from one container's settings to its dependencies."""
 
     def __init__(self, settings: Settings, places: Places, catalog: Catalog, budget: Budget) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Reading:
         self._catalog = catalog
 
     def dependencies(self) -> Iterator[Dependency]:
-        """Everything that the settings are evidence of, kind by kind and place by place."""
+        """Yield every dependency that the settings are evidence of, kind by kind and place by place."""
         mentions = 0
         for entry in self._settings.live():
             value = entry.value
@@ -74,8 +74,8 @@ class Reading:
             yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is enabled → {kind}")
 
     def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
-        """The dependency that a mention is evidence of, or None."""
-        # Before any Service is asked for: most single words are no places.
+        """Return the dependency that a mention is evidence of, or None."""
+        # Checked before any Service is looked up: most single words are no places.
         if mention.form is Form.BARE and not entry.key.locates:
             return None
         place = self.place_of(entry, mention)
@@ -89,7 +89,7 @@ class Reading:
         unwritten = place.port is None
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
-        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+        if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
             return Dependency(kind, confidence, None, None, f"{entry.trail} → {kind}")
         trail = f"{entry.trail} → {place} → {kind}"
         by_service = (
@@ -100,12 +100,12 @@ class Reading:
         return Dependency(kind, confidence, place.host, port_number, trail, by_service)
 
     def _kind_alone(self, entry: Entry, mention: Mention, host: str) -> str | None:
-        """Return the kind that a mention without a port is evidence of, whatever answers for its host."""
+        """Return the kind that a mention without a port is evidence of, whatever its host resolves to."""
         concluded = self._conclude(entry, mention, Place(host, None, None))
         return None if concluded is None else concluded[0]
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
-        """Where a mention leads, or None when it leads nowhere, or to the pod itself."""
+        """Resolve a mention; return None when it does not resolve, or resolves to the pod itself."""
         scope = self._settings.scope
         host, port = self._settings.expanded(mention.host), self._settings.expanded(mention.port)
         if mention.unless:
@@ -115,11 +115,19 @@ class Reading:
         port = port or self._settings.port_beside(entry.key)
         if ":" in port:
             port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
-        look_up = _is_host(entry, mention, host) and not entry.is_secret
+        look_up = self._is_host(entry, mention, host, port) and not entry.is_secret
         if look_up and (secrets := scope.secret_words()):
             self._budget.spend(len(secrets) // 16)
             look_up = not any(word in host.lower() for word in secrets)
         return self._places.resolve(host, port, look_up=look_up)
+
+    def _is_host(self, entry: Entry, mention: Mention, host: str, port: str) -> bool:
+        """Whether a mention is a host by its form or by its key; of word:number, a known port says so as well."""
+        if mention.form is Form.BARE:
+            return entry.names_host(host)
+        if mention.form is not Form.HOST_PORT or entry.key.locates or entry.key.hint is not None:
+            return True
+        return port.isdigit() and self._catalog.of_port(int(port)) is not None
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -135,13 +143,13 @@ class Reading:
         return self._behind(place, entry) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
     def _over_other(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        """A scheme of a library's own (ecto://, doctrine://) says nothing, but the place may."""
+        """Infer from the place alone: a library's own scheme (ecto://, doctrine://) is no evidence."""
         if mention.scheme in _NO_PLACES:
             return None
         return self._behind(place, entry) or self._by_port(entry, place)
 
     def _over_http(self, entry: Entry, place: Place) -> tuple[str, Confidence, Place] | None:
-        """An http:// URL leads to a backend only if that backend speaks HTTP and more than a word says so."""
+        """Infer from an http:// URL: only a backend that speaks HTTP counts, with more evidence than a word."""
         kinds = self._image_kinds(place.service)
         kind = kinds[0] if kinds else None
         if kind is None:
@@ -153,7 +161,7 @@ class Reading:
         return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
 
     def _behind(self, place: Place, entry: Entry) -> tuple[str, Confidence, Place] | None:
-        """By the Service's image, then by its ports."""
+        """Infer from the Service's image, then from its ports."""
         service = place.service
         if service is None:
             return None
@@ -170,7 +178,7 @@ class Reading:
         return self._only_kind(service, kinds, place, entry) or self._by_port_name(service, place)
 
     def _by_port_name(self, service: Service, place: Place) -> tuple[str, Confidence, Place] | None:
-        """By what the Service calls the port, when neither its image nor its number says anything.
+        """Infer from the name of the Service's port, when neither its image nor its number is evidence.
 
         Of a Service in another namespace all ports count, whichever the pod names: otherwise its author could find the
         port by naming one after the other.
@@ -220,7 +228,7 @@ class Reading:
         return kind, Confidence.CERTAIN if self._is_hinted(kind, entry, place) else Confidence.PROBABLE, place
 
     def _is_hinted(self, kind: str, entry: Entry, place: Place) -> bool:
-        """Whether the words around a place name the kind."""
+        """Return whether the words around a place name the kind."""
         return kind in (entry.key.hint, self._settings.provider(entry.key)) or place.named(self._catalog) == kind
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
@@ -245,7 +253,7 @@ class Reading:
         return kind, Confidence.PROBABLE, place
 
     def _chooses(self, entry: Entry, mention: Mention, place: Place) -> bool:
-        """Whether a word is a way to do something rather than a place: RABBIT_CONNECTION=direct."""
+        """Return whether a word is a mode rather than a place: RABBIT_CONNECTION=direct."""
         return (
             mention.form is Form.BARE
             and place.service is None
@@ -256,14 +264,14 @@ class Reading:
         )
 
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
-        """Whether nothing but a weak name says the kind: an EMAIL_HOST may be the shop's own mailing service."""
+        """Return whether only a weak name is evidence of the kind: EMAIL_HOST may be the shop's own mailing service."""
         return (
             kind not in (self._settings.provider(entry.key), entry.key.strong_hint)
             and place.named(self._catalog, weak=False) != kind
         )
 
     def _may_be(self, kind: str, place: Place) -> bool:
-        """Whether the place has a port of the kind, as far as its ports are known."""
+        """Return whether the place has a port of the kind, as far as its ports are known."""
         if place.port is not None:
             return self._catalog.uses_port(kind, place.port)
         return place.service is None or any(self._catalog.uses_port(kind, port.number) for port in place.service.ports)
@@ -275,24 +283,12 @@ class Reading:
         return list(dict.fromkeys(kind for kind in kinds if kind is not None))
 
     def _is_http(self, number: int) -> bool:
-        """Whether consoles, exporters and web servers listen on the port."""
+        """Return whether consoles, exporters and web servers listen on the port."""
         return number in _HTTP_PORTS or self._catalog.is_console(number)
 
     def _is_beside(self, service: Service, number: int, *, elsewhere: bool) -> bool:
-        """Whether the port is a console's or an exporter's; in another namespace by its number alone, see above."""
+        """Return whether the port is a console's or an exporter's; in other namespaces by its number alone."""
         if self._is_http(number) or elsewhere:
             return self._is_http(number)
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
-
-
-def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
-    """Whether a mention is a host by its form or by its key; a word under a backend's name may be a password."""
-    return mention.form is not Form.BARE or is_named_place(entry, host)
-
-
-def is_named_place(entry: Entry, word: str) -> bool:
-    """Whether a word is a place by its key or, outside of Secrets, by its domain; one of several may be a password."""
-    if len(entry.value.mentions) > 1 and not are_alike([mention.host for mention in entry.value.mentions]):
-        return False
-    return entry.key.role is Role.LOCATION or (word.split(".")[2:3] == ["svc"] and not entry.is_secret)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from webhook.core.budget import Budget
 from webhook.core.facts import is_batch
-from webhook.core.surroundings import ServicePort, Services, Surroundings
+from webhook.core.surroundings import Services, Surroundings
 from webhook.detection.catalog import Catalog
 from webhook.detection.resolve.programs import first_of, started_by
 from webhook.detection.words import words
@@ -21,12 +21,12 @@ _IDLE = frozenset({"sleep", "tail", "cat", "pause"})
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a pod serves.
+    """The kinds that a pod serves.
 
     Attributes:
         kinds: The kinds, sorted.
-        relayed: Those of them that it only passes on, so that it is their client as well.
-        by_container: The kind that a container surely runs the server of, by the container's name: it is the image's
+        relayed: Those of them that it only proxies, so that it is their client as well.
+        by_container: The kind that a container certainly runs the server of, by the container's name: it is the image's
             own program, or one that is known.
     """
 
@@ -36,7 +36,7 @@ class Served:
 
 
 def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> Served:
-    """The kinds that the pod serves.
+    """Infer the kinds that the pod serves.
 
     A server image or program is evidence, unless the pod is a Job or only runs the image's client tools. So is a
     well-known port that the pod exposes, when a Service that selects the pod has it too or the port's name agrees.
@@ -69,13 +69,13 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
 
 
 def _exposes_nothing_of(kind: str, containers: list[Container], catalog: Catalog) -> bool:
-    """Whether the containers declare ports, and none that the kind uses."""
+    """Return whether the containers declare ports, and none that the kind uses."""
     declared = [port.container_port for container in containers for port in container.ports or ()]
     return bool(declared) and not any(catalog.uses_port(kind, port) for port in declared)
 
 
 def _server(started: tuple[str, ...], catalog: Catalog) -> str | None:
-    """The kind whose server is among the programs."""
+    """Return the kind whose server is among the programs, or None."""
     return next((kind for program in started if (kind := catalog.of_server(program))), None)
 
 
@@ -101,12 +101,6 @@ def _behind_services(
     for service in services.selecting(pod.labels):
         budget.spend(1 + service.extent)
         for port in service.ports:
-            kind = catalog.of_port(_target(port, numbers)) or catalog.of_port(port.number)
+            kind = catalog.of_port(port.leads_to(numbers)) or catalog.of_port(port.number)
             if kind and port.name not in _ASIDE_PORTS - {"http"}:
                 yield kind
-
-
-def _target(port: ServicePort, numbers: dict[str, int]) -> int | None:
-    if isinstance(port.target, str):
-        return numbers.get(port.target)
-    return port.target or port.number

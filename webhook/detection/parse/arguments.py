@@ -1,9 +1,9 @@
-"""The commands that the kubelet starts in a container, with their references $(NAME) resolved as it does.
+"""The commands that the kubelet starts in a container, with their references $(NAME) resolved as the kubelet does.
 
-A reference is written as ${NAME}, which is expanded where its value is needed. One that the kubelet leaves as it is
-stays $(NAME), to which a shell may give another meaning.
+A reference is written as ${NAME}, which is expanded where its value is needed. One that the kubelet does not expand
+stays $(NAME), which a shell may interpret otherwise.
 
-| command                 | what it knows                                        |
+| command                 | what it can refer to                                 |
 |-------------------------|------------------------------------------------------|
 | `command`, `args`       | the whole environment with service links             |
 | exec of a probe         | the texts in `env`, in which nothing is expanded     |
@@ -25,7 +25,7 @@ def started(container: Container, refer: Callable[[str], str | None]) -> list[st
 
     Args:
         container: The container.
-        refer: Gives how a text refers to a variable; None for one that is not set.
+        refer: Returns how a text refers to a variable; None for one that is not set.
     """
     return _expanded([*(container.command or ()), *(container.args or ())], refer)
 

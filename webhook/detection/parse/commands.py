@@ -1,4 +1,4 @@
-"""Command lines and shell scripts -> their settings: flags, assignments, and the places that programs dial."""
+"""Parse command lines and shell scripts for settings: flags, assignments, and the places that programs dial."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from webhook.detection.parse.values import begins_value
 from webhook.detection.words import key_words, names_credential
 
 _SPACE = re.compile(r"\s")
-# No program has such a name: it is a place, or a list whose password may hold spaces.
+# No program has such a name: it is a place, or a list whose password may contain spaces.
 _NO_PROGRAM = re.compile(r"[\w.*]+(?:[:,@]|\|[\w.-]*\|)")
 _GIVEN = re.compile(r"--?(?P<key>[A-Za-z][\w.-]{0,120})=")
-# Flags behind which a script stands; what stands behind another long one is its value.
+# Flags followed by a script; what follows another long flag is its value.
 _SCRIPT_FLAGS = frozenset("command cmd exec run shell script eval execute entrypoint args".split())
 _LONG_FLAG = re.compile(r"--[A-Za-z][\w.-]{2,120}")
 _FLAG = re.compile(r"-{1,2}D?(?P<key>[A-Za-z_][\w.:-]{0,120})(?:=(?P<value>.*))?", re.DOTALL)
@@ -35,9 +35,9 @@ _COMMENT = re.compile(r"(?m)^[^\S\n]*+#.*$")
 _DIALERS = frozenset({"nc", "ncat", "netcat", "telnet", "cqlsh"})
 # Programs whose first plain word is a host.
 _HOST_FIRST = frozenset({"mongosh", "mongo", "cqlsh"})
-# Programs that look a name up without opening a connection to what it names.
+# Programs that look up a name without opening a connection to it.
 _LOOKUPS = frozenset({"getent", "nslookup", "dig", "host", "ping", "echo", "printf"})
-# Flags that say nothing of what they are about by themselves: the program's name does.
+# Flags that do not name what they are about: the program's name does.
 _PLAIN_FLAGS = {
     "h": "host",
     "H": "host",
@@ -53,7 +53,7 @@ _GLUED_HOST = frozenset(
     {"mysql", "mysqladmin", "mysqldump", "mariadb", "mariadb-admin", "mariadb-dump", "psql", "pg_isready"}
 )
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "env", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
-"""Programs that run what stands behind them."""
+"""Programs that run their arguments."""
 
 _LONGEST_SCRIPT = 200_000
 
@@ -63,7 +63,7 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
     Args:
         arguments: `command` and `args`, one after the other.
-        quota: How much of them is read and kept; afterwards it says whether that was all.
+        quota: How much of them is read and kept; afterwards `cut` is set if that was not all.
 
     Returns:
         Flags and assignments with their names as path, dialled places without one.
@@ -89,15 +89,21 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
 
 def _is_script(argument: str) -> bool:
-    """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
+    """Return whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
     space = _SPACE.search(argument)
-    if space is None or begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
+    given = _GIVEN.match(argument)
+    if (
+        space is None
+        or begins_value(argument[given.end() :] if given else argument)
+        or _NO_PROGRAM.match(argument)
+        or _passes_credential(argument)
+    ):
         return False
     return "\n" in argument or (argument[0] != "-" and "://" not in argument[: space.start()])
 
 
 def _is_value_of(flag: str, argument: str) -> bool:
-    """Whether an argument of several words is the value of the flag before it, and no script nor configuration."""
+    """Return whether an argument of several words is the value of the flag before it, not script or configuration."""
     return "\n" not in argument and _LONG_FLAG.fullmatch(flag) is not None and _SCRIPT_FLAGS.isdisjoint(key_words(flag))
 
 
@@ -125,7 +131,7 @@ def script(text: str, quota: Quota) -> Iterator[Line]:
 
 
 def programs(arguments: Sequence[str]) -> tuple[str, ...]:
-    """The base names of the programs that a command line starts, in order; words of a script's control flow too."""
+    """Return the base names of the programs that a command line starts, in order, with a script's control words."""
     text = "\n".join(argument for argument in arguments if argument)[:_LONGEST_SCRIPT]
     words = shell_words(text)[:MOST_WORDS]
     return tuple(base_name(word.text.strip("()`$")) for word in words if not word.text.startswith("-"))
@@ -143,7 +149,7 @@ def _settings(words: Sequence[str], quota: Quota) -> Iterator[Line]:
 
 
 def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
-    """The settings of one simple command."""
+    """Yield the settings of one simple command."""
     words = [token.removeprefix("$(").removeprefix("(") for token in tokens]
     program = _program(words)
     if program in _DIALERS and (dialled := _dialled(words)):
@@ -161,7 +167,7 @@ def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
         elif word.startswith("-") and (flag := _FLAG.fullmatch(word)):
             takes_next = flag["value"] is None and bool(following) and not following.startswith("-")
             value = following if takes_next else flag["value"]
-            # Behind --conf and its like stands a setting with a name of its own.
+            # --conf and its like are followed by a setting with a name of its own.
             named_itself = bool(_ASSIGNMENT.fullmatch(following)) and not _SPACE.search(following)
             skip = takes_next and not named_itself and (_named(flag["key"]) or "://" in following)
             unclear = may_be_glued(word)
@@ -174,7 +180,7 @@ def _command(tokens: Sequence[str], quota: Quota) -> Iterator[Line]:
 
 
 def _program(words: Sequence[str]) -> str:
-    """The program that a simple command runs, behind shell keywords, assignments and wrappers with their flags."""
+    """Return the program that a simple command runs, after shell keywords, assignments and wrappers with flags."""
     wrapped = False
     for word in words:
         if word.startswith("-") and not wrapped:
@@ -206,12 +212,12 @@ def _word(program: str, word: str, quota: Quota) -> Iterator[Line]:
 
 
 def _is_go_dsn(word: str) -> bool:
-    """Whether a word is user:password@tcp(host:port)/database."""
+    """Return whether a word is user:password@tcp(host:port)/database."""
     return ")" in word.partition("tcp(")[2][1:] and _SPACE.search(word) is None
 
 
 def _dialled(words: Sequence[str]) -> Line | None:
-    """The place of `nc -z host port`: the last two plain words that are a host and a port."""
+    """Return the place of `nc -z host port`: the last two plain words that are a host and a port."""
     plain = [word.strip(")") for word in words if not word.startswith("-")]
     for host, port in pairwise(plain):
         if _DIALLED_PORT.fullmatch(port) and _DIALLED_HOST.fullmatch(host):

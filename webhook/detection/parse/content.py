@@ -1,4 +1,4 @@
-"""What a ConfigMap key, a Secret key or an environment variable says: as one value, and as a file if it is one."""
+"""Parse the text of a ConfigMap key, Secret key or environment variable: as one value, and as a file if it is one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from webhook.detection.parse.shellwords import MOST_WORDS
 from webhook.detection.parse.values import begins_value, is_cut, plain_url, read_value
 from webhook.detection.words import is_credential
 
-says_nothing = re.compile(
+is_plain_text = re.compile(
     rf"(?![-{{\[<\s])[^:=(,\n]{{0,1000}}+(?:,[^:=(\n]{{0,1000}}+"
     rf"|(?:=(?i:{NOT_OF_A_HOST})[^:=(,\n]{{0,1000}}+){{0,16}}+)"
 ).fullmatch
-"""Matches a text that says no more than words do: it is no file, no command line, no URL, no connection string.
+"""Match text that cannot be a file, command line, URL or connection string.
 
-Pairs are as quiet as words while none of them is a host, nor an option behind a comma. A long text is not matched: to
-look at all of it at once would hold the interpreter for too long.
+Pairs match as well while none of them is a host, nor an option after a comma. A long text is not matched: to scan all
+of it at once would hold the interpreter lock for too long.
 """
 
 
 def read_content(key: str, text: str) -> Content:
-    """Reduce the text of a key to what it says.
+    """Parse the text of a key, and keep only its shape.
 
     Args:
         key: The key's name. Where it names a credential, nothing is kept.
@@ -47,8 +47,14 @@ def read_content(key: str, text: str) -> Content:
         lines = read_command(text.split(maxsplit=MOST_WORDS), quota) if is_command else read_file(text, quota)
         return Content(Value(), lines, quota.cut)
     value = read_value(text)
+    if key.endswith(_CONFIGURATION) and value == _NOTHING:
+        quota = Quota()
+        return Content(value, read_file(text, quota), quota.cut)
     return Content(value, cut=is_cut(text, value))
 
 
+_NOTHING = Value()
+# A file of these kinds may have a single line.
+_CONFIGURATION = (".properties", ".env", ".ini", ".toml", ".conf", ".cfg", ".yaml", ".yml")
 _NO_CONFIGURATION = (".md", ".rst", ".sql", ".html", ".css", ".svg", ".crt", ".cer", ".pem")
 _OPENINGS = ("{", "[", "<", "# ", "// ")

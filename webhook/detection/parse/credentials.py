@@ -1,7 +1,7 @@
-"""Where credentials stand inside a text: behind a name that announces one, or in front of an "@".
+"""Find credentials inside a text: after a name that announces one, or before an "@".
 
-A credential is never part of a host. It is often written without any encoding, so it may hold every sign that its
-dialect gives a meaning to; where that makes two readings possible, both are dropped.
+A credential is never part of a host. It is often written without any encoding, so it may contain every delimiter of
+its dialect; where that makes two readings possible, both are dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from webhook.detection.parse.mentions import LONGEST_VALUE
 from webhook.detection.words import names_credential
 
-# The end of a name, its sign, and what may stand between them: password=, "apiKey": , requirepass , AccountKey =.
+# The end of a name, its sign, and what may be between them: password=, "apiKey": , requirepass , AccountKey =.
 _NAME = (
     r"(?:pass(?:words?|wd|phrase|code|wort|ord|e)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig"
     r"|signature|kennwort|wachtwoord|contrasena|senha|cookie|(?<![a-z])(?:pin|psk|otp|jwt|sas|mdp|clave))"
@@ -21,20 +21,20 @@ _OTHERS = "requirepass|masterauth|bearer|basic|identified by"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
 # Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
 _APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)
-# What ends the part of a URL in which its hosts stand.
+# What ends the part of a URL that contains its hosts.
 _BEHIND_HOSTS = re.compile(r"[/?#;]")
 _PARAMETERS = re.compile(r"[?#;]")
 _USER = re.compile(r"[?;&](?:user(?:name)?|uid)=", re.IGNORECASE)
 # JDBC's drivers that take a user only as a parameter.
 _WITHOUT_USER = ("jdbc:sqlserver", "jdbc:postgresql", "jdbc:jtds:", "jdbc:db2")
-# What user information holds only where it is not encoded; a key of Azure's ends in "=".
+# What user information contains only where it is not encoded; a key of Azure's ends in "=".
 _UNCLEAR = re.compile(r"[\s/,;&?#\"'(]|=(?!=?\Z)")
 # The same as the value of an attribute: name="password".
 _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
 _PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
-_BETWEEN = " \t\"'=:>[("
+_BETWEEN = " \t\"'=:><[(,"
 _OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 80
 
@@ -49,7 +49,7 @@ def _end(match: re.Match[str] | None) -> int:
 
 
 def is_named(text: str, at: int) -> bool:
-    """Return whether a credential's name stands right before a position."""
+    """Return whether a credential's name directly precedes a position."""
     before = text[max(0, at - _LONGEST_NAME) : at].rstrip(_BETWEEN)
     name = before[len(before.rstrip(_OF_A_NAME)) :]
     return bool(name) and names_credential(name)
@@ -63,9 +63,9 @@ def in_element(text: str) -> bool:
 def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str], bool]) -> str:
     """Return the hosts of a URL, or "" where a credential could be among them.
 
-    User information ends at the last "@". An "@" behind "?", "#" or ";" belongs to a parameter if a parameter before it
+    User information ends at the last "@". An "@" after "?", "#" or ";" belongs to a parameter if a parameter before it
     is a user or a credential, or if such URLs have no user information; anywhere else it may end a password that is not
-    encoded. With what separates parameters in front of it ("&", ",", "="), it may as well stand in one of their values.
+    encoded. With a separator of parameters before it ("&", ",", "="), it may as well be in one of their values.
 
     Args:
         scheme: The URL's scheme.
@@ -93,13 +93,13 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
 
 
 def without_user(text: str) -> str | None:
-    """Return what stands behind the user information of a text that is no URL; None where that is not sure."""
+    """Return what follows the user information of a text that is no URL; None where that is not certain."""
     user, _, rest = _with_one_user(text).rpartition("@")
     return rest if is_user(user) else None
 
 
 def _with_one_user(text: str) -> str:
-    """Return a list of places that all have the same user information with that in front only."""
+    """Return a list of places that all have the same user information with that at the front only."""
     if "," not in text:
         return text
     items = [item.rpartition("@") for item in text.split(",", _MOST_ITEMS)]
@@ -110,7 +110,7 @@ def _with_one_user(text: str) -> str:
 
 
 def is_mixed(user: str) -> bool:
-    """Return whether what stands before an "@" holds signs that user information, but for a slash, has only encoded."""
+    """Return whether the text before an "@" contains, besides slashes, what user information must encode."""
     return _UNCLEAR.search(user.replace("/", "")) is not None
 
 

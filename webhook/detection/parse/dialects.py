@@ -1,4 +1,4 @@
-"""Connection strings that are pairs of keys and values, each library's in its own way -> the places that they name."""
+"""Parse connection strings that are key-value pairs, in the dialect of each library, for the places that they name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from webhook.detection.parse.credentials import announced
 from webhook.detection.parse.mentions import HOST, PORT, mention_of
 from webhook.detection.words import names_credential
 
-# A descriptor is the whole text, or stands behind a name or user information.
+# A descriptor is the whole text, or follows a name or user information.
 _TNS = re.compile(r"\s*+(?:[A-Za-z][\w.]{0,60}+\s*+=\s*+)?\(\s*+(?:DESCRIPTION|ADDRESS|PROTOCOL)", re.IGNORECASE)
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
-# What opens a quote or a brace and does not close it is no value.
+# Text that opens a quote or a brace and does not close it is no value.
 _NAME = re.compile(r"[^=;]*+")
 _PAIR_NAME = re.compile(r"[A-Za-z_][\w .-]{0,63}+")
 _VALUE = re.compile(
@@ -47,6 +47,7 @@ _HARMLESS = _PLACE_KEYS | frozenset(
 # Azure's strings name no host but in their endpoint.
 _WITH_ENDPOINT = frozenset({"accountkey", "sharedaccesskey", "sharedaccesssignature"})
 _MOST_ITEMS = 64
+_QUOTES = ("'", '"', "{")
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -85,7 +86,7 @@ def dialects(text: str) -> Iterator[Mention]:
 
 
 def _tns(text: str, start: int) -> Iterator[Mention]:
-    """The place of an Oracle descriptor, as far as no credential comes before it."""
+    """Yield the place of an Oracle descriptor, as far as no credential precedes it."""
     secret = announced(text)
     end = secret if secret >= 0 else len(text)
     if host := _TNS_HOST.search(text, start, end):
@@ -94,7 +95,7 @@ def _tns(text: str, start: int) -> Iterator[Mention]:
 
 
 def _redis(text: str) -> Iterator[Mention]:
-    """The hosts before a password; behind one they could be a part of it, unless there is one and no more."""
+    """The hosts before a password; behind one they could be a part of it, unless there is one with a port, no more."""
     before: list[str] = []
     behind: list[str] = []
     places = before
@@ -102,16 +103,16 @@ def _redis(text: str) -> Iterator[Mention]:
         key, sign, _ = item.partition("=")
         if not sign:
             places.append(item.strip())
-        elif names_credential(key):
+        elif names_credential(key) or announced(item) >= 0:
             places = behind
     for item in before or (behind if len(behind) == 1 else ()):
         mention = mention_of(item, "redis", Form.REDIS)
-        if mention.host:
+        if mention.host and (before or mention.port):
             yield mention
 
 
 def _properties(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of `key=value;…`, and a pair without a key for what is none."""
+    """Yield the pairs of `key=value;…`, and a pair without a key for anything else."""
     at = 0
     while at < len(text):
         name = _NAME.match(text, at)
@@ -131,19 +132,19 @@ def _properties(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _keywords(text: str) -> Iterator[tuple[str, str]]:
-    """The same for `key=value key='value'`."""
+    """Yield the same for `key=value key='value'`."""
     return ((pair["key"] or "", pair["value"] or "") for pair in _KEYWORD.finditer(text))
 
 
 def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dict[str, str]:
-    """The pairs by their keys in lower case, without what credentials say, nor what may be a part of one.
+    """Return the pairs by their keys in lower case, without credentials and what may be a part of one.
 
-    A credential that is not quoted may hold any sign. So behind one, reading ends where a pair is none, and a host
+    An unquoted credential may contain any character. So after one, parsing ends at the first non-pair, and a host
     counts only where no other is named.
 
     Args:
         pairs: The pairs; what is not a pair has no key.
-        words: Whether what is no pair may stand in front of a credential.
+        words: Whether a non-pair may precede a credential.
     """
     found: dict[str, str] = {}
     behind: dict[str, str] = {}
@@ -158,11 +159,13 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
             doubtful = True
         elif key not in _HARMLESS and names_credential(key):
             secret = True
-            doubtful = doubtful or key in _WITH_ENDPOINT
+            doubtful = doubtful or key in _WITH_ENDPOINT or announced(value) >= 0
             found[key] = ""
         elif secret and key in _PLACE_KEYS:
             doubtful = doubtful or key in behind
             behind[key] = value
+        elif not words and value[:1] not in _QUOTES and announced(value) >= 0:
+            return {}  # pairs of another dialect, in whose password this one's sign stands
         else:
             found[key] = value
     hosts = _PLACE_KEYS - {"port"}
@@ -184,7 +187,7 @@ def _libpq(pairs: dict[str, str]) -> Iterator[Mention]:
 
 
 def _key_value_pairs(pairs: dict[str, str]) -> Iterator[Mention]:
-    """ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…` with the host under one of several names."""
+    """Yield the places of ADO.NET, Npgsql, MySqlConnector, ODBC: `key=value;…`, the host under one of several names."""
     host = next((pairs[key] for key in _HOST_KEYS if pairs.get(key)), "")
     if not host or len(pairs) < 2:
         return

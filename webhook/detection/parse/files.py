@@ -1,4 +1,4 @@
-"""A configuration file -> its settings, each with the path of keys that leads to it.
+"""Parse a configuration file into its settings, each with the path of keys that leads to it.
 
 YAML and JSON are parsed as such. Everything else, and YAML that does not parse because it is still a template, is read
 line by line (`keyvalue`). All of it takes time linear in the file's length, and keeps no more than a `Quota`.
@@ -6,6 +6,7 @@ line by line (`keyvalue`). All of it takes time linear in the file's length, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -20,13 +21,17 @@ from webhook.detection.words import holds_credential
 from webhook.kubernetes.yaml import CONFIGURATION, LimitError, nodes
 from webhook.kubernetes.yaml_values import AsText, plain
 
-# A parser holds the interpreter for as long as it takes, also on a thread: these take it up to 40 ms.
+# A parser holds the interpreter lock for as long as it runs, also on a thread: these hold it up to 40 ms.
 _MOST_PARSED = 150_000
 _MOST_YAML = 35_000
-# Characters of one file's lines that hold YAML themselves: to parse one costs as much as to read a hundred lines.
+# Characters of one file's lines that contain YAML themselves: parsing one costs as much as reading a hundred lines.
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
 _DEEPEST = 30
+_TABLE = re.compile(r"""\{\s{0,9}["']?[\w.-]{1,200}["']?\s{0,9}=""")
+# A setting whose name is a value of its own, in the cases of JSON's and .NET's libraries.
+_NAMING = ("name", "key", "Name", "Key", "NAME", "KEY")
+_NAMED = frozenset({"value", "Value", "VALUE"})
 _Collection = dict[object, object] | list[object]
 
 
@@ -35,10 +40,10 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
 
     Args:
         text: The whole file.
-        quota: How much of it is read and kept; afterwards it says whether that was all.
+        quota: How much of it is read and kept; afterwards `cut` is set if that was not all.
 
     Returns:
-        Its settings in order; lines that say nothing are left out.
+        Its settings in order; lines without content are left out.
     """
     quota = quota or Quota()
     if len(text) > LONGEST:
@@ -53,7 +58,7 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
 
 
 def _parsed(text: str, quota: Quota) -> list[object] | None:
-    """The documents of a YAML or JSON text, or None when it is something else."""
+    """Return the documents of a YAML or JSON text, or None when it is something else."""
     if len(text) > _MOST_PARSED:
         return None
     if text.lstrip()[:1] in _JSON_OPENERS and (found := _json(text)) is not None:
@@ -63,7 +68,7 @@ def _parsed(text: str, quota: Quota) -> list[object] | None:
     try:
         documents = [plain(node) for node in nodes(text, CONFIGURATION, AsText)]
     except LimitError:
-        quota.cut = True  # read line by line, its aliases say nothing
+        quota.cut = True  # read line by line, its aliases have no content
         return None
     except yaml.YAMLError:
         return None
@@ -77,7 +82,7 @@ _JSON = msgspec.json.Decoder(float_hook=str)
 
 
 def _json(text: str) -> list[object] | None:
-    """The document of a JSON text, which YAML takes many times as long for; None when it is not quite JSON."""
+    """Parse a JSON text, which a YAML parser takes many times as long for; return None when it is not quite JSON."""
     try:
         return [_JSON.decode(text)]
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
@@ -85,7 +90,7 @@ def _json(text: str) -> list[object] | None:
 
 
 def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
-    """Find every scalar. The quota bounds documents whose aliases would unfold without end."""
+    """Yield every scalar. The quota bounds documents whose aliases would expand without end."""
     nodes: list[tuple[tuple[str, ...], object]] = [((), document) for document in reversed(documents)]
     while nodes:
         path, node = nodes.pop()
@@ -99,7 +104,8 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
         elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
             if not quota.spend(characters=len(node)):
                 return
-            yield from _by_line(path, node, quota)
+            if not holds_credential(path):
+                yield from _by_line(path, node, quota)
         else:
             yield quota.setting(path, _scalar(node))
 
@@ -108,9 +114,9 @@ def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str,
     if isinstance(node, list):
         # Settings of one element belong together, apart from those of the next.
         return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
-    named = node.get("name") or node.get("key")
+    named = next((node[key] for key in _NAMING if node.get(key)), None)
     told = as_key(named) if isinstance(named, str) else "value"
-    return [((*path, told if key == "value" else as_key(str(key))), child) for key, child in node.items()]
+    return [((*path, told if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
@@ -118,7 +124,7 @@ def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:
 
 
 def _scalar(node: object) -> str:
-    """A YAML scalar as text; a template's read of the environment counts as what it reads."""
+    """Return a YAML scalar as text; a template's read of the environment counts as what it reads."""
     if isinstance(node, str):
         return expression(node, plain=True)
     if node is None:
@@ -133,12 +139,18 @@ def _by_line(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
 
 
 def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
-    """The settings of a list or mapping in one line."""
+    """Yield the settings of a list or mapping in one line."""
     path = quota.mask.path(path)
     if holds_credential(path):
         return
     documents = None
-    if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
+    # As YAML, a table of TOML would be cut at the commas in its strings.
+    if (
+        _TABLE.match(text) is None
+        and text[:1] in _JSON_OPENERS
+        and (documents := _json(text)) is None
+        and quota.inline < _MOST_INLINE
+    ):
         quota.inline += len(text) + _SHORT_INLINE
         documents = _parsed(text, quota)
     if documents:

@@ -1,7 +1,7 @@
-"""A text of keys and values, line by line -> its pairs, each with the keys that lead to it.
+"""Parse a text of keys and values, line by line, into pairs, each with the keys that lead to it.
 
 `key = value` in all its spellings, INI and TOML sections, XML elements, and nesting by indentation, which Python,
-JavaScript, HCL and pretty-printed JSON share. Comments say nothing. Every pattern is anchored, or bounded in what it
+JavaScript, HCL and pretty-printed JSON share. Comments are ignored. Every pattern is anchored, or bounded in what it
 tries from one place: nothing is read twice because it did not match.
 """
 
@@ -36,11 +36,18 @@ _XML_TEXT = re.compile(r"[^<>]{0,400}+>(?P<rest>[^<>]{1,1000}+)</")
 _ENVIRONMENT = re.compile(
     r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
     \s*[\[(.]\s*['"]?(?P<name>[A-Za-z_]\w{0,120})['"]?\s*[\])]?\s*
-    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
+    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*
+    (?P<default>"(?:[^"\\\n]|\\.){0,400}+"|'(?:[^'\\\n]|\\.){0,400}+')(?![\w@:/.]))?""",
     re.VERBOSE,
 )
+# Of user:password@host, the beginning is no key.
+_USER = re.compile(r"\s*+(?:-\s++)?[\"']?[\w.$-]{1,200}+:(?![\s@])(?:(?!://)[^@]){1,500}@")
+_TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
+# Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
+_LONG_QUOTES = ('"""', "'''")
+_CONTINUED = "\\"
 _QUOTES = re.compile(r"[\"'\[\]]+")
-# The key in a program's look-up, settings["host"], is no value.
+# The key in a program's lookup, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
 _BEHIND_PLACES = frozenset(" \t,;)]}>") | {""}
@@ -72,10 +79,10 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     where = _Where()
     if "</name>" in text:
         text = _HADOOP.sub(r"\1 = \2", text)
-    is_hidden = False
+    hidden_until = ""
     for raw in _lines(text, quota):
-        if is_hidden:
-            is_hidden = raw.endswith("\\")
+        if hidden_until:
+            hidden_until = _still_hidden(raw, hidden_until)
             continue
         line = raw.expandtabs(4)
         if len(line) >= len(_SHORT_RUN):
@@ -90,16 +97,34 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
                 return
             yield pair
         # The next line goes on with this one's credential.
-        is_hidden = line.endswith("\\") and (announced(line) >= 0 or names_credential(line))
+        hidden_until = _goes_on(line)
+
+
+def _goes_on(line: str) -> str:
+    """Return the sign up to which the credential that a line begins goes on; "" where none does."""
+    if line.endswith("\\"):
+        return _CONTINUED if announced(line) >= 0 or names_credential(line) else ""
+    if "<" in line:
+        tag = _TAG.fullmatch(line)
+        return f"</{tag['name']}" if tag and names_credential(tag["name"]) else ""
+    quotes = next((quotes for quotes in _LONG_QUOTES if line.count(quotes) & 1), "")
+    return quotes if quotes and (announced(line) >= 0 or names_credential(line.partition(quotes)[0])) else ""
+
+
+def _still_hidden(line: str, until: str) -> str:
+    """Return `until` where a line is within a credential and does not end it."""
+    if until == _CONTINUED:
+        return until if line.endswith("\\") else ""
+    return "" if until in line else until
 
 
 class _Where:
-    """Where in a text a line stands.
+    """The position of a line in the structure of a text.
 
     Attributes:
         above: The keys above the line.
         indent: How far it is indented.
-        named: The name that an XML property has, until its value comes.
+        named: The name of an XML property whose value has not come yet.
     """
 
     def __init__(self) -> None:
@@ -111,7 +136,7 @@ class _Where:
         self._nesting: list[tuple[int, str]] = []
 
     def is_section(self, line: str) -> bool:
-        """Return whether a line begins an INI or TOML section, which then is entered."""
+        """Enter the INI or TOML section that a line begins; return whether it begins one."""
         name = _section(line) if "[" in line else ""
         if name:
             number = self._seen[name] = self._seen.get(name, -1) + 1
@@ -121,7 +146,7 @@ class _Where:
         return bool(name)
 
     def enter(self, line: str) -> bool:
-        """Go to a line; return whether it is not too deep."""
+        """Move to a line; return whether it is not too deep."""
         self.indent = len(line) - len(line.lstrip(" -"))
         while self._nesting and self._nesting[-1][0] >= self.indent:
             self._nesting.pop()
@@ -129,12 +154,12 @@ class _Where:
         return len(self._nesting) <= _DEEPEST
 
     def open(self, key: str) -> None:
-        """Let the line's key be above the lines that are indented further."""
+        """Add the line's key above the lines that are indented further."""
         self._nesting.append((self.indent, key))
 
 
 def _lines(text: str, quota: Quota) -> Iterator[str]:
-    """The lines of a text that are short enough to be settings."""
+    """Yield the lines of a text that are short enough to be settings."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     at = 0
@@ -149,7 +174,7 @@ def _lines(text: str, quota: Quota) -> Iterator[str]:
 
 
 def _section(line: str) -> str:
-    """The name of an INI or TOML section, or "" if the line is none."""
+    """Return the name of an INI or TOML section, or "" if the line is none."""
     stripped = line.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")):
         return ""
@@ -168,6 +193,8 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
         yield from (Pair(where.above, item) for item in items(line) if where.above or "://" in item)
         return
     key = as_key(_QUOTES.sub(".", pair["key"]).strip("."))
+    if "@" in pair["rest"] and _USER.match(line):
+        key = "…"
     if "<" in line:
         key, where.named = _of_property(key, where.named, pair["rest"])
     path = (*where.above, key)
@@ -182,7 +209,7 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
 
 
 def _of_property(key: str, named: str, text: str) -> tuple[str, str]:
-    """The key of an XML element, and the name that comes: a property's name and value are elements of their own."""
+    """Return the key of an XML element, and the pending name: a property's name and value are separate elements."""
     match key.lower():
         case "name":
             return key, as_key(text.strip())
@@ -193,7 +220,7 @@ def _of_property(key: str, named: str, text: str) -> tuple[str, str]:
 
 
 def _attributes(line: str) -> dict[str, str] | None:
-    """A key and its value in XML attributes, or a key in one and its value as the element's text."""
+    """Return a key and its value in XML attributes, or a key in one and its value as the element's text."""
     if "name" not in line and "key" not in line:
         return None
     names = list(islice(_XML_NAME.finditer(line), _MOST_ATTRIBUTES))
@@ -205,7 +232,7 @@ def _attributes(line: str) -> dict[str, str] | None:
 
 
 def _spaced(line: str) -> re.Match[str] | None:
-    """A key and its value with nothing but space between them, as far as the key announces a place, port or choice."""
+    """Match a key and its value with only space between them, if the key announces a place, port or choice."""
     pair = _SPACED.fullmatch(line.strip())
     return pair if pair and role(key_words(pair["key"])) in _SPACED_ROLES else None
 
@@ -230,7 +257,7 @@ def expression(text: str, *, plain: bool = False) -> str:
 
 
 def _ends_string(text: str, string: re.Match[str]) -> bool:
-    """Whether what looks like a string is one, and not the beginning of a password with a quote in it."""
+    """Return whether what looks like a string is one, and not the beginning of a password with a quote in it."""
     behind = text[string.end() : string.end() + 2]
     if ":" in string[0]:
         return behind[:1] in _BEHIND_PLACES or behind == "/>"
@@ -238,7 +265,7 @@ def _ends_string(text: str, string: re.Match[str]) -> bool:
 
 
 def items(text: str) -> list[str]:
-    """Return the values of a line without a key: quoted strings, else what stands behind a list's dash, else URLs."""
+    """Return the values of a line without a key: quoted strings, else what follows a list's dash, else URLs."""
     text_without_keys = _SUBSCRIPT.sub("", text) if '"' in text or "'" in text else ""
     if strings := list(_STRINGS.finditer(text_without_keys)):
         return [] if in_element(text) else _values(text_without_keys, strings)
@@ -249,7 +276,7 @@ def items(text: str) -> list[str]:
 
 
 def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
-    """The strings that are no credential, as far as one can tell."""
+    """Return the strings that are not recognisable as credentials."""
     if not all(_ends_string(text, string) for string in strings) or "@" in _STRINGS.sub("", text):
         return []
     # Of several arguments of a call, one may be a password.
@@ -267,5 +294,5 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
 
 
 def _is_of_a_place(text: str, key: re.Match[str], start: int) -> bool:
-    """Whether a string before this one is its key and not a name: this one may be the password of that place."""
+    """Return whether the string before this one is its key, but not a name: this one may be that place's password."""
     return text[key.end() : start].strip() in _SIGNS and as_key(key[1] or key[2]) == "…"

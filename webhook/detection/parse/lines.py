@@ -1,4 +1,4 @@
-"""One setting of a file, an argument or a script: the keys that lead to it, and what it says."""
+"""One setting of a file, an argument or a script: the keys that lead to it, and its parsed value."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from webhook.detection.parse.values import MOST_MENTIONS, is_cut, read_value
 from webhook.detection.words import LONGEST_NAME, holds_credential, key_words
 
 LONGEST = 1_000_000
-"""So much of a text is read, in characters: more than a ConfigMap can hold."""
-# Characters of all keys that lead to a setting: no program asks for more, and what keys say is remembered.
+"""Characters of a text that are read: more than a ConfigMap can contain."""
+# Characters of all keys that lead to a setting: no program needs more, and parsed keys are cached.
 _LONGEST_PATH = 1_000
 _MOST_READ = 10_000
 _NAME = re.compile(r"@?[\w\s.$/*#%()\[\]{}<>+-]*+(?:::?+[A-Za-z_.-]++)*+")
@@ -21,12 +21,12 @@ _INDEX = re.compile(r"\[?\d{1,4}\]?")
 _SHORT = 2 * MOST_MENTIONS
 _MOST_CHARACTERS = 2 * LONGEST
 _MOST_KEPT = 1_000_000
-# What a setting or a mention takes, in the same measure as the characters of its keys.
+# The cost of a setting or a mention, in the unit of the characters of its keys.
 _OVERHEAD = 50
 
 
 def setting(path: tuple[str, ...], text: str) -> Line:
-    """Return one setting from its text; a credential says nothing, nor does a word behind a key that is not a name."""
+    """Return one setting from its text; a credential, or a word after a key that is not a name, is dropped."""
     if text and holds_credential(path):
         return Line(path, Value())
     value = read_value(text)
@@ -45,7 +45,7 @@ def _is_unnamed(path: tuple[str, ...]) -> bool:
 
 
 def as_key(key: str) -> str:
-    """Return a key out of a file, or "…" for what is no name: a value that was taken for a key may be a password."""
+    """Return a key from a file, or "…" for an invalid name: a value that was taken for a key may be a password."""
     key = key[-LONGEST_NAME:]
     return key if key.isidentifier() or _NAME.fullmatch(key) else "…"
 
@@ -77,7 +77,7 @@ class Quota:
         return True
 
     def setting(self, path: tuple[str, ...], text: str) -> Line:
-        """As `setting`, with keys as they may be kept, taking notice of what was not read."""
+        """As `setting`, with masked keys; record whether anything was left out."""
         path = self.mask.path(path)
         line = setting(path, text)
         if len(text) > _SHORT and is_cut(text, line.value) and not holds_credential(path):
@@ -85,7 +85,7 @@ class Quota:
         return line
 
     def kept(self, lines: Iterable[Line]) -> tuple[Line, ...]:
-        """Return the settings that say something, as far as they may be kept."""
+        """Return the settings with content, as far as the quota allows."""
         found: list[Line] = []
         for line in lines:
             value = line.value

@@ -1,4 +1,4 @@
-"""Keys that lead to a setting -> the same keys without what may be a credential: maps may have credentials for keys."""
+"""Mask the parts of a setting's keys that may be credentials, since maps may have credentials for keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from webhook.detection.catalog import Catalog
 from webhook.detection.words import STRUCTURE, announces_credentials, may_announce, names_credential, words
 
-# What stands between the parts of one key: tokens.x.url, Tokens:x:Url, [tokens "x"], TOKENS__x__URL.
+# The separators of the parts of one key: tokens.x.url, Tokens:x:Url, [tokens "x"], TOKENS__x__URL.
 # The number of a list's element is no part of its own.
 _PARTS = re.compile(r"(\[\d{1,2}\]|[^\w…-]+|__+)")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*+")
@@ -17,7 +17,7 @@ _LONGEST_NUMBER = 2
 
 
 class Mask:
-    """Replaces the words of keys below a credential's that detection does not know, alike throughout one text."""
+    """A consistent replacement, within one text, of the unknown words of keys below a credential's key."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], tuple[bool, tuple[str, ...]]] = {}
@@ -27,8 +27,8 @@ class Mask:
     def path(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """Return the keys as they may be kept and shown.
 
-        All words below a key that names a credential, or is hidden itself ("…"), are replaced, unless they say what a
-        value is, or name a backend. The same word gets the same replacement, so that a host and its
+        All words below a key that names a credential, or is hidden itself ("…"), are replaced, unless they classify a
+        value, or name a backend. The same word gets the same replacement, so that a host and its
         port still belong together.
         """
         if not path:
@@ -36,12 +36,12 @@ class Mask:
         last = path[-1]
         below, above = self._above(path[:-1])
         if not below and last.isidentifier() and "__" not in last:
-            return path  # nothing stands below the last key
+            return path  # nothing is below the last key
         below, last = self._key(last, below=below)
         return (*above, last) if below else path
 
     def _above(self, path: tuple[str, ...]) -> tuple[bool, tuple[str, ...]]:
-        """Return whether what stands below these keys is hidden, and the keys as they may be shown."""
+        """Return whether everything below these keys is hidden, and the keys as they may be shown."""
         if not path:
             return False, ()
         if (known := self._known.get(path)) is None:
@@ -51,7 +51,7 @@ class Mask:
         return known
 
     def _key(self, key: str, *, below: bool) -> tuple[bool, str]:
-        """Return whether what comes next stands below a credential's key, and the key as it may be shown."""
+        """Return whether the next key is below a credential's, and this key as it may be shown."""
         if not (below or "…" in key or may_announce(key.lower())):
             return False, key
         parts = _PARTS.split(key)
@@ -97,7 +97,7 @@ class Mask:
 
 
 def _known(tokens: tuple[str, ...], at: int) -> int:
-    """Return how many words from here on detection knows as one; a short number behind one counts too."""
+    """Return how many words from here on detection recognises as one; a short number after one counts too."""
     names = _names()
     for length in range(_LONGEST_PHRASE, 0, -1):
         if at + length <= len(tokens) and "".join(tokens[at : at + length]) in names:

@@ -14,17 +14,17 @@ _LABEL = rf"(?:[A-Za-z0-9_-]|{REFERENCE})"
 HOST = rf"{_LABEL}{{1,253}}(?:\.{_LABEL}{{1,253}}){{0,20}}\.?"
 PORT = rf"(?:\d{{1,5}}|{REFERENCE})"
 _HOST_PORT = Pattern(rf"(?P<host>{HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>{PORT})){{0,1}}(?::\d{{1,5}})?")
-# How Thanos, Loki and their kin say that a name is to be looked up again and again.
+# The prefixes by which Thanos, Loki and their kin mark a name for repeated DNS lookups.
 _DISCOVERY = re.compile(r"^dns(?:srv(?:noa)?)?\+")
 
 
 def is_place(text: str) -> bool:
-    """Whether a text is a host, with or without a port, and nothing else."""
+    """Return whether a text is a host, with or without a port, and nothing else."""
     return _HOST_PORT.fullmatch(text) is not None
 
 
 def mention_of(text: str, scheme: str, form: Form) -> Mention:
-    """The place that a text is; one without a host when it is none."""
+    """Parse a text as a place; return one without a host when it is none."""
     text = _DISCOVERY.sub("", text.removeprefix("tcp(").removesuffix(")"))
     match = _HOST_PORT.fullmatch(text)
     return Mention(match["host"].strip("[]"), match["port"] or "", scheme, form) if match else Mention("")

@@ -1,7 +1,7 @@
-"""Credentials that a command line passes: they are taken out of its words before anything else looks at them.
+"""Remove credentials from the words of a command line, before anything else reads them.
 
-In a script, a credential that is not quoted may hold signs that end a word or a command for the shell. So what is glued
-to a credential goes with it, and nothing in front of an "@" is a place.
+In a script, an unquoted credential may contain characters that end a word or a command for the shell. So what is glued
+to a credential is removed with it, and nothing before an "@" is a place.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from enum import Enum
 
 from webhook.detection.parse.credentials import announced
 from webhook.detection.parse.shellwords import KEYWORDS, SEPARATORS, Word, base_name
-from webhook.detection.words import Role, is_credential, key_words, role
+from webhook.detection.words import Role, is_credential, key_words, names_credential, role
 
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
+# The name of a setting that a program is told to store: aws_secret_access_key, /shop/redis/password.
+_SETTING = re.compile(r"/?(?:[A-Za-z0-9]{1,60}[./_-]){0,9}(?P<last>[A-Za-z]{1,60})")
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
     "redis-cli valkey-cli keydb-cli redis-benchmark": "-a",
@@ -37,7 +39,7 @@ _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})
 _LONGEST_FLAG = 120
 _SHORT = frozenset("pPuUaw")
-# Words of commands and of SQL, behind which a credential stands.
+# Words of commands and of SQL that a credential follows.
 _ANNOUNCING = frozenset(
     "auth password passwd pass pwd secret token login requirepass masterauth account identified by authorization "
     "bearer basic".split()
@@ -45,12 +47,13 @@ _ANNOUNCING = frozenset(
 
 
 class _Next(Enum):
-    """What the next word is."""
+    """The expected kind of the next word."""
 
     ANYTHING = 0
     CREDENTIAL = 1
     CREDENTIAL_UNLESS_URL = 2
     CREDENTIAL_UNLESS_PORT = 3
+    USER_OR_CREDENTIAL = 4
 
 
 def without_credentials(words: Sequence[Word]) -> list[str]:
@@ -60,15 +63,15 @@ def without_credentials(words: Sequence[Word]) -> list[str]:
 
 
 def may_be_glued(flag: str) -> bool:
-    """Return whether a word may be a flag of one letter, with a credential behind it: -pSECRET."""
+    """Return whether a word may be a flag of one letter, followed by a credential: -pSECRET."""
     return flag[1:2] in _SHORT and role(key_words(flag[:_LONGEST_FLAG])) is Role.OTHER
 
 
 class Reader:
-    """Reads words one after the other, and takes credentials out.
+    """A reader of words, one after the other, that removes credentials.
 
     Args:
-        is_script: Whether the words were told apart by the shell's rules, and not by whoever wrote a list.
+        is_script: Whether the words were split by the shell's rules, and not written as a list.
     """
 
     def __init__(self, *, is_script: bool = False) -> None:
@@ -107,13 +110,15 @@ class Reader:
             return ""
         is_flag = text.startswith("-")
         if expected is not _Next.ANYTHING and not is_flag and not _is_harmless(text, expected):
+            if expected is _Next.USER_OR_CREDENTIAL:
+                self._following = _Next.CREDENTIAL
             return self._credential()
         if is_flag:
             return self._flag(text)
         if "=" in text and (assigned := _ASSIGNED.match(text)) and self._is_assigned(assigned["key"]):
             return self._credential()
         if "=" in text and announced(text) >= 0:
-            # A connection string, which takes its own credentials out.
+            # A connection string, whose parser removes its credentials.
             self._within = self._behind = self._is_script
             return text
         self._within = self._is_script and ("://" in text or text.count(":") > 1)
@@ -166,8 +171,11 @@ class Reader:
             return text if is_place else ""
         self._is_positional = text in _POSITIONAL
         if _announces(text):
+            # AUTH password, or AUTH user password.
+            self._following = _Next.USER_OR_CREDENTIAL if text.lower() == "auth" else _Next.CREDENTIAL
+        elif self._program and (named := _SETTING.fullmatch(text)) and names_credential(named["last"]):
             self._following = _Next.CREDENTIAL
-        elif not self._program and text not in KEYWORDS:
+        elif (not self._program and text not in KEYWORDS) or base_name(text) in _PASSED:
             self._program = base_name(text)
             self._behind = False
         return text
@@ -184,7 +192,7 @@ def _is_harmless(text: str, expected: _Next) -> bool:
 
 
 def _before_at(words: Sequence[Word], texts: list[str]) -> list[str]:
-    """Take out what looks like a place, and may be the beginning of a password that an "@" ends."""
+    """Remove what looks like a place, and may be the beginning of a password that an "@" ends."""
     kept = list(texts)
     unclear = follows_glued = False
     for position in range(len(texts) - 1, -1, -1):

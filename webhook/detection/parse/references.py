@@ -22,16 +22,16 @@ _SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,120})")
 # What Ruby computes inside a string; nearly always a password that is read from a file.
 _RUBY = re.compile(r"#\{[^{}]{0,200}\}")
 UNSET = "${_}"
-"""A reference that no variable answers; it stands for a literal $(NAME) and for what is not known."""
+"""A reference to no variable; it replaces a literal $(NAME) and what is not known."""
 _NO_VARIABLE = "_"
 _NAME = re.compile(NAME)
 _NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")
 
 
 class Pattern:
-    """A pattern with references in it, as an alternative each: `(?:…|REFERENCE)`.
+    """A pattern that contains references, as an alternative each: `(?:…|REFERENCE)`.
 
-    Most texts hold none, and are matched without those alternatives at a third of the cost.
+    Most texts contain none, and are matched without those alternatives at a third of the cost.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -44,7 +44,7 @@ class Pattern:
 
 
 def normalised(text: str, *, bare: bool = False) -> str:
-    """The text with its references in one form; `bare` also takes $NAME."""
+    """Return the text with its references in one form; `bare` also accepts $NAME."""
     if "#{" in text:
         text = _RUBY.sub("", text)
     if "$" not in text:
@@ -56,7 +56,7 @@ def normalised(text: str, *, bare: bool = False) -> str:
 
 
 def default_of(text: str) -> tuple[str, str] | None:
-    """Variable and default of a text that is one reference and nothing else, or None."""
+    """Return variable and default of a text that is one reference and nothing else, or None."""
     whole = _NORMAL.fullmatch(text)
     return (whole[1], whole[2]) if whole and whole[2] else None
 
@@ -78,11 +78,11 @@ def expand_as_kubernetes(text: str, value_of: Callable[[str], str | None]) -> st
 
     Args:
         text: The text as it is written in the pod.
-        value_of: Gives a variable's value; None for one that is not set, whose reference stays as it is.
+        value_of: Returns a variable's value; None for one that is not set, whose reference stays as it is.
 
     Source: Kubernetes third_party/forked/golang/expansion.
     """
-    end = text.rfind(")") + 1  # behind it nothing is a reference, and no name has to be looked for
+    end = text.rfind(")") + 1  # after it nothing is a reference, and no name has to be searched
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
@@ -106,5 +106,5 @@ def reference(name: str) -> str | None:
 
 
 def is_variable(name: str) -> bool:
-    """Return whether Kubernetes takes a key for the name of an environment variable."""
+    """Return whether Kubernetes accepts a key as the name of an environment variable."""
     return name.isascii() and name.isprintable() and "=" not in name and name != ""

@@ -1,4 +1,4 @@
-"""A shell text -> its words and the signs that separate its commands, in one pass."""
+"""Split a shell text into its words and the operators that separate its commands, in one pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_WORDS = 5_000
 KEYWORDS = frozenset(
     "until while if ! then do else exec sudo timeout time [ [[ { eval nohup env command wait4x set export local".split()
 ) | {str(seconds) for seconds in range(61)}
-"""Words of the shell, and programs that run what stands behind them."""
+"""Words of the shell, and programs that run their arguments."""
 
 
 class Word(NamedTuple):
@@ -25,7 +25,7 @@ class Word(NamedTuple):
 
     Attributes:
         text: The word.
-        is_glued: Whether no space stands between it and the one before.
+        is_glued: Whether there is no space between it and the one before.
     """
 
     text: str
@@ -54,9 +54,9 @@ def _unquoted(word: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """The text without the lines in which a quote is not closed.
+    """Return the text without the lines in which a quote is not closed.
 
-    Behind the first of its kind, no other quote of that kind is closed.
+    After the first unclosed quote of a kind, no other of that kind is closed.
     """
     if '"' not in text and "'" not in text:
         return text

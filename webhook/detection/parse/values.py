@@ -1,7 +1,7 @@
-"""One value -> what it says: the network places that it mentions, or that it is a switch or a single word.
+"""Parse one value: the network places that it mentions, or a switch, or a single word.
 
 Nothing of a value survives but hosts, ports, schemes and single words that could be a host. User names, passwords,
-paths and parameters are left behind here. Every reader takes time linear in the length of its input.
+paths and parameters are dropped here. Every parser takes time linear in the length of its input.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from webhook.detection.parse.credentials import announced, authority, is_mixed, 
 from webhook.detection.parse.dialects import dialects
 from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, is_place, mention_of
 from webhook.detection.parse.references import REFERENCE, Pattern, default_of, normalised
+from webhook.detection.words import names_credential
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
 _GO_DSN = re.compile(rf"(?:tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\))(?:/|\Z)")
@@ -23,11 +24,11 @@ _ORACLE_THIN = re.compile(r"jdbc:oracle:[a-z0-9]{1,10}:(?P<user>[^@]*+)@(?P<rest
 _ORACLE_PLACE = re.compile(rf"(?://)?(?P<place>{HOST}(?::{PORT})?)")
 # A node's number before its place, as poolers and quorums list them: 0:db-0:5432.
 _NUMBERED = re.compile(r"^\d{1,3}:(?=[A-Za-z][^:]{0,253}:\d)")
-# What stands before a scheme as its driver. Anything else could be the beginning of user:password.
+# What may precede a scheme as its driver. Anything else could be the beginning of user:password.
 _DRIVERS = (
     r"(?i:jdbc|r2dbc|log4jdbc|odbc|jtds|oracle|dbi|pdo|vertx-reactive|failover|static|discovery|masterslave|fanout)"
 )
-# What most URLs look like: one, with one host, and user information only of signs that end nothing.
+# What most URLs look like: one, with one host, and user information without delimiters.
 _URL = re.compile(
     rf"((?:{_DRIVERS}:(?:[A-Za-z][A-Za-z0-9+._-]{{0,39}}+:){{0,2}})?+[A-Za-z][A-Za-z0-9+._-]{{0,39}}+)://"
     r"(?:[^\s\"'<>`\\|@/?#;,&=(]{1,500}+={0,2}+@)?+"
@@ -47,8 +48,9 @@ _BEFORE = re.compile(
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 # Of a password in one, each line or word could look like a setting.
 _BEGINS_VALUE = re.compile(
-    r"\s{0,9}[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+    r"\s{0,9}(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
 )
+_BEGINS_URL = re.compile(r"(?:[\w.-]{1,80}+=)?+[\"']?(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//")
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
@@ -60,13 +62,13 @@ MOST_MENTIONS = 64
 
 
 def read_value(text: str) -> Value:
-    """Reduce one value to what it says.
+    """Parse one value.
 
     Args:
         text: The value as the container would see it, of any length; a longer one than `LONGEST_VALUE` is not read.
 
     Returns:
-        What it says, at most `MOST_MENTIONS` places. References to variables are kept unexpanded.
+        The parsed value, with at most `MOST_MENTIONS` places. References to variables are kept unexpanded.
     """
     if len(text) > LONGEST_VALUE:
         return Value()
@@ -91,14 +93,14 @@ def begins_value(text: str) -> bool:
 
 
 def is_cut(text: str, value: Value) -> bool:
-    """Return whether a value may say more than was read of it."""
+    """Return whether a value may contain more than was read of it."""
     too_long = len(text) > LONGEST_VALUE and (":" in text or "," in text)
     return too_long or len(value.mentions) >= MOST_MENTIONS or text.count("://", 0, LONGEST_VALUE) > MOST_MENTIONS
 
 
 def plain_url(text: str) -> Value | None:
-    """What a text says that is a URL as most are; None for any other."""
-    # Nearly all texts that are none are told by this alone.
+    """Parse a text that is a URL of the usual form; return None for any other."""
+    # This alone rules out nearly all texts that are none.
     url = _URL.fullmatch(text) if "://" in text else None
     if url is None:
         return None
@@ -109,6 +111,8 @@ def plain_url(text: str) -> Value | None:
 def _mentions(text: str) -> tuple[Mention, ...]:
     if (inner := default_of(text)) is not None:
         variable, default = inner
+        if names_credential(variable):
+            return ()
         return tuple(
             Mention(found.host, found.port, found.scheme, found.form, unless=variable) for found in _mentions(default)
         ) or (Mention("${" + variable + "}"),)
@@ -126,6 +130,8 @@ def _all_forms(text: str) -> Iterator[Mention]:
         if is_user(text[: max(0, dsn.start() - 1)]):
             yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
+    if "@" in text and _BEGINS_URL.match(text):
+        return  # what looks like pairs may be a part of the URL's password
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
         return
@@ -134,7 +140,7 @@ def _all_forms(text: str) -> Iterator[Mention]:
 
 
 def _oracle(user: str, rest: str) -> Iterator[Mention]:
-    """The place of Oracle's thin driver, behind the last "@"; a descriptor in parentheses is one of the dialects."""
+    """Yield the place of Oracle's thin driver, after the last "@"; a descriptor in parentheses is a dialect."""
     if user:
         inner, _, rest = rest.rpartition("@")
         if "?" in user or ";" in user or is_mixed(inner):
@@ -146,7 +152,7 @@ def _oracle(user: str, rest: str) -> Iterator[Mention]:
 
 
 class _Url(NamedTuple):
-    """A URL in a text: its scheme, where that begins, and what stands between "://" and the next URL."""
+    """A URL in a text: its scheme, where that begins, and the text between "://" and the next URL."""
 
     scheme: str
     start: int
@@ -165,7 +171,7 @@ def urls(text: str) -> Iterator[Mention]:
     places: list[tuple[str, str]] = []
     for url in reversed(found):
         user, at, _ = url.text.rpartition("@")
-        # What stands before a URL with user information is one of the same kind and user, or a part of its password.
+        # What precedes a URL with user information is one of the same kind and user, or a part of its password.
         mixed = bool(users) and users != {(url.scheme, user if at else "@")}
         if at:
             users.add((url.scheme, user))
@@ -174,20 +180,28 @@ def urls(text: str) -> Iterator[Mention]:
         hosts = "" if mixed else authority(url.scheme, url.text[:end], url.text[end:], are_places=_are_places)
         places.append((url.scheme, hosts))
     for scheme, hosts in reversed(places):
-        for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
-            if "=" in place or not scheme:
-                break
-            mention = mention_of(place.strip(), scheme, Form.URL)
-            if mention.host:
-                yield mention
+        if scheme:
+            yield from _in_authority(scheme, hosts)
+
+
+def _in_authority(scheme: str, hosts: str) -> Iterator[Mention]:
+    """The hosts of one URL; only the first where the others may be a user and a password."""
+    found: list[Mention] = []
+    for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
+        mention = mention_of(place.strip(), scheme, Form.URL)
+        if "=" in place or not mention.host:
+            break
+        found.append(mention)
+    are_hosts = all(mention.port for mention in found) or are_alike([mention.host for mention in found])
+    yield from found if are_hosts else found[:1]
 
 
 def _found(text: str) -> Iterator[_Url]:
-    """The URLs of a text. One begins behind a separator; anywhere else it is a part of the one before."""
+    """Yield the URLs of a text. One begins after a separator; anywhere else it is a part of the one before."""
     scheme, start, behind = "", -1, 0
     for sign in re.finditer("://", text):
         at, after = sign.span()
-        # Without a scheme it is not a URL, nor is what stands in it.
+        # Without a scheme it is not a URL, nor is anything in it.
         following = _scheme(text[max(behind, at - _LONGEST_SCHEME) : at])
         begins = at - len(following)
         separator = _SEPARATED.search(text, max(behind, begins - _LONGEST_SCHEME), begins) if start >= 0 else None
@@ -201,13 +215,13 @@ def _found(text: str) -> Iterator[_Url]:
 
 
 def _scheme(before: str) -> str:
-    """The scheme at the end of a text, with the drivers before it (jdbc:mysql)."""
+    """Return the scheme at the end of a text, with the drivers before it (jdbc:mysql)."""
     scheme = before[len(before.rstrip(_OF_A_SCHEME)) :].lstrip(_SIGNS)
     return "" if ":" in scheme and not _DRIVEN.match(scheme) else scheme
 
 
 def _may_precede(text: str) -> bool:
-    """Whether a text before a URL is words, keys or what opens a list, and no list that a password may end."""
+    """Return whether a text before a URL is words, keys or what opens a list, and no list that a password may end."""
     return not text or (_BEFORE.fullmatch(text) is not None and ("/" not in text or text[-1].isspace()))
 
 
@@ -216,7 +230,7 @@ def _are_places(text: str) -> bool:
 
 
 def _list(text: str) -> Iterator[Mention]:
-    """Hosts with or without ports, one or several, and nothing else; at most a path or parameters behind them."""
+    """Yield hosts with or without ports, of a text of nothing else, but for a path or parameters after them."""
     text = text.strip("[]")
     has_user = "@" in text
     if has_user:

@@ -1,4 +1,4 @@
-"""Service links: the environment variables by which the kubelet tells each container the Services of its namespace.
+"""Service links: the environment variables that the kubelet sets in each container for the Services of its namespace.
 
 | variable                             | its value                                 |
 |--------------------------------------|-------------------------------------------|
@@ -8,7 +8,7 @@
 | REDIS_PORT, REDIS_PORT_6379_TCP      | tcp://IP:6379                             |
 | REDIS_PORT_6379_TCP_ADDR, …_PORT, …_PROTO | the parts of that                    |
 
-The Service's name stands for its cluster IP here. Source: Kubernetes pkg/kubelet/envvars and getServiceEnvVarMap.
+Here the Service's name is used for its cluster IP. Source: Kubernetes pkg/kubelet/envvars and getServiceEnvVarMap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from webhook.kubernetes.pod import Pod
 _LINK = re.compile(r"[A-Z][A-Z0-9_]*_(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_[A-Z0-9_]+)?")
 _BEHIND_NAME = re.compile(r"_(?=SERVICE_(?:HOST|PORT)|PORT)")
 _OF_PORT = re.compile(r"PORT_(?P<number>\d{1,5})_(?P<transport>TCP|UDP|SCTP)(?:_(?P<part>ADDR|PORT|PROTO))?")
-# Every container has the links of this one, whatever the pod says.
+# Every container has the links of this one, whatever the pod sets.
 _API_SERVER = Service("default", "kubernetes", (ServicePort(443, "https"),))
 
 
@@ -58,7 +58,8 @@ class Links:
         if (named := what.removeprefix("SERVICE_PORT_")) != what:
             return next((str(port.number) for port in service.ports if as_variable(port.name or "") == named), None)
         port = _OF_PORT.fullmatch(what)
-        if port is None or not any((str(one.number), one.transport) == port.group(1, 2) for one in service.ports):
+        ports = [(str(declared.number), declared.transport) for declared in service.ports]
+        if port is None or port.group(1, 2) not in ports:
             return None
         return {"ADDR": host, "PORT": port["number"], "PROTO": port["transport"].lower()}.get(
             port["part"] or "", f"{host}:{port['number']}"

@@ -90,11 +90,11 @@ class MountPoints:
 
 
 def clean(path: str) -> str:
-    """Return a relative path without what changes nothing; "" for the folder itself."""
+    """Return a relative path in normal form; "" for the folder itself."""
     path = normpath(path)
     return "" if path == "." else path
 
 
 def _absolute(path: str) -> str:
-    """Return a path from the root, whose own is ""."""
+    """Return an absolute path in normal form; "" for the root."""
     return normpath(f"/{path.strip('/')}").rstrip("/")

@@ -1,4 +1,4 @@
-"""A host name as a pod sees it -> the Service it leads to, or that it leads to the pod itself."""
+"""Resolve a host name to a Service from the pod's point of view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOCAL = r"localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1?|ip6-localhost|localhost
 _REMOTE = re.compile(rf"(?!(?:{_LOCAL})\Z)(?:[a-z0-9_](?:[a-z0-9_.-]{{0,252}})|[0-9a-f:.]{{2,45}})")
 _NOT_HOSTS = frozenset("true false yes no on off none null nil default auto all any enabled disabled example".split())
 
-# A resolver gives up on longer chains of aliases, and the API server takes no more search domains.
+# Resolvers give up on longer chains of aliases, and the API server accepts no more search domains.
 _MOST_ALIASES = 8
 _MOST_SEARCHES = 32
 _LONGEST_SEARCHES = 2048
@@ -24,15 +24,15 @@ _LONGEST_SEARCHES = 2048
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Where a mention leads.
+    """The resolved target of a mention.
 
     Attributes:
         host: The host name as configured, in lower case.
         port: The TCP port, or None.
         service: The Service that the host names, behind any aliases that are Services themselves; of an alias for a
-            host that is no Service, the alias. None for hosts that no known Service answers for.
-        target: The host that ExternalName Services stand for; "" where there is none.
-        elsewhere: Whether an object of another namespace than the pod's says something of it.
+            host that is not a Service, the alias. None for hosts that no known Service has.
+        target: The host that ExternalName Services are aliases for; "" where there is none.
+        elsewhere: Whether an object of another namespace than the pod's contributed to it.
     """
 
     host: str
@@ -42,26 +42,26 @@ class Place(Struct, frozen=True, gc=False):
     elsewhere: bool = False
 
     def __str__(self) -> str:
-        """The place for a trail."""
+        """Return the place as a part of a trail."""
         target = f" → {self.target}" if self.target else ""
         port = "" if self.port is None else f":{self.port}"
         return f"{'' if self.service is None else 'Service '}{self.host}{target}{port}"
 
     def named(self, catalog: Catalog, *, weak: bool = True) -> str | None:
-        """The kind that its name names, see `named_in`; the name behind aliases is what is really dialled."""
+        """Return the kind that its name names, see `named_in`; behind aliases, the name that is really dialled."""
         behind = named_in(self.target, catalog, weak=weak) if self.target else None
         return behind or named_in(self.host, catalog, weak=weak)
 
 
 class Places:
-    """Resolves host names for one pod.
+    """The resolver of host names for one pod.
 
     Attributes:
         met_elsewhere: Whether an object of another namespace answered so far.
     """
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, *, only_own: bool = False) -> None:
-        """Take the pod.
+        """Read the pod's host names and search domains.
 
         Args:
             pod: The pod.
@@ -71,7 +71,7 @@ class Places:
         """
         self.met_elsewhere = False
         self._pod = pod
-        # A Job's pods serve nothing, even where a Service's selector happens to match them.
+        # A Job's pods are no servers, even where a Service's selector happens to match them.
         self._serves = not is_batch(pod)
         self._namespace = namespace
         self._surroundings = surroundings
@@ -81,12 +81,12 @@ class Places:
         self._ask = surroundings.service
 
     def resolve(self, host: str, port: str, *, look_up: bool = True) -> Place | None:
-        """Return the place, or None when the host is empty, the pod itself, or no host at all.
+        """Resolve a host; return None when it is empty, the pod itself, or not a host.
 
         Args:
             host: The host.
-            port: Its port; what is no port counts as none.
-            look_up: Whether a Service that is not known may be looked for at the API server by this name.
+            port: Its port; an invalid one counts as none.
+            look_up: Whether an unknown Service may be looked up at the API server by this name.
         """
         self._ask = self._surroundings.service if look_up else self._surroundings.mentioned
         host = host.lower().rstrip(".")
@@ -107,7 +107,7 @@ class Places:
         return None if self._is_own(service) else Place(host, number, service)
 
     def _behind(self, host: str, port: int | None, service: Service) -> Place | None:
-        """The place behind a Service that is an alias, and maybe others behind it."""
+        """Return the place behind a chain of Services that are aliases."""
         target, elsewhere = "", service.namespace != self._namespace
         for _ in range(_MOST_ALIASES):
             if not service.external_name:
@@ -124,11 +124,11 @@ class Places:
         return None if self._is_own(service) else Place(host, port, service, target, elsewhere)
 
     def _is_own(self, service: Service) -> bool:
-        """Whether the pod itself stands behind the Service."""
+        """Return whether the pod itself is behind the Service."""
         return self._serves and service.namespace == self._namespace and service.selects(self._pod.labels)
 
     def _service(self, host: str) -> Service | None:
-        """`name`, `name.ns`, `name.ns.svc…`, and a StatefulSet pod's `pod.name` before any of them."""
+        """Look up `name`, `name.ns`, `name.ns.svc…`, and before any of them a StatefulSet pod's `pod.name`."""
         while host[0] == "_" and "." in host:
             host = host.partition(".")[2]  # an SRV record's _port._tcp
         found = self._completed(host)
@@ -146,7 +146,7 @@ class Places:
         return found
 
     def _named(self, name: str, rest: str) -> Service | None:
-        """The Service of that name; behind it in the host stand nothing, its namespace, or that and `svc…`."""
+        """Return the Service of that name; the rest of the host is empty, its namespace, or that and `svc…`."""
         if not rest:
             return self._ask(self._namespace, name)
         namespace, _, domain = rest.partition(".")
@@ -163,12 +163,12 @@ class Places:
 
 
 def _addresses(pod: Pod) -> dict[str, str]:
-    """The address of each name in the pod's own hosts file."""
+    """Return the address of each name in the pod's own hosts file."""
     return {name.lower(): alias.ip for alias in pod.spec.host_aliases or () for name in alias.hostnames or ()}
 
 
 def _searches(pod: Pod) -> list[str]:
-    """The pod's own search domains, as far as Services can be in them; none where the API server rejects the pod."""
+    """Return the pod's search domains that Services can be in; none where the API server rejects the pod."""
     searches = (pod.spec.dns_config.searches if pod.spec.dns_config is not None else None) or []
     if len(searches) > _MOST_SEARCHES or sum(map(len, searches)) + len(searches) - 1 > _LONGEST_SEARCHES:
         return []
@@ -176,7 +176,7 @@ def _searches(pod: Pod) -> list[str]:
 
 
 def named_in(host: str, catalog: Catalog, *, weak: bool = True) -> str | None:
-    """The kind that a host name names; of cluster names only the Service's part counts, not its namespace.
+    """Return the kind that a host name names; of cluster names only the Service's part counts, not its namespace.
 
     Args:
         host: The host.

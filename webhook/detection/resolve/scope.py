@@ -1,4 +1,4 @@
-"""The settings of one container: what each says, where it stands, and how they refer to each other."""
+"""The settings of one container: the content and location of each, and the references between them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from webhook.core.values import Content, Value
+from webhook.core.values import Content, Value, are_alike
 from webhook.detection.keys import Key
 from webhook.detection.parse.content import read_content
 from webhook.detection.parse.references import reference
 from webhook.detection.resolve.links import Links
 from webhook.kubernetes.pod import Container
 
-# Shorter words stand in many hosts by chance.
+# Shorter words occur in many hosts by chance.
 _SHORTEST_SECRET = 3
 _ORIGIN = " ← Secret "
 
@@ -22,9 +22,9 @@ class Entry(Struct, frozen=True, gc=False):
     """One setting of a container.
 
     Attributes:
-        key: What the keys that lead to it say.
-        trail: Where it stands, for people: "env NAME ← ConfigMap cfg/key".
-        value: What its value says.
+        key: The keys that lead to it.
+        trail: Its location, for users: "env NAME ← ConfigMap cfg/key".
+        value: Its parsed value.
         in_file: Whether it comes from a mounted file.
     """
 
@@ -35,8 +35,18 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def is_secret(self) -> bool:
-        """Whether it comes from a Secret, as its trail says."""
+        """Whether it comes from a Secret, by its trail."""
         return _ORIGIN in self.trail
+
+    def names_host(self, word: str) -> bool:
+        """Whether a word is a host by its key or, outside of Secrets, by its domain; one of several may be a password.
+
+        Args:
+            word: A word without a port that the value says.
+        """
+        if len(self.value.mentions) > 1 and not are_alike([mention.host for mention in self.value.mentions]):
+            return False
+        return self.key.names_host or (word.split(".")[2:3] == ["svc"] and not self.is_secret)
 
 
 class Scope:
@@ -46,7 +56,7 @@ class Scope:
         container: The container.
         entries: The settings that may count.
         quiet: The environment variables that do not, since no such value counts under such a key, and their keys.
-        variables: Each environment variable's content, or its text as long as nobody had to read it.
+        variables: Each environment variable's content, or its text until it is parsed on demand.
         arguments: Each argument that is a single word or number.
     """
 
@@ -60,17 +70,17 @@ class Scope:
         self._secret_words: tuple[str, ...] | None = None
 
     def word(self, name: str) -> str:
-        """The environment variable or argument of this name where it is a single word or number; else ""."""
+        """Return the environment variable or argument of this name where it is a single word or number; else ""."""
         if name in self.variables or name not in self.arguments:
             return self.variable(name) or ""
         return self.arguments[name]
 
     def variable(self, name: str) -> str | None:
-        """The environment variable of this name where it is a single word, else ""; None when it is not set."""
+        """Return the environment variable of this name where it is a single word, else ""; None when it is not set."""
         return self.content(name).value.word if name in self.variables else self.link(name)
 
     def link(self, name: str) -> str | None:
-        """The service link of this name: a host, a port or host:port; None where there is none, or it is overridden."""
+        """Return the service link of this name: a host, a port or host:port; None when it is absent or overridden."""
         return None if name in self.variables else self._links.value(name)
 
     def refer(self, name: str) -> str | None:
@@ -79,28 +89,30 @@ class Scope:
         return None if value is None else reference(name) or value
 
     def defines(self, name: str) -> bool:
-        """Whether there is an environment variable of this name that has a value, single word or not."""
+        """Return whether there is an environment variable of this name that has a value, single word or not."""
         if name not in self.variables:
             return False
         value = self.content(name).value
         return value.switch is not False or bool(value.word)
 
     def content(self, name: str) -> Content:
-        """What an environment variable says, read at most once."""
+        """Return the content of an environment variable, parsed at most once."""
         said = self.variables[name]
         if isinstance(said, str):
             said = self.variables[name] = read_content(name, said)
         return said
 
     def secret_words(self) -> tuple[str, ...]:
-        """Words from Secrets, in lower case, which references to variables may bring into other settings."""
+        """Words and hosts from Secrets, in lower case, which references to variables may bring into other settings."""
         if self._secret_words is None:
-            words = {entry.value.word.lower() for entry in self.entries if _ORIGIN in entry.trail}
+            values = [entry.value for entry in self.entries if _ORIGIN in entry.trail]
+            words = {word for value in values for word in value.word.lower().split(":")}
+            words |= {mention.host.lower() for value in values for mention in value.mentions}
             self._secret_words = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
         return self._secret_words
 
     def all_entries(self) -> Iterator[Entry]:
-        """The settings, and behind them those that do not count."""
+        """Yield the settings, and after them those that do not count."""
         yield from self.entries
         for name, key in self.quiet.items():
             yield Entry(key, f"env {name}", self.content(name).value)

@@ -1,4 +1,4 @@
-"""What the settings of one container say about each other: chosen providers, ports beside hosts, switches."""
+"""Relations between a container's settings: provider, port, on/off switches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from webhook.detection.resolve.scope import Entry, Scope
 from webhook.detection.words import Role, words
 
 _NOWHERE = frozenset("sqlite sqlite3 memory inmemory local file filesystem h2 dummy noop embedded derby".split())
-# What frameworks call it when a mailer, a queue or a broadcaster does nothing over the network.
+# The names that frameworks give to a mailer, a queue or a broadcaster that does not use the network.
 _NOWHERE_CHOSEN = frozenset("log sync array null sendmail".split())
 _CHOSEN_BY = frozenset({"mailer", "driver", "connection"})
 
 
 class Settings:
-    """Answers questions about one entry from the entries around it."""
+    """The entries of one container, indexed by what they set for other entries."""
 
     def __init__(self, scope: Scope, catalog: Catalog) -> None:
         self.scope = scope
@@ -45,16 +45,16 @@ class Settings:
                 self._providers.setdefault(key.subject, kind)
 
     def live(self) -> Iterable[Entry]:
-        """The entries that nothing switches off."""
+        """Return the entries that are not switched off."""
         entries = self.scope.entries
         return [entry for entry in entries if not self.is_off(entry.key)] if self._off else entries
 
     def is_off(self, key: Key) -> bool:
-        """Whether a neighbouring entry switches off what the key belongs to, or chooses something else."""
+        """Return whether a neighbouring entry switches off what the key belongs to, or chooses something else."""
         return not self._off.isdisjoint(key.above)
 
     def provider(self, key: Key) -> str | None:
-        """The kind that a neighbouring key chooses for what this key is about (DB_TYPE for DB_HOST)."""
+        """Return the kind that a neighbouring key chooses for what this key is about (DB_TYPE for DB_HOST)."""
         if self._providers:
             for length in range(len(key.subject), 0, -1):
                 if kind := self._providers.get(key.subject[:length]):
@@ -62,10 +62,10 @@ class Settings:
         return None
 
     def port_beside(self, key: Key) -> str:
-        """The port that a neighbouring key gives (DB_PORT for DB_HOST), or ""."""
+        """Return the port that a neighbouring key sets (DB_PORT for DB_HOST), or ""."""
         port = self._ports.get(key.subject, "")
         return self.expanded(port) if port else ""
 
     def expanded(self, text: str) -> str:
-        """Return a text with the container's variables in place of the references to them."""
+        """Expand the references to the container's variables in a text."""
         return expand(text, self.scope.word)

@@ -1,4 +1,4 @@
-"""Where a pod keeps its configuration: environment, arguments and mounted files, each with its trail."""
+"""Read a pod's configuration: environment, arguments and mounted files, each with its evidence trail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.keys import LONGEST_NAME, key_of
 from webhook.detection.parse.arguments import probed, started
 from webhook.detection.parse.commands import read_command
-from webhook.detection.parse.content import says_nothing
+from webhook.detection.parse.content import is_plain_text
 from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand_as_kubernetes, is_variable, referred
 from webhook.detection.resolve.links import Links
@@ -30,7 +30,7 @@ _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
 _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
-# Of where a name stands that is not there; the names in it are a pod's and may be of any length.
+# Characters of the trail to a missing name; the names in it are a pod's and may be of any length.
 _LONGEST_TRAIL = 1_000
 
 
@@ -44,7 +44,7 @@ class File(Struct, frozen=True, gc=False):
 
 
 class Sources:
-    """Reads the configuration of one pod."""
+    """The configuration of one pod, read container by container."""
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget) -> None:
         self._unknown: dict[str, None] = {}
@@ -65,7 +65,7 @@ class Sources:
         return tuple(self._unknown)
 
     def scopes(self) -> Iterator[Scope]:
-        """The settings of every container that is the application's, init containers included."""
+        """Yield the settings of every container of the application, init containers included."""
         for container in self._pod.containers():
             if not is_istio_container(container):
                 yield self._scope(container)
@@ -76,7 +76,7 @@ class Sources:
         entries, quiet = scope.entries, scope.quiet
         for name, said in scope.variables.items():
             key = key_of(self._catalog, name)
-            if key.is_quiet and isinstance(said, str) and says_nothing(said):
+            if key.is_quiet and isinstance(said, str) and is_plain_text(said):
                 quiet[name] = key
                 continue
             if isinstance(said, str) and len(said) >= 64:
@@ -119,7 +119,7 @@ class Sources:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
     def _environment(self, container: Container, scope: Scope) -> dict[str, str]:
-        """Fill in every variable as the kubelet does; return the rest of the trail of those that come from elsewhere.
+        """Set every variable as the kubelet does; return the rest of the trail of those that are references.
 
         `env` overrides `envFrom`, and the later the earlier. A reference $(NAME) sees what was set before it.
         """
@@ -130,7 +130,7 @@ class Sources:
                 if reference is None:
                     continue
                 held = self._object(kind, reference.name, "envFrom", optional=reference.optional)
-                # A prefix makes names of its own, each of which is looked at.
+                # A prefix makes names of its own, each of which is parsed.
                 self._budget.spend(1 + len(held) // (4 if held_by.prefix else 16))
                 are_names = is_variable(f"{held_by.prefix or ''}{''.join(held)}")
                 for key, content in held.items():
@@ -151,9 +151,9 @@ class Sources:
         return origins
 
     def _expanded(self, text: str, name: str, scope: Scope) -> Content | str:
-        """A variable's text with the variables that it refers to. Of one that is no single word nothing is filled in.
+        """Expand the variables in a variable's text, but for those that are not a single word.
 
-        A text that is one reference and nothing else says what that variable says.
+        A text that is one reference and nothing else has the content of that variable.
         """
         whole = referred(text)
         if whole in scope.variables:
@@ -171,7 +171,7 @@ class Sources:
         return expanded
 
     def _referred(self, name: str, source: EnvVarSource) -> tuple[Content | str, str] | None:
-        """What a variable is set to, and where from; None when an optional reference leads nowhere: it sets nothing."""
+        """Return a variable's content and trail; None when an optional reference is missing: then it is not set."""
         config_map, secret = source.config_map_key_ref, source.secret_key_ref
         reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
         if reference is None:
@@ -186,7 +186,7 @@ class Sources:
         return UNREADABLE_CONTENT if held is None else _NOTHING, origin
 
     def _of_pod(self, name: str, source: EnvVarSource) -> tuple[Content | str, str]:
-        """What a variable says that is set from the pod itself, or from a file that is only there when the pod runs."""
+        """Return the content of a variable set from the pod itself, or from a file that only exists at run time."""
         field = source.field_ref
         if field is None and source.resource_field_ref is not None:
             return _NOTHING, ""
@@ -199,7 +199,7 @@ class Sources:
         return self._field(field), origin
 
     def _field(self, field: FieldReference) -> Content | str:
-        """Names and addresses of the pod itself and its node say nothing: they are no backends."""
+        """Return the content of a field of the pod; names and addresses of the pod and its node are no backends."""
         if (label := _LABEL.fullmatch(field.field_path)) is not None:
             return self._pod.labels.get(label["key"], "")
         if field.field_path == "metadata.namespace":
@@ -247,14 +247,20 @@ class Sources:
     def _projected(self, source: Projection, volume: Volume) -> dict[str, File | None]:
         if not source.kind:
             return {path: None for _, path in source.paths or ()}
-        held = self._object(source.kind, source.name, f"volume {volume.name}", optional=source.optional)
-        self._budget.spend(1 + len(held if source.paths is None else source.paths) // 16)
-        paths = ((key, key) for key in held) if source.paths is None else source.paths
+        where, held = f"volume {volume.name} ← {source.kind} {source.name}", self._held(source.kind, source.name)
+        if held is None:
+            self._not_readable(source.kind, source.name, where, "", optional=source.optional)
+            return {}
+        paths = [(key, key) for key in held] if source.paths is None else source.paths
+        absent = [key for key, _ in paths if key not in held]
+        self._budget.spend(1 + len(paths) // 16 + len(absent))
+        for key in absent:
+            self._not_readable(source.kind, source.name, f"{where}/{key[:LONGEST_NAME]}", "", optional=source.optional)
         return {path: File(source.kind, source.name, key, held[key]) for key, path in paths if key in held}
 
     def _held(self, kind: str, name: str) -> Mapping[str, Content] | None:
         if len(name) > LONGEST_NAME:
-            return None  # no object has such a name, and what was asked for is remembered
+            return None  # no object has such a name, and lookups are cached
         ask = self._surroundings.config_map if kind == "ConfigMap" else self._surroundings.secret
         return ask(self._namespace, name)
 
@@ -265,7 +271,7 @@ class Sources:
         return held or {}
 
     def _notice(self, trail: str, *, cut: bool) -> None:
-        """Take notice of a text that was not read to its end: once for an object's key, wherever it is mounted."""
+        """Report a text that was not read to its end: once for an object's key, wherever it is mounted."""
         if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
             self._cut.add(origin)
             self._not_known(f"{trail}: only its beginning was read")
@@ -281,10 +287,10 @@ class Sources:
 
 
 def _under_key(name: str, content: Content) -> Content:
-    """What a variable says whose value comes from elsewhere: under the name of a credential it says nothing."""
+    """Return the content of a variable with a referenced value: nothing under the name of a credential."""
     return _NOTHING if is_credential(name) else content
 
 
 def _as_setting(name: str, content: Content) -> Line:
-    """A file that is one value is a setting of the file's name."""
+    """Return a file that is a single value as a setting with the file's name."""
     return Line((name,), Value() if is_credential(name) else content.value)

@@ -1,1 +1,1 @@
-"""Answer AdmissionReviews: read the review, decide in time, write the response."""
+"""Handle AdmissionReviews: parse the review, decide within the deadline, encode the response."""

@@ -1,4 +1,4 @@
-"""How a decision is made for a request: at once where it takes little, else in a thread, and in any case in time."""
+"""Make a decision within its deadline: on the event loop if it is cheap, else in a thread."""
 
 from __future__ import annotations
 
@@ -16,53 +16,56 @@ from webhook.decision.policy import Policy
 from webhook.kubernetes.admission import Review
 from webhook.kubernetes.outline import is_large
 from webhook.kubernetes.pod import Pod
+from webhook.server.admission.loop_share import LoopShare
 from webhook.server.admission.workers import Caller, Workers
 from webhook.server.settings import OnError
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
-INLINE = 256
-"""Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
+_UNDETECTED = 256
+"""Units of work for rules alone, on the event loop: some milliseconds."""
 
 
 class Policies(Protocol):
-    """Where the policy in force comes from: it may be another one at each request."""
+    """Provides the active policy, which may change between requests."""
 
     @property
     def current(self) -> Policy:
-        """The policy in force, immutable."""
+        """The active policy, immutable."""
         ...
 
     @property
     def recent(self) -> Sequence[Policy]:
-        """The policy in force, and those that were in force a moment ago."""
+        """The active policy, and those that were active recently."""
         ...
 
 
 Created = Callable[[], tuple[Pod, Callable[[], dict[str, Any]]]]
-"""Gives a pod as it is to be created, and what gives the whole of it as a dict."""
+"""Returns a pod as it is to be created, and a function that returns all of it as a dict."""
 LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
-"""Reads objects directly that were asked for and not there; answers whether one of them is there now."""
+"""Reads objects directly that a decision looked up and missed; returns whether one of them exists now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """All that a decision needs besides the request.
+    """The dependencies of a decision, besides the request.
 
     Attributes:
-        policies: Gives the policy in force.
-        surroundings: The cluster, or the manifests that stand for it.
-        memory: What was found of pods, for those that are like them.
-        workers: Where decisions are made that take long.
-        look_up: For objects that were created a moment ago; None where the surroundings are all there is.
-        on_error: What to answer when deciding fails.
-        strict: Whether a pod that contradicts its decision is refused.
+        policies: Provides the active policy.
+        surroundings: The cluster context, from a live cluster or manifests.
+        memory: The decision cache.
+        workers: The threads for decisions that take long.
+        loop_share: Limits the time that decisions take on the event loop.
+        look_up: Reads objects that the watches have not delivered yet; None without a live cluster.
+        on_error: The response if deciding fails.
+        strict: Whether a pod that contradicts its decision is rejected.
     """
 
     policies: Policies
     surroundings: Surroundings
     memory: Memory = field(default_factory=Memory)
     workers: Workers = field(default_factory=Workers)
+    loop_share: LoopShare = field(default_factory=LoopShare)
     look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
@@ -71,20 +74,20 @@ class Decider:
 async def decide(
     created: Created, review: Review, decider: Decider, policy: Policy, caller: Caller
 ) -> tuple[Decision, bool]:
-    """Make the decision, and say whether it was made in time.
+    """Make the decision; return it, and whether it was complete before the deadline.
 
-    It is made again when what was asked for and missed turns out to have been created just now.
+    It is made again if an object that it looked up and missed turns out to have been created just now.
 
     Args:
-        created: Gives the pod as it is to be created. Of a large review it is only called in a thread.
-        review: What it came in; of a large pod it may hold no more than an outline.
-        decider: All that a decision needs besides.
-        policy: The policy that decides.
-        caller: Who waits for the decision.
+        created: Returns the pod as it is to be created. For a large review it is only called in a thread.
+        review: The pod's review; for a large pod it may contain only an outline.
+        decider: The decision's other dependencies.
+        policy: The policy to evaluate.
+        caller: The deadline, and the client that waits.
 
     Raises:
         OverloadedError: No thread was free in time.
-        ClientGoneError: The client has gone.
+        ClientGoneError: The client has disconnected.
     """
     namespace = review.request.namespace
     left = _LOOK_UPS
@@ -98,19 +101,20 @@ async def decide(
             work = partial(_in_full, decider.memory, created, namespace, asked, policy)
         if not is_large(review.body):
             pod, document = created()
-            made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
+            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
+            made = _at_once(case, document, decider.loop_share)
         decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
 
 
-def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
-    """The decision where it is known, or takes little to make; else None."""
+def _at_once(case: Case, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
+    """Return the decision if it is cached, or cheap to make; else None."""
     if (known := case.recall()) is not None:
         return known
-    budget = Budget(INLINE)
-    decision = case.decide(document, budget)
+    with share.budget() as budget:
+        decision = case.decide(document, budget)
     return None if budget.exceeded else decision
 
 
@@ -122,7 +126,7 @@ def _in_full(
     policy: Policy,
     cancelled: Callable[[], bool],
 ) -> tuple[Decision, bool]:
-    """The decision, and whether it was made before it was cancelled."""
+    """Return the decision, and whether it was complete before it was cancelled."""
     pod, document = created()
     case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
@@ -137,7 +141,7 @@ def _by_outline(
     unread: str,
     cancelled: Callable[[], bool],
 ) -> tuple[Decision, bool]:
-    """As `_in_full`, of an outline: it is not remembered, for a pod that has no more than that is alike."""
+    """Decide like `_in_full`, from an outline; not cached, since pods with equal outlines may differ."""
     pod, document = created()
     budget = Budget(cancelled=cancelled)
     decision = engine.decide(
@@ -147,7 +151,7 @@ def _by_outline(
 
 
 def decide_undetected(created: Created, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:
-    """Decide by all but what the pod talks to; `why` says why that is not known. Arguments as for `decide`."""
+    """Decide without detection, for the reason `why`. The other arguments are those of `decide`."""
     pod, document = created()
     return engine.decide(
         pod,
@@ -156,6 +160,6 @@ def decide_undetected(created: Created, review: Review, decider: Decider, policy
         surroundings=decider.surroundings,
         policy=policy,
         detect=lambda *_: Findings(unknown=(why,), cut=True),
-        budget=Budget(INLINE),
+        budget=Budget(_UNDETECTED),
         unread=review.unread,
     )

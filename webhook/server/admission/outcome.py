@@ -1,4 +1,4 @@
-"""How one request to the webhook ended."""
+"""The outcome of one request to the webhook."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from webhook.kubernetes.pod import Pod
 
 
 class Outcome(StrEnum):
-    """Every way there is. The names are a metric's label values."""
+    """Every possible outcome. The values are a metric's label values."""
 
     PATCHED = "patched"
     UNCHANGED = "unchanged"
-    """Decided, and nothing to change: Istio's own decision stands, the pod is as wanted, or the mode is audit."""
+    """Decided without a patch: Istio's default injection applies, the pod is as desired, or the mode is audit."""
     CONFORMS = "conforms"
-    """Looked at after all mutation: the pod is as decided, or nothing was to be done."""
+    """Validated after all mutation: the pod conforms to its decision, or there was nothing to do."""
     CONTRADICTS = "contradicts"
-    """The pod is not as decided, and was let through with a warning."""
+    """The pod contradicts its decision, and was allowed with a warning."""
     DENIED = "denied"
-    """The pod is not as decided, and was refused (--strict)."""
+    """The pod contradicts its decision, and was rejected (--strict)."""
     IGNORED = "ignored"
-    """Another operation, kind or subresource than the creation of a pod."""
+    """The request does not create a pod."""
     NO_OBJECT = "no-object"
     UNREADABLE_POD = "unreadable-pod"
     OVERLOADED = "overloaded"
-    """Decided without a look at what the pod talks to: no thread was free for that, or it took too long."""
+    """Decided without complete detection: no thread was free, or it took too long."""
     NOT_SYNCED = "not-synced"
-    """The cluster has not been read once yet, so nothing can be said about the pod."""
+    """The cluster cache is not synced yet, so the pod was not evaluated."""
     INTERNAL_ERROR = "internal-error"
     BAD_REVIEW = "bad-review"
     WRONG_CONTENT_TYPE = "wrong-content-type"
     TOO_LARGE = "too-large"
     TOO_SLOW = "too-slow"
     TOO_BUSY = "too-busy"
-    """There was no memory for a large request beside those that were being received or answered."""
+    """The memory limit of large requests was reached."""
     CLIENT_GONE = "client-gone"
-    """The connection was lost, or cut at the end of the grace period, before the request had come in."""
+    """The connection was lost, or closed at the end of the grace period, before the response."""
 
 
 @dataclass(slots=True)
 class Admission:
-    """What is known of one request, filled in while it is handled.
+    """The record of one request, filled in while it is handled.
 
     Attributes:
-        webhook: Which webhook was called: "mutate" or "validate".
-        outcome: How it ended. A request of which nothing came in stays "client-gone".
-        request: The admission request, once it has been read.
-        pod: The pod, once it has been read.
-        decision: The decision, once it has been made.
-        contradiction: How the pod contradicts the decision.
-        detail: What was wrong, without any value of the request.
-        error: What was raised when deciding failed.
+        webhook: The webhook that was called: "mutate" or "validate".
+        outcome: The outcome. A request that was never received stays "client-gone".
+        request: The admission request, once parsed.
+        pod: The pod, once parsed.
+        decision: The decision, once made.
+        contradiction: The pod's contradiction of the decision, if any.
+        detail: The problem, without any value of the request.
+        error: The exception if deciding failed.
     """
 
     webhook: str

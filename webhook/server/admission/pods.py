@@ -1,4 +1,4 @@
-"""One AdmissionReview: bytes in, bytes out, and always an answer."""
+"""Handle one AdmissionReview: bytes in, bytes out, and always a response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from webhook.core.decision import Decision
 from webhook.core.surroundings import SurroundingsUnknownError
-from webhook.decision.conformance import Contradiction, as_created, contradiction, is_decided
+from webhook.decision.conformance import Contradiction, as_created, contradiction, is_decided, is_refuted
 from webhook.kubernetes.admission import AdmissionRequest, Review, UnreadableObjectError
 from webhook.kubernetes.outline import is_large, parse
 from webhook.kubernetes.pod import Pod
@@ -21,7 +21,7 @@ from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError, OverloadedError
 from webhook.server.settings import OnError
 
-# Several webhooks may warn about one pod; people should see who speaks.
+# Several webhooks may warn about one pod; the prefix attributes the warning.
 _PREFIX = "sidecar-policy: "
 _FAILED = "internal error in sidecar-policy; the pod was not evaluated"
 _NOT_SYNCED = "cluster cache not synced yet; the pod was not evaluated"
@@ -33,21 +33,21 @@ Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
 async def admit(
     body: bytes | bytearray, decider: Decider, admission: Admission, judge: Judge, caller: Caller = ANYBODY
 ) -> bytes:
-    """Answer one AdmissionReview.
+    """Handle one AdmissionReview.
 
     Args:
         body: The body of the request.
-        decider: All that a decision needs besides.
-        admission: Filled in with how it went, also when this raises.
+        decider: The decision's other dependencies.
+        admission: Filled in with the outcome, also if this raises.
         judge: `mutate` or `validate`.
-        caller: Who waits for the answer.
+        caller: The deadline, and the client that waits.
 
     Returns:
-        The body of the answer, with HTTP status 200.
+        The body of the response, with HTTP status 200.
 
     Raises:
-        ClientGoneError: The client has gone, and nobody waits for the answer.
-        UnreadableReviewError: The body is no AdmissionReview that can be answered.
+        ClientGoneError: The client has disconnected.
+        UnreadableReviewError: The body is not an AdmissionReview that can be answered.
     """
     admission.outcome = Outcome.BAD_REVIEW
     review = parse(body)
@@ -55,7 +55,7 @@ async def admit(
     if not _is_creation_of_a_pod(request):
         admission.outcome = Outcome.IGNORED
         return answer(request.uid)
-    # A pod that cannot be checked, for whatever reason, must not get past a check that is strict.
+    # A pod that cannot be checked, for whatever reason, must not bypass a strict check.
     strict = decider.strict and judge is validate
     on_error = OnError.DENY if strict else decider.on_error
     if review.problem:
@@ -73,7 +73,7 @@ async def admit(
         admission.outcome = Outcome.UNREADABLE_POD
         return _unreadable(admission, request, strict, str(error))
     except OverloadedError as error:
-        # Only /validate comes here. Who floods the server with pods must not get one past it.
+        # Only /validate raises it. Flooding the server with pods must not bypass a strict check.
         admission.outcome = Outcome.OVERLOADED
         return _failed(admission, request, on_error, str(error))
     except SurroundingsUnknownError:
@@ -86,19 +86,24 @@ async def admit(
 
 
 async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admission, caller: Caller) -> bytes:
-    """Decide about a pod, and answer with the patch that carries the decision out.
+    """Decide about a pod, and respond with the patch that implements the decision.
 
-    Where there is no time to look at what it talks to, that is not known, and decided as such. A pod that comes a
-    second time, with what was patched into it, is decided as the first time.
+    If there is no time for detection, the policy's onUnknown decides. A pod that is submitted again, with the patch
+    applied, gets the same decision as before.
     """
     policy = decider.policies.current
+    namespace, believed = review.request.namespace, True
+    namespace_labels = decider.surroundings.namespace_labels(namespace)
     created = _as_created(review, decider) if is_decided(pod) else _as_it_is(pod, review)
     try:
         decision, in_time = await decide(created, review, decider, policy, caller)
+        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, decision):
+            created, believed = _as_created(review, decider, believed=False), False
+            decision, in_time = await decide(created, review, decider, policy, caller)
     except OverloadedError as error:
         created = _as_it_is(pod, review) if is_large(review.body) else created
         decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
-    operations = patch(pod, decision, decider.surroundings.namespace_labels(review.request.namespace))
+    operations = patch(pod, decision, namespace_labels, believed=believed)
     response = answer(
         review.request.uid,
         patch=operations,
@@ -113,19 +118,24 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
 
 
 async def validate(pod: Pod, review: Review, decider: Decider, admission: Admission, caller: Caller) -> bytes:
-    """Compare a pod, after all mutation, with what is decided about it; refuse it only if that is wanted.
+    """Compare a pod, after all mutation, with its decision; reject a contradiction only if `strict` is set.
 
-    A policy that was replaced between the two webhooks is no contradiction: being as any recent policy says is enough.
-    Where there is no time to decide, nothing can be said.
+    The policy may have been replaced between the two webhooks: conforming to any recent policy is enough. If there is
+    no time to decide, it raises OverloadedError.
     """
     if review.unread:
-        # The author chooses how large a pod is, and must not escape by that.
+        # The author chooses a pod's size, and must not evade the check by it.
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
+    namespace = review.request.namespace
+    namespace_labels = decider.surroundings.namespace_labels(namespace)
     created = _as_created(review, decider)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
         admission.decision, in_time = await decide(created, review, decider, policy, caller)
+        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, admission.decision):
+            unforged = _as_created(review, decider, believed=False)
+            admission.decision, in_time = await decide(unforged, review, decider, policy, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -149,18 +159,18 @@ def _as_it_is(pod: Pod, review: Review) -> Created:
     return lambda: (pod, review.document)
 
 
-def _as_created(review: Review, decider: Decider) -> Created:
-    """Return what gives the pod as it was before any webhook; a large one is made when needed, and not kept."""
-    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+def _as_created(review: Review, decider: Decider, *, believed: bool = True) -> Created:
+    """Return a function for the pod as it was before any webhook, given the namespace's labels at the time of the call.
+
+    A namespace may be discovered between two calls. The pod is not cached, since a review may be large.
+    """
 
     def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
-        document = as_created(review.document(), namespace_labels)
+        namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+        document = as_created(review.document(), namespace_labels, believed=believed)
         return msgspec.convert(document, Pod), lambda: document
 
-    if is_large(review.body):
-        return made
-    once = made()
-    return lambda: once
+    return made
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
@@ -194,7 +204,7 @@ def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, 
 
 
 def _audit_annotations(decision: Decision) -> dict[str, str]:
-    """What the API server's audit log keeps; it puts the webhook's name and a slash before each key."""
+    """Return the audit annotations; the API server prefixes each key with the webhook's name and a slash."""
     said = decision.shown.summary
     annotations = {"decision": said["action"], "mode": said["mode"], "reason": said["reason"], "policy": said["policy"]}
     if decision.rule is not None:

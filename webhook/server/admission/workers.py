@@ -1,8 +1,7 @@
-"""Decisions that take long, off the event loop: few at a time, by turns between namespaces, each with an end.
+"""Make decisions that take long in threads: few concurrently, fair between namespaces, each with a deadline.
 
-A thread shares the interpreter with the event loop, so what runs here gives way to small requests at every switch. One
-namespace has one thread at a time, whatever its tenants send; the others wait in order, and no longer than their
-callers do.
+A thread shares the GIL with the event loop, so work here yields to small requests at every switch. A namespace uses at
+most one thread at a time, whatever its tenants send; further work waits in order, and no longer than its callers do.
 """
 
 from __future__ import annotations
@@ -21,26 +20,26 @@ from typing import Final, TypeVar
 from starlette.types import Receive
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread may keep the interpreter while the event loop wants it: see `sys.setswitchinterval`."""
+"""How long a thread may hold the GIL while the event loop requests it: see `sys.setswitchinterval`."""
 
 T = TypeVar("T")
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before the request had come in, or before it was answered."""
+    """The client closed the connection before the request was received, or before the response."""
 
 
 class OverloadedError(Exception):
-    """There was no thread for the work in time. Its text is a sentence without any value."""
+    """No thread was free before the deadline. The text is a sentence that contains no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who waits for an answer.
+    """The client that waits for a response.
 
     Attributes:
-        deadline: Until when, in seconds of `time.monotonic`.
-        receive: The ASGI channel of a request whose body has come in; its next message says that the client has gone.
+        deadline: The deadline, in seconds of `time.monotonic`.
+        receive: The ASGI channel of a request whose body is complete; its next message is the client's disconnect.
     """
 
     deadline: float = inf
@@ -51,16 +50,16 @@ ANYBODY: Final = Caller()
 
 
 class Workers:
-    """A few threads, and who waits for them."""
+    """A small thread pool with a fair, bounded queue."""
 
     THREADS: Final = 2
     MOST: Final = 64
-    """Works that run or wait. Each holds on to the body of its request."""
+    """Running and queued work. Each keeps the body of its request in memory."""
     MOST_EACH: Final = 16
     """The same for one namespace."""
 
     def __init__(self) -> None:
-        """Begin without any thread."""
+        """Start without any thread."""
         self._threads = ThreadPoolExecutor(self.THREADS, thread_name_prefix="decision")
         self._free = asyncio.Semaphore(self.THREADS)
         self._turns: dict[str, asyncio.Lock] = {}
@@ -68,16 +67,16 @@ class Workers:
         self._leaving = False
 
     async def run(self, namespace: str, work: Callable[[Callable[[], bool]], T], caller: Caller) -> T:
-        """Do some work in a thread.
+        """Run `work` in a thread.
 
         Args:
-            namespace: Whose work it is.
-            work: Is given a function that says whether it is to stop; it asks often, and then ends soon.
-            caller: For whom.
+            namespace: The namespace that the work is for.
+            work: Gets a function that returns whether to stop; must call it often, and return soon once it does.
+            caller: The deadline, and the client that waits.
 
         Raises:
-            OverloadedError: Too much waits, the deadline has passed before a thread was free, or the server leaves.
-            ClientGoneError: The client has gone.
+            OverloadedError: The queue is full, no thread was free before the deadline, or the server shuts down.
+            ClientGoneError: The client has disconnected.
         """
         stop = Event()
         watch = None if caller.receive is None else asyncio.create_task(_watch(caller.receive, stop))
@@ -97,17 +96,17 @@ class Workers:
                 watch.cancel()
 
     def leave(self) -> None:
-        """Stop what runs, and take nothing more: the server leaves."""
+        """Cancel running work and accept no more, since the server shuts down."""
         self._leaving = True
 
     async def close(self) -> None:
-        """Let go of the threads; none keeps the process alive for longer than its work takes to notice."""
+        """Shut the thread pool down; cancelled work delays the process's exit until its next check only."""
         self.leave()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def _turn(self, namespace: str, deadline: float) -> AsyncIterator[None]:
-        """Wait for the namespace's turn, then for a thread: who waits for a thread is one of each namespace."""
+        """Wait for the namespace's turn, then for a thread, for which at most one per namespace waits."""
         if self._leaving:
             raise OverloadedError("the server is shutting down")
         if self._works.total() >= self.MOST or self._works[namespace] >= self.MOST_EACH:
@@ -128,7 +127,7 @@ class Workers:
 
 
 async def _watch(receive: Receive, stop: Event) -> None:
-    """Say when the client has gone. The body has come in, so nothing else is to be received."""
+    """Set `stop` once the client disconnects. The body is complete, so no other message follows."""
     while (await receive())["type"] != "http.disconnect":
         pass
     stop.set()

@@ -1,1 +1,1 @@
-"""What runs next to the requests: drift checks, webhook order, certificate rotation."""
+"""Background tasks: drift checks, webhook order, certificate rotation."""

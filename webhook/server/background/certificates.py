@@ -1,7 +1,7 @@
-"""Self-managed certificates: kept in a Secret that all replicas share, brought into service and rotated by any of them.
+"""Self-managed certificates: stored in a Secret that all replicas share, installed and rotated by any of them.
 
-Each replica follows the Secret and our webhook configurations, so that a new certificate is served, and a caBundle
-that somebody wiped is restored, as soon as the API server tells of it; and it looks every ten seconds anyway.
+Each replica watches the Secret and our webhook configurations, so that a new certificate is served, and a removed
+caBundle is restored, as soon as the watch delivers the change; it also reconciles every ten seconds.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from webhook.server.observe.readiness import Health
 from webhook.server.tls.sources import PendingError
 
 _POLL_SECONDS = 10.0
-# Replicas that got into each other's way come back at different times; what is written again and again, without an
-# end, after ever longer pauses.
+# Jitter after a write, so that conflicting replicas do not synchronise; it grows exponentially after many writes in a
+# row, as when another controller keeps reverting them.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 10.0
 _WRITES_IN_A_ROW = 8
 
 
 class SelfManaged:
-    """Keeps the Secret, and gives what it holds to be served. Implements `webhook.server.tls.sources.PairSource`."""
+    """Reconciles the Secret, and provides its certificate. Implements `webhook.server.tls.sources.PairSource`."""
 
     STALE_SECONDS: Final = 60.0
-    """So long without having read the Secret is worth a remark."""
+    """Seconds since the last read of the Secret after which readiness contains a remark."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class SelfManaged:
         log: FilteringBoundLogger,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Prepare; `watch` does the rest.
+        """Prepare; `watch` reconciles.
 
         Args:
-            client: Reaches the cluster.
-            managed: What is managed.
-            metrics: Where steps, failures and the authority's expiry are told.
-            log: Is told of steps and problems.
-            clock: The time of day.
+            client: The API client.
+            managed: The configuration.
+            metrics: Counts steps and failures, and exposes the CA's expiry.
+            log: Logs steps and problems.
+            clock: Returns the wall-clock time.
 
         Raises:
-            CertificateError: A name is none.
+            CertificateError: A name is not a valid DNS name.
         """
         kept = keep(client, managed, clock)
         self._keeper = kept.keeper
@@ -74,36 +74,38 @@ class SelfManaged:
         self._trusted = False
         self._read = time.monotonic()
         self._changed = asyncio.Event()
-        self._reflectors = [self._follow(client, one) for one in (kept.secret.resource, *kept.configurations.resources)]
+        self._reflectors = [
+            self._change_signal(client, resource) for resource in (kept.secret.resource, *kept.configurations.resources)
+        ]
 
     @property
     def certificate(self) -> str:
-        """Where the certificate is."""
+        """The certificate's location, for messages."""
         return f"tls.crt of Secret {self._secret.place}"
 
     @property
     def key(self) -> str:
-        """Where its key is."""
+        """The key's location, for messages."""
         return f"tls.key of Secret {self._secret.place}"
 
     def read(self) -> KeyPair:
-        """What the Secret held when it was last read, and was whole.
+        """Return the last complete pair that was read from the Secret.
 
         Raises:
-            PendingError: It never was.
+            PendingError: There is none yet.
         """
         if self._pair is None:
             raise PendingError("; ".join(self._problems) or f"Secret {self._secret.place} contains no certificate yet")
         return self._pair
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Look after the certificates, and call `changed` when there is another to serve, until `stop` is set."""
-        await run_until(stop, *(one.run() for one in self._reflectors), self._look_after(changed))
+        """Reconcile until `stop` is set, and call `changed` whenever there is a new pair to serve."""
+        await run_until(stop, *(reflector.run() for reflector in self._reflectors), self._reconcile(changed))
 
     def check(self) -> Health:
-        """Ready once the webhook configurations have been seen to trust what is served; later troubles are remarked.
+        """Return ready once the webhook configurations trust the served certificate; later problems are remarks only.
 
-        Before that, the API server could not make use of this replica.
+        Before that, the API server could not call this replica.
         """
         problems = "; ".join(self._problems)
         if not self._trusted:
@@ -114,17 +116,17 @@ class SelfManaged:
             return Health(ok=True, remark=f"Secret {self._secret.place} was last read {silent:.0f} s ago: {problems}")
         return Health(ok=True, remark=problems)
 
-    def _follow(self, client: Client, resource: Resource) -> Reflector[None]:
-        """What has changed is read anew; here it only matters that something has."""
+    def _change_signal(self, client: Client, resource: Resource) -> Reflector[None]:
+        """Return a reflector that signals every change; the content is read again by the keeper."""
         sink = Sink(lambda _: None, lambda *_: self._changed.set(), lambda *_: self._changed.set())
         return Reflector(client, resource, sink, log=self._log)
 
-    async def _look_after(self, changed: Callable[[], None]) -> None:
+    async def _reconcile(self, changed: Callable[[], None]) -> None:
         written = 0
         while True:
             self._changed.clear()
             look = await self._act()
-            if look is not None and self._take_up(look):
+            if look is not None and self._replace_pair(look):
                 changed()
             if look is not None and look.wrote:
                 written += 1
@@ -142,20 +144,20 @@ class SelfManaged:
             if isinstance(error, ForeignSecretError):
                 problem = foreign(self._secret, error)
             self._metrics.certificate_failures.labels("secret").inc()
-            self._tell((problem,))
+            self._log_problems((problem,))
             return None
         self._read = time.monotonic()
-        damage = 0 if look.step.action is not Action.MEND else 1
+        damage = 0 if look.step.action is not Action.REPAIR else 1
         self._metrics.certificate_failures.labels("secret").inc(damage)
         self._metrics.certificate_failures.labels("configuration").inc(len(look.problems) > damage)
-        self._tell(look.problems)
+        self._log_problems(look.problems)
         if look.took:
             self._metrics.certificate_steps.labels(look.step.action.value).inc()
             self._log.info("certificate step", step=look.step.action.value, reason=look.step.reason)
         return look
 
-    def _take_up(self, look: Look) -> bool:
-        """Whether there is another pair to serve. It must have been read: a write may have been refused."""
+    def _replace_pair(self, look: Look) -> bool:
+        """Store the pair if it is new, and return whether it is. Only a state that was read counts, not a write."""
         state = look.state
         if state is None or look.step.action is not Action.NONE:
             return False
@@ -170,13 +172,13 @@ class SelfManaged:
         self._pair = pair
         return True
 
-    def _tell(self, problems: tuple[str, ...]) -> None:
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
         if problems != self._problems and problems:
             self._log.error("certificates", problems=problems)
         self._problems = problems
 
     async def _rest(self, due: datetime | None) -> None:
-        """Wait for a change, for the time that is due, or for the next look."""
+        """Wait for a change, for the next step, or for the poll interval."""
         seconds = _POLL_SECONDS
         if due is not None:
             seconds = min(seconds, max(0.0, (due - self._clock()) / timedelta(seconds=1)))

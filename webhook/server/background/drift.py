@@ -1,6 +1,6 @@
-"""Pods that run and contradict today's decisions: looked for now and then by one replica, told, and left as they are.
+"""Check periodically for drift: running pods that contradict the current decision. They are reported, not changed.
 
-The replica that holds the Lease reads the pods page by page. Without a Lease each replica does it for itself.
+The leader, elected with a Lease, lists the pods page by page. Without a Lease every replica does.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
 from webhook.server.observe.metrics import Metrics
 
-# The kubelet's copies of static pods are created from a file, and not by what is decided.
+# A mirror pod represents a static pod, which the kubelet runs from a file whatever was decided.
 _MIRROR = "kubernetes.io/config.mirror"
-# To decide about one pod. Nothing is said of one that takes longer.
+# The deadline for deciding about one pod. A pod that exceeds it is not reported.
 _LONGEST_SECONDS = 4.0
 
 
 class Workload(NamedTuple):
-    """Pods of one owner that drift alike."""
+    """Pods of one owner with the same drift, decision and rule."""
 
     namespace: str
     kind: str
@@ -50,14 +50,14 @@ class Workload(NamedTuple):
 
 @dataclass(slots=True)
 class Check:
-    """One look at all pods.
+    """The result of one drift check.
 
     Attributes:
-        policy: Name and generation of the policy that was in force when it ended.
-        pods: How many pods were looked at.
-        unreadable: How many of them have fields that cannot be read.
-        drifted: How many pods of each workload drift.
-        ended: When it ended.
+        policy: Name and generation of the active policy at its end.
+        pods: Number of pods inspected.
+        unreadable: Number of pods that could not be decoded.
+        drifted: Number of drifted pods by workload.
+        ended: When it ended; None while it runs.
     """
 
     policy: str = ""
@@ -68,14 +68,14 @@ class Check:
 
 
 class DriftWatch:
-    """Looks for drift from time to time."""
+    """Checks for drift periodically."""
 
     LOOK_SECONDS: Final = 60.0
-    """How often the Lease is looked at and renewed."""
+    """Seconds between two attempts to acquire or renew the Lease."""
     MOST_WORKLOADS: Final = 500
-    """How many workloads are listed; the rest is counted."""
+    """Maximum number of workloads in the report; the rest is counted."""
     MOST_NAMESPACES: Final = 100
-    """How many namespaces the metric names; the others share one name that no namespace can have."""
+    """Maximum number of namespaces in the metric; the others share a label value that no namespace can have."""
     OTHERS: Final = "(others)"
 
     def __init__(
@@ -89,16 +89,16 @@ class DriftWatch:
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> None:
-        """Prepare; `watch` does the rest.
+        """Prepare; `watch` runs the checks.
 
         Args:
-            client: Reaches the cluster.
+            client: The API client.
             every: Seconds from the start of one check to that of the next.
-            lease: Says which replica checks; None if each is to.
-            decider: What pods are decided by.
-            synced: Whether the surroundings have been read.
-            metrics: Where drift is shown.
-            log: Is told of each check.
+            lease: Elects the replica that checks; None if all check.
+            decider: Decides about the running pods.
+            synced: Returns whether the cluster cache is synced.
+            metrics: Exposes the drift.
+            log: Logs each check.
         """
         self._client = client
         self._every = every
@@ -114,17 +114,19 @@ class DriftWatch:
             metrics.drift_checks.labels(outcome)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Check until `stop` is set, and let go of the Lease then."""
-        await run_until(stop, self._go_on())
+        """Check until `stop` is set, then release the Lease."""
+        await run_until(stop, self._check_periodically())
         if self._lease is not None:
             with contextlib.suppress(ClusterError, TimeoutError):
                 async with asyncio.timeout(2.0):
                     await self._lease.release()
 
     def document(self) -> dict[str, Any]:
-        """What GET /drift shows: names and codes, and how to restart what can be restarted."""
+        """Return the response of GET /drift: the drifted workloads, and commands to restart them."""
         last = self._last
-        shown = [] if last is None else sorted(last.drifted.items(), key=lambda one: (*one[0][:3], one[0].drift.code))
+        shown = (
+            [] if last is None else sorted(last.drifted.items(), key=lambda item: (*item[0][:3], item[0].drift.code))
+        )
         return {
             "enabled": True,
             "holder": None if self._lease is None else self._lease.holder,
@@ -137,7 +139,7 @@ class DriftWatch:
             "notListed": max(0, len(shown) - self.MOST_WORKLOADS),
         }
 
-    async def _go_on(self) -> None:
+    async def _check_periodically(self) -> None:
         while True:
             try:
                 if self._synced() and await self._is_ours() and time.monotonic() >= self._due:
@@ -145,15 +147,15 @@ class DriftWatch:
                     await self._check()
             except ClusterError as error:
                 self._metrics.drift_checks.labels("failed").inc()
-                self._tell(str(error))
+                self._log_failure(str(error))
             await asyncio.sleep(min(self.LOOK_SECONDS, self._every) if self._synced() else 1.0)
 
     async def _is_ours(self) -> bool:
         if self._lease is None:
             return True
-        before, ours = self._lease.ours, await self._lease.hold()
+        before, ours = self._lease.ours, await self._lease.try_acquire_or_renew()
         if before and not ours:
-            # Another replica tells now; what is shown here would be counted twice.
+            # Another replica reports now; what is exposed here would be counted twice.
             self._last = None
             self._show(Check())
         return ours
@@ -177,7 +179,7 @@ class DriftWatch:
         self._log.info("drift", **found, policy=check.policy, seconds=seconds)
 
     async def _renewed(self) -> bool:
-        """Keep the Lease also through a check that takes long."""
+        """Renew the Lease if it is due during a long check; return whether this replica is still the leader."""
         if self._lease is None or not self._lease.due:
             return True
         return await self._is_ours()
@@ -185,7 +187,7 @@ class DriftWatch:
     async def _count(self, page: list[Raw], policy: Policy, check: Check) -> None:
         for item in page:
             check.pods += 1
-            # A small pod, too, may refer to much.
+            # Even a small pod may refer to large ConfigMaps.
             try:
                 workload = await asyncio.to_thread(judge, item, self._decider, policy)
             except UNREADABLE:
@@ -193,7 +195,7 @@ class DriftWatch:
                 workload = None
             if workload is not None:
                 check.drifted[workload] += 1
-            # Requests come first: they share the event loop.
+            # Yield to requests, which share the event loop.
             await asyncio.sleep(0)
 
     def _show(self, check: Check) -> None:
@@ -208,33 +210,31 @@ class DriftWatch:
         self._metrics.drifted.show(shown)
         self._metrics.drift_pods.set(check.pods)
 
-    def _tell(self, problem: str) -> None:
+    def _log_failure(self, problem: str) -> None:
         if problem != self._problem:
             self._log.warning("drift check failed", problem=problem)
         self._problem = problem
 
 
 def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
-    """The workload of a pod that drifts, or None.
+    """Return the workload of a drifted pod, or None if it has not drifted.
 
     Args:
         item: The pod's JSON.
-        decider: What it is decided by.
-        policy: The policy in force.
+        decider: Decides about the pod.
+        policy: The active policy.
 
     Raises:
-        msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be read.
+        msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be decoded.
     """
     document = msgspec.json.decode(item, type=dict)
-    msgspec.convert(document, Pod)
-    metadata = document["metadata"]
-    namespace = metadata.get("namespace", "")
-    if metadata.get("deletionTimestamp") or _MIRROR in (metadata.get("annotations") or {}):
+    pod = msgspec.convert(document, Pod)
+    if document["metadata"].get("deletionTimestamp") or _MIRROR in pod.annotations:
         return None
     deadline = time.monotonic() + _LONGEST_SECONDS
     found = drifted(
+        pod,
         document,
-        namespace,
         surroundings=decider.surroundings,
         policy=policy,
         detect=decider.memory.detect,
@@ -243,8 +243,8 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
-    restart = restart_command(namespace, found.owner)
-    return Workload(namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
+    restart = restart_command(found.namespace, found.owner)
+    return Workload(found.namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Whether the API server calls this webhook before Istio's injector.
+"""Watch whether the API server calls this webhook before Istio's injector.
 
-What is right and wrong is `webhook.mesh.webhook_order`'s affair; here the configurations are followed.
+The rules are in `webhook.mesh.webhook_order`; this module watches the configurations.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class _Configuration(Struct):
 
 
 class WebhookOrder:
-    """Follows the MutatingWebhookConfigurations and says what is wrong with their order.
+    """Watches the MutatingWebhookConfigurations and reports problems with their order.
 
     Attributes:
-        problems: What is wrong now, as sentences.
+        problems: The current problems, as sentences.
     """
 
     def __init__(self, client: Client, log: FilteringBoundLogger, on_violation: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
-            client: Reaches the cluster.
-            log: Is told when the order becomes wrong or right.
-            on_violation: Called each time that another problem shows.
+            client: The API client.
+            log: Logs each new problem with the order, and the recovery.
+            on_violation: Called for each new problem.
         """
         self.problems: tuple[str, ...] = ()
         self._log = log
@@ -52,7 +52,7 @@ class WebhookOrder:
         self._reflector = Reflector(client, CONFIGURATIONS, Sink(_webhooks, self._put, self._drop), log=log)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Follow the configurations until `stop` is set."""
+        """Watch the configurations until `stop` is set."""
         await run_until(stop, self._reflector.run())
 
     def _put(self, _: str, name: str, webhooks: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@
 | connection lost before it was here                     |      |         | client-gone        |                    |
 | another path; another method                           | 404; 405 |     | not counted        |                    |
 
-A dry run is decided and answered as any other request, and marked in the log and in the metric.
+A dry run is handled like any other request, and marked in the log and in the metric.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ VALIDATE = "/validate"
 
 
 class WebhookApp(FastAPI):
-    """A FastAPI application that answers its webhooks before middleware, routing and models come into it.
+    """A FastAPI application that dispatches to its webhooks before middleware and routing.
 
     That path is bytes in and bytes out on the event loop: half the cost of a plain Starlette route, a tenth of one with
-    models. Everything else is FastAPI's.
+    models. FastAPI handles everything else.
     """
 
     def __init__(self, webhooks: Mapping[str, ASGIApp]) -> None:
@@ -88,7 +88,7 @@ class Webhook:
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one AdmissionReview, whatever came in, and tell the observer once."""
+        """Handle one request, whatever its body, and record it once."""
         started, started_at = perf_counter(), monotonic()
         admission = Admission(self._name)
         body: bytes | bytearray = b""
@@ -117,13 +117,13 @@ class Webhook:
 def create_app(
     decider: Decider, observer: Observer, limits: Limits, around: Callable[[str, ASGIApp], ASGIApp] | None = None
 ) -> WebhookApp:
-    """Make the application.
+    """Create the application.
 
     Args:
-        decider: All that a decision needs besides the request.
-        observer: Is told of every request.
-        limits: What one request may cost.
-        around: Makes of a path and its webhook what is served there; None serves the webhook itself.
+        decider: The dependencies of a decision, besides the request.
+        observer: Records every request.
+        limits: Limits on one request.
+        around: Wraps the webhook of a path; None serves the webhook itself.
 
     Returns:
         An ASGI application.
@@ -133,14 +133,16 @@ def create_app(
     webhooks: dict[str, ASGIApp] = {
         path: Webhook(path[1:], judge, decider, observer, limits, bodies) for path, judge in judges.items()
     }
-    return WebhookApp(webhooks if around is None else {path: around(path, one) for path, one in webhooks.items()})
+    return WebhookApp(
+        webhooks if around is None else {path: around(path, webhook) for path, webhook in webhooks.items()}
+    )
 
 
 async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:
-    # What is left of such a request on its connection is not worth reading.
+    # The rest of such a request on its connection is not worth reading.
     headers = [(b"connection", b"close")]
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", b"1"))  # the API server's client does, within its time-out
+        headers.append((b"retry-after", b"1"))  # the API server's client retries within its timeout
     await _send(send, status, b"text/plain; charset=utf-8", f"{message}\n".encode(), *headers)
 
 

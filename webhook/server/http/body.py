@@ -1,4 +1,4 @@
-"""The body of a request: of the right type, of bounded size, in bounded time."""
+"""Read the body of a request with limits on its type, size, time and memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from webhook.server.admission.outcome import Outcome
 from webhook.server.admission.workers import ClientGoneError
 
 DISCARDED = 4
-"""How many times the limit is read and thrown away, so that a client that writes all before it reads sees the 413."""
+"""How many times the limit is read and discarded, so that a client that writes before it reads receives the 413."""
 SMALL = LARGE
-"""Bytes. Smaller bodies are always received, whatever others hold: the number of connections bounds their memory."""
+"""Bytes. Smaller bodies are always accepted: the number of connections bounds their memory."""
 
 _WIDE = 5
-"""Times the bytes of a body that its texts take at most: four for each character, and the text in UTF-8 beside it."""
+"""Upper bound on the memory of a body's strings, per byte of it: four for each character, and one for the UTF-8."""
 _VALUE = 160
-"""Bytes of memory that a value takes at most. What a thread makes of it comes on top, for two reviews at a time."""
+"""Upper bound on the memory of a value in bytes, without that of the two decisions that run in threads."""
 
 
 class RefusedError(Exception):
-    """The request is answered with an HTTP error. Its text is for the operator and holds no value."""
+    """The request is refused with an HTTP error. The text is for the operator and contains no value."""
 
     def __init__(self, status: HTTPStatus, outcome: Outcome, message: str) -> None:
         super().__init__(message)
@@ -43,19 +43,19 @@ class _Incoming:
 
 
 class Bodies:
-    """Bound the memory of all bodies that are being received or answered, together, and that of what is in them.
+    """Bounds the total memory of all bodies that are being received or processed, and of their decoded content.
 
-    A body that does not fit displaces the one that has been coming in for longest: a client that sends at the speed of
-    a network takes milliseconds, so that one is slow or stalled. Only where all bodies have come in already, and are
-    being answered, is the new one refused.
+    A body that does not fit displaces the one that has been incomplete for longest: a client at network speed takes
+    milliseconds, so that one is slow or stalled. The new body is only refused if all others are complete and are being
+    processed.
     """
 
     def __init__(self, limit: int, decoded: int) -> None:
         """Start without any body.
 
         Args:
-            limit: Bytes that all bodies may have that are larger than `SMALL`.
-            decoded: Bytes of memory that their texts and values may take besides, once they are decoded.
+            limit: Total bytes of all bodies larger than `SMALL`.
+            decoded: Additional bytes of memory for their decoded strings and values.
         """
         self._limit = limit
         self._most_decoded = decoded
@@ -69,7 +69,7 @@ class Bodies:
 
         Args:
             size: Its bytes.
-            incoming: Given as long as more of it is expected.
+            incoming: The body's state while more of it is expected; None once it is complete.
 
         Raises:
             RefusedError: 503; there is no memory for it, and it has been released.
@@ -91,13 +91,13 @@ class Bodies:
             raise _too_busy()
 
     def received(self, incoming: _Incoming, *, whole: bool) -> None:
-        """Expect no more of a body. It stays counted if it is whole, until `release`."""
+        """Mark a body as no longer incoming. A whole one stays counted until `release`."""
         self._incoming.pop(incoming, None)
         if not whole and not incoming.displaced:
             self._held -= incoming.size
 
     def decode(self, body: bytes | bytearray) -> None:
-        """Count what is going to be decoded of a body that has come in whole.
+        """Count the memory that decoding a complete body will take.
 
         Raises:
             RefusedError: 503; there is no memory for it, and the body has been released.
@@ -111,7 +111,7 @@ class Bodies:
             self._sizes[id(body)] = size
 
     def release(self, body: bytes | bytearray) -> None:
-        """Count a body no more, which `read_body` has returned."""
+        """Stop counting a body that `read_body` returned."""
         self._held -= _held(body)
         self._decoded -= self._sizes.pop(id(body), 0)
 
@@ -127,7 +127,7 @@ def _held(body: bytes | bytearray) -> int:
 
 
 def _decoded(body: bytes | bytearray) -> int:
-    """Return the bytes of memory that what is in a body takes at most; 0 where that is little."""
+    """Return an upper bound on the memory of a body's decoded content in bytes; 0 if it is negligible."""
     if not is_large(body):
         return 0
     texts = min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
@@ -135,21 +135,21 @@ def _decoded(body: bytes | bytearray) -> int:
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
-    """Read the body of a request that says it is JSON.
+    """Read the body of a JSON request.
 
     Args:
         scope: The ASGI scope.
         receive: The ASGI channel.
-        limit: Bytes that the body may have.
-        seconds: Time that it may take.
-        bodies: Counts it, until the caller releases it.
+        limit: Maximum size of the body in bytes.
+        seconds: Timeout for receiving the body.
+        bodies: Counts the body until the caller releases it.
 
     Returns:
         The body.
 
     Raises:
-        RefusedError: 415 for another content type or encoding, 413 for a body over the limit, 408 for one that takes
-            too long, 503 where other bodies take all memory.
+        RefusedError: 415 for another content type or encoding, 413 for a body over the limit, 408 after the timeout,
+            503 if other bodies take all memory.
         ClientGoneError: The connection was lost.
     """
     announced = _check_headers(scope)
@@ -178,19 +178,19 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
 
 
 def _check_headers(scope: Scope) -> int:
-    """Check what the headers say of the body, and return its length if they tell, else 0."""
+    """Check the headers that describe the body, and return its Content-Length, or 0 without one."""
     content_type = b""
     announced = 0
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
         elif name == b"content-length":
-            announced = int(value)  # the HTTP parser has let only digits through
+            announced = int(value)  # the HTTP parser accepts only digits
         elif name == b"content-encoding" and value.strip().lower() != b"identity":
             raise RefusedError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Outcome.WRONG_CONTENT_TYPE, "Content-Encoding is not supported"
             )
-    # The API server sends exactly this; parameters such as a charset say nothing new about JSON.
+    # The API server sends exactly this; parameters such as a charset are irrelevant for JSON.
     if content_type != b"application/json" and (content_type.partition(b";")[0].strip().lower() != b"application/json"):
         raise RefusedError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Outcome.WRONG_CONTENT_TYPE, "content-type is not application/json"
@@ -199,9 +199,9 @@ def _check_headers(scope: Scope) -> int:
 
 
 def _at_once(receive: Receive) -> Message | None:
-    """What has been received already; None where that has to be awaited.
+    """Return the message if it has been received already; None if it must be awaited.
 
-    Most bodies come with their headers, and a deadline costs more than to read them.
+    Most bodies arrive together with their headers, and a timeout costs more than reading them.
     """
     waiting = receive().__await__()
     try:
@@ -209,7 +209,7 @@ def _at_once(receive: Receive) -> Message | None:
     except StopIteration as received:
         message: Message = received.value
         return message
-    # Nothing was taken: who is asked again waits again.
+    # No message was consumed, so receive() may be awaited again.
     waiting.close()
     return None
 

@@ -1,4 +1,4 @@
-"""The connections of one port: a bounded number, of which those that serve nobody make room for new ones."""
+"""Accept a bounded number of connections per port, and evict unfinished and idle ones for new ones."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from typing import Any, Protocol, cast
 from webhook.server.settings import Limits
 
 _BATCH = 8
-"""Connections accepted at once. A handshake takes up to a millisecond, and requests are answered in between."""
+"""Connections accepted in one loop iteration. A handshake takes up to a millisecond; requests are served in between."""
 _PAUSE = 0.1
-"""Seconds without accepting while there is no descriptor or no room. Clients wait in the socket's backlog."""
+"""Seconds without accepting while file descriptors or connections are exhausted; clients wait in the backlog."""
 _UNREAD = 32 * 1024
-"""Bytes that are kept for a connection in each direction before they are read; Linux allows twice that. Bodies of the
-API server and answers are smaller. By default Linux keeps up to 4 MiB of answers, in the memory of the container."""
+"""Socket buffer of a connection per direction, in bytes; Linux allows twice that. Usual requests of the API server and
+our responses are smaller. By default Linux buffers up to 4 MiB of responses, in the container's memory."""
 _SHARE = 3
 """A port uses at most this fraction of the process's descriptors, so two ports leave as much for everything else."""
 
 
 class Standing(IntEnum):
-    """How much a connection is worth keeping, the least first."""
+    """The priority of a connection, lowest first."""
 
     IDLE = 0
     """Every request has been answered."""
     UNFINISHED = 1
-    """A handshake, headers or a body are incomplete, or answers are unread: a matter of milliseconds, or an attack."""
+    """A handshake, headers or a body are incomplete, or responses unread: a matter of milliseconds, or an attack."""
     BUSY = 2
-    """A complete request is being answered."""
+    """A complete request is being processed."""
 
 
 class Connection(Protocol):
-    """As much of a connection's protocol as is needed to choose between connections.
+    """The part of a connection's protocol that is needed to choose between connections.
 
     Attributes:
         peer: The client's address, without the port.
-        opening: The task that makes the connection, until its handshake is complete.
+        opening: The task that opens the connection, until its handshake is complete.
         since: When the connection, or its latest request, began, in the event loop's time.
-        accepted: The port's connections; one that is lost removes itself.
+        accepted: The port's connections; a lost one removes itself.
     """
 
     peer: str
@@ -54,19 +54,19 @@ class Connection(Protocol):
 
     @property
     def standing(self) -> Standing:
-        """Return how much the connection is worth keeping."""
+        """The priority of the connection."""
 
     def cut(self) -> None:
-        """Close the connection at once, without sending what is left."""
+        """Abort the connection without flushing its write buffer."""
 
 
 class Acceptor:
-    """Accept the connections of a listening socket. It takes the place of the asyncio.Server that uvicorn closes.
+    """Accepts the connections of a listening socket, in place of an asyncio.Server, which uvicorn would close.
 
-    Beyond the limits a new connection replaces the one that serves its client least, which is the oldest of the address
-    that has the most. At most half of all connections are unfinished, so that those who finish nothing take no room
-    from those who do; beyond the limit for all, an idle one goes. A connection whose request is being answered is only
-    given up for a client with fewer connections; where there is no other, new ones wait.
+    Above the limits a new connection replaces one of low priority: the oldest of the address with the most connections.
+    At most half of all connections are unfinished, so that clients that finish no request leave room for those that do;
+    above the total limit, an idle one is evicted. A busy connection is only evicted for a client with fewer
+    connections; if there is none to evict, new ones wait.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Acceptor:
         self._most = min(limits.connections, max(_BATCH, descriptors // _SHARE))
         self._accepted: dict[Connection, None] = {}
         self._resuming: asyncio.TimerHandle | None = None
-        # Accepted sockets inherit it. As much as there is is read at once, by each of them.
+        # Accepted sockets inherit these sizes, which also bound what each of them reads at once.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
         listening.settimeout(0)
         self._loop.add_reader(listening, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and give up handshakes."""
+        """Stop accepting, and abort handshakes."""
         self._loop.remove_reader(self._socket)
         if self._resuming is not None:
             self._resuming.cancel()
@@ -101,7 +101,7 @@ class Acceptor:
             connection.cut()
 
     async def wait_closed(self) -> None:
-        """Return: connections that are left are uvicorn's to close."""
+        """Return immediately: uvicorn closes the remaining connections."""
 
     def _accept(self) -> None:
         for _ in range(_BATCH):
@@ -110,7 +110,7 @@ class Acceptor:
             except (BlockingIOError, ConnectionError):
                 break
             except OSError:
-                # No descriptor is left. To try again at once would take time from those who have one.
+                # File descriptors are exhausted. An immediate retry would take time from existing connections.
                 self._shed(self._accepted, _BATCH)
                 self._pause()
                 break
@@ -143,15 +143,15 @@ class Acceptor:
         )
 
     def _shed(self, among: Collection[Connection], excess: int) -> None:
-        """Cut the `excess` connections that serve their clients least, or as many of them as may be cut."""
+        """Cut the `excess` connections of lowest priority, or as many of them as may be cut."""
         if excess <= 0 or not among:
             return
         held = Counter(connection.peer for connection in self._accepted)
         fair = held[next(reversed(self._accepted)).peer]
         worst = nsmallest(
             excess,
-            (one for one in among if one.standing is not Standing.BUSY or held[one.peer] > fair),
-            key=lambda one: (one.standing is Standing.BUSY, -held[one.peer], one.standing, one.since),
+            (conn for conn in among if conn.standing is not Standing.BUSY or held[conn.peer] > fair),
+            key=lambda conn: (conn.standing is Standing.BUSY, -held[conn.peer], conn.standing, conn.since),
         )
         for connection in worst:
             connection.cut()
@@ -170,7 +170,7 @@ class Acceptor:
 
 
 def _opened(accepted: socket.socket, connection: Connection, opening: asyncio.Task[None]) -> None:
-    """Take note that a connection is made, or that its handshake failed: then it is never told that it is lost."""
+    """Clear `opening`; after a failed handshake, remove the connection, since connection_lost is not called."""
     connection.opening = None
     if opening.cancelled() or opening.exception() is not None:
         connection.accepted.pop(connection, None)

@@ -1,4 +1,4 @@
-"""A transport that writes an answer in one piece."""
+"""A transport that coalesces writes, so that a response is sent in one piece."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 
-class Gathered:
-    """A transport that sends together what is written together.
+class CoalescingTransport:
+    """A transport that coalesces the writes of one event-loop iteration.
 
-    uvicorn writes headers and body apart, which makes two TLS records and two packets of an answer that
+    uvicorn writes headers and body separately, which results in two TLS records and two packets for a response that
     fits into one.
     """
 
@@ -20,20 +20,20 @@ class Gathered:
         self._waiting: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send soon: at `flush`, or when the loop has done what it is doing."""
+        """Buffer data until `flush`, or until the next iteration of the event loop."""
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
 
     def flush(self) -> None:
-        """Send what waits, unless the connection was cut: uvloop raises an error for each write to such a one."""
+        """Send the buffered data, unless the connection is closing: then uvloop raises an error for each write."""
         if self._waiting:
             if not self.is_closing():
                 self._transport.write(b"".join(self._waiting))
             self._waiting.clear()
 
     def close(self) -> None:
-        """Send what waits, and close."""
+        """Flush, and close."""
         self.flush()
         self._transport.close()
 

@@ -1,4 +1,4 @@
-"""A document that is rendered off the event loop, and once for all who ask for it at the same time."""
+"""Render a document in a thread, once for all concurrent requests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _REST = 4.0
-"""After a rendering the thread rests this many times as long as it took: strangers who ask all the time get a fifth."""
+"""The pause after a rendering, as a multiple of its duration: constant requests get a fifth of the thread's time."""
 
 T = TypeVar("T")
 
 
 class Page(Generic[T]):
-    """Renders one document at a time. Who asks while one is rendered gets the next one, and so never an old one."""
+    """Renders one document at a time. A request during a rendering gets the next one, and so never a stale one."""
 
     def __init__(self, render: Callable[[], T]) -> None:
         """Prepare; nothing is rendered yet.
 
         Args:
-            render: Makes the document, in a thread.
+            render: Renders the document; called in a thread.
         """
         self._render = render
         self._next: asyncio.Task[T] | None = None
@@ -27,7 +27,7 @@ class Page(Generic[T]):
         self._rested = 0.0
 
     async def __call__(self) -> T:
-        """Return the document as it is now."""
+        """Return a document whose rendering began after this call."""
         if self._next is None:
             self._next = asyncio.create_task(self._make())
         return await asyncio.shield(self._next)

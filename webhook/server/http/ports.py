@@ -1,4 +1,4 @@
-"""The ports, taken before anything else starts, so that a taken one is told at once."""
+"""Listen on the ports before anything else starts, so that a port in use is reported immediately."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ _BACKLOG = 2048
 
 
 class PortError(Exception):
-    """A port cannot be listened on. Its text says which, why, and what to do."""
+    """A port cannot be listened on. The text contains the port, the reason and a suggested fix."""
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:
     """Listen on a TCP port.
 
     Args:
-        host: An address of this machine; "::" takes IPv4 as well.
-        port: The port; 0 takes a free one.
-        option: The command line option that sets the port, for the error.
+        host: A local address; "::" includes IPv4.
+        port: The port; 0 chooses a free one.
+        option: The command-line option that sets the port, for the error message.
 
     Returns:
         The listening socket.
 
     Raises:
-        PortError: It cannot be had.
+        PortError: The port cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
-import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from webhook.server.http.connections import Acceptor, Connection, Standing
-from webhook.server.http.gathered import Gathered
+from webhook.server.http.connections import Connection, Standing
+from webhook.server.http.gathered import CoalescingTransport
 from webhook.server.settings import Limits
 
 _BUFFER = 64 * 1024
-"""Bytes of a connection that are kept in each direction, beside what is being read or written just now."""
+"""Bytes buffered per connection and direction, besides the data that is being read or written."""
 _HEADER = 128
-"""Bytes of memory that a header takes beside its text."""
+"""Bytes of memory that a header takes besides its text."""
 _LAST_WORD = 0.1
-"""Seconds in which a client gets to know that its request is refused, before its connection is cut."""
+"""Seconds in which a client can read that its request is refused, before its connection is cut."""
 _BAD_REQUEST, _TOO_LARGE = (
     b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (status, status.phrase.encode())
     for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -31,16 +25,16 @@ _BAD_REQUEST, _TOO_LARGE = (
 
 
 class TooMuchError(Exception):
-    """A request has more than its limits allow. Raised through the parser, which stops."""
+    """A request exceeds its limits. Raised through the parser, which stops."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the limits that it lacks, and with answers in one piece.
+    """uvicorn's protocol with the limits that it lacks, and with responses in one piece.
 
-    uvicorn waits without end for a connection's first request, for the rest of a request's headers, for a client that
-    does not read, and for one that goes on sending what nobody reads; it keeps headers of any size and any number of
-    pipelined requests, and answers them while the client reads none; of a lost connection it informs only the latest
-    of them; and at shutdown it waits, up to its own timeout, for a client that sends or reads no more.
+    uvicorn has no timeout for a connection's first request, for the rest of a request's headers, for a client that does
+    not read, and for one that keeps sending data that is not read; it buffers headers of any size and any number of
+    pipelined requests, and responds to them while the client reads nothing; after a disconnect it notifies only the
+    latest of them; and at shutdown it waits, up to its own timeout, for a client that neither sends nor reads.
     """
 
     limits: ClassVar[Limits] = Limits()
@@ -50,18 +44,19 @@ class BoundedProtocol(HttpToolsProtocol):
     opening: asyncio.Task[None] | None = None
     accepted: dict[Connection, None]
     _overdue: asyncio.TimerHandle | None = None
+    _ending: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _running: RequestResponseCycle | None = None
-    """The request that is being answered, or was last; later ones are in the pipeline."""
+    """The request that is being processed, or was last; later ones are in the pipeline."""
     _postponed: tuple[RequestResponseCycle, Any] | None = None
-    """The next request, while answers are unread."""
+    """The next request, while responses are unread."""
     _in_headers: bool = False
     _head: int = 0
-    """Bytes that came in since headers were last complete, without those of bodies."""
+    """Bytes received since headers were last complete, without those of bodies."""
 
     @property
     def standing(self) -> Standing:
-        """Return how much the connection is worth keeping."""
+        """The priority of the connection."""
         if self.opening is not None or self.flow.write_paused:
             return Standing.UNFINISHED
         answered = self._running is None or self._running.response_complete
@@ -70,15 +65,15 @@ class BoundedProtocol(HttpToolsProtocol):
         return Standing.IDLE if answered and self._overdue is None else Standing.UNFINISHED
 
     def cut(self) -> None:
-        """Close the connection at once, without sending what is left."""
+        """Abort the connection without flushing its write buffer."""
         if self.opening is not None:
             self.opening.cancel()
         if self.transport is not None:
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """From the handshake on, the first request's headers are awaited."""
-        super().connection_made(cast("asyncio.Transport", Gathered(transport, self.loop)))
+        """Start the timeout for the first request's headers, after the handshake."""
+        super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport, self.loop)))
         self.url, self.headers = b"", []
         transport.set_write_buffer_limits(high=_BUFFER)
         if self.scheme == "https":  # asyncio's TLS transports read ahead; its plain ones do not
@@ -89,6 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Nothing is awaited any more."""
         self.accepted.pop(self, None)
         self._relax()
+        if self._ending is not None:
+            self._ending.cancel()  # it references the connection, including its TLS state
         self._postponed = None
         self.pipeline.clear()
         self.resume_writing()
@@ -99,10 +96,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser. Where headers have begun and not ended, as they rarely do, the rest is awaited.
+        """Feed the parser. If headers are incomplete, which is rare, start the timeout for the rest.
 
-        So it is where a client sends anything else than a request: what is left of one that has been answered already,
-        or empty lines.
+        The same applies to data that is not a request: the rest of one that has been responded to already, or empty
+        lines.
         """
         self._head += len(data)
         super().data_received(data)
@@ -110,17 +107,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if excess or (self.pipeline and self._waiting() > self.limits.waiting):
             if not self.transport.is_closing():
                 self._refuse(_TOO_LARGE)
-        elif self._overdue is None and (self._in_headers or self.cycle.response_complete):
+        elif self._overdue is None and (self._in_headers or self._running is None or self.cycle.response_complete):
             self._overdue = self.loop.call_later(self.limits.read, self.transport.abort)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request is here."""
+        """Record the start of a request."""
         self._in_headers = True
         self.since = self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """From here on the application has its own deadline for the body. Who leaves keeps no connection."""
+        """Stop the timeout, since the application has its own for the body. Disable keep-alive while draining."""
         if self._too_much():
             raise TooMuchError
         self._in_headers, self._head = False, 0
@@ -130,24 +127,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of the body on. Its framing may be as long as itself."""
+        """Pass a part of the body on, and do not count its framing, which may be as long as the part itself."""
         if self._head:
             self._head = max(0, self._head - 2 * len(body))
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """An answer is sent, and may close the connection."""
-        cast("Gathered", self.transport).flush()
+        """Flush the response, after which the connection may close."""
+        cast("CoalescingTransport", self.transport).flush()
         super().on_response_complete()
         self._cut_when_closing()
 
     def pause_writing(self) -> None:
-        """The client has left much unread: it is awaited, but not without end."""
+        """Start the write timeout, since the client has left too much unread."""
         super().pause_writing()
         self._unread = self.loop.call_later(self.limits.write, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads again, so its next request is answered."""
+        """Stop the write timeout, and start the postponed request."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
@@ -156,19 +153,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*postponed)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for too long."""
+        """Close a connection after its idle timeout."""
         super().timeout_keep_alive_handler()
         self._cut_when_closing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the answer has no text
-        """Refuse what the parser did not take."""
+        """Refuse a request that the parser rejected."""
         self._refuse(_TOO_LARGE if self._too_much() else _BAD_REQUEST)
 
     def shutdown(self) -> None:
-        """The server leaves: an idle connection is closed, a busy one after its answer.
+        """Close an idle connection now, and a busy one after its response.
 
-        The rest of an unfinished request, which a client sends within milliseconds, and the reading of answers are
-        awaited for a short while.
+        There is a short timeout for the rest of an unfinished request, which a client sends within milliseconds, and
+        for reading responses.
         """
         self.leaving = True
         if not self._in_headers:
@@ -177,7 +174,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.loop.call_later(self.limits.finish, self._cut_unless_busy)
 
     def _cut_unless_busy(self) -> None:
-        # Nobody waits for a decision of the plain port, where a client that pipelines pages is busy for long.
+        # No decision is pending on the plain port, where a client that pipelines requests may stay busy.
         if self.standing is Standing.BUSY and self.scheme == "https":
             self.loop.call_later(_LAST_WORD, self._cut_unless_busy)
         else:
@@ -191,16 +188,16 @@ class BoundedProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _too_much(self) -> bool:
-        """Return whether the headers that have come in, or the requests that wait, exceed their limits."""
+        """Return whether the received headers, or the pipelined requests, exceed their limits."""
         if len(self.headers) > self.limits.headers or len(self.pipeline) >= self.limits.pipelined:
             return True
-        # Sizes are added up only where so much came in at once that the limit may have been passed.
+        # Sizes are added up only if so much was received at once that the limit may be exceeded.
         return self._head > self.limits.head and self.limits.head < len(self.url) + sum(
             len(name) + len(value) for name, value in self.headers
         )
 
     def _waiting(self) -> int:
-        """Return the bytes that the pipeline takes. At each answer uvicorn reads on, however many requests wait."""
+        """Return the size of the pipeline in bytes. After each response uvicorn resumes reading, whatever the size."""
         return sum(
             len(cycle.body)
             + len(cycle.scope["raw_path"] + cycle.scope["query_string"])
@@ -209,14 +206,14 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, answer: bytes) -> None:
-        """Close the connection, with an answer unless an earlier request is still to get its own."""
+        """Close the connection, with a response unless that of an earlier request is still pending."""
         begun = self.cycle is not None
         if not (begun and not self.cycle.response_complete):
             self.transport.write(answer)
         self.pipeline.clear()
         self.transport.close()
-        # Until then TLS keeps reading, which is worth no more for this client.
-        self.loop.call_later(_LAST_WORD, self.transport.abort)
+        # Until then TLS keeps reading, which a refused client should not cause for longer.
+        self._end_within(_LAST_WORD)
 
     def _relax(self) -> None:
         if self._overdue is not None:
@@ -225,75 +222,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _cut_when_closing(self) -> None:
         if self.transport.is_closing():
-            self.loop.call_later(self.limits.close, self.transport.abort)
+            self._end_within(self.limits.close)
 
-
-class EmbeddedServer(uvicorn.Server):
-    """A uvicorn server that leaves the process's signals to whoever runs it beside others.
-
-    Attributes:
-        accepting: Set when connections are accepted.
-    """
-
-    def __init__(self, config: uvicorn.Config, protocol: type[BoundedProtocol]) -> None:
-        super().__init__(config)
-        self.accepting = asyncio.Event()
-        self._protocol = protocol
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections."""
-        await self.lifespan.startup()
-        loop = asyncio.get_running_loop()
-
-        def make() -> BoundedProtocol:
-            return self._protocol(self.config, self.server_state, self.lifespan.state, loop)
-
-        self.servers = [
-            cast("asyncio.Server", Acceptor(listening, make, self._protocol.limits, self.config.ssl))
-            for listening in sockets or ()
-        ]
-        self.started = True
-        self.accepting.set()
-
-    def leave(self) -> None:
-        """Go on answering, and close each connection after its next answer.
-
-        A client that goes on using a connection may have sent a request when the port closes, and cannot know then
-        whether it was served: Go's, which the API server uses, sends no POST twice.
-        """
-        self._protocol.leaving = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = None) -> EmbeddedServer:
-    """A server for one of the ports.
-
-    Args:
-        app: What it serves.
-        limits: What a client may cost.
-        tls: The context for TLS; without it the port is plain.
-
-    Returns:
-        The server; `serve(sockets=[…])` runs it until `should_exit` is set.
-    """
-    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
-    return EmbeddedServer(
-        uvicorn.Config(
-            app,
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=limits.keep_alive,
-            timeout_graceful_shutdown=limits.grace,
-            ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
-        ),
-        protocol,
-    )
+    def _end_within(self, seconds: float) -> None:
+        ending = self._ending
+        if ending is None or self.loop.time() + seconds < ending.when():
+            self._ending = self.loop.call_later(seconds, self.transport.abort)
+            if ending is not None:
+                ending.cancel()

@@ -1,4 +1,4 @@
-"""The application behind the plain port: probes, metrics, the policy in force, and drift. It changes nothing."""
+"""The read-only application behind the plain port: probes, metrics, the active policy, and drift."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def create_status_app(
     policy: Callable[[], Mapping[str, Any]],
     drift: Callable[[], Mapping[str, Any]] = lambda: {"enabled": False},
 ) -> FastAPI:
-    """Make the application.
+    """Create the application.
 
     Args:
-        readiness: What /readyz and /healthz say.
-        registry: What /metrics shows.
-        policy: Gives what /policy shows, as plain data.
-        drift: Gives what /drift shows.
+        readiness: The checks of /readyz and /healthz.
+        registry: The metrics of /metrics.
+        policy: Returns the response of /policy, as plain data.
+        drift: Returns the response of /drift, as plain data.
 
     Returns:
-        An ASGI application with GET /livez, /readyz, /healthz, /metrics, /policy and /drift. The probes answer 200 or
-        503, as text, or as JSON to whoever accepts application/json; `?verbose` lists every check.
+        An ASGI application with GET /livez, /readyz, /healthz, /metrics, /policy and /drift. The probes respond with
+        200 or 503, as text, or as JSON if the client accepts application/json; `?verbose` lists every check.
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    # Each is rendered in a thread: it may take tens of milliseconds, in which no pod would be answered, or read files.
+    # Each is rendered in a thread: rendering may block for tens of milliseconds, or read files.
     reports = Page(readiness.report)
     texts = {encoded: Page(partial(encode, registry)) for encode, encoded in map(choose_encoder, ("", _OPEN_METRICS))}
     policies = Page(lambda: msgspec.json.encode(policy()))
@@ -74,7 +74,7 @@ def create_status_app(
 
 
 def _metrics_format(accepted: str) -> str:
-    """Return the content type for what a client accepts: of the two formats, for versions and escapings are many."""
+    """Return the content type for an Accept header: one of two, although there are many versions and escapings."""
     try:
         _, content_type = choose_encoder(accepted)
     except (TypeError, ValueError):

@@ -1,1 +1,1 @@
-"""What is reported: metrics, logs, traces, Kubernetes Events, readiness."""
+"""Observability: metrics, logs, traces, Kubernetes Events, readiness."""

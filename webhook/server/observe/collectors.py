@@ -1,4 +1,4 @@
-"""Metrics whose values are kept elsewhere, or replaced all at once."""
+"""Prometheus collectors for values that are stored elsewhere, or replaced atomically."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from prometheus_client.registry import Collector
 
 
 class LostLines(Collector):
-    """How many log lines were lost, asked for at each scrape."""
+    """A counter of lost log lines, read from a callback at each scrape."""
 
     def __init__(self, lost: Callable[[], int]) -> None:
         self._lost = lost
 
     def collect(self) -> Iterator[Metric]:
-        """As prometheus_client asks for it at a scrape."""
+        """Yield the counter; called by prometheus_client at each scrape."""
         yield CounterMetricFamily(
             "sidecar_policy_log_lines_lost",
             "Log lines dropped because stderr was not read in time, or at all.",
@@ -25,7 +25,7 @@ class LostLines(Collector):
 
 
 class SwappedGauge(Collector):
-    """A gauge whose values are replaced all at once: a scrape sees those before or those after, never none of them."""
+    """A gauge whose values are replaced atomically: a scrape sees either the old or the new values."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
         self._name = name
@@ -38,12 +38,12 @@ class SwappedGauge(Collector):
         """Replace all values.
 
         Args:
-            values: For each tuple of the labels' values the gauge's. It is not copied.
+            values: The gauge's value for each tuple of label values. The mapping is not copied.
         """
         self._values = values
 
     def collect(self) -> Iterator[Metric]:
-        """As prometheus_client asks for it at a scrape."""
+        """Yield the gauge; called by prometheus_client at each scrape."""
         family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
         for labels, value in self._values.items():
             family.add_metric(labels, value)

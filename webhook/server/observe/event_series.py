@@ -1,9 +1,9 @@
-"""One Event and its series, written to the API server.
+"""Write one Event and its series to the API server.
 
-Several replicas write to the same object. Each adds to the count that it finds, under the object's resource version,
-so none overwrites another's.
+Several replicas write to the same object. Each adds to the stored count with optimistic concurrency, so that none
+overwrites another's.
 
-Source of the series' rules: KEP-383, and client-go tools/events.
+Source of the rules for series: KEP-383, and client-go tools/events.
 """
 
 from __future__ import annotations
@@ -21,71 +21,71 @@ from webhook.server.observe import event_text
 from webhook.server.observe.event_text import Message, Regarding
 
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
-# Each attempt that meets a conflict means that another replica got through.
+# Each conflict means that another replica has succeeded.
 _ATTEMPTS = 5
 _REQUEST_SECONDS = 5.0
 _RIGHTS = "RBAC: grant the webhook create and patch on events of events.k8s.io"
 
 
 class EventOutcome(StrEnum):
-    """What became of an occurrence. The names are a metric's label values."""
+    """The outcome of one occurrence. The values are a metric's label values."""
 
     SENT = "sent"
-    """A new Event says so."""
+    """An Event was created."""
     REPEATED = "repeated"
-    """It is counted in the series of an Event that was there."""
+    """The series of an existing Event was updated."""
     DROPPED = "dropped"
-    """There was too much to tell, or the process ended before."""
+    """The queue was full, or the process ended before."""
     FAILED = "failed"
-    """The API server refused it, or did not answer."""
+    """The API server refused the request, or did not respond."""
 
 
 @dataclass(slots=True)
 class Series:
-    """One Event.
+    """One Event and its occurrences.
 
     Attributes:
-        name: Its own, as the API server has it.
-        about: The object it regards.
-        message: What it says.
-        last: When it was last seen, a MicroTime.
-        heard: The same on the monotonic clock.
-        pending: How often it was seen since it was last written.
-        exists: Whether the API server is known to have it.
-        count: How often it was seen, as the API server has it.
-        version: The resource version of that; empty when the API server must be asked.
+        name: The Event's name in the API.
+        about: The object that it regards.
+        message: Its reason, action and note.
+        last: Time of the last occurrence, a MicroTime.
+        last_seen: The same on the monotonic clock, in seconds.
+        pending: Occurrences since the last write.
+        exists: Whether the Event is known to exist in the API server.
+        count: Occurrences stored in the API server.
+        version: The resource version of that count; empty if it must be read first.
     """
 
     name: str
     about: Regarding
     message: Message
     last: str = ""
-    heard: float = 0.0
+    last_seen: float = 0.0
     pending: int = 0
     exists: bool = False
     count: int = 0
     version: str = ""
 
 
-class _Meta(Struct, rename="camel"):
+class _EventMeta(Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Seen(Struct, rename="camel"):
+class _StoredSeries(Struct, rename="camel"):
     count: int = 0
     last_observed_time: str = ""
 
 
-class _Stored(Struct):
-    metadata: _Meta
-    series: _Seen | None = None
+class _StoredEvent(Struct):
+    metadata: _EventMeta
+    series: _StoredSeries | None = None
 
 
-_STORED = msgspec.json.Decoder(_Stored)
+_STORED_EVENT = msgspec.json.Decoder(_StoredEvent)
 
 
 class SeriesWriter:
-    """Writes Events, and logs once for each problem that it cannot, and when it can again."""
+    """Writes Events, and logs each new problem once, and the recovery."""
 
     def __init__(self, client: Client, *, instance: str, log: FilteringBoundLogger) -> None:
         self._client = client
@@ -94,13 +94,13 @@ class SeriesWriter:
         self._problems: dict[str, int | str] = {}
 
     async def write(self, series: Series) -> EventOutcome | None:
-        """Write what is pending of an Event. `pending` itself is left to the caller.
+        """Write the pending occurrences of an Event. `pending` itself is reset by the caller.
 
         Args:
-            series: The Event; what the API server answers is taken over.
+            series: The Event; updated from the API server's response.
 
         Returns:
-            What became of it: sent, repeated or failed; None where other replicas were quicker each time.
+            The outcome: sent, repeated or failed; None if every attempt conflicted with another replica.
         """
         path = event_text.collection(series.about)
         for _ in range(_ATTEMPTS):
@@ -112,13 +112,13 @@ class SeriesWriter:
                 if error.status == _CONFLICT:
                     series.exists = True
                 elif error.status == _NOT_FOUND and series.exists:
-                    # Events expire, by default an hour after they were last written.
+                    # Events expire, by default an hour after the last write.
                     series.exists = False
                 else:
-                    self._fail(verb, error)
+                    self._log_failure(verb, error)
                     return EventOutcome.FAILED
             else:
-                self._mend(verb)
+                self._log_recovery(verb)
                 outcome = EventOutcome.REPEATED if series.exists else EventOutcome.SENT
                 series.exists = True
                 return outcome
@@ -128,39 +128,39 @@ class SeriesWriter:
         event = event_text.body(series.about, series.message, instance=self._instance, time=series.last)
         if series.pending > 1:
             event["series"] = event_text.series(series.pending, series.last)
-        _learn(series, await self._client.post(path, event, seconds=_REQUEST_SECONDS))
+        _refresh(series, await self._client.post(path, event, seconds=_REQUEST_SECONDS))
 
     async def _add(self, path: str, series: Series) -> None:
         if not series.version:
-            # A patch of nothing answers with the Event as it is, so the right to read Events is not needed.
-            _learn(series, await self._client.merge(path, {}, seconds=_REQUEST_SECONDS))
+            # An empty patch returns the Event, so that permission to get Events is not required.
+            _refresh(series, await self._client.merge(path, {}, seconds=_REQUEST_SECONDS))
         more = {
             "metadata": {"resourceVersion": series.version},
             "series": event_text.series(series.count + series.pending, series.last),
         }
-        _learn(series, await self._client.merge(path, more, seconds=_REQUEST_SECONDS))
+        _refresh(series, await self._client.merge(path, more, seconds=_REQUEST_SECONDS))
 
-    def _fail(self, verb: str, error: ClusterError) -> None:
-        """Log a problem when it is another one than last time: the texts name an Event each, so the status decides."""
+    def _log_failure(self, verb: str, error: ClusterError) -> None:
+        """Log a problem if it differs from the last one: by status, since each text contains the name of an Event."""
         problem = str(error) if error.status is None else error.status
         if self._problems.get(verb) != problem:
             hint = _RIGHTS if error.status == _FORBIDDEN and "cannot" in str(error) else ""
             self._log.warning("writing Events failed", verb=verb, problem=str(error), status=error.status, hint=hint)
         self._problems[verb] = problem
 
-    def _mend(self, verb: str) -> None:
+    def _log_recovery(self, verb: str) -> None:
         if self._problems.pop(verb, None) is not None:
             self._log.info("writing Events resumed", verb=verb)
 
 
-def _learn(series: Series, answer: bytes) -> None:
-    """Take over what the API server has of an Event.
+def _refresh(series: Series, answer: bytes) -> None:
+    """Update an Event's count and version from the API server's response.
 
     Raises:
-        ClusterError: The answer is no Event.
+        ClusterError: The response is not an Event.
     """
     try:
-        stored = _STORED.decode(answer)
+        stored = _STORED_EVENT.decode(answer)
     except UNREADABLE:
         raise ClusterError("unexpected response of the API server") from None
     series.version = stored.metadata.resource_version

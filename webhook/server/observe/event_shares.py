@@ -1,4 +1,4 @@
-"""Entries of namespaces under one limit: served in turn, and dropped from the namespace that has the most."""
+"""Share one limit fairly between namespaces: serve them round-robin, and drop from the one with the most entries."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ V = TypeVar("V")
 
 
 class Shares(Generic[K, V]):
-    """A mapping for each namespace, ordered by when its entries were put. A namespace without entries takes no memory.
+    """One mapping per namespace, in insertion order. A namespace without entries takes no memory.
 
-    The caller keeps the limit: it calls `drop` when `len` exceeds it.
+    The caller enforces the limit: it calls `drop` if `len` exceeds it.
     """
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, OrderedDict[K, V]] = OrderedDict()
         self._size = 0
-        # The namespaces by how many entries they have, and the most that one has: `drop` searches for nothing.
+        # The namespaces by number of entries, and the largest such number, so that `drop` takes constant time.
         self._by_count: dict[int, OrderedDict[str, None]] = {}
         self._most = 0
 
     def __len__(self) -> int:
-        """Return the number of entries of all namespaces."""
+        """Return the total number of entries."""
         return self._size
 
     def get(self, namespace: str, key: K) -> V | None:
@@ -46,20 +46,22 @@ class Shares(Generic[K, V]):
         return next(iter(self._of.get(namespace, {}).values()), None)
 
     def next(self) -> V:
-        """Remove and return the oldest entry of the namespace whose turn it is. There must be one."""
+        """Remove and return the oldest entry of the next namespace. There must be one."""
         namespace = next(iter(self._of))
         self._of.move_to_end(namespace)
         return self._pop(namespace, next(iter(self._of[namespace])))
 
     def remove(self, namespace: str, key: K) -> None:
-        """Remove an entry if it is there."""
+        """Remove an entry if it exists."""
         if key in self._of.get(namespace, {}):
             self._pop(namespace, key)
 
     def drop(self, *, newest: bool) -> V:
-        """Remove and return the newest or the oldest entry of the namespace that has the most.
+        """Remove and return an entry of the namespace that has the most.
 
-        Of several such namespaces, it is the last that came to have as many for the newest, the first for the oldest.
+        Args:
+            newest: Whether to remove its newest entry instead of its oldest. Of several such namespaces, the one that
+                reached that number last is chosen for the newest entry, the first for the oldest.
         """
         largest = self._by_count[self._most]
         namespace = next(reversed(largest) if newest else iter(largest))

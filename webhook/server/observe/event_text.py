@@ -1,10 +1,9 @@
-"""An Event of events.k8s.io/v1: what is told of a decision, and about which object. No I/O.
+"""Build Events of events.k8s.io/v1 from decisions. No I/O.
 
-An Event's name is made from its owner, its reason and its note, so that all replicas of the webhook, and one that was
-started anew, come to the same object. Nothing of one pod is in it: pods of one owner that are decided alike are told
-as one series.
+An Event's name is derived from its owner, reason and note, so that all replicas of the webhook, also after a restart,
+write to the same object. It does not depend on the pod: equal decisions about pods of one owner form one series.
 
-What the API server accepts, source: kubernetes pkg/apis/core/validation/events.go.
+Source of the API server's limits: kubernetes pkg/apis/core/validation/events.go.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 
 REPORTER: Final = "sidecar-policy.dev/webhook"
 MAX_NOTE: Final = 1024
-"""Bytes."""
+"""Maximum size of a note in bytes."""
 AUDIT_ONLY: Final = "AuditOnly"
 
 _MAX_CODE = 128
@@ -37,18 +36,18 @@ _REASONS = {
 _ACTIONS = {Action.SKIP: "Skip", Action.INJECT: "Inject", Action.BYPASS: "Bypass", Action.INHERIT: "Hold"}
 
 Resolve = Callable[[str, str, str], str | None]
-"""The uid of the object in this namespace, of this kind and name; None when it is not known."""
+"""Returns the uid of an object by namespace, kind and name; None if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an Event says.
+    """The content of an Event.
 
     Attributes:
-        reason: Why, as a stable code in CamelCase.
-        action: What was done, as a stable code.
-        note: The sentence for people, at most MAX_NOTE bytes.
-        warning: Whether somebody should look at it.
+        reason: A stable code in CamelCase.
+        action: The action taken, as a stable code.
+        note: A sentence for users, at most MAX_NOTE bytes.
+        warning: Whether the Event's type is Warning instead of Normal.
     """
 
     reason: str
@@ -59,12 +58,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A pod's owner as the pod names it.
+    """A pod's owner, from its ownerReferences.
 
     Attributes:
-        namespace: The pod's and so the owner's.
+        namespace: The namespace of the pod and of its owner.
         reference: The entry of metadata.ownerReferences.
-        deployment: The Deployment's name where the owner is a ReplicaSet of one, else empty.
+        deployment: The Deployment's name if the owner is its ReplicaSet, else empty.
     """
 
     namespace: str
@@ -84,16 +83,20 @@ class Regarding:
 
 
 def owner_of(pod: Pod, namespace: str) -> Owner | None:
-    """The owner that Events about a pod go to: the one that manages it, or the first.
+    """Return the owner that a pod's Events regard: its controller, or else its first owner.
+
+    Args:
+        pod: The pod.
+        namespace: The pod's namespace.
 
     Returns:
-        None for a pod without one, for it does not exist yet when it is decided about; and for a mirror pod, whose
-        owner is its Node: it runs already, from a file.
+        The owner; None for a pod without one, since the pod itself does not exist yet during admission, and for a
+        mirror pod, whose owner is its Node.
     """
-    references = [one for one in pod.metadata.owner_references or () if one.uid and one.kind != "Node"]
+    references = [owner for owner in pod.metadata.owner_references or () if owner.uid and owner.kind != "Node"]
     if not references:
         return None
-    reference = next((one for one in references if one.controller), references[0])
+    reference = next((owner for owner in references if owner.controller), references[0])
     alone = Pod(ObjectMeta(labels=pod.labels, owner_references=[reference]), PodSpec())
     nearest = owners_of(alone)[0]
     of_a_deployment = nearest is not reference and nearest.kind == "Deployment"
@@ -101,7 +104,12 @@ def owner_of(pod: Pod, namespace: str) -> Owner | None:
 
 
 def regarding(owner: Owner, resolve: Resolve) -> Regarding:
-    """The object to tell: the Deployment of a ReplicaSet when its uid is known, else the owner itself."""
+    """Return the object that an Event regards: a ReplicaSet's Deployment if its uid is known, else the owner itself.
+
+    Args:
+        owner: The pod's owner.
+        resolve: Looks up the uid of the Deployment.
+    """
     reference = owner.reference
     if owner.deployment and (uid := resolve(owner.namespace, "Deployment", owner.deployment)):
         return Regarding("apps/v1", "Deployment", owner.namespace, owner.deployment, uid)
@@ -109,7 +117,7 @@ def regarding(owner: Owner, resolve: Resolve) -> Regarding:
 
 
 def is_told(decision: Decision) -> bool:
-    """Whether the policy decided to change something, or would have in audit mode."""
+    """Return whether a decision is reported as an Event: the policy changes something, or would in audit mode."""
     if not decision.by_policy:
         return False
     match decision.action:
@@ -122,7 +130,7 @@ def is_told(decision: Decision) -> bool:
 
 
 def tell(decision: Decision) -> Message:
-    """What to say of a decision that `is_told`: no more than the pod's author may see."""
+    """Return the Event's content for a decision that `is_told`, limited to what the pod's author may see."""
     decision = decision.shown
     audit = decision.mode is Mode.AUDIT
     done = " and ".join(_deeds(decision, audit=audit))
@@ -144,41 +152,49 @@ def tell(decision: Decision) -> Message:
 
 
 def warn(code: str, sentence: str) -> Message:
-    """What to say of a pod that has come out of admission otherwise than it was decided.
+    """Return the Event's content for a pod that contradicts its decision after admission.
 
     Args:
-        code: What is wrong, as "label-lost"; its words in CamelCase are the Event's reason.
-        sentence: The same for people. It must hold no value of the pod's configuration, and not name the pod, or else
-            each pod is told apart.
+        code: The contradiction's code, such as "label-lost"; in CamelCase it is the Event's reason.
+        sentence: The same for users. It must contain no value of the pod's configuration, nor the pod's name, which
+            would result in an Event for each pod.
     """
     reason = "".join(word[:1].upper() + word[1:] for word in code.split("-"))
     return Message(reason=reason[:_MAX_CODE], action="Validate", note=_fit(sentence), warning=True)
 
 
 def name_of(about: Regarding, message: Message) -> str:
-    """The Event's name: the same for the same object, reason and note."""
-    said = (about.uid, message.reason, message.action, message.note)
-    suffix = "." + sha256("\0".join(said).encode()).hexdigest()[:16]
+    """Return the Event's name: the same for the same object, reason, action and note.
+
+    Args:
+        about: The object that it regards.
+        message: Its content.
+
+    Returns:
+        A valid name of at most 253 characters.
+    """
+    parts = (about.uid, message.reason, message.action, message.note)
+    suffix = "." + sha256("\0".join(parts).encode()).hexdigest()[:16]
     stem = about.name[: _MAX_NAME - len(suffix)].rstrip("-.")
     return (stem if _SUBDOMAIN.fullmatch(stem) else "sidecar-policy") + suffix
 
 
 def collection(about: Regarding) -> str:
-    """The path that Events about an object are created under."""
+    """Return the collection in which Events about an object are created."""
     return f"/apis/events.k8s.io/v1/namespaces/{about.namespace}/events"
 
 
 def body(about: Regarding, message: Message, *, instance: str, time: str) -> dict[str, Any]:
-    """The Event.
+    """Return an Event to create.
 
     Args:
-        about: The object.
-        message: What is said of it.
-        instance: Which of the replicas says so.
-        time: When it was first seen, a MicroTime.
+        about: The object that it regards.
+        message: Its content.
+        instance: The reporting replica.
+        time: Time of the first occurrence, a MicroTime.
 
     Returns:
-        The document to create.
+        The Event as plain data.
     """
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -202,17 +218,17 @@ def body(about: Regarding, message: Message, *, instance: str, time: str) -> dic
 
 
 def series(count: int, last: str) -> dict[str, Any]:
-    """The `series` of an Event that was seen more than once.
+    """Return the `series` field of an Event with several occurrences.
 
     Args:
-        count: How often; the API server takes 2 and more.
-        last: When it was last seen, a MicroTime.
+        count: Number of occurrences; the API server requires at least 2.
+        last: Time of the last occurrence, a MicroTime.
     """
     return {"count": count, "lastObservedTime": last}
 
 
 def micro_time(time: datetime) -> str:
-    """A MicroTime of the API; texts of it are ordered as the times are."""
+    """Format a time as the API's MicroTime, whose strings sort chronologically."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -231,13 +247,13 @@ def _deeds(decision: Decision, *, audit: bool) -> list[str]:
 
 
 def _matched(decision: Decision) -> list[Dependency]:
-    """The dependencies that made the rule match, or whose ports are bypassed."""
+    """Return the dependencies that the rule matched, or whose ports are bypassed."""
     kinds = {phrase.removeprefix("dependency ") for phrase in decision.matched if phrase.startswith("dependency ")}
     return [found for found in decision.findings.dependencies if found.kind in kinds or found.port in decision.ports]
 
 
 def _fit(text: str) -> str:
-    """One line of printable characters, cut to MAX_NOTE bytes between two of them."""
+    """Return one line of printable characters, truncated to MAX_NOTE bytes."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     encoded = line.encode()
     if len(encoded) <= MAX_NOTE:

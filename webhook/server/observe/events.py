@@ -1,13 +1,13 @@
-"""Decisions as Kubernetes Events on the pods' owners, told behind the back of the requests.
+"""Record decisions as Kubernetes Events on the pod's owner, asynchronously.
 
-`offer` puts what is to be told into a bounded queue and returns; `run` works it off. What is told again about the same
-owner, with the same reason and note, is counted, and written now and then as the series of the Event that is there.
+`offer` puts an occurrence into a bounded queue and returns; `run` processes the queue. A repeated occurrence with the
+same owner, reason and note is counted, and written periodically as the series of the existing Event.
 
-Namespaces take turns in the queue and in what waits to be written, and beyond a limit the namespace that has the most
-loses an entry: many pods with invented owners delay and drop Events of their own namespace only.
+Namespaces are served round-robin in the queue and in pending writes, and above a limit the namespace with the most
+entries loses one: many pods with invented owners delay and drop Events of their own namespace only.
 
-Every occurrence is counted exactly once in the metric, by what became of it. An API server that refuses or does not
-answer costs Events and nothing else.
+Every occurrence is counted exactly once in the metric, by its outcome. If the API server refuses requests or does not
+respond, only Events are lost.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from webhook.server.observe.event_shares import Shares
 from webhook.server.observe.event_text import Message, Owner, Resolve
 
 _POLL_SECONDS = 0.1
-"""Seconds between two looks whether the rate allows the next request."""
+"""Seconds between two checks of the rate limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventLimits:
-    """How much may be told and kept.
+    """Limits on the queue, the rate and the cache of Events.
 
     Attributes:
-        queue: Occurrences that wait; beyond it the newest of the namespace that has the most is dropped.
-        burst: Events that are written at once.
-        per_second: Events that are written each second, over time; what exceeds it waits.
-        series: Events that wait or are remembered, so that a repetition is only counted. Beyond it, the longest
-            unseen of the namespace that has the most is forgotten, and dropped if it still waits.
-        window: Seconds after which an Event that was not repeated is forgotten, when its namespace has the next. If it
-            occurs later, it is created, or goes on where the API server still has it.
-        flush: Seconds between two rounds that write what was repeated meanwhile.
-        grace: Seconds to go on telling after the end has begun.
+        queue: Queued occurrences; above it the newest of the namespace with the most is dropped.
+        burst: Burst of the rate limit on writes.
+        per_second: Writes per second of the rate limit; what exceeds it waits.
+        series: Cached Events, including pending ones, so that a repetition is only counted. Above it, the least recent
+            one of the namespace with the most is evicted, and dropped if it is still pending.
+        window: Seconds after which an Event without repetition is evicted, at the next Event of its namespace. If it
+            occurs again, it is created, or its series continues if the API server still has it.
+        flush: Seconds between two writes of the same series.
+        grace: Seconds to keep writing after the shutdown has begun.
     """
 
     queue: int = 1000
@@ -69,7 +69,7 @@ class _Occurrence:
 
 
 class Events:
-    """Tells decisions as Events. It belongs to the event loop that `run` runs on."""
+    """Records decisions as Events, on the event loop that `run` runs on."""
 
     def __init__(
         self,
@@ -83,17 +83,17 @@ class Events:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = partial(datetime.now, UTC),  # noqa: B008 - a function, called later
     ) -> None:
-        """Take what is needed; nothing is sent yet.
+        """Prepare; nothing is sent yet.
 
         Args:
-            client: The API server. The rights that are needed: create and patch `events` of `events.k8s.io`.
-            instance: Which of the replicas this is, as the pod's name.
-            resolve: Gives the uid of a Deployment. Called on the event loop, so it must answer from memory.
-            count: Is told of each outcome, and of how many occurrences.
-            log: Is told when Events cannot be written, once for each problem, and when they can be again.
-            limits: How much may be told and kept.
+            client: The API client. Required permissions: create and patch `events` of `events.k8s.io`.
+            instance: This replica's identity, the pod's name.
+            resolve: Returns the uid of a Deployment. Called on the event loop, so it must not block.
+            count: Called with each outcome and its number of occurrences.
+            log: Logs each new problem with writing Events once, and the recovery.
+            limits: Limits on the queue, the rate and the cache.
             clock: Monotonic, in seconds.
-            now: The time of day, with its zone.
+            now: Returns the wall-clock time, timezone-aware.
         """
         self._writer = SeriesWriter(client, instance=instance, log=log)
         self._resolve = resolve
@@ -111,43 +111,43 @@ class Events:
         self._next_flush = 0.0
 
     def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool) -> None:
-        """Tell a decision, soon. Takes microseconds, sends nothing and never raises.
+        """Queue an Event about a decision. Takes microseconds, does no I/O and never raises.
 
-        Nothing is told of dry runs, of decisions that leave the pod alone, and of pods without an owner.
+        Dry runs, decisions that change nothing, and pods without an owner are ignored.
 
         Args:
             decision: The decision.
             pod: The pod that it is about.
-            namespace: Where the pod is to be created.
-            dry_run: Whether the API server will store nothing.
+            namespace: The pod's namespace.
+            dry_run: Whether the request is a dry run.
         """
         if not dry_run and event_text.is_told(decision):
             self._put(pod, namespace, partial(event_text.tell, decision))
 
     def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
-        """Warn, soon, that a pod comes out of admission otherwise than it was decided. As cheap as `offer`.
+        """Queue a warning Event about a pod that contradicts its decision. As cheap as `offer`.
 
         Args:
-            code: What is wrong, as "label-lost": the Event's reason is "LabelLost".
-            sentence: The same for people. It must hold no value of the pod's configuration, and not name the pod, or
-                else each pod is told apart.
+            code: The contradiction's code: for "label-lost", the Event's reason is "LabelLost".
+            sentence: The same for users. It must contain no value of the pod's configuration, nor the pod's name, which
+                would result in an Event for each pod.
             pod: The pod.
-            namespace: Where the pod is to be created.
-            dry_run: Whether the API server will store nothing.
+            namespace: The pod's namespace.
+            dry_run: Whether the request is a dry run.
         """
         if not dry_run:
             self._put(pod, namespace, partial(event_text.warn, code, sentence))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell what is offered until `stop` is set; then what can still be told within `limits.grace` seconds."""
+        """Write queued Events until `stop` is set, then flush for up to `limits.grace` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit:
-                leaving = asyncio.create_task(self._leave(stop, limit))
+                shutdown = asyncio.create_task(self._limit_shutdown(stop, limit))
                 try:
                     await self._work(stop)
                 finally:
-                    leaving.cancel()
-        self._abandon()
+                    shutdown.cancel()
+        self._drop_all()
 
     def _put(self, pod: Pod, namespace: str, say: Callable[[], Message]) -> None:
         owner = event_text.owner_of(pod, namespace)
@@ -159,7 +159,7 @@ class Events:
             self._count(EventOutcome.DROPPED, 1)
         self._wake.set()
 
-    async def _leave(self, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+    async def _limit_shutdown(self, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
         await stop.wait()
         limit.reschedule(asyncio.get_running_loop().time() + self._limits.grace)
         self._wake.set()
@@ -176,15 +176,15 @@ class Events:
             if writes:
                 await self._write(self._due.next())
             if self._queue or writes:
-                # Requests come first: what is told must not hold up the event loop.
+                # Yield to requests, which share the event loop.
                 await asyncio.sleep(0)
             elif ending:
                 return
             else:
-                await self._rest()
+                await self._wait()
 
-    async def _rest(self) -> None:
-        """Wait for the next occurrence, for the rate, or for the next round."""
+    async def _wait(self) -> None:
+        """Wait for the next occurrence, the rate limit, or the next flush."""
         seconds = self._next_flush - self._clock() if self._repeated else None
         if self._due:
             seconds = _POLL_SECONDS if seconds is None else min(seconds, _POLL_SECONDS)
@@ -193,7 +193,7 @@ class Events:
                 await self._wake.wait()
 
     def _take(self, occurrence: _Occurrence) -> None:
-        """Add an occurrence to its series: a new one is due at once, a written one in the next round."""
+        """Add an occurrence to its series: a new series is due immediately, an existing one at the next flush."""
         about = event_text.regarding(occurrence.owner, self._resolve)
         message = occurrence.say()
         name = event_text.name_of(about, message)
@@ -205,20 +205,20 @@ class Events:
             self._due.put(about.namespace, name, series)
         elif not series.pending:
             self._repeat(series)
-        series.last, series.heard = max(series.last, event_text.micro_time(occurrence.time)), now
+        series.last, series.last_seen = max(series.last, event_text.micro_time(occurrence.time)), now
         series.pending += 1
         self._known.put(about.namespace, name, series)
         if len(self._known) > self._limits.series:
             self._drop(self._known.drop(newest=False))
 
     def _repeat(self, series: Series) -> None:
-        """Have a series written in the next round."""
+        """Schedule a series for the next flush."""
         if not self._repeated:
             self._next_flush = self._clock() + self._limits.flush
         self._repeated.append(series)
 
     def _flush(self) -> None:
-        """Begin a round: what was repeated is due."""
+        """Make all repeated series due."""
         for series in self._repeated:
             if series.pending:
                 self._due.put(series.about.namespace, series.name, series)
@@ -234,7 +234,7 @@ class Events:
             self._known.remove(series.about.namespace, series.name)
 
     def _settle(self, series: Series, outcome: EventOutcome) -> None:
-        """Count what was pending."""
+        """Count the pending occurrences of a series by their outcome, and reset them."""
         pending, series.pending = series.pending, 0
         if outcome is EventOutcome.SENT:
             self._count(outcome, 1)
@@ -243,18 +243,18 @@ class Events:
             self._count(outcome, pending)
 
     def _forget(self, namespace: str, now: float) -> None:
-        """Forget the Events of a namespace that were not repeated within the window."""
-        while (oldest := self._known.oldest(namespace)) and now - oldest.heard > self._limits.window:
+        """Evict the Events of a namespace that were not repeated within the window."""
+        while (oldest := self._known.oldest(namespace)) and now - oldest.last_seen > self._limits.window:
             self._known.remove(namespace, oldest.name)
             self._drop(oldest)
 
     def _drop(self, series: Series) -> None:
-        """Drop what is pending of a series that was forgotten."""
+        """Drop the pending occurrences of an evicted series."""
         self._due.remove(series.about.namespace, series.name)
         self._settle(series, EventOutcome.DROPPED)
 
-    def _abandon(self) -> None:
-        """Count what will not be told any more."""
+    def _drop_all(self) -> None:
+        """Drop and count everything that is still pending or queued."""
         while self._known:
             self._drop(self._known.next())
         while self._queue:

@@ -1,7 +1,7 @@
-"""Where log lines leave the process, without anybody waiting for whoever reads them.
+"""Write log lines from a background thread, so that a full stderr pipe never blocks requests.
 
-A pipe that nobody reads is full after 64 KiB, and who writes to it waits. Here that is a thread of its own; lines that
-find too many before them are lost, and counted.
+A pipe without a reader is full after 64 KiB and blocks its writer. Only the thread is blocked; if too many lines are
+queued, further ones are dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from threading import Event, Thread
 from typing import Final, TextIO
 
 
-class Outlet:
-    """Takes lines at once and writes them a moment later, many at a time.
+class AsyncLogWriter:
+    """A text stream that queues lines, and writes them in batches from a thread.
 
     Attributes:
-        lost: How many lines will never be written, since too many waited or the stream was closed.
+        lost: Number of dropped lines, because the queue was full or the stream was closed.
     """
 
     MOST_LINES: Final = 10_000
-    """How many lines may wait: some three megabytes."""
+    """Maximum number of queued lines: some three megabytes."""
     EVERY: Final = 0.2
-    """Seconds between two writes; a process that is killed loses as much. Whoever is answered meanwhile waits for it:
-    with twenty writes a second that was one request of a hundred."""
+    """Seconds between two writes; a killed process loses as much. A write delays concurrent requests: at twenty writes
+    per second, that was one in a hundred."""
     LAST: Final = 1.0
-    """Seconds that the end waits for the last lines to be written."""
+    """Timeout in seconds for writing the last lines at exit."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Begin.
+        """Start the thread.
 
         Args:
-            stream: Where lines go, by its file descriptor: a thread that hangs in a stream's own `write` holds a lock
-                that the interpreter needs to exit.
+            stream: The stream whose file descriptor is written to: a thread that blocks in the stream's own `write`
+                would hold a lock that the interpreter needs to exit.
         """
         self.lost = 0
         self._descriptor = stream.fileno()
@@ -43,7 +43,7 @@ class Outlet:
         self._thread.start()
 
     def write(self, text: str) -> int:
-        """Take lines. Returns at once and never raises."""
+        """Queue lines, or drop them if the queue is full; return the text's length. Never blocks or raises."""
         if len(self._lines) < self.MOST_LINES:
             self._lines.append(text)
         else:
@@ -51,14 +51,14 @@ class Outlet:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing: what was taken is written soon."""
+        """Do nothing: queued lines are written within `EVERY` seconds."""
 
     def isatty(self) -> bool:
-        """Whether somebody sits at the other end."""
+        """Return whether the stream is a terminal."""
         return os.isatty(self._descriptor)
 
     def close(self) -> None:
-        """Write what waits, unless that takes too long."""
+        """Write the queued lines, within `LAST` seconds."""
         self._closing.set()
         self._thread.join(self.LAST)
 

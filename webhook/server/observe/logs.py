@@ -1,7 +1,6 @@
-"""Log lines: one JSON object each, or for people at a terminal, and never a value of a request.
+"""Structured logging: one JSON object per line, or human-readable for a terminal, and never a value of a request.
 
-An exception is logged as its class and the places it passed. Its text is left out, because it may quote what was
-being read.
+An exception is logged as its class and traceback locations, without its text, which may quote the input.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from webhook.problem import printable
 from webhook.server.settings import LogFormat, LogLevel
 
 _PLACES = 8
-# structlog's methods by which lines are written.
+# structlog's logging methods, by severity.
 _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class Threshold:
-    """From which severity on lines are written. It may change while the process runs.
+    """The log level, as a structlog processor; it may change while the process runs.
 
     Attributes:
-        level: The level just now.
+        level: The current level.
     """
 
     def __init__(self, level: LogLevel) -> None:
@@ -34,52 +33,56 @@ class Threshold:
         self._configured = level
 
     def toggle(self) -> LogLevel:
-        """Go to debug, or back to what was configured; where that is debug, between debug and info."""
+        """Toggle between debug and the configured level (info, if that is debug); return the new level."""
         usual = LogLevel.INFO if self._configured is LogLevel.DEBUG else self._configured
         self.level = usual if self.level is LogLevel.DEBUG else LogLevel.DEBUG
         return self.level
 
     def __call__(self, _: Any, method: str, fields: EventDict) -> EventDict:  # noqa: ANN401 - as structlog has it
-        """Drop a line that is below the level."""
+        """Drop a line below the level."""
         if _SEVERITY[method] < _SEVERITY[self.level]:
             raise structlog.DropEvent
         return fields
 
 
 class Writable(Protocol):
-    """As much of a text stream as a log needs."""
+    """The methods of a text stream that a logger requires."""
 
     def write(self, text: str, /) -> int:
         """Write a text."""
         ...
 
     def flush(self) -> None:
-        """See to it that it is written."""
+        """Flush the stream."""
         ...
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether it is a terminal."""
         ...
 
 
 def make_logger(
     stream: Writable, log_format: LogFormat, level: LogLevel | Threshold = LogLevel.INFO
 ) -> FilteringBoundLogger:
-    """A logger that writes to `stream` and to nothing else.
+    """Create a logger that writes to `stream` only.
 
     Args:
-        stream: Where lines go; each is flushed.
-        log_format: How they look.
-        level: From which severity on; a Threshold where that may change.
+        stream: The stream, which is flushed after each line.
+        log_format: The format of the lines.
+        level: The minimum severity; a Threshold if it may change.
 
     Returns:
         A logger whose methods take an event's name and its fields.
+
+    Example:
+        log = make_logger(sys.stderr, LogFormat.JSON)
+        log.info("listening", port=8443)
     """
     lowest = LogLevel.DEBUG if isinstance(level, Threshold) else level
     renderers: list[Any] = [structlog.processors.JSONRenderer(serializer=_json)]
     if log_format is LogFormat.CONSOLE:
         renderers = [_safe_for_terminals, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    # Bound, for what wrap_logger gives looks for its own configuration at each line.
+    # Bound, since an unbound logger from wrap_logger looks up its configuration for each line.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(cast("TextIO", stream)),
         processors=[
@@ -94,7 +97,7 @@ def make_logger(
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as fields of a log line: its class and where it came through, innermost last, but not its text."""
+    """Return an exception as fields of a log line: its class and traceback locations, innermost last, but no text."""
     places = []
     trace = error.__traceback__
     while trace is not None:
@@ -104,31 +107,31 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def capture_standard_logging(logger: FilteringBoundLogger) -> None:
-    """Send what libraries have to say, from warnings on and from uvicorn errors only, through `logger`.
+    """Route the standard logging of libraries to `logger`: warnings and errors, from uvicorn errors only.
 
     This changes the process's logging configuration, so only the process's entry point calls it.
     """
     for name in ("uvicorn.error", "asyncio", "watchfiles", "opentelemetry"):
         standard = logging.getLogger(name)
         standard.handlers = [_Forward(logger)]
-        # uvicorn warns of each request that is none, which anybody can send as often as they like.
+        # uvicorn logs a warning for each invalid request, which any client can send at any rate.
         standard.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
         standard.propagate = False
 
 
 class _Forward(logging.Handler):
-    """Passes a standard log record on: its message without the arguments, for those may quote a request."""
+    """Forwards a standard log record: its message without the arguments, which may quote a request."""
 
     def __init__(self, logger: FilteringBoundLogger) -> None:
         super().__init__()
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = str(record.msg).strip().partition("\n")[0]
+        message = str(record.msg).strip().partition("\n")[0]
         error = record.exc_info[1] if record.exc_info else None
         described = {} if error is None else describe(error)
         method = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
-        method("library", library=record.name, message=said, **described)
+        method("library", library=record.name, message=message, **described)
 
 
 def _place(frame: FrameType, line: int) -> str:
@@ -136,7 +139,7 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _safe_for_terminals(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """Take control characters out of texts, such as the name in a review that is not the API server's."""
+    """Remove control characters from strings, such as the name in a review that is not from the API server."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 

@@ -1,7 +1,7 @@
-"""The server's metrics. Every label has few values: codes, catalog kinds, rules of the policy; never a pod's words.
+"""The server's metrics. Labels have low cardinality: codes, catalog kinds, rules of the policy; no text from pods.
 
-What may be alerted on is there, as 0, before it first happens: a counter that appears with its first count has not
-increased, as Prometheus sees it.
+Every counter that may be alerted on is initialised to 0: for Prometheus, a counter that first appears as 1 has not
+increased.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from webhook.policy.source import ReloadOutcome
 from webhook.server.admission.outcome import Outcome
 from webhook.server.observe.collectors import LostLines, SwappedGauge
 
-# Around what an admission takes (tenths of a millisecond) up to the API server's default timeout of 10 s.
+# From the typical duration of a request (tenths of a millisecond) to the API server's default timeout of 10 s.
 _SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-# The outcomes that only one of the webhooks has.
+# The outcomes that apply to one of the webhooks only.
 _CALLED = {
     Outcome.PATCHED: ("mutate",),
     Outcome.UNCHANGED: ("mutate",),
@@ -33,40 +33,40 @@ _CALLED = {
 
 
 class Metrics:
-    """All metrics of one server, in a registry of their own.
+    """All metrics of one server, in a registry of their own. Timestamps are seconds since the epoch.
 
     Attributes:
-        registry: What /metrics shows.
-        requests: Requests to the webhook by how they ended.
-        duration: Seconds from a request's headers to its answer.
+        registry: The registry that /metrics exposes.
+        requests: Requests to the webhooks by outcome.
+        duration: Seconds from a request's headers to its response.
         decisions: Decisions by action, rule, mode and reason.
-        cut: Decisions about pods whose configuration was not read to its end, by why.
-        detections: Backends found, each kind once for a pod.
-        findings: Pods by where it was known from what they talk to.
-        remembered: How many pods' findings are remembered.
-        contradictions: Pods found not to be as decided, by how.
-        order_violations: Wrong orders of webhooks found.
-        order_problems: How many of them there are just now.
-        look_ups: Direct reads for one pod, by what became of them.
-        objects: Objects in the cluster cache.
-        skipped: Those that cannot be read and are left out.
-        staleness: Seconds since the API server was last heard of.
-        policy_loads: Policies read, by what became of them.
-        policy_loaded: When the policy in force was loaded, seconds since the epoch.
-        policy: The name and generation of the policy in force, as labels.
-        policy_rejected: Whether a newer policy is there and broken.
-        drifted: Pods that contradict today's decision, by their namespace and how.
-        drift_pods: Pods that the last check looked at.
-        drift_checked: When this replica last finished a check, seconds since the epoch.
-        drift_checks: Checks by what became of them.
-        certificate_reloads: Attempts to take over a changed certificate.
-        certificate_expiry: When the serving certificate expires, seconds since the epoch.
-        certificate_issued: When it was issued: the last rotation.
-        authority_expiry: When the authority that signs serving certificates expires.
-        certificate_steps: Steps taken by this replica to bring certificates into service, and to rotate them.
-        certificate_failures: What went wrong with that, by where.
-        lag: How late the event loop wakes up.
-        events: What was to be told as Kubernetes Events, by what became of it.
+        cut: Decisions without complete detection, by cause.
+        detections: Detected backends by kind and confidence, each kind once per pod.
+        findings: Detection results by source: computed, or served from the cache.
+        remembered: Entries in the detection cache.
+        contradictions: Pods that contradict their decision after admission, by contradiction.
+        order_violations: Detections of a wrong webhook order.
+        order_problems: Current problems with the webhook order.
+        look_ups: Direct reads of objects, by kind and outcome.
+        objects: Objects in the cluster cache, by kind.
+        skipped: Objects that are skipped because they cannot be decoded, by kind.
+        staleness: Seconds since the last list or watch response, by kind.
+        policy_loads: Policy loads by outcome.
+        policy_loaded: Time of the active policy's load.
+        policy: Name and generation of the active policy, as labels.
+        policy_rejected: 1 while a newer policy is invalid.
+        drifted: Drifted pods by namespace and reason.
+        drift_pods: Pods inspected by the last drift check.
+        drift_checked: Time of this replica's last complete drift check.
+        drift_checks: Drift checks by outcome.
+        certificate_reloads: Reloads of a changed serving certificate, by outcome.
+        certificate_expiry: Expiry of the serving certificate.
+        certificate_issued: Time of the serving certificate's issue, that is, of its last rotation.
+        authority_expiry: Expiry of the CA that signs serving certificates.
+        certificate_steps: Certificate rotation steps performed by this replica, by step.
+        certificate_failures: Failures of certificate management, by location.
+        lag: Event-loop scheduling delay in seconds.
+        events: Kubernetes Events by outcome.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -247,7 +247,11 @@ class Metrics:
         self._start_at_zero()
 
     def count_lost_lines(self, lost: Callable[[], int]) -> None:
-        """Show how many log lines were lost, as `lost` tells it at each scrape."""
+        """Expose the number of lost log lines.
+
+        Args:
+            lost: Returns the number; called at each scrape.
+        """
         self.registry.register(LostLines(lost))
 
     def _start_at_zero(self) -> None:

@@ -1,4 +1,4 @@
-"""What is told about each request: one count, one duration, one log line."""
+"""Record each request once: metrics, one log line, and Events."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ _QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
 
 
 class Events(Protocol):
-    """Tells decisions to whoever looks at the cluster. Both methods return at once and never raise."""
+    """Records Events in the cluster. Both methods return immediately and never raise."""
 
     def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool) -> None:
-        """Tell a decision."""
+        """Record a decision."""
         ...
 
     def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
-        """Warn of a pod that is not as decided."""
+        """Record a pod that contradicts its decision."""
         ...
 
 
 class Observer:
-    """Counts and logs requests. Nothing that it tells holds a value of a pod's configuration."""
+    """Counts and logs requests. Nothing that it records contains a value of a pod's configuration."""
 
     def __init__(self, metrics: Metrics, log: FilteringBoundLogger, events: Events | None = None) -> None:
-        """Take what is told to.
+        """Prepare.
 
         Args:
-            metrics: Every request is counted.
-            log: Every request is logged.
-            events: Decisions and contradictions are told; None where there is no cluster.
+            metrics: Counts every request.
+            log: Logs every request.
+            events: Records decisions and contradictions as Events; None without a cluster.
         """
         self.metrics = metrics
         self.log = log
         self._events = events
-        # To find the counter of some label values takes many times as long as to count.
+        # Looking up the counter for label values takes many times as long as incrementing it.
         self._requests = lru_cache(_COUNTERS)(metrics.requests.labels)
         self._duration = lru_cache(_COUNTERS)(metrics.duration.labels)
         self._decisions = lru_cache(_COUNTERS)(metrics.decisions.labels)
         self._detections = lru_cache(_COUNTERS)(metrics.detections.labels)
 
     def admission(self, admission: Admission, seconds: float) -> None:
-        """Tell about one request, once it has been answered or lost.
+        """Record one request after its response, or after the client has disconnected.
 
         Args:
-            admission: What is known of it.
-            seconds: How long it took.
+            admission: The request and its outcome.
+            seconds: Its duration.
         """
         request = admission.request
         dry_run = request is not None and bool(request.dry_run)
@@ -83,9 +83,9 @@ class Observer:
         else:
             self.log.warning("admission", detail=admission.detail, **fields)
         if self._events is not None and request is not None and admission.pod is not None:
-            self._tell(self._events, admission, admission.pod, request)
+            self._record_event(self._events, admission, admission.pod, request)
 
-    def _tell(self, events: Events, admission: Admission, pod: Pod, request: AdmissionRequest) -> None:
+    def _record_event(self, events: Events, admission: Admission, pod: Pod, request: AdmissionRequest) -> None:
         dry_run, found = bool(request.dry_run), admission.contradiction
         if found is not None:
             events.contradiction(found.code, found.sentence, pod, request.namespace, dry_run=dry_run)
@@ -93,20 +93,20 @@ class Observer:
             events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
 
     def _count(self, decision: Decision) -> None:
-        said = decision.summary
-        self._decisions(said["action"], said["rule"] or "", said["mode"], said["reason"]).inc()
-        # Dependencies come surest first, so the last to be put in the dict is the surest when they are reversed.
+        summary = decision.summary
+        self._decisions(summary["action"], summary["rule"] or "", summary["mode"], summary["reason"]).inc()
+        # Dependencies are ordered by descending confidence, so in reverse the last one put into the dict is the surest.
         surest = {found.kind: found.confidence for found in reversed(decision.findings.dependencies)}
         for kind, confidence in surest.items():
             self._detections(kind, confidence.value).inc()
 
 
 async def watch_loop_lag(metrics: Metrics, stop: asyncio.Event, *, every: float = 0.5) -> None:
-    """Measure, until `stop` is set, how late the event loop wakes up: what one slow request costs the others.
+    """Measure the event loop's scheduling delay until `stop` is set: what one slow request costs the others.
 
     Args:
-        metrics: Where it is recorded.
-        stop: Ends the watch.
+        metrics: Records the delay.
+        stop: Ends the measurement.
         every: Seconds between two measurements.
     """
     clock = asyncio.get_running_loop().time

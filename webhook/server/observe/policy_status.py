@@ -1,4 +1,4 @@
-"""What is told about the policy in force: in the log, in metrics, in readiness and at /policy."""
+"""Report the active policy: in the log, in metrics, in readiness and at /policy."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class PolicyTelling:
         self._log = log
 
     def start(self, source: PolicySource) -> None:
-        """Tell of the first policy."""
+        """Record the first policy and its warnings."""
         for warning in source.current.warnings:
             self._log.warning("policy warning", problem=str(warning))
         self(ReloadOutcome.LOADED, source.status)
 
     def __call__(self, outcome: ReloadOutcome, status: PolicyStatus) -> None:
-        """Tell of one change; "unchanged" means that a fault is gone and the content in force is the file's again."""
+        """Record one load; "unchanged" means that an invalid edit was reverted to the active content."""
         self._metrics.policy_loads.labels(outcome.value).inc()
         self._metrics.policy_rejected.set(outcome is ReloadOutcome.REJECTED)
         known = {"policy": status.name, "generation": status.generation, "source": status.source}
         if outcome is ReloadOutcome.REJECTED:
             self._log.error("policy rejected", problems=[str(problem) for problem in status.problems or ()], **known)
             return
-        # The file is good: what is in force is what it says.
+        # The file is valid, so the active policy is its content.
         self._metrics.policy.show({(status.name, status.generation): 1})
         self._metrics.policy_loaded.set(status.loaded_at.timestamp())
         self._log.info("policy loaded", **known)
 
 
 def policy_health(source: PolicySource) -> Health:
-    """There is always a good policy in force, so this check passes; a rejected edit is remarked."""
+    """Return ready, since there is always a valid active policy; with a remark for a rejected edit."""
     problems = source.status.problems
     if problems is None:
         return Health(ok=True)
@@ -50,7 +50,7 @@ def policy_health(source: PolicySource) -> Health:
 
 
 def policy_document(source: PolicySource) -> dict[str, Any]:
-    """What GET /policy shows."""
+    """Return the response of GET /policy."""
     status = source.status
     return {
         "name": status.name,

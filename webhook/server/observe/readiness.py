@@ -1,6 +1,6 @@
-"""Whether this process should be sent requests: a conjunction of named checks.
+"""Readiness as a conjunction of named checks.
 
-The text form is that of Kubernetes' own /readyz.
+The text format is that of Kubernetes' own /readyz.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Health(NamedTuple):
-    """What one check says. The remark is shown also when all is well, and holds no value of a pod."""
+    """The result of one check. The remark is reported even if the check passes, and contains no value of a pod."""
 
     ok: bool
     remark: str = ""
@@ -22,7 +22,7 @@ Check = Callable[[], Health]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What all checks said, in their order."""
+    """The results of all checks, in order."""
 
     checks: Mapping[str, Health]
 
@@ -32,7 +32,7 @@ class Report:
         return all(health.ok for health in self.checks.values())
 
     def text(self, *, verbose: bool = False) -> str:
-        """One line for each check; only "ok" when all is well, nothing is remarked and nobody asked for more."""
+        """Format one line per check; only "ok" if all pass without remarks, unless `verbose`."""
         if self.ok and not verbose and not any(health.remark for health in self.checks.values()):
             return "ok\n"
         lines = [
@@ -43,20 +43,20 @@ class Report:
         return "\n".join([*lines, f"readyz check {'passed' if self.ok else 'failed'}"]) + "\n"
 
     def document(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the results as plain data."""
         checks = [{"name": name, "ok": health.ok, "remark": health.remark} for name, health in self.checks.items()]
         return {"ok": self.ok, "checks": checks}
 
 
 class Readiness:
-    """The checks, and whether the process is on its way out."""
+    """The readiness checks, and whether the process is shutting down."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = dict(checks)
         self._leaving = False
 
     def leave(self) -> None:
-        """From now on, not ready: the process is about to stop."""
+        """Report unready from now on, since the process is shutting down."""
         self._leaving = True
 
     def report(self) -> Report:

@@ -1,7 +1,7 @@
-"""One OpenTelemetry span for each review, sent by OTLP over HTTP. An extra: without it nothing of this is loaded.
+"""Export one OpenTelemetry span per review with OTLP over HTTP. Imported only if tracing is enabled.
 
-Attributes are codes of few values each. The API server's own trace goes on here if it sends one (W3C Trace Context).
-What else there is to say is said by OpenTelemetry's own environment variables, as OTEL_TRACES_SAMPLER.
+Attributes have low cardinality. The API server's trace is continued if it sends one (W3C Trace Context). Everything
+else is configured with OpenTelemetry's own environment variables, such as OTEL_TRACES_SAMPLER.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from webhook.server.observe.observer import Observer
 
 _CONTEXT = TraceContextTextMapPropagator()
 _HEADERS = frozenset({b"traceparent", b"tracestate"})
-# Spans are told behind the back of the requests; at the end they may take this long.
+# Timeout in seconds of an export, which is asynchronous; it also bounds the flush at exit.
 _EXPORT_SECONDS = 2.0
 
 
 class Tracing:
-    """Where spans go."""
+    """The span exporter and its tracer."""
 
     def __init__(self, endpoint: str) -> None:
         """Prepare; nothing is sent before there is a span.
 
         Args:
-            endpoint: Where an OTLP collector takes spans over HTTP, as http://collector:4318/v1/traces.
+            endpoint: The URL of an OTLP/HTTP collector, such as http://collector:4318/v1/traces.
         """
         resource = Resource.create({"service.name": "sidecar-policy", "service.version": __version__})
         exporter = OTLPSpanExporter(endpoint, timeout=_EXPORT_SECONDS)
@@ -43,11 +43,16 @@ class Tracing:
         self._tracer = self._provider.get_tracer("sidecar-policy", __version__)
 
     def around(self, path: str, webhook: ASGIApp) -> ASGIApp:
-        """The same webhook with a span around each of its reviews."""
+        """Wrap a webhook in a span per request.
+
+        Args:
+            path: The webhook's path, the span's http.route.
+            webhook: The webhook as an ASGI application.
+        """
         return _Traced(path, webhook, self._tracer)
 
     async def close(self) -> None:
-        """Send what is left, and end."""
+        """Export the remaining spans, and shut down."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
@@ -62,7 +67,7 @@ class _Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS}
-        # What is raised may quote the request, so neither it nor its text goes on the span.
+        # An exception may quote the request, so it is not recorded on the span.
         with self._tracer.start_as_current_span(
             self._name,
             _CONTEXT.extract(sent),
@@ -75,10 +80,10 @@ class _Traced:
 
 
 class TracedObserver(Observer):
-    """Writes what is told about a request on its span, too."""
+    """An observer that also records each request on its span."""
 
     def admission(self, admission: Admission, seconds: float) -> None:
-        """Tell about one request."""
+        """Record one request; see `Observer.admission`."""
         span = get_current_span()
         if span.is_recording():
             span.set_attributes(_attributes(admission))
@@ -89,10 +94,10 @@ class TracedObserver(Observer):
 
 def _attributes(admission: Admission) -> dict[str, Any]:
     request, decision, found = admission.request, admission.decision, admission.contradiction
-    said = {"outcome": admission.outcome.value, "dry_run": request is not None and bool(request.dry_run)}
+    attributes = {"outcome": admission.outcome.value, "dry_run": request is not None and bool(request.dry_run)}
     if decision is not None:
-        # OpenTelemetry knows no attribute without a value.
-        said |= {name: value or "" for name, value in decision.summary.items()}
+        # OpenTelemetry does not support null attributes.
+        attributes |= {name: value or "" for name, value in decision.summary.items()}
     if found is not None:
-        said["contradiction"] = found.code
-    return {f"sidecar_policy.{name}": value for name, value in said.items()}
+        attributes["contradiction"] = found.code
+    return {f"sidecar_policy.{name}": value for name, value in attributes.items()}

@@ -1,1 +1,1 @@
-"""Serving certificates: where they come from, and their reload."""
+"""Serving certificates: their sources and their reload."""

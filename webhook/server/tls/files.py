@@ -1,4 +1,4 @@
-"""Which certificate is served: files that were given, an own one in files, or one that the replicas manage together."""
+"""Choose the certificate files to serve: the given ones, or those of a self-issued certificate."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _WORTH_KEEPING = timedelta(days=30)
 
 
 def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
-    """The certificate, its key, and its authority when it is an own one.
+    """Return the files of the certificate, its key, and, for a self-issued one, its CA.
 
-    An own certificate in a directory that stays is used again while it is good for a month more, so that clients need
-    not learn a new authority at each start.
+    A self-issued certificate in a persistent directory is reused while it is valid for another month, so that clients
+    need not trust a new CA after each start.
 
     Args:
-        settings: What to serve.
-        cleanup: Removes the directory of an own certificate that need not stay.
+        settings: The configuration.
+        cleanup: Removes a temporary directory.
+
+    Returns:
+        The certificate's, the key's and the CA's file; the last is None for a given certificate.
 
     Raises:
-        CertificateError: None can be issued for the given names.
+        CertificateError: No certificate can be issued for the given names.
         OSError: The directory cannot be written.
     """
     if settings.certificate is not None and settings.key is not None:
@@ -38,13 +41,13 @@ def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Pat
     directory = directory.absolute()
     names = list(dict.fromkeys(("localhost", *settings.names)))
     now = datetime.now(UTC)
-    if not _good(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
+    if not _is_reusable(directory, (*names, *_ADDRESSES), now + _WORTH_KEEPING):
         authority = issue_authority(now=now)
         files.write(directory, authority.certificate, issue_serving(authority, names, _ADDRESSES, now=now))
     return directory / files.CERTIFICATE, directory / files.KEY, directory / files.AUTHORITY
 
 
-def _good(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
+def _is_reusable(directory: Path, names: tuple[str, ...], then: datetime) -> bool:
     try:
         pair = files.read(directory / files.CERTIFICATE, directory / files.KEY, contents)
         authority = contents(directory / files.AUTHORITY)

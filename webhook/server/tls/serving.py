@@ -1,8 +1,8 @@
-"""The serving certificate: loaded, checked, and replaced while connections stay up.
+"""Load, check and hot-reload the serving certificate without closing connections.
 
-The SSLContext that the listener was given never changes. Each new handshake asks it for the context of the day, which
-is a fresh one for each pair: loading a pair that does not fit into a live context breaks it, and a key of another type
-would be served beside the new one.
+The listener's SSLContext never changes. Its SNI callback switches each new handshake to the current context, which is
+created anew for each pair: loading a mismatched pair into a live context breaks it, and a previous key of another type
+would still be served next to the new one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """One loaded pair: the context for new handshakes, and what a client sees in them."""
+    """One loaded pair: the context for new handshakes, and the certificate in them."""
 
     context: ssl.SSLContext
     leaf: Facts
@@ -40,10 +40,10 @@ class _Served:
 
 
 class ServingCertificate:
-    """A certificate and key from a source, in which they may change at any time.
+    """A certificate and key that are reloaded from a source.
 
     Attributes:
-        context: What the listener is given, once. Without a certificate, yet, its handshakes fail.
+        context: The listener's context, which never changes. Until there is a certificate, its handshakes fail.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class ServingCertificate:
         """Load the pair, if there is one already.
 
         Args:
-            source: Where it comes from.
-            metrics: Counts reloads and shows the expiry.
-            log: Is told of reloads.
-            clock: The time of day.
+            source: Provides the pair.
+            metrics: Counts reloads and exposes the expiry.
+            log: Logs reloads.
+            clock: Returns the wall-clock time.
 
         Raises:
             UnservableError: The source's pair cannot be served.
@@ -79,14 +79,14 @@ class ServingCertificate:
         self.context.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> int | None:
-        """Called in each handshake, also in one that names no server."""
+        """Switch a handshake to the current context; called for each handshake, with or without SNI."""
         if self._served is None:
             return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = self._served.context
         return None
 
     def reload(self) -> None:
-        """Take over another pair if it can be served; else keep what there is and say so."""
+        """Replace the pair if it has changed; if the new one cannot be served, keep the old one and log why."""
         try:
             pair = self._source.read()
             if self._served is not None and _digest(pair) == self._served.digest:
@@ -94,7 +94,7 @@ class ServingCertificate:
                 return
             fresh = self._load(pair)
         except UnservableError as error:
-            self._keep(str(error))
+            self._reject(str(error))
             return
         self._serve(fresh)
         self._metrics.certificate_reloads.labels("replaced").inc()
@@ -102,13 +102,13 @@ class ServingCertificate:
         self._log.info("certificate replaced", fingerprint=leaf.fingerprint, expires=leaf.not_after.isoformat())
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Reload when the source says so, until `stop` is set."""
+        """Reload whenever the source changes, until `stop` is set."""
         await self._source.watch(stop, self.reload)
 
     def check(self) -> Health:
-        """Ready when the certificate is valid now and is the one that the source has.
+        """Return ready if the served certificate is valid now and is that of the source.
 
-        A pair that cannot be served does not make a server unready that still has a good certificate; it is remarked.
+        An unservable pair in the source is a remark only, as long as the served certificate is valid.
         """
         served = self._served
         if served is None:
@@ -132,7 +132,7 @@ class ServingCertificate:
         context = _new_context()
         try:
             with _as_file(pair.certificate + b"\n" + pair.key) as path:
-                # Without the callable, OpenSSL would ask for an encrypted key's password at the terminal.
+                # Without the callable, OpenSSL would prompt for an encrypted key's password at the terminal.
                 context.load_cert_chain(path, password=lambda: b"")
         except (OSError, ValueError) as error:
             raise UnservableError(self._why(error)) from None
@@ -151,7 +151,7 @@ class ServingCertificate:
             return f"private key {key} does not match certificate {certificate}"
         return f"{certificate} and {key} is not a PEM certificate and unencrypted private key"
 
-    def _keep(self, problem: str) -> None:
+    def _reject(self, problem: str) -> None:
         if problem == self._problem:
             return
         self._problem = problem
@@ -167,7 +167,7 @@ class ServingCertificate:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A path of the content, for OpenSSL reads files only. On Linux it is one in memory: no key goes to a disk."""
+    """Yield the path of a file with the content, since OpenSSL only reads files; on Linux it is in memory only."""
     if sys.platform == "linux":
         with os.fdopen(os.memfd_create("serving-certificate"), "wb") as file:
             file.write(content)
@@ -185,7 +185,7 @@ def _digest(pair: KeyPair) -> bytes:
 
 
 def _new_context() -> ssl.SSLContext:
-    """TLS 1.2 or newer with authenticated encryption, and HTTP/1.1 alone, as the API server speaks to webhooks."""
+    """Return a context for TLS 1.2 or newer with AEAD ciphers, and for HTTP/1.1, which the API server uses here."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
@@ -195,7 +195,11 @@ def _new_context() -> ssl.SSLContext:
 
 
 def _handshake(context: ssl.SSLContext) -> None:
-    """Make sure that a client gets a certificate in a handshake; made in memory, without a socket."""
+    """Test in memory that a handshake succeeds and presents a certificate.
+
+    Raises:
+        UnservableError: It does not.
+    """
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""Where a serving certificate comes from: files, which may change at any time, or anything else of the same shape."""
+"""Sources of a serving certificate: the protocol, and its implementation for files."""
 
 from __future__ import annotations
 
@@ -15,38 +15,43 @@ from certs.issue import KeyPair
 from webhook.regular import open_regular
 
 MOST_BYTES: Final = 1 << 20
-"""Of a file with a certificate or a key."""
+"""Limit on a file with a certificate or a key."""
 _POLL_MILLISECONDS = 10_000
 
 
 class UnservableError(Exception):
-    """There is no pair that could be served. Its text says where it was looked for, and why it is none."""
+    """There is no servable pair. The text contains its location and the reason."""
 
 
 class PendingError(UnservableError):
-    """There is none yet, and the source will say when there is."""
+    """There is no pair yet; the source's `watch` reports the first one."""
 
 
 class PairSource(Protocol):
-    """Gives the pair that is to be served."""
+    """Provides the pair to serve."""
 
     @property
     def certificate(self) -> str:
-        """Where the certificate is, for messages."""
+        """The certificate's location, for messages."""
 
     @property
     def key(self) -> str:
-        """Where its key is."""
+        """The key's location, for messages."""
 
     def read(self) -> KeyPair:
-        """The pair as it is now, whether or not it fits.
+        """Return the current pair, which may be mismatched.
 
         Raises:
             UnservableError: There is none.
         """
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Call `changed` when there may be another pair, until `stop` is set."""
+        """Call `changed` whenever the pair may have changed, until `stop` is set.
+
+        Args:
+            stop: Ends the watch.
+            changed: Called on the event loop, possibly without a change.
+        """
 
 
 class PairFiles:
@@ -56,7 +61,7 @@ class PairFiles:
         """Prepare; nothing is read yet.
 
         Args:
-            certificate: PEM, the leaf first, then what clients need to reach their authority.
+            certificate: The chain in PEM: the leaf, then intermediate CAs.
             key: Its key in PEM, not encrypted.
         """
         self._certificate = certificate
@@ -65,19 +70,19 @@ class PairFiles:
 
     @property
     def certificate(self) -> str:
-        """The certificate's file."""
+        """The certificate's path."""
         return str(self._certificate)
 
     @property
     def key(self) -> str:
-        """The key's file."""
+        """The key's path."""
         return str(self._key)
 
     def read(self) -> KeyPair:
-        """Return what both files hold: as they were when `watch` last looked, else as they are now.
+        """Return the content of both files, as of the last read by `watch`, if any.
 
         Raises:
-            UnservableError: One cannot be read.
+            UnservableError: A file cannot be read.
         """
         seen = self._look() if self._seen is None else self._seen
         if isinstance(seen, UnservableError):
@@ -85,10 +90,10 @@ class PairFiles:
         return seen
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Call `changed` when a file changes, until `stop` is set. Files are read in a thread.
+        """Call `changed` whenever a file changes, until `stop` is set. Files are read in a thread.
 
-        The directories are watched, since mounted Secrets change by a swapped symbolic link; and every ten seconds it
-        is called anyway, since some file systems tell nobody.
+        The directories are watched, since mounted Secrets are updated by replacing a symbolic link. It is also called
+        every ten seconds, since some file systems emit no notifications.
         """
         async for _ in awatch(
             *{self._certificate.parent, self._key.parent},
@@ -113,7 +118,7 @@ def contents(path: Path) -> bytes:
     """Read a file with a certificate or a key.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is too large.
+        OSError: It cannot be read, is not a regular file, or has more than `MOST_BYTES`.
     """
     with open_regular(path) as stream:
         read = stream.read(MOST_BYTES + 1)

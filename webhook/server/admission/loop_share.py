@@ -1,0 +1,43 @@
+"""Limit the share of the event loop's time that long decisions take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from webhook.core.budget import Budget
+
+INLINE: Final = 64
+"""Units of work for a decision on the event loop: at most some 5 ms. Two in a hundred real pods need more."""
+BRIEF: Final = 16
+"""The same shortly after a long decision: at most some 1 ms. One in ten real pods needs more."""
+_LONG = 0.001
+_REST = 4.0
+
+
+class LoopShare:
+    """Limits decisions of more than 1 ms to a fifth of the event loop's time, by the budgets that it returns.
+
+    A decision that exceeds its budget is made in a thread, while the loop continues. Each decision alone is short; but
+    every connection may send such a pod concurrently, and every other request waits for all of them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Start with the full budget.
+
+        Args:
+            clock: Monotonic, in seconds.
+        """
+        self._clock = clock
+        self._rested = clock()
+
+    @contextmanager
+    def budget(self) -> Iterator[Budget]:
+        """Yield the budget for one decision, which is made within the context."""
+        began = self._clock()
+        yield Budget(INLINE if began >= self._rested else BRIEF)
+        taken = self._clock() - began
+        if taken > _LONG:
+            self._rested = max(self._rested, began) + taken + _REST * taken
