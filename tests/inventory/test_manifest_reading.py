@@ -101,9 +101,7 @@ def test_a_namespace_without_its_object_is_taken_to_be_in_the_mesh_and_that_is_s
     manifests = _read(DEPLOYMENT)
 
     assert manifests.namespace_labels("shop") == {"istio-injection": "enabled"}
-    assert manifests.notes == (
-        "no Namespace object for 'shop' among the manifests: taken to have istio-injection=enabled",
-    )
+    assert manifests.notes == ("no Namespace object for 'shop' among the manifests: assuming istio-injection=enabled",)
 
 
 def test_a_namespaces_own_labels_hold():

@@ -86,7 +86,7 @@ def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
     _, skipped, bypassed, inherited = capsys.readouterr().out.splitlines()
     assert skipped.split(maxsplit=6) == [
         "shop", "Deployment/web", "skip", "datastore-clients", "redis(certain)", "kafka",
-        f"{TRAIL}; not known: Secret login may not be read",
+        f"{TRAIL}; unknown: Secret login may not be read",
     ]  # fmt: skip
     assert bypassed.split() == ["shop", "Deployment/web", "bypass:5672,6379+hold(audit)", "r", "-", "-", "-"]
     assert inherited.split() == ["shop", "Deployment/web", "inherit", "(default)", "-", "-", "-"]
@@ -112,7 +112,7 @@ def test_a_terminal_of_80_columns_shows_whole_names_and_the_whole_trail(on_termi
     assert "redis, certain" in shown
     assert "serves kafka" in shown
     assert max(map(len, shown.splitlines())) <= 80
-    start = shown.index("Talks to")
+    start = shown.index("Dependencies")
     last_column = " ".join(line[start:].strip() for line in shown.splitlines())
     assert TRAIL in last_column
 

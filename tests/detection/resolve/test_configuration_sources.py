@@ -100,7 +100,7 @@ def test_secrets_are_read_only_when_they_may_be(find):
 
     assert _kinds(find(objects=objects)) == {"rabbitmq"}
     assert find(objects=objects, secrets=False).unknown == (
-        "env QUEUE ← Secret s/url: Secret s may not be read, or is not there",
+        "env QUEUE ← Secret s/url: Secret s cannot be read, or does not exist",
     )
 
 
