@@ -85,6 +85,7 @@ lint: $(VENV)/.dev ## Check style, types, and the import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/mypy.ini
 
 format: $(VENV)/.dev ## Format, and apply the linter's automatic fixes
 	@$(BIN)/ruff check --fix .

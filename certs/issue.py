@@ -122,9 +122,9 @@ def issue_serving(
     issuer, issuer_key = _load(authority)
     not_after = min(now + lifetime, issuer.not_valid_after_utc)
     if not_after <= now:
-        raise CertificateError(f"the authority has expired ({issuer.not_valid_after_utc:%Y-%m-%d %H:%M:%S}Z)")
+        raise CertificateError(f"the CA has expired ({issuer.not_valid_after_utc:%Y-%m-%d %H:%M:%S}Z)")
     if not _is_authority(issuer):
-        raise CertificateError("the issuing certificate is no authority (basicConstraints CA is not true)")
+        raise CertificateError("the issuing certificate is not a CA (basicConstraints CA is not true)")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sidecar-policy")])
     not_before = max(now - CLOCK_SKEW, issuer.not_valid_before_utc)
@@ -154,14 +154,14 @@ def check_pair(pair: KeyPair, *, authority: bool) -> None:
     if authority:
         certificate, _ = _load(pair)
         if not _is_authority(certificate):
-            raise CertificateError("the certificate is no authority's")
+            raise CertificateError("the certificate is not a CA")
         return
     try:
         leaf = x509.load_pem_x509_certificates(pair.certificate)[0]
     except ValueError as error:
         raise CertificateError("the certificate cannot be read as PEM") from error
     if not _belongs(leaf, pair.key):
-        raise CertificateError("the key is not the certificate's")
+        raise CertificateError("private key does not match the certificate")
 
 
 def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> Verification:
@@ -180,10 +180,10 @@ def verify(serving: KeyPair, authority: bytes, name: str, *, now: datetime) -> V
         leaf, *chain = x509.load_pem_x509_certificates(serving.certificate)
         trusted = Store(x509.load_pem_x509_certificates(authority))
     except ValueError:
-        return Verification(ok=False, reason="the certificate or the authority is not in PEM")
+        return Verification(ok=False, reason="the certificate or the CA is not in PEM")
     try:
         if not _belongs(leaf, serving.key):
-            return Verification(ok=False, reason="the key is not the certificate's")
+            return Verification(ok=False, reason="private key does not match the certificate")
     except CertificateError as error:
         return Verification(ok=False, reason=str(error))
     if now >= leaf.not_valid_after_utc:
@@ -260,9 +260,9 @@ def _load(pair: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = load_pem_private_key(pair.key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CertificateError("the authority's certificate or key cannot be read as PEM") from error
+        raise CertificateError("the certificate or key of the CA cannot be read as PEM") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not _belongs(certificate, pair.key):
-        raise CertificateError("the authority's key is not the ECDSA key of its certificate")
+        raise CertificateError("the key of the CA is not the ECDSA key of its certificate")
     return certificate, key
 
 

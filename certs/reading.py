@@ -64,7 +64,7 @@ def facts(certificate: bytes) -> Facts:
             not_after=read.not_valid_after_utc,
         )
     except ValueError as error:
-        raise CertificateError("is no certificate in PEM") from error
+        raise CertificateError("is not a PEM certificate") from error
 
 
 def split(bundle: bytes) -> tuple[bytes, ...]:
@@ -81,7 +81,7 @@ def split(bundle: bytes) -> tuple[bytes, ...]:
     try:
         return tuple(certificate.public_bytes(Encoding.PEM) for certificate in x509.load_pem_x509_certificates(bundle))
     except ValueError as error:
-        raise CertificateError("is no bundle of certificates in PEM") from error
+        raise CertificateError("is not a PEM certificate bundle") from error
 
 
 def merge(*groups: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ whichever replica is first:
 | a certificate past 2/3 of its life, new names | renew    |                                                      |
 | a CA past 2/3 of its life                     | announce | the bundle with both is in the configurations        |
 | a bundle that has been read back              | confirm  | `trust_wait`: every API server uses it               |
-| the bundle is gone from a configuration       | doubt    | as after announce                                    |
+| a configuration without the CA bundle         | doubt    | as after announce                                    |
 | an announced CA, trusted for `trust_wait`     | switch   | `serve_wait`: every replica serves the new one       |
 | an old CA that is not needed any more         | drop     |                                                      |
 | damage; before anything is signed, a bundle   | mend     | as after start or switch                             |
@@ -66,7 +66,7 @@ def plan(
     if damage:
         return Step(Action.REPAIR, "; ".join(damage))
     if _lacks_installed(state, held):
-        return Step(Action.REPAIR, "a configuration trusts an authority that is not kept")
+        return Step(Action.REPAIR, "a configuration trusts a CA that is not in the Secret")
     situation = _Situation(state, tuple(names), now, trusted, schedule, force)
     return (
         situation.reissue()
@@ -161,15 +161,15 @@ class _Situation:
         state = self.state
         if state.incoming is not None:
             gone = self.now >= facts(state.incoming.certificate).not_after
-            return Step(Action.ANNOUNCE, "the announced authority has expired") if gone else None
+            return Step(Action.ANNOUNCE, "the announced CA has expired") if gone else None
         if state.signing is None or not self.can_sign:
-            return Step(Action.ANNOUNCE, "there is no authority that could sign")
+            return Step(Action.ANNOUNCE, "no CA is able to sign")
         if state.outgoing:
             return None
         if self.force is Force.AUTHORITY:
-            return Step(Action.ANNOUNCE, "it was asked for")
+            return Step(Action.ANNOUNCE, "requested")
         if self.now >= facts(state.signing.certificate).renewal:
-            return Step(Action.ANNOUNCE, "two thirds of the authority's life are over")
+            return Step(Action.ANNOUNCE, "two thirds of the CA's lifetime have passed")
         return None
 
     def switch(self) -> Step | None:
@@ -177,43 +177,44 @@ class _Situation:
         if state.incoming is None:
             return None
         if not self.trusted:
-            return Step(Action.UNCONFIRM, "the bundle is gone from a configuration") if state.trusted_since else None
+            reason = "a configuration no longer contains the CA bundle"
+            return Step(Action.UNCONFIRM, reason) if state.trusted_since else None
         if not (self.servable or state.signing or state.outgoing):
-            return Step(Action.SWITCH, "the first authority is trusted")
+            return Step(Action.SWITCH, "the first CA is trusted")
         if state.trusted_since is None:
-            return Step(Action.CONFIRM, "the webhook configurations hold the bundle")
-        return Step(Action.SWITCH, "the announced authority is trusted") if self.now >= self._trust_ends() else None
+            return Step(Action.CONFIRM, "the webhook configurations contain the CA bundle")
+        return Step(Action.SWITCH, "the announced CA is trusted") if self.now >= self._trust_ends() else None
 
     def renew(self) -> Step | None:
         state = self.state
         if state.serving is None or state.signing is None or not self.can_sign:
             return None
         if self.force is Force.SERVING:
-            return Step(Action.RENEW, "it was asked for")
+            return Step(Action.RENEW, "requested")
         serving = facts(state.serving.certificate)
         # Near the expiry of the CA a new certificate would not outlive the current one.
         until = min(self.now + self.schedule.serving_lifetime, facts(state.signing.certificate).not_after)
         if self.now >= serving.renewal and until.replace(microsecond=0) > serving.not_after:
-            return Step(Action.RENEW, "two thirds of the certificate's life are over")
+            return Step(Action.RENEW, "two thirds of the certificate's lifetime have passed")
         return None
 
     def drop(self) -> Step | None:
         if self.state.incoming is not None or not self.state.outgoing:
             return None
         if self.now >= self._serve_ends():
-            return Step(Action.DROP, "every replica serves a certificate of the new authority")
+            return Step(Action.DROP, "every replica serves a certificate of the new CA")
         if all(self.now >= facts(certificate).not_after for certificate in self.state.outgoing):
-            return Step(Action.DROP, "the old authority has expired")
+            return Step(Action.DROP, "the old CA has expired")
         return None
 
     def rest(self) -> Step:
         state = self.state
         if state.incoming is not None and not self.trusted:
-            return Step(Action.NONE, "the webhook configurations do not hold the bundle yet")
+            return Step(Action.NONE, "the webhook configurations do not contain the CA bundle yet")
         if state.incoming is not None:
-            return Step(Action.NONE, "API servers take up the bundle", self._trust_ends())
+            return Step(Action.NONE, "waiting until API servers have reloaded the CA bundle", self._trust_ends())
         if state.outgoing:
-            return Step(Action.NONE, "replicas take up the new certificate", self._serve_ends())
+            return Step(Action.NONE, "waiting until replicas serve the new certificate", self._serve_ends())
         ends = [facts(pair.certificate).renewal for pair in (state.serving, state.signing) if pair is not None]
         return Step(Action.NONE, "nothing is due", min(ends))
 
@@ -231,8 +232,8 @@ class _Situation:
         for name in self.names:
             found = verify(serving, self.state.bundle, name, now=self.now)
             if not found.ok:
-                return f"the serving certificate is no good: {found.reason}"
-        return "the serving certificate is no good"
+                return f"the serving certificate is not valid: {found.reason}"
+        return "the serving certificate is not valid"
 
 
 def _repaired(state: State, now: datetime, schedule: Schedule, found: Sequence[bytes]) -> State:

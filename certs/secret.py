@@ -94,11 +94,11 @@ def decode(labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapp
         served_since=_time(annotations, SERVED_SINCE, damage),
     )
     if state.signing is None and state.incoming is None:
-        damage.append("there is no authority")
+        damage.append("there is no CA")
     if state.outgoing and state.incoming is None and state.served_since is None:
         damage.append(f"annotation {SERVED_SINCE} is missing")
     if not damage and data.get(AUTHORITY) != state.bundle:
-        damage.append(f"{AUTHORITY} is not the bundle of the authorities")
+        damage.append(f"{AUTHORITY} is not the bundle of the CAs")
     if not damage:
         return state
     names = (_OUTGOING, AUTHORITY, _SIGNING[0], _INCOMING[0])
@@ -139,7 +139,7 @@ def _time(annotations: Mapping[str, str], name: str, damage: list[str]) -> datet
     try:
         time = datetime.fromisoformat(written)
     except ValueError:
-        damage.append(f"annotation {name} is no time")
+        damage.append(f"annotation {name} is not a time")
         return None
     if time.tzinfo is None:
         damage.append(f"annotation {name} has no time zone")

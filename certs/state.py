@@ -78,11 +78,10 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.authority_lifetime < self.serving_lifetime:
-            raise ValueError("the authority has to live at least as long as the serving certificate")
+            raise ValueError("the CA must be valid for at least as long as the serving certificate")
         if self.authority_lifetime / 3 <= self.trust_wait + self.serve_wait:
             raise ValueError(
-                "a third of the authority's life has to be longer than both waits together: "
-                "the next authority is put in its place in that time"
+                "a third of the CA's lifetime must be longer than both waits together: it is replaced in that time"
             )
 
 

@@ -27,6 +27,7 @@ class ApiServer:
         requests: Method and path of all that was asked.
         refusal: A status and message to answer everything with, instead.
         hang: Until it is set, nothing is answered.
+        port: Where it listens.
     """
 
     events: dict[str, dict] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class ApiServer:
     refusal: tuple[int, str] | None = None
     hang: threading.Event | None = None
     versions: int = 0
+    port: int = 0
 
     def answer(self, method, path, body):
         self.requests.append((method, path))

@@ -78,7 +78,7 @@ def profiled(tools: Path, directory: Path, seconds: float) -> dict[str, dict[str
     met = {}
     for size in ("small", "large"):
         output = directory / f"{size}.profile"
-        command = [sys.executable, "-P", PROFILER, output]
+        command: list[str | Path] = [sys.executable, "-P", PROFILER, output]
         with Programs(directory) as programs:
             server = start_ours(programs, f"sidecar-policy-{size}", pair, policy, command)
             server.program.signal(signal.SIGUSR2)

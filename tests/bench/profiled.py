@@ -20,7 +20,7 @@ from types import FrameType
 
 import webhook
 from webhook.cli.main import run
-from webhook.server.admission import pods
+from webhook.server.admission import deciding, pods
 
 INTERVAL = 0.002
 """Seconds of CPU time between two samples."""
@@ -49,7 +49,8 @@ def part(frame: FrameType | None) -> str:
 def main() -> None:
     target, *arguments = sys.argv[1:]
     sys.argv = ["sidecar-policy", *arguments]
-    pods.LARGE = sys.maxsize
+    for module in (pods, deciding):
+        setattr(module, "is_large", lambda _: False)  # noqa: B010 - a name that it imports
     met: Counter[str] = Counter()
     signal.signal(signal.SIGPROF, lambda _, frame: met.update([part(frame)]))
     signal.signal(signal.SIGUSR2, lambda *_: met.clear())

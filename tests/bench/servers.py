@@ -71,7 +71,7 @@ def start_peer(programs: Programs, binary: Path, pair: Certificate) -> Server:
 def start_constant(programs: Programs, pair: Certificate) -> Server:
     """Start the floor in Python and wait until it takes connections."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-P", CONSTANT, str(port), pair.certificate, pair.key]
+    command: list[str | Path] = [sys.executable, "-P", CONSTANT, str(port), pair.certificate, pair.key]
     return _started(port, programs.start("constant", command))
 
 
@@ -88,7 +88,16 @@ def start_ours(
         command: How the command line is started.
     """
     port, health_port = free_ports(2)
-    options = ["--host", "127.0.0.1", "--port", str(port), "--health-port", str(health_port), "--drain", "0"]
+    options: list[str | Path] = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--health-port",
+        str(health_port),
+        "--drain",
+        "0",
+    ]
     options += ["--cert", pair.certificate, "--key", pair.key, "--manifests", ESHOP, "--policy", policy]
     program = programs.start(name, [*command, "serve", *options, "--log-format", "json"])
     program.wait_until(lambda: _answers(f"http://127.0.0.1:{health_port}/readyz"), seconds=30, what="ready")

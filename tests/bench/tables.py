@@ -29,7 +29,7 @@ def markdown(rows: Rows) -> str:
 
 def verdicts(outcomes: Iterable[Outcome]) -> Rows:
     """Every goal with what was measured, between what half of the rounds lie, and whether it is met."""
-    rows = [("Target", "Limit", "Measured", "Half of the rounds", "")]
+    rows: list[tuple[str, ...]] = [("Target", "Limit", "Measured", "Half of the rounds", "")]
     for outcome in outcomes:
         goal, found = outcome.goal, outcome.measured
         measured = ("not measured", "-") if found is None else (f"{found.median:.2f} {goal.unit}", _spread(found))
@@ -45,12 +45,14 @@ def alone_tables(figures: Figures) -> Iterator[tuple[str, Rows]]:
         scenario = alone(size, load)
         if not figures.arms(scenario):
             continue
-        how = f"{OPEN} requests/s, open loop" if load == "open" else many(load, "connection")
+        how = f"{OPEN} requests/s, open loop" if isinstance(load, str) else many(load, "connection")
         yield f"{KILOBYTES[size]}, {how}", _alone(figures, scenario)
 
 
 def _alone(figures: Figures, scenario: str) -> Rows:
-    rows = [("Server", "p50 ms", "p99 ms", "p99.9 ms", "req/s", "CPU µs/req", "RSS MB", "p50 / typed", "p99 / typed")]
+    rows: list[tuple[str, ...]] = [
+        ("Server", "p50 ms", "p99 ms", "p99.9 ms", "req/s", "CPU µs/req", "RSS MB", "p50 / typed", "p99 / typed")
+    ]
     measured = figures.arms(scenario)
     for arm in (arm for arm in ORDER if arm in measured):
         side = Side(scenario, arm)
@@ -63,7 +65,7 @@ def _alone(figures: Figures, scenario: str) -> Rows:
 
 def growth_table(figures: Figures) -> Rows:
     """How the answer takes longer as policies and pods grow."""
-    rows = [("", "p50 ms", "p99 ms", "CPU µs/req", "p50 to the one above")]
+    rows: list[tuple[str, ...]] = [("", "p50 ms", "p99 ms", "CPU µs/req", "p50 to the one above")]
     above: Side | None = None
     for arm in ("10 rules", "1,000 rules", "10 values", "100 values", "1,000 values", "2,000 values"):
         side = Side(GROWTH, arm)
@@ -83,7 +85,9 @@ def start_table(figures: Figures) -> Rows:
 
 def profile_table(figures: Figures, profile: Mapping[str, Mapping[str, int]]) -> Rows:
     """Where the CPU time of ours goes, in microseconds of a request and as a share; without parts below a hundredth."""
-    rows = [("", *(f"{heading} {what}" for heading in KILOBYTES.values() for what in ("µs/req", "share")))]
+    rows: list[tuple[str, ...]] = [
+        ("", *(f"{heading} {what}" for heading in KILOBYTES.values() for what in ("µs/req", "share")))
+    ]
     shares = {size: _shares(profile.get(size, {})) for size in KILOBYTES}
     spent = {size: figures.median(Side(alone(size, 8), "ours, new pods"), "cpu") or 0.0 for size in KILOBYTES}
     parts = sorted({part for met in shares.values() for part in met}, key=lambda part: -shares["small"].get(part, 0.0))
@@ -110,8 +114,9 @@ def created_tables(figures: Figures, arms: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _created(figures: Figures, scenario: str, arms: Sequence[str]) -> Rows:
-    heading = ("Webhook", "p50 ms", "p99 ms", "pods/s", "added p50 ms", "added p99 ms", "added p50 / typed")
-    rows = [heading]
+    rows: list[tuple[str, ...]] = [
+        ("Webhook", "p50 ms", "p99 ms", "pods/s", "added p50 ms", "added p99 ms", "added p50 / typed")
+    ]
     for arm in arms:
         side, added = Side(scenario, arm), Side(scenario, arm, "none")
         cells = [_number(figures.median(side, measure), 2) for measure in ("p50", "p99")]

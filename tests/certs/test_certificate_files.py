@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path, authority, pair):
     files.write(tmp_path, authority.certificate, pair)
 
     with pytest.raises(TypeError):
-        files.write(tmp_path, authority.certificate, KeyPair(pair.certificate, "not bytes"))
+        files.write(tmp_path, authority.certificate, KeyPair(pair.certificate, "not bytes"))  # type: ignore[arg-type]
 
     assert (tmp_path / "tls.key").read_bytes() == pair.key
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.crt", "tls.crt", "tls.key"]

@@ -71,8 +71,8 @@ def test_an_authority_from_before_the_loss_stays_trusted(do, ask, calm):
         (timedelta(0), Action.NONE, "nothing is due"),
         (timedelta(minutes=13), Action.NONE, "nothing is due"),
         (timedelta(minutes=14), Action.RENEW, "two thirds of the certificate's life"),
-        (timedelta(minutes=21), Action.RENEW, "no good: expired"),
-        (timedelta(minutes=61), Action.ANNOUNCE, "no authority that could sign"),
+        (timedelta(minutes=21), Action.RENEW, "not valid: expired"),
+        (timedelta(minutes=61), Action.ANNOUNCE, "no CA is able to sign"),
     ],
 )
 def test_a_certificate_is_renewed_at_two_thirds_of_its_life(ask, calm, after, action, reason):
@@ -85,7 +85,7 @@ def test_the_authority_goes_first_when_both_are_due(ask, do, calm):
     late = timedelta(minutes=41)
     renewed = do(Action.RENEW, calm, after=timedelta(minutes=26))
 
-    assert ask(renewed, after=late) == Step(Action.ANNOUNCE, "two thirds of the authority's life are over")
+    assert ask(renewed, after=late) == Step(Action.ANNOUNCE, "two thirds of the CA's lifetime have passed")
 
 
 def test_what_is_due_is_said_with_its_time(ask, calm):
@@ -117,7 +117,9 @@ def test_an_announced_authority_is_in_the_bundle_and_signs_nothing(rotating, cal
 
 def test_the_wait_begins_with_the_read_back(ask, do, rotating, kit):
     late = timedelta(minutes=5)
-    assert ask(rotating, after=late, trusted=False).reason == "the webhook configurations do not hold the bundle yet"
+    assert (
+        ask(rotating, after=late, trusted=False).reason == "the webhook configurations do not contain the CA bundle yet"
+    )
     assert ask(rotating, after=late).action is Action.CONFIRM
 
     confirmed = do(Action.CONFIRM, rotating, after=late)
@@ -148,7 +150,7 @@ def test_an_old_authority_that_has_expired_goes_at_once(begin, ask, do, rotating
     late = timedelta(minutes=61)
     switched = do(Action.SWITCH, do(Action.ANNOUNCE, rotating, after=timedelta(minutes=59)), after=late)
 
-    assert ask(switched, after=late).reason == "the old authority has expired"
+    assert ask(switched, after=late).reason == "the old CA has expired"
 
 
 def test_while_one_rotation_is_under_way_another_is_not_begun(ask, do, rotating):
@@ -160,7 +162,7 @@ def test_while_one_rotation_is_under_way_another_is_not_begun(ask, do, rotating)
 
 @pytest.mark.parametrize(("force", "action"), [(Force.SERVING, Action.RENEW), (Force.AUTHORITY, Action.ANNOUNCE)])
 def test_what_is_asked_for_is_done_before_its_time(ask, calm, force, action):
-    assert ask(calm, force=force) == Step(action, "it was asked for")
+    assert ask(calm, force=force) == Step(action, "requested")
 
 
 def test_a_step_in_the_far_future_counts_from_now(ask, do, rotating, kit):

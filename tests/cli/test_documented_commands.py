@@ -68,7 +68,7 @@ def test_every_finding_and_its_fields_are_documented(run):
     (found, *_) = json.loads(run("diagnose", "-o", "json", "-f", ROOT / "examples" / "eshop").stdout)
 
     assert [code.code for code in Code if f"\n## {code.code}\n" not in page] == []
-    assert [field for field in (*found, *found["mend"], *found["object"]) if f"`{field}`" not in page] == []
+    assert [field for field in (*found, *found["fix"], *found["object"]) if f"`{field}`" not in page] == []
 
 
 def test_every_consequence_of_a_plan_is_documented():

@@ -78,7 +78,7 @@ def test_a_folder_of_policies_and_tests_is_no_file_of_tests(run, tmp_path):
     ended = run("test", ".")
 
     assert ended.returncode == 3
-    assert ended.stderr == ".: error: is a directory (name the files of kind PolicyTest in it)\n"
+    assert ended.stderr == ".: error: is a directory (pass the PolicyTest files in it)\n"
 
 
 @pytest.mark.parametrize("fields", ["policy: pipe", "policy: policy.yaml\nmanifests: [pipe]"])
@@ -116,10 +116,10 @@ def test_a_name_that_is_written_like_markup_or_moves_the_cursor_is_shown_as_it_i
     ("arguments", "text"),
     [
         (("serve",), "sidecar-policy[otel]"),
-        (("serve",), "[default: the packaged policy]"),
+        (("serve",), "[default: the built-in policy]"),
         (("serve",), "[default: console at a terminal, else json]"),
-        (("explain",), "[default: as kubectl; in a pod without a kubeconfig, its own cluster]"),
-        (("plan",), "[default: the packaged policy]"),
+        (("explain",), "[default: as kubectl; in a pod without a kubeconfig, in-cluster configuration]"),
+        (("plan",), "[default: the built-in policy]"),
     ],
 )
 def test_help_keeps_what_is_in_brackets(run, arguments, text):

@@ -52,6 +52,5 @@ def test_the_place_is_the_line_whose_aliases_stand_for_too_much(run, tmp_path):
 
     assert ended.returncode == 3
     assert ended.stderr == (
-        "bomb.yaml:10: error: its aliases stand for more than 100,000 values "
-        "(write out what the aliases stand for, or remove them)\n"
+        "bomb.yaml:10: error: its aliases expand to more than 100,000 values (expand the aliases, or remove them)\n"
     )

@@ -3,6 +3,7 @@
 import asyncio
 from base64 import b64encode
 from dataclasses import dataclass, field
+from typing import Any
 
 import jsonpatch
 import pytest
@@ -111,7 +112,7 @@ def stored(api):
 
 
 def webhook(name, service="sidecar-policy", bundle=None):
-    config = {"service": {"namespace": "mesh", "name": service, "port": 443}}
+    config: dict[str, Any] = {"service": {"namespace": "mesh", "name": service, "port": 443}}
     if bundle is not None:
         config["caBundle"] = b64encode(bundle).decode()
     return {"name": name, "clientConfig": config, "failurePolicy": "Fail"}

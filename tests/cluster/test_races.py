@@ -6,6 +6,7 @@ import io
 import json
 import random
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -102,7 +103,8 @@ def letters(version):
 
 
 async def play(seed, number_of, reads):
-    api, kept = Api(seed, number_of), {}
+    api: Any = Api(seed, number_of)
+    kept: Any = {}
     sink = Sink(
         lambda item: json.loads(bytes(item))["data"]["made"],
         lambda _, name, made: kept.update({name: made}),

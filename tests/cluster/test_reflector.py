@@ -229,7 +229,7 @@ def test_while_the_server_refuses_what_is_known_stays_and_the_reason_is_said_onc
 
     following(scenario)
     assert lines.getvalue().count("configmaps is forbidden") == 1
-    assert "followed again" in lines.getvalue()
+    assert "watch re-established" in lines.getvalue()
 
 
 def test_the_delays_between_attempts_grow_and_differ():

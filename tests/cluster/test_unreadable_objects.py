@@ -82,7 +82,7 @@ def following(kubeconfig, lines):
 
 def said(lines):
     documents = map(json.loads, lines.getvalue().splitlines())
-    return [one for one in documents if "not understood" in one["event"]]
+    return [one for one in documents if "object skipped" in one["event"]]
 
 
 # What is wrong, and where it is said to be.

@@ -71,7 +71,7 @@ def _units(pod, store):
 def test_work_stops_where_the_budget_is_exceeded_and_begins_again_at_another_stage():
     budget = Budget(10)
     budget.spend(10)
-    with pytest.raises(BudgetExceededError, match="exceeds what one decision reads"):
+    with pytest.raises(BudgetExceededError, match="exceeds the limit of one decision"):
         budget.spend()
     budget.refill()
     budget.spend(10)
@@ -133,7 +133,7 @@ def test_what_exceeds_the_budget_is_not_known_and_said_to_be():
     findings = detect(_pod(mounts=_mounted(1)), "shop", _store(**{"a.yaml": LINES, "b.yaml": LINES}), Catalog.default())
 
     assert (findings.cut, findings.dependencies) == (True, ())
-    assert f"exceeds what one decision reads ({Budget.FULL} settings)" in findings.unknown[0]
+    assert f"exceeds the limit of one decision ({Budget.FULL} settings)" in findings.unknown[0]
 
 
 KEYS = {"envFrom": [{"configMapRef": {"name": "c"}, "prefix": f"P{number}_"} for number in range(400)]}
@@ -232,7 +232,7 @@ def test_the_first_rule_that_has_to_look_at_what_was_cut_leaves_it_to_on_unknown
 
     assert (decision.action, decision.reason, decision.rule) == (action, Reason.UNKNOWN, None)
     assert decision.findings.cut
-    assert decision.warnings[0].endswith(f"the policy's onUnknown decides, {action.value}")
+    assert decision.warnings[0].endswith(f"the policy's onUnknown applies, {action.value}")
 
 
 def test_a_rule_that_does_not_look_at_findings_decides_as_ever():
@@ -274,7 +274,7 @@ def test_a_namespace_that_could_not_be_read_is_not_taken_to_be_outside_of_the_me
     decision = _decide(_pod(env=[{"name": "A", "value": "redis://r"}]), Store(), _policy(onUnknown="inject"))
 
     assert (decision.action, decision.reason, decision.findings.cut) == (Action.INJECT, Reason.UNKNOWN, False)
-    assert decision.warnings == ("the namespace shop could not be read: the policy's onUnknown decides, inject",)
+    assert decision.warnings == ("the namespace shop could not be read: the policy's onUnknown applies, inject",)
 
 
 KNOWABLE = [

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import jsonpatch
 import msgspec
@@ -12,7 +13,7 @@ from webhook.mesh import eligibility
 from webhook.mesh.created import as_created
 from webhook.mesh.patch import patch
 
-CREATED = {
+CREATED: dict[str, Any] = {
     "metadata": {"labels": {"app": "basket"}, "annotations": {"team": "shop"}},
     "spec": {"containers": [{"name": "basket"}], "initContainers": [{"name": "wait"}]},
 }

@@ -60,7 +60,7 @@ def test_what_is_not_known_decides_with_a_warning_and_is_not_matched_by_later_ru
     assert decision.shown.warnings == decision.warnings
     (warning,) = decision.warnings
     assert warning.startswith("rule meshed: its CEL expression is not evaluated: ")
-    assert warning.endswith(f": the policy's onUnknown decides, {action}")
+    assert warning.endswith(f": the policy's onUnknown applies, {action}")
     assert decision.findings.cut
     assert in_mesh(decision)
     assert SECRET not in str(decision) + str(patch(pod, decision))

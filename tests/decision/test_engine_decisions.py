@@ -64,7 +64,7 @@ def test_a_pods_own_word_is_respected_by_default_and_overruled_on_demand_with_a_
     assert _decide(document, default_policy()).reason is Reason.EXPLICIT_POD
     overruled = _decide(document, _overriding())
     assert overruled.action is Action.SKIP
-    assert overruled.warnings == ("rule skipped overrules the pod's own sidecar.istio.io/inject",)
+    assert overruled.warnings == ("rule skipped overrides the pod's own sidecar.istio.io/inject",)
 
 
 def test_a_choice_that_istio_ignores_is_told():

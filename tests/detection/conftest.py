@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ def read_case(tmp_path):
     """The pod called client of a case as cases.yaml writes them, or of plain manifests, and its surroundings."""
 
     def read_case_(
-        case: dict[str, Any] | None = None, *, objects: list[dict[str, Any]] = (), secrets: bool = True
+        case: dict[str, Any] | None = None, *, objects: Sequence[dict[str, Any]] = (), secrets: bool = True
     ) -> tuple[manifests.Workload, manifests.Manifests]:
         documents = list(objects)
         if case is not None:

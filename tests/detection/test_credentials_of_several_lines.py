@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_credentials_stay_out import _clients
+from clients import found_and_asked
 
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.files import read_file
@@ -57,7 +57,7 @@ def test_a_credential_behind_the_name_of_one_says_nothing(command, password):
 def test_a_setting_whose_name_is_a_value_of_its_own_is_read_by_that_name(name, password):
     value = {"n": "value", "N": "Value"}.get(name[0], "value") if name != "NAME" else "VALUE"
     text = json.dumps([{name: "REDIS_PASSWORD", value: password}, {name: "REDIS_HOST", value: "cache"}])
-    found, asked = _clients({"file": ("a.json", text)})
+    found, asked = found_and_asked({"file": ("a.json", text)})
 
     assert [(dependency.kind, dependency.host) for dependency in found] == [("redis", "cache")]
     assert "qwxvz" not in asked

@@ -16,6 +16,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from clients import found_and_asked
 from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -24,7 +25,6 @@ from webhook.cli.decided import Answered
 from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import RecordingView
 from webhook.core.values import Content, Value
-from webhook.detection.detect import detect
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import read_content
 from webhook.detection.parse.masks import Mask
@@ -58,12 +58,16 @@ class Told:
         if is_told(decision):
             self.notes.append(repr(tell(decision)))
 
+    def contradiction(self, code, sentence, pod, namespace, *, dry_run):
+        self.notes.append(sentence)
+
 
 class Server:
     """The application behind the TLS port, over one pod's surroundings after the other."""
 
     def __init__(self):
-        self.lines, self.registry, self.events = io.StringIO(), CollectorRegistry(), Told()
+        self.lines, self.registry = io.StringIO(), CollectorRegistry()
+        self.events = Told()
         self.surroundings = SimpleNamespace()
         observer = Observer(Metrics(self.registry), make_logger(self.lines, LogFormat.JSON), self.events)
         decider = Decider(SimpleNamespace(current=POLICY, recent=[POLICY]), self)
@@ -236,21 +240,10 @@ def test_a_list_of_urls_is_read_whatever_separates_them(separator, password):
         assert len(read_value(text).mentions) == 2
 
 
-def _clients(described):
-    documents = objects(described)
-    workload = workload_of(documents[-1], (), "-:1")
-    surroundings = Manifests(
-        [ManifestObject(document, "-:1", None) for document in documents], [workload], secrets=True
-    )
-    asked = RecordingView(surroundings)
-    found = detect(workload.pod, "shop", asked, POLICY.catalog).dependencies
-    return found, [question.name for question in asked.answers if question.kind != "Mention"]
-
-
 @pytest.mark.parametrize("key", ["REDIS", "MYSQL", "KAFKA"])
 @pytest.mark.parametrize("word", ["hunter2", "s3cr3t-pw", "a.b.svc"])
 def test_a_secrets_word_under_a_backends_name_is_no_host(key, word):
-    found, asked = _clients({"secret": {"x": word}, "secret_env": key})
+    found, asked = found_and_asked({"secret": {"x": word}, "secret_env": key})
 
     assert [(dependency.kind, dependency.host) for dependency in found] == [(key.lower(), None)]
     assert not [dependency for dependency in found if word in dependency.evidence]
@@ -258,14 +251,14 @@ def test_a_secrets_word_under_a_backends_name_is_no_host(key, word):
 
 
 def test_a_list_of_unlike_words_is_no_list_of_hosts():
-    found, asked = _clients({"env": {"REDIS_HOSTS": "cache,app,hunter2"}})
+    found, asked = found_and_asked({"env": {"REDIS_HOSTS": "cache,app,hunter2"}})
 
     assert [dependency.host for dependency in found] == [None]
     assert "hunter2" not in asked
 
 
 def test_a_list_of_hosts_of_one_kind_is_still_found():
-    found, _ = _clients({"env": {"REDIS_HOSTS": "cache-0,cache-1,cache-2"}})
+    found, _ = found_and_asked({"env": {"REDIS_HOSTS": "cache-0,cache-1,cache-2"}})
 
     assert [dependency.host for dependency in found] == ["cache-0", "cache-1", "cache-2"]
 
@@ -319,7 +312,7 @@ KEYED = {
 @pytest.mark.parametrize("credential", ["sk_live_CANARY123", "hunter2canary", "Y2FuYXJ5OmNhbmFyeQ", "0ca7a9canary"])
 def test_a_key_below_a_credentials_is_neither_kept_nor_shown(written, credential):
     content = read_content("app.conf", KEYED[written].replace("{}", credential).format())
-    found, _ = _clients({"file": ("app.conf", KEYED[written].replace("{}", credential).format())})
+    found, _ = found_and_asked({"file": ("app.conf", KEYED[written].replace("{}", credential).format())})
 
     kept = repr(([line.path for line in content.lines], found)).lower()
     assert not {run for run in pieces(credential, KEYED[written].lower()) if run in kept}

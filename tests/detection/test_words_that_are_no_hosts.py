@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from clients import found_and_asked
 from credentials_matrix import objects
-from test_credentials_stay_out import POLICY, _clients
 
 from webhook.core.surroundings import RecordingView
+from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of
@@ -16,7 +17,7 @@ from webhook.inventory.workloads import workload_of
     "key", "WALLET_SEED ENCRYPTION_SEED SESSION_MASTER DB_PRIMARY MASTER_KEY_PRIMARY CLUSTER_LEADER".split()
 )
 def test_a_word_under_a_key_that_only_says_which_of_several_is_not_looked_up(key):
-    found, asked = _clients({"env": {key: "hunter2"}})
+    found, asked = found_and_asked({"env": {key: "hunter2"}})
 
     assert "hunter2" not in asked
     assert "hunter2" not in repr(found)
@@ -27,14 +28,14 @@ def test_a_word_under_a_key_that_only_says_which_of_several_is_not_looked_up(key
 )
 @pytest.mark.parametrize("word", ["hunter2", "hunter2:7319", "redis://hunter2"])
 def test_the_password_of_one_of_several_says_nothing(key, word):
-    found, asked = _clients({"env": {key: word}})
+    found, asked = found_and_asked({"env": {key: word}})
 
     assert (found, "hunter2" in asked) == ((), False)
 
 
 @pytest.mark.parametrize(("key", "kind"), [("REDIS_MASTER", "redis"), ("CASSANDRA_SEEDS", "cassandra")])
 def test_a_word_under_a_key_that_names_a_backend_too_is_still_a_host(key, kind):
-    found, asked = _clients({"env": {key: "shop-0"}})
+    found, asked = found_and_asked({"env": {key: "shop-0"}})
 
     assert [(dependency.kind, dependency.host) for dependency in found] == [(kind, "shop-0")]
     assert "shop-0" in asked
@@ -44,7 +45,7 @@ def test_a_word_under_a_key_that_names_a_backend_too_is_still_a_host(key, kind):
     "hosts", ["cache:6379,hunter2", "cache,6379,app,hunter2", "cache,hunter2", "cache:6379,x y,z:1"]
 )
 def test_a_word_behind_the_first_host_of_a_url_is_no_host(hosts):
-    found, asked = _clients({"env": {"REDIS_URL": f"redis://{hosts}"}})
+    found, asked = found_and_asked({"env": {"REDIS_URL": f"redis://{hosts}"}})
 
     assert [dependency.host for dependency in found] == ["cache"]
     assert not {"hunter2", "app", "6379", "z"} & set(asked)
@@ -52,7 +53,7 @@ def test_a_word_behind_the_first_host_of_a_url_is_no_host(hosts):
 
 @pytest.mark.parametrize("hosts", ["cache-0:6379,cache-1", "cache-0,cache-1", "alpha:6379,beta:6379", "a.b.c,d.e.f"])
 def test_all_hosts_of_a_url_that_are_alike_or_have_ports_are_still_found(hosts):
-    found, _ = _clients({"env": {"REDIS_URL": f"redis://{hosts}"}})
+    found, _ = found_and_asked({"env": {"REDIS_URL": f"redis://{hosts}"}})
 
     assert [dependency.host for dependency in found] == [host.partition(":")[0] for host in hosts.split(",")]
 
@@ -69,21 +70,21 @@ def test_nothing_that_a_reference_takes_from_a_secret_is_looked_up(secret, use, 
     asked = RecordingView(
         Manifests([ManifestObject(document, "-:1", None) for document in documents], [workload], secrets=True)
     )
-    detect(workload.pod, "shop", asked, POLICY.catalog)
+    detect(workload.pod, "shop", asked, Catalog.default())
 
     assert not [question for question in asked.answers if question.kind == "Service" and "hunter" in question.name]
 
 
 @pytest.mark.parametrize("default", ["hunter2", "hunter2:7319", "redis://hunter2"])
 def test_the_default_of_a_credential_is_no_host(default):
-    found, asked = _clients({"env": {"REDIS_HOST": f"${{REDIS_SECRET:-{default}}}"}})
+    found, asked = found_and_asked({"env": {"REDIS_HOST": f"${{REDIS_SECRET:-{default}}}"}})
 
     assert (found, "hunter2" in asked) == ((), False)
 
 
 @pytest.mark.parametrize("described", [{"env": {"VALUE": "hunter2:7319"}}, {"args": ["openssl", "-k", "hunter2:7319"]}])
 def test_a_word_and_a_number_that_nothing_announces_are_not_looked_up(described):
-    _, asked = _clients(described)
+    _, asked = found_and_asked(described)
 
     assert "hunter2" not in asked
 
@@ -99,6 +100,6 @@ def test_a_word_and_a_number_that_nothing_announces_are_not_looked_up(described)
     ],
 )
 def test_a_place_with_a_known_port_a_key_or_a_scheme_is_looked_up(described):
-    _, asked = _clients(described)
+    _, asked = found_and_asked(described)
 
     assert "cache" in asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -96,7 +97,7 @@ def _one(message: bytes, wanted: int) -> bytes:
     return next((value for number, value in _fields(message) if number == wanted), b"")
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """The fields of a message on the wire, by number; those of fixed width are passed over."""
     place = 0
     while place < len(message):

@@ -171,7 +171,7 @@ def _start_api_server(plane: ControlPlane, etcd_port: int, keys: tuple[Path, Pat
     }
     if plane.address is not None:
         flags |= _reachable(plane, plane.address)
-    command = [plane.tools / "kube-apiserver", *_flags(flags)]
+    command: list[str | Path] = [plane.tools / "kube-apiserver", *_flags(flags)]
     # etcd may still be starting: the API server asks until it is there.
     server = plane.programs.start("kube-apiserver", command)
     server.wait_until(plane.api.ready, seconds=60, what="ready")
@@ -205,7 +205,7 @@ def _start_controller_manager(plane: ControlPlane, signing_key: Path) -> None:
         "secure-port": "0",
         "concurrent-deployment-syncs": "10",
     }
-    command = [plane.tools / "kube-controller-manager", *_flags(flags)]
+    command: list[str | Path] = [plane.tools / "kube-controller-manager", *_flags(flags)]
     manager = plane.programs.start("kube-controller-manager", command)
 
     def works() -> bool:

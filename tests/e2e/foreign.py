@@ -46,7 +46,7 @@ def foreign_webhook(plane: ControlPlane, service: str, answer: Answer) -> Iterat
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        reached = {"service": service, "port": server.server_port, "authority": authority.certificate}
+        reached: Object = {"service": service, "port": server.server_port, "authority": authority.certificate}
         yield partial(product.register, plane, webhook_name="pods.foreign.example", **reached)
         server.shutdown()
         thread.join()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import yaml
 from api import Api, Object
@@ -45,7 +46,7 @@ def install(plane: ControlPlane, *settings: str) -> None:
         "secureGRPCAddr": secure_grpc,
         "monitoringAddr": monitoring,
     }
-    command = [
+    command: list[str | Path] = [
         plane.tools / "pilot-discovery",
         "discovery",
         f"--kubeconfig={config}",
@@ -69,7 +70,7 @@ def external_service(namespace: str, name: str) -> Object:
 
 
 def _generate(plane: ControlPlane, settings: tuple[str, ...]) -> list[Object]:
-    command = [plane.tools / "istioctl", "manifest", "generate", "--set", "profile=minimal"]
+    command: list[str | Path] = [plane.tools / "istioctl", "manifest", "generate", "--set", "profile=minimal"]
     for setting in settings:
         command += ["--set", setting]
     generated = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

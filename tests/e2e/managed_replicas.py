@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import product
 import shop
@@ -43,7 +44,8 @@ class Replica:
     def __init__(self, plane: ControlPlane, port: int, options: Sequence[str] = ()) -> None:
         """Start it; it need not be ready yet."""
         config = plane.kubeconfig_for(product.ACCOUNT, product.account(), *product.account_groups())
-        command = [product.COMMAND, "serve", "--kubeconfig", config, *product.LOOPBACK, "--port", str(port)]
+        command: list[str | Path] = [product.COMMAND, "serve", "--kubeconfig", config, *product.LOOPBACK]
+        command += ["--port", str(port)]
         command += ["--cert-secret", f"{product.NAMESPACE}/{SECRET}", *WAITS, *options]
         self.port = port
         self._program = plane.programs.start(f"sidecar-policy-replica-{next(_numbers)}", command)
@@ -136,7 +138,7 @@ class Replicas:
 
     def certs(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `sidecar-policy certs …` as the cluster's administrator."""
-        command = [product.COMMAND, "certs", *arguments, "--kubeconfig", self.plane.kubeconfig]
+        command: list[str | Path] = [product.COMMAND, "certs", *arguments, "--kubeconfig", self.plane.kubeconfig]
         command += ["--cert-secret", f"{product.NAMESPACE}/{SECRET}"]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 

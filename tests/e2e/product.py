@@ -81,7 +81,7 @@ class PolicyServer:
         self._directory.mkdir()
         self.policy = self._directory / "policy.yaml" if policy else None
         config = plane.kubeconfig_for(ACCOUNT, account(), *account_groups())
-        command = [COMMAND, "serve", "--kubeconfig", config, *LOOPBACK, *options]
+        command: list[str | Path] = [COMMAND, "serve", "--kubeconfig", config, *LOOPBACK, *options]
         command += ["--cert-dir", self._directory / "certs", "--dns", f"{self.service}.{NAMESPACE}.svc"]
         if policy:
             self.edit(policy)

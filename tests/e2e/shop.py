@@ -42,7 +42,7 @@ def client_spec(**fields: object) -> Object:
 
 def pod(name: str, spec: Object, *, labels: dict | None = None, annotations: dict | None = None) -> Object:
     """A bare pod; with a name that ends in "-", the API server completes it."""
-    metadata = {"generateName" if name.endswith("-") else "name": name}
+    metadata: Object = {"generateName" if name.endswith("-") else "name": name}
     metadata |= {"labels": labels or {}, "annotations": annotations or {}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

@@ -28,7 +28,7 @@ def gone_and_back(tools):
         said["back"] = _said(server)
         plane.api.merge("ConfigMap", "cfg-basket", {"data": {"ConnectionString": "", "EventBusConnection": ""}}, "shop")
         eventually(lambda: "patch" not in _review(server), what="an edit is seen")
-        said["log"] = server.log("not followed")
+        said["log"] = server.log("watch failed")
     shutil.rmtree(plane.directory)
     return said
 

@@ -86,10 +86,10 @@ def test_the_table_says_of_each_application_what_either_finds(diagnosed, analyze
 
 def test_the_commands_mend_what_they_are_for(diagnosed, diagnose, run):
     for _, one in diagnosed:
-        if one["mend"]["command"] is not None:
-            ended = run(f"set -o pipefail; {one['mend']['command']}")
+        if one["fix"]["command"] is not None:
+            ended = run(f"set -o pipefail; {one['fix']['command']}")
             assert ended.returncode == 0, ended.stderr
 
     assert [one["code"] for _, one in diagnose()] == [
-        one["code"] for _, one in diagnosed if one["mend"]["command"] is None
+        one["code"] for _, one in diagnosed if one["fix"]["command"] is None
     ]

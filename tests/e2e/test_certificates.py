@@ -209,7 +209,7 @@ def test_somebody_elses_secret_is_told_and_left_alone(replicas, namespace):
     replica = replicas.start(0)
 
     eventually(lambda: replica.log("certificates"), what="it is told")
-    said = f"Secret {product.NAMESPACE}/{SECRET} is not ours"
+    said = f"Secret {product.NAMESPACE}/{SECRET} exists but is not managed by sidecar-policy"
     assert said in replica.text
     status, readiness = replica.get("/readyz")
     assert status == 503
@@ -319,7 +319,7 @@ def test_a_second_rotation_of_the_authority_waits_for_the_first(running):
     refused = running.certs("rotate", "authority")
 
     assert refused.returncode == 1
-    assert "another rotation is under way" in refused.stderr
+    assert "another rotation is in progress" in refused.stderr
 
 
 def test_the_metrics_tell_of_expiry_rotation_and_steps(running):

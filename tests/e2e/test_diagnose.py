@@ -87,7 +87,7 @@ def test_istioctl_finds_nothing_wrong_with_them(run, eshop):
 def mended(before, run, diagnose):
     """The same with the first half mended by diagnose's commands, the other by its patches as YAML."""
     for number, (one, _) in enumerate(before):
-        place, mend = one["object"], one["mend"]
+        place, mend = one["object"], one["fix"]
         by_patch = f"kubectl -n {place['namespace']} patch service {place['name']} --patch-file /dev/stdin"
         ended = run(by_patch, stdin=mend["patch"]) if number % 2 else run(mend["command"])
         assert ended.returncode == 0, ended.stderr

@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
 from api import eventually
+from controlplane import ControlPlane
 
 from webhook.cluster.client import connect
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
@@ -41,8 +43,8 @@ SKIP = Decision(
 class Shop:
     """A namespace, and what tells Events there."""
 
-    plane: object
-    kubeconfig: object
+    plane: ControlPlane
+    kubeconfig: Path
 
     def __post_init__(self):
         self.outcomes = Counter()
@@ -142,7 +144,7 @@ def test_the_event_regards_the_deployment_and_kubectl_describes_it(shop, plane):
     (event,) = shop.events(kind="Deployment", name="basket", uid=shop.uids["Deployment", "basket"])
     assert (event["type"], event["reason"], event["action"]) == ("Normal", "SidecarSkipped", "Skip")
     assert event["reportingInstance"] == "sidecar-policy-0"
-    assert event["note"].startswith("Skipped the sidecar, by rule clients of policy e2e/00000001: dependency redis")
+    assert event["note"].startswith("Sidecar skipped by rule clients (policy e2e/00000001): dependency redis")
     assert 1020 < len(event["note"].encode()) <= 1024
     described = subprocess.run(
         [plane.tools / "kubectl", "--kubeconfig", plane.kubeconfig, "-n", NAMESPACE, "describe", "deployment/basket"],

@@ -84,7 +84,7 @@ class TestSecrets:
     def test_without_the_right_the_server_is_not_ready_and_says_what_lacks(self, start_server, policy):
         server = start_server(policy, ready=False)
 
-        wanted = "[-]inventory failed: not read yet: Secret (secrets is forbidden"
+        wanted = "[-]inventory failed: not synced yet: Secret (secrets is forbidden"
         eventually(lambda: wanted in server.get("/readyz", failing=True), what="only Secrets are missing, and why")
 
     def test_with_it_a_client_by_secret_is_found(self, istio, namespace, start_server, policy, client_by_secret):

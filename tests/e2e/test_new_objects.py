@@ -5,7 +5,7 @@ import pki
 import product
 import pytest
 import shop
-from api import eventually, has_sidecar
+from api import Object, eventually, has_sidecar
 
 ROUNDS = 30
 LOOK_UPS = "sidecar_policy_inventory_lookups_total"
@@ -14,13 +14,13 @@ ENABLED = {"istio-injection": "enabled"}
 
 def fresh(number, name="redis"):
     """A Service for Redis under a name that nobody has heard of, a ConfigMap that names it, and a client of it."""
-    service = {
+    service: Object = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": f"{name}-{number}"},
         "spec": {"ports": [{"name": "http", "port": 6379}]},
     }
-    config_map = {
+    config_map: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": f"cfg-{name}-{number}"},

@@ -67,8 +67,8 @@ def test_the_client_alone_would_change(planned):
 
 
 def test_its_pod_alone_would_have_to_be_restarted(planned, shop):
-    assert planned["restarts"]["now"]["pods"] == []
-    assert planned["restarts"]["then"]["commands"] == [f"kubectl -n {shop.name} rollout restart deployment/web"]
+    assert planned["restarts"]["current"]["pods"] == []
+    assert planned["restarts"]["proposed"]["commands"] == [f"kubectl -n {shop.name} rollout restart deployment/web"]
 
 
 def test_what_istios_own_objects_make_of_it_is_said(planned):
@@ -96,5 +96,5 @@ def test_a_user_with_rights_in_one_namespace_needs_no_others(istio, run, shop):
     refused = run(f"sidecar-policy explain --live --kubeconfig {config}")
 
     assert {one["name"]: one["action"] for one in json.loads(ended.stdout)} == {"api": "inherit", "web": "skip"}
-    assert "no right to list services of all namespaces" in ended.stderr
+    assert "no permission to list services in all namespaces" in ended.stderr
     assert (refused.returncode, "-n NAMESPACE" in refused.stderr) == (3, True)

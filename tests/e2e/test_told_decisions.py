@@ -40,7 +40,7 @@ def test_a_skipped_pod_is_told_on_its_deployment_with_the_evidence(namespace, se
 
     (event,) = eventually(lambda: events("Deployment", "basket"), what="an Event on the Deployment")
     assert (event["type"], event["reason"]) == ("Normal", "SidecarSkipped")
-    assert "rule clients of policy e2e/" in event["note"]
+    assert "rule clients (policy e2e/" in event["note"]
     assert "env ConnectionString ← ConfigMap cfg-basket/ConnectionString → Service basket-data:6379" in event["note"]
     assert server.metric("sidecar_policy_events_total", outcome="sent") >= 1
 

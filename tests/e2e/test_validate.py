@@ -92,7 +92,7 @@ def test_another_webhook_that_takes_our_label_off_is_found_out(istio, namespace,
     pod = namespace.create(shop.pod("client", shop.client_spec()))
 
     assert has_sidecar(pod)
-    assert "another webhook took it off" in " ".join(istio.api.warnings)
+    assert "another webhook removed the label" in " ".join(istio.api.warnings)
     assert contradictions(server)[-1] == "label-lost"
 
 
@@ -101,7 +101,7 @@ def test_strict_refuses_the_pod_and_says_why(namespace, start_server, strip_labe
     server.register_validation(namespace.name)
     strip_label()
 
-    with pytest.raises(ApiError, match="another webhook took it off") as refused:
+    with pytest.raises(ApiError, match="another webhook removed the label") as refused:
         namespace.create(shop.pod("client", shop.client_spec()))
 
     assert refused.value.status == 403
@@ -118,7 +118,7 @@ def test_strict_refuses_an_imitated_sidecar_where_istio_does_not_inject(make_nam
         imitated = shop.pod("imitated", shop.plain_spec(), labels=labels)
         imitated["spec"]["containers"].append({"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar"]})
 
-        with pytest.raises(ApiError, match="is to have a sidecar, but has none"):
+        with pytest.raises(ApiError, match="policy says inject, but the pod has no sidecar"):
             plain.create(imitated)
     assert has_sidecar(plain.create(shop.pod("injected", shop.plain_spec())))
 

@@ -1,11 +1,12 @@
 """Every way by which pods come into being: the real controllers make them, and the same is decided about each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import shop
 import workloads
-from api import containers, eventually, has_sidecar
+from api import Api, containers, eventually, has_sidecar
 
 PROVENANCE = {
     "sidecar-policy.dev/decision": "skip",
@@ -23,8 +24,8 @@ BY_OWNER = [
 class Place:
     """A namespace in which workloads are started."""
 
-    namespace: object
-    api: object
+    namespace: Any
+    api: Api
 
     def start(self, kind, name, spec):
         """Create a workload; `pod` waits for what its controller makes of it."""

@@ -101,9 +101,7 @@ def test_a_namespace_without_its_object_is_taken_to_be_in_the_mesh_and_that_is_s
     manifests = _read(DEPLOYMENT)
 
     assert manifests.namespace_labels("shop") == {"istio-injection": "enabled"}
-    assert manifests.notes == (
-        "no Namespace object for 'shop' among the manifests: taken to have istio-injection=enabled",
-    )
+    assert manifests.notes == ("no Namespace object for 'shop' among the manifests: assuming istio-injection=enabled",)
 
 
 def test_a_namespaces_own_labels_hold():
@@ -180,9 +178,9 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 def test_a_pipe_is_waited_for_only_where_that_is_wanted(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
 
-    for paths, options in [([tmp_path], {}), ([tmp_path / "pipe.yaml"], {"pipes": False})]:
+    for paths, pipes in [([tmp_path], True), ([tmp_path / "pipe.yaml"], False)]:
         with pytest.raises(ManifestError, match="it is a pipe and not a regular file"):
-            read([str(path) for path in paths], **options)
+            read([str(path) for path in paths], pipes=pipes)
 
 
 def test_a_link_that_leads_back_is_not_followed(tmp_path):

@@ -60,12 +60,12 @@ def test_a_request_without_an_object_says_so(request_fields):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "not complete, valid JSON"),
-        (b"hello", "not complete, valid JSON"),
-        (encoded()[:-20], "not complete, valid JSON"),
-        (encoded() + b"}", "not complete, valid JSON"),
-        (b'{"apiVersion": "\xff"}', "not complete, valid JSON"),
-        (b'{"kind": "\\ud800"}', "not complete, valid JSON"),
+        (b"", "incomplete, not valid UTF-8 JSON"),
+        (b"hello", "incomplete, not valid UTF-8 JSON"),
+        (encoded()[:-20], "incomplete, not valid UTF-8 JSON"),
+        (encoded() + b"}", "incomplete, not valid UTF-8 JSON"),
+        (b'{"apiVersion": "\xff"}', "incomplete, not valid UTF-8 JSON"),
+        (b'{"kind": "\\ud800"}', "incomplete, not valid UTF-8 JSON"),
         (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b"[]", "expected object, got array"),
         (b"null", "expected object, got null"),
@@ -190,7 +190,9 @@ def test_an_empty_warning_is_none():
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(body):
     with suppress(UnreadableReviewError):
-        parse(body)
+        read = parse(body)
+
+        assert read.pod is None or not read.problem
 
 
 JSON_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

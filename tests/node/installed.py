@@ -66,7 +66,7 @@ class Installed:
 
     def rotate(self, which: str, *options: str) -> None:
         """Force a rotation, and wait for its end."""
-        command = [COMMAND, "certs", "rotate", which, "--kubeconfig", self.plane.kubeconfig, *options]
+        command: list[str | Path] = [COMMAND, "certs", "rotate", which, "--kubeconfig", self.plane.kubeconfig, *options]
         run(command)
 
 

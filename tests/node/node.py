@@ -54,7 +54,16 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Import an image, for want of a registry."""
-        command = ["ctr", "--address", self.socket, "--namespace", "k8s.io", "images", "import", archive]
+        command: list[str | Path] = [
+            "ctr",
+            "--address",
+            self.socket,
+            "--namespace",
+            "k8s.io",
+            "images",
+            "import",
+            archive,
+        ]
         subprocess.run(command, check=True, capture_output=True)
 
     def kill(self, pod: str) -> list[int]:
@@ -177,7 +186,7 @@ def _start(node: Node, name: str, options: dict[str, object]):
 
 
 def _answers(node: Node) -> bool:
-    command = ["ctr", "--address", node.socket, "--connect-timeout", "1s", "version"]
+    command: list[str | Path] = ["ctr", "--address", node.socket, "--connect-timeout", "1s", "version"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 

@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,7 +42,7 @@ spec:
   - {name: stores, match: {dependencies: [redis]}, action: skip}
 """
 ADMISSION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-OBJECTS = {
+OBJECTS: dict[str, list[dict[str, Any]]] = {
     "/api/v1/namespaces": [{"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}],
     "/api/v1/services": [{"metadata": {"name": "cache", "namespace": "shop"}, "spec": {"ports": [{"port": 6379}]}}],
     "/api/v1/configmaps": [{"metadata": {"name": "cfg", "namespace": "shop"}, "data": {"URL": "redis://cache:6379"}}],
@@ -164,7 +165,7 @@ def prometheus(server, tmp_path, end):
     (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [directory() / "prometheus", f"--config.file={tmp_path}/prometheus.yaml"]
+    command: list[str | Path] = [directory() / "prometheus", f"--config.file={tmp_path}/prometheus.yaml"]
     command += [f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}"]
     with (tmp_path / "prometheus.log").open("w") as log:
         end(subprocess.Popen(command, stdout=log, stderr=log))

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from webhook.policy.cel import CelError, CelFailure, Context, compile_expression
 
@@ -173,7 +174,14 @@ def main(seed, count):
     # An allocation beyond this fails instead of taking the machine's memory.
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
     generator, candidates = Generator(seed), pods()
-    found = {"refused": 0, "evaluated": 0, "failed": 0, "slowest": 0.0, "expression": "", "loading": 0.0}
+    found: dict[str, Any] = {
+        "refused": 0,
+        "evaluated": 0,
+        "failed": 0,
+        "slowest": 0.0,
+        "expression": "",
+        "loading": 0.0,
+    }
     for _ in range(count):
         source = generator.expression()
         start = time.process_time()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,6 @@ def facts_of():
 
 
 def _dependency(said):
-    given = (said,) if isinstance(said, str) else said
-    kind, confidence, port = (*given, *("", "certain", None)[len(given) :])
-    return Dependency(kind, Confidence(confidence), f"{kind}.example", port, f"env X → {kind}")
+    given: tuple[Any, ...] = (said,) if isinstance(said, str) else said
+    kind, confidence, port = *given, *("", "certain", None)[len(given) :]
+    return Dependency(kind, Confidence[confidence.upper()], f"{kind}.example", port, f"env X → {kind}")

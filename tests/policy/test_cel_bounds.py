@@ -97,7 +97,7 @@ def test_what_people_write_is_well_within_the_limit(source):
     ],
 )
 def test_a_field_may_be_written_as_an_index(source):
-    compile_expression(source)
+    assert compile_expression(source).variables == {"pod"}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_field_may_be_written_as_an_index(source):
         ("owner.kind", "the result is of type string, not bool", "write a condition"),
         ("pod.metadata.name.matches('[')", "invalid regular expression at line 1, column 27: missing ]", None),
         ("pod.metadata.name.matches('a{2000}')", "invalid regular expression", None),
-        ("pod.metadata.name.matches(owner.name)", "the pattern of matches() must be a literal text", "in quotes"),
+        ("pod.metadata.name.matches(owner.name)", "the pattern of matches() must be a string literal", "in quotes"),
         ("timestamp(0).getHours('file:/dev/zero') == 1", "unknown time zone 'file:/dev/zero'", "'UTC'"),
         ("timestamp(0).getHours('../../dev/zero') == 1", "unknown time zone", "'UTC'"),
         ("timestamp(0).getHours('localtime') == 1", "unknown time zone 'localtime' at line 1, column 23", "'UTC'"),
@@ -131,7 +131,7 @@ def test_a_field_may_be_written_as_an_index(source):
         (f"timestamp(0).getHours('{'x' * 500}') == 1", "unknown time zone", "'UTC'"),
         ("'\ud800' == 'a'", "half of a surrogate pair at line 1, column 2", "the whole character"),
         ("namespace.name == 'a' ||\n  owner.name == '\udfff'", "half of a surrogate pair at line 2, column 18", None),
-        ("timestamp(0).getHours(owner.name) == 1", "a time zone must be a literal text", "in quotes"),
+        ("timestamp(0).getHours(owner.name) == 1", "a time zone must be a string literal", "in quotes"),
         ("google.protobuf.Int64Value{value: 1} == 1", "messages cannot be created", "one by one"),
         ("[" * 1500 + "]" * 1500 + " == []", "nested too deeply", "32 levels"),
         ("x" * 4096, "unknown variable", None),
@@ -189,12 +189,12 @@ def _nested(levels):
         ("pod == pod", with_env(1, value="v" * (2 << 20)), "the pod is too large"),
         ("pod == pod", {"x": 1 << 64}, "of a type that CEL does not have"),
         ("pod == pod", {"x": "\ud800"}, "of a type that CEL does not have"),
-        (f"{ENV}.all(a, {ENV}.all(b, a.name != b.name))", with_env(3000), "the pod is too large for what it computes"),
+        (f"{ENV}.all(a, {ENV}.all(b, a.name != b.name))", with_env(3000), "the pod is too large for this expression"),
         (f"{ENV}.all(a, {ENV}.all(b, a.name != ''))", with_env(150, value="v"), "it takes too many iterations"),
         (
             "pod.metadata.annotations['a'].contains(pod.metadata.annotations['b'])",
             {"metadata": {"annotations": {"a": "a" * 200_000, "b": "a" * 100_000 + "b"}}},
-            "the pod is too large for what it computes",
+            "the pod is too large for this expression",
         ),
     ],
 )
@@ -211,7 +211,7 @@ TOO_LARGE = {
     "nesting": _nested(100_000),
     "a number": {"x": 1 << 63},
     "half a character": {"x": "\ud800"},
-    "what it computes": with_env(3000),
+    "this expression": with_env(3000),
     "iterations": with_env(150, value="v"),
 }
 
@@ -269,7 +269,7 @@ def test_all_expressions_on_one_pod_share_a_limit(compiled, facts_of):
     ]
     verdict = compiled(*rules).verdict(facts_of(document=lambda: pod))
 
-    assert "expressions before it" in verdict.why
+    assert "those before it" in verdict.why
     assert (verdict.known, verdict.rule) == (False, None)
 
 

@@ -71,8 +71,8 @@ def test_an_expression_that_cannot_work_is_refused_with_a_hint(source, message, 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("pod.spec.initContainers.size() > 0", "it asks for 'initContainers', which is not there"),
-        ("pod.metadata.labels[pod.metadata.labels.app] == 'x'", "a key is not there"),
+        ("pod.spec.initContainers.size() > 0", "key 'initContainers' does not exist"),
+        ("pod.metadata.labels[pod.metadata.labels.app] == 'x'", "a key does not exist"),
         ("dyn(pod.metadata.labels.app)", "the result is of type str, not a boolean"),
         ("dyn(pod.metadata.labels.app) + 1 == 2", "an operation does not fit the types of its values"),
         ("duration(pod.metadata.labels.app) == duration('1s')", "evaluation failed (RuntimeError)"),

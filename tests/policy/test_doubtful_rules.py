@@ -53,12 +53,12 @@ def test_a_rule_behind_a_wider_one_is_called_unreachable(doubts, first, second, 
 def test_a_rule_for_every_pod_is_doubted_unless_it_is_the_last(doubts):
     assert doubts((REDIS, None), ({}, None)) == []
     assert doubts(({}, None), (REDIS, None)) == [
-        ("spec.rules[0].match", "matches every pod, so no later rule is ever asked"),
+        ("spec.rules[0].match", "matches every pod, so no later rule is ever evaluated"),
         ("spec.rules[1]", "unreachable"),
     ]
 
 
 def test_a_confidence_alone_does_not_narrow_a_rule(doubts):
-    assert ("spec.rules[0].match", "matches every pod, so no later rule is ever asked") in doubts(
+    assert ("spec.rules[0].match", "matches every pod, so no later rule is ever evaluated") in doubts(
         ({"confidence": "certain"}, None), (REDIS, None)
     )

@@ -54,16 +54,16 @@ def test_a_path_is_written_as_people_write_it():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a: 1\nb:\n  c: 1\n  c: 2\n", "p.yaml:4: error: b.c: given twice, first on line 3 (remove one of the two)"),
+        (b"a: 1\nb:\n  c: 1\n  c: 2\n", "p.yaml:4: error: b.c: duplicate key, first on line 3 (remove one of the two)"),
         (b"a: 1\n---\na: 2\n", "p.yaml:3: error: a second document in the file (give each document its own file)"),
-        (b"a:\n\t- b\n", "cannot start any token (YAML takes no tabs for indentation)"),
+        (b"a:\n\t- b\n", "cannot start any token (YAML does not allow tabs for indentation)"),
         (b"a: [1\n", "p.yaml:2: error: not valid YAML"),
         (b"a: 1\nb: '\x01'\n", "p.yaml:2: error: not valid YAML: a control character (remove it)"),
         (b"a: 1\nb: \xff\n", "p.yaml:2: error: not UTF-8 (save the file as UTF-8)"),
-        (b"a: !env X\n", "p.yaml:1: error: a: the tag !env has no meaning here (remove it)"),
+        (b"a: !env X\n", "p.yaml:1: error: a: unsupported tag !env (remove it)"),
         (b"a: *b\n", "p.yaml:1: error: a: alias *b has no anchor &b before it"),
         (b"a: &a [*a]\n", "p.yaml:1: error: a[0]: alias *a has no anchor &a before it"),
-        (b"[1]: 2\n", "p.yaml:1: error: a key must be plain text"),
+        (b"[1]: 2\n", "p.yaml:1: error: a key must be a string"),
         (b"a: !!int x\n", "p.yaml:1: error: a: not a valid int"),
         (b"#" * (MAX_BYTES + 1), "p.yaml: error: larger than 1 MiB"),
         (b"[" * 5000 + b"]" * 5000, "p.yaml:1: error: nested deeper than 64 levels"),
@@ -113,4 +113,6 @@ def test_any_yaml_comes_back_as_it_was(value):
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_make_it_raise(content):
-    parse("p.yaml", content)
+    document = parse("p.yaml", content)
+
+    assert document.value is None or not document.problems

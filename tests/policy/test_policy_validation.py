@@ -66,7 +66,7 @@ def problems(kinds):
         ),
         (
             "{name: a, action: skip, match: {serves: [frobnicator]}}",
-            "unknown kind 'frobnicator' (there are: elasticsearch, kafka, mssql, postgresql, rabbitmq, redis)",
+            "unknown kind 'frobnicator' (valid values: elasticsearch, kafka, mssql, postgresql, rabbitmq, redis)",
         ),
         (
             "{name: a, action: skip, match: {namespaces: ['team-[ab']}}",
@@ -90,7 +90,7 @@ def problems(kinds):
         ("{name: a, action: skip, match: {labels: {}}}", "match.labels: an empty selector matches everything"),
         (
             "{name: a, action: skip, match: {labels: {matchLabels: {app: a b}}}}",
-            "match.labels: no label can have the value 'a b'",
+            "match.labels: invalid label value 'a b'",
         ),
         (
             "{name: a, action: skip, match: {annotations: {matchLabels: {'a b': x}}}}",
@@ -167,7 +167,7 @@ def test_two_rules_of_one_name_are_an_error_even_across_files(problems):
     rule = HEAD + "  - {name: a, action: skip}\n"
 
     assert problems(rule, rule) == [
-        "1.yaml:6: error: spec.rules[0].name: the name 'a' is taken, see 0.yaml:6 (give each rule its own name)"
+        "1.yaml:6: error: spec.rules[0].name: duplicate name 'a', see 0.yaml:6 (give each rule its own name)"
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_field_of_spec_that_two_files_set_is_an_error_that_names_both(problems
     first = HEAD + "  - {name: a, action: skip}\n  default: skip\n"
 
     assert problems(first, first.replace("name: a,", "name: b,")) == [
-        "1.yaml:7: error: spec.default: 0.yaml says it already (keep it in one of the two files)"
+        "1.yaml:7: error: spec.default: already set in 0.yaml (keep it in one of the two files)"
     ]
 
 
@@ -194,7 +194,7 @@ def test_a_directory_is_read_in_name_order_without_hidden_and_other_files(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"), [("missing.yaml", "cannot be read: No such file"), ("", "holds no *.yaml, *.yml or *.json")]
+    ("name", "fault"), [("missing.yaml", "cannot be read: No such file"), ("", "contains no *.yaml, *.yml or *.json")]
 )
 def test_what_cannot_be_read_is_told_apart_from_what_is_wrong(tmp_path, name, fault):
     with pytest.raises(PolicyError, match=fault.replace("*", r"\*")) as caught:

@@ -170,7 +170,7 @@ def test_an_expression_that_fails_on_a_pod_does_not_match_and_warns_without_its_
     verdict = policy.verdict(facts)
 
     assert verdict.rule == "good"
-    assert verdict.warnings == ("rule bad: its CEL expression does not match: a key is not there",)
+    assert verdict.warnings == ("rule bad: its CEL expression does not match: a key does not exist",)
 
 
 def test_the_pod_as_a_document_is_built_once_and_only_if_an_expression_reads_it(compiled, facts_of):

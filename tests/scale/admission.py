@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import jsonpatch
 from population import Object, Population
@@ -92,7 +93,7 @@ def _pod(population: Population, number: int) -> Object:
         "imagePullPolicy": "IfNotPresent",
     }
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": f"{number:032x}", "controller": True}
-    metadata = {
+    metadata: dict[str, Any] = {
         "generateName": f"{name}-",
         "namespace": population.namespace(number),
         "labels": {"app": name, "pod-template-hash": REVISION},
@@ -111,5 +112,5 @@ def _pod(population: Population, number: int) -> Object:
     }
     # What the controllers and the defaults add is much, and of no interest.
     padding = max(0, BYTES - len(json.dumps(pod)))
-    pod["metadata"]["annotations"] = {"checksum/config": "0" * padding}
+    metadata["annotations"] = {"checksum/config": "0" * padding}
     return pod

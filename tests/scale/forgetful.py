@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -44,16 +44,18 @@ class ForgetfulServer(LateWatches):
                 with suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
 
+    @contextmanager
     def answered(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AbstractContextManager[http.client.HTTPResponse]:
+    ) -> Iterator[http.client.HTTPResponse]:
         """Send a request on; a watch that is to be forgotten asks for the first version of all."""
         collection = path.partition("?")[0]
         if "watch=true" in path and collection in self._forgetting:
             self._forgetting.discard(collection)
             self.forgotten += 1
             path = _VERSION.sub("1", path)
-        return super().answered(method, path, body, headers)
+        with super().answered(method, path, body, headers) as response:
+            yield response
 
 
 @dataclass(frozen=True, slots=True)

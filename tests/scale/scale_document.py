@@ -66,7 +66,7 @@ def _objects(found: Figures) -> str:
 
 def _relist(found: Figures) -> str:
     load = found["cluster"]["load"]
-    rows = [("Idle", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
+    rows: list[tuple[str, ...]] = [("Idle", f"{load['idle']['reviews']:,}", "1.00", "1.00", "1.00")]
     for name, what in (
         ("relist", "Relist of everything"),
         ("control", "Control: another process reads the same"),

@@ -73,7 +73,7 @@ class Server:
 def _server(programs: Programs, directory: Path, number: int) -> Server:
     options = "--host 127.0.0.1 --port 0 --health-port 0 --drain 0 --log-format json".split()
     name = f"server-{number}"
-    command = [COMMAND, "serve", "--manifests", directory / "manifests", *options]
+    command: list[str | Path] = [COMMAND, "serve", "--manifests", directory / "manifests", *options]
     program = programs.start(name, [*command, "--cert-dir", directory / "certs"])
     found: dict[str, Any] = {}
 

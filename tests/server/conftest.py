@@ -54,6 +54,9 @@ class MeshEverywhere:
     def service(self, namespace, name):
         return None
 
+    def mentioned(self, namespace, name):
+        return None
+
     def services(self, namespace):
         return ()
 

@@ -4,6 +4,7 @@ import io
 import sys
 from contextlib import ExitStack
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ def usual_interval():
 def composed(tmp_path, **how):
     settings = Settings(host="127.0.0.1", port=0, health_port=0, cert_dir=tmp_path, **how)
     with ExitStack() as cleanup:
-        compose(settings, make_logger(io.StringIO(), LogFormat.JSON), SimpleNamespace(lost=0), cleanup)
+        outlet: Any = SimpleNamespace(lost=0)
+        compose(settings, make_logger(io.StringIO(), LogFormat.JSON), outlet, cleanup)
 
 
 def test_a_thread_that_reads_the_cluster_keeps_a_request_waiting_for_less_than_a_slice(kubeconfig, tmp_path):

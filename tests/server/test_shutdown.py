@@ -132,7 +132,7 @@ def test_a_watch_that_fails_is_begun_again(start_server, kit):
     server.loop.call_soon_threadsafe(stop_background.set)
     running.result(5)
 
-    (line,) = server.log("watch failed")
+    (line,) = server.log("background task failed")
     assert (line["watch"], line["error"]) == ("failing", "OSError")
     assert "CANARY" not in server.lines.getvalue()
 

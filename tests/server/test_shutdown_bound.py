@@ -144,7 +144,7 @@ def test_the_rest_of_a_request_is_awaited_for_a_moment_and_answered(start_server
 def test_a_decision_that_runs_is_answered_although_it_takes_longer_than_an_unfinished_request_may(start_server, kit):
     begun = threading.Event()
 
-    class Slow(kit.SkipBasket):
+    class Slow(kit.SkipBasket):  # type: ignore[name-defined]
         def verdict(self, facts):
             begun.set()
             time.sleep(1.5)

@@ -11,10 +11,10 @@ from webhook.cli.exits import ExitCode
 
 Kubeconfig = Annotated[
     Path | None,
-    typer.Option("--kubeconfig", help="How to reach the cluster. Default: as the pod that this runs in."),
+    typer.Option("--kubeconfig", help="The kubeconfig of the cluster. Default: in-cluster configuration."),
 ]
 Context = Annotated[
-    str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current one.")
+    str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current context.")
 ]
 
 
@@ -25,7 +25,7 @@ def check_context(kubeconfig: Path | None, context: str | None) -> None:
         typer.BadParameter: --context is given without --kubeconfig.
     """
     if context and not kubeconfig:
-        raise typer.BadParameter("--context names a context of --kubeconfig")
+        raise typer.BadParameter("--context can only be used with --kubeconfig")
 
 
 def failure(code: ExitCode, *lines: str) -> typer.Exit:

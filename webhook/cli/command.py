@@ -30,7 +30,7 @@ class Command(TyperCommand):
         for name, path in _paths(ctx.params):
             kind = _special(path)
             if kind == _PIPE or (kind and name not in _WRITTEN):
-                typer.echo(f"{path}: error: is {kind}, not a file (name a file, or - for standard input)", err=True)
+                typer.echo(f"{path}: error: is {kind}, not a file (pass a file, or - for standard input)", err=True)
                 raise typer.Exit(ExitCode.UNREADABLE)
         return super().invoke(ctx)
 

@@ -37,7 +37,7 @@ PolicyFile = Annotated[
 ]
 Secrets = Annotated[
     bool,
-    typer.Option("--secrets", help="Read the Secrets among the manifests too. Their values are never shown."),
+    typer.Option("--secrets", help="Also read Secrets in the manifests. Their values are never shown."),
 ]
 NamespaceLabels = Annotated[
     list[str] | None,
@@ -45,7 +45,7 @@ NamespaceLabels = Annotated[
         "--namespace-label",
         metavar="KEY=VALUE",
         help="A label of the namespaces whose Namespace object is missing; may be repeated. "
-        "Without it they are taken to be in the mesh.",
+        "By default they are assumed to be in the mesh.",
     ),
 ]
 
@@ -89,9 +89,9 @@ class Question:
         """
         files = [*(options or ()), *(arguments or ())]
         if cluster is not None and (files or namespace_labels):
-            raise typer.BadParameter("the cluster is read instead of files: leave those out", param_hint="--live")
+            raise typer.BadParameter("cannot be combined with files", param_hint="--live")
         if not files and cluster is None:
-            raise typer.BadParameter("name at least one file, as in: -f deploy/", param_hint="-f")
+            raise typer.BadParameter("pass at least one file, for example: -f deploy/", param_hint="-f")
         labels = dict(map(_label, namespace_labels or ()))
         return cls(files, policy, secrets, labels or None, cluster, whole)
 
@@ -139,7 +139,7 @@ def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered
     policy = load_policy(question.policy)
     catalog = policy.catalog
     if kind not in catalog.kinds:
-        hint = did_you_mean(kind, catalog.kinds) or f"there are: {', '.join(sorted(catalog.kinds))}"
+        hint = did_you_mean(kind, catalog.kinds) or f"valid values: {', '.join(sorted(catalog.kinds))}"
         raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
     manifests = read_inventory(question, secrets=question.secrets or policy.read_secrets)
     return manifests, [
@@ -223,5 +223,5 @@ def _print_problems(problems: Iterable[Problem]) -> None:
 def _label(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals or "=" in value:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--namespace-label")
+        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}", param_hint="--namespace-label")
     return key, value

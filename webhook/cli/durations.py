@@ -14,5 +14,5 @@ def duration(written: str | float) -> float:
     """Return the seconds of "5s", "500ms", "1m", "12h", "90d" or a bare number of seconds."""
     found = _DURATION.fullmatch(str(written).strip())
     if found is None:
-        raise typer.BadParameter(f"{written!r} is no duration: write 5s, 500ms, 1m, 12h or 90d")
+        raise typer.BadParameter(f"invalid duration {written!r} (examples: 5s, 500ms, 1m, 12h, 90d)")
     return float(found["number"]) * _SECONDS[found["unit"]]

@@ -14,23 +14,26 @@ from webhook.cli.exits import ExitCode
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.inventory.snapshot import Snapshot
 
-LiveFlag = Annotated[bool, typer.Option("--live", help="Read a live cluster, with your own rights, instead of files.")]
+LiveFlag = Annotated[
+    bool, typer.Option("--live", help="Read a live cluster, with your own permissions, instead of files.")
+]
 Kubeconfig = Annotated[
     Path | None,
     typer.Option(
         "--kubeconfig",
         metavar="FILE",
-        help="With --live: how to reach it. [default: as kubectl; in a pod without a kubeconfig, its own cluster]",
+        help="With --live: the kubeconfig. [default: as kubectl; in a pod without a kubeconfig, in-cluster "
+        "configuration]",
         show_default=False,
     ),
 ]
 Context = Annotated[
     str | None,
-    typer.Option("--context", help="With --live: the context in the kubeconfig. [default: its current one]"),
+    typer.Option("--context", help="With --live: the context in the kubeconfig. [default: its current context]"),
 ]
 Namespace = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", help="With --live: the namespace to look at. [default: all of them]"),
+    typer.Option("--namespace", "-n", help="With --live: the namespace to read. [default: all namespaces]"),
 ]
 
 
@@ -60,7 +63,7 @@ class Cluster:
         given = {"--kubeconfig": kubeconfig, "--context": context, "--namespace": namespace}
         for option, value in given.items():
             if value is not None:
-                raise typer.BadParameter("belongs to --live", param_hint=option)
+                raise typer.BadParameter("can only be used with --live", param_hint=option)
         return None
 
 

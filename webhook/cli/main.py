@@ -24,20 +24,20 @@ from webhook.cli.commands.validate import validate
 from webhook.cli.exits import ExitCode
 
 _EPILOG = (
-    "Exit codes: 0 done; 1 the answer is no (a policy has problems, a policy test failed); "
-    "2 wrong usage; 3 unreadable input; 130 interrupted."
+    "Exit codes: 0 success; 1 negative result (a policy has problems, a policy test failed); "
+    "2 usage error; 3 unreadable input; 130 interrupted."
 )
 
 
 app = typer.Typer(
     cls=Group,
-    help="Decides, for every pod, whether and how Istio's sidecar goes in, and proves why.",
+    help="Decide, for every pod, whether and how Istio's sidecar is injected, and show the evidence.",
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_certs = typer.Typer(cls=Group, help="Certificates for the server.", no_args_is_help=True)
+_certs = typer.Typer(cls=Group, help="Manage the server's certificates.", no_args_is_help=True)
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -28,14 +28,14 @@ def place(written: str) -> str:
     """Validate "NAMESPACE/NAME"."""
     parts = str(written).split("/")
     if len(parts) != 2 or not all(_NAME.fullmatch(part) for part in parts):
-        raise typer.BadParameter(f"{written!r} is no NAMESPACE/NAME, as in {NAMESPACE}/{SECRET}")
+        raise typer.BadParameter(f"expected NAMESPACE/NAME, got {written!r}")
     return str(written)
 
 
 def configuration(written: str) -> str:
     """Validate the name of a webhook configuration."""
     if not _NAME.fullmatch(str(written)):
-        raise typer.BadParameter(f"{written!r} is no name of a webhook configuration, as {CONFIGURATION}")
+        raise typer.BadParameter(f"invalid name of a webhook configuration {written!r} (example: {CONFIGURATION})")
     return str(written)
 
 
@@ -45,7 +45,7 @@ CertSecret = Annotated[
         "--cert-secret",
         parser=place,
         metavar="NAMESPACE/NAME",
-        help="The Secret in which all replicas keep the certificate that they issue, install and rotate themselves. "
+        help="The Secret that stores the certificate that all replicas share, issue and rotate. "
         f"Default in a pod, without --cert and --cert-dir: {SECRET} in the pod's namespace.",
         show_default=False,
     ),
@@ -66,7 +66,8 @@ WebhookConfiguration = Annotated[
         "--webhook-configuration",
         parser=configuration,
         metavar="NAME",
-        help="A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, or both, whose caBundle is kept. "
+        help="A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, or both, whose caBundle is kept "
+        "up to date. "
         f"Repeatable. Default: {CONFIGURATION}.",
         show_default=False,
     ),
@@ -78,7 +79,7 @@ CertLifetime = Annotated[
         parser=duration,
         metavar="TIME",
         show_default="365d",
-        help="How long a certificate is valid; renewed at 2/3.",
+        help="The lifetime of a serving certificate; renewed at 2/3.",
     ),
 ]
 AuthorityLifetime = Annotated[
@@ -88,7 +89,7 @@ AuthorityLifetime = Annotated[
         parser=duration,
         metavar="TIME",
         show_default="3650d",
-        help="The same of its authority; replaced at 2/3.",
+        help="The lifetime of its CA; replaced at 2/3.",
     ),
 ]
 TrustWait = Annotated[
@@ -98,7 +99,7 @@ TrustWait = Annotated[
         parser=duration,
         metavar="TIME",
         show_default="5m",
-        help="How long a new authority is in the caBundle before it signs: until every API server has taken note.",
+        help="How long a new CA is in the caBundle before it signs, so that every API server has reloaded it.",
     ),
 ]
 ServeWait = Annotated[
@@ -108,7 +109,7 @@ ServeWait = Annotated[
         parser=duration,
         metavar="TIME",
         show_default="10m",
-        help="How long the old one stays there afterwards: until every replica serves the new certificate.",
+        help="How long the old CA stays there afterwards, so that every replica serves the new certificate.",
     ),
 ]
 

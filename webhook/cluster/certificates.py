@@ -72,4 +72,7 @@ def keep(
 
 def foreign(secret: Secret, error: ForeignSecretError) -> str:
     """Return the error message for a Secret that sidecar-policy does not manage, with a suggested fix."""
-    return f"Secret {secret.place} is not ours: {error}; name another with --cert-secret, or delete it"
+    return (
+        f"Secret {secret.place} exists but is not managed by sidecar-policy: {error}; "
+        "delete it or pass another name with --cert-secret"
+    )

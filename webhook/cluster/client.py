@@ -190,7 +190,7 @@ class Client:
                     raise await _refused(response)
                 yield response
         except TimeoutError:
-            raise ClusterError(f"{self.server} does not answer") from None
+            raise ClusterError(f"{self.server} does not respond") from None
         except (aiohttp.ClientError, OSError, config.ConfigException) as error:
             raise ClusterError(f"{self.server} cannot be reached: {type(error).__name__}") from error
 
@@ -235,10 +235,10 @@ def _unusable(kubeconfig: Path | None, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         why = "it is not UTF-8 text"
     elif isinstance(error, TypeError | AttributeError | KeyError):
-        why = "it is empty, or a field of it is missing or of the wrong type"
+        why = "it is empty, or a field is missing or has the wrong type"
     if kubeconfig is None:
-        return f"this is no pod of a cluster ({why}): give --kubeconfig FILE"
-    return f"{kubeconfig} is no kubeconfig that can be used: {why}"
+        return f"not running in a cluster ({why}): pass --kubeconfig FILE"
+    return f"invalid kubeconfig {kubeconfig}: {why}"
 
 
 async def _without_redirects(
@@ -248,7 +248,7 @@ async def _without_redirects(
     response = await handler(request)
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
         response.close()
-        raise ClusterError(f"{request.url.origin()} answers with a redirect, which is not followed", response.status)
+        raise ClusterError(f"{request.url.origin()} returned a redirect, which is not followed", response.status)
     return response
 
 
@@ -258,7 +258,7 @@ async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
         body += chunk
         if len(body) > most:
             response.close()
-            raise TooLargeError(f"the API server's answer has more than {most} bytes", response.status)
+            raise TooLargeError(f"the API server's response exceeds {most} bytes", response.status)
     return bytes(body)
 
 
@@ -268,7 +268,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         first, *others = chunk.split(b"\n")
         rest += first
         if len(rest) > OBJECT_BYTES:
-            raise TooLargeError(f"an event of the API server has more than {OBJECT_BYTES} bytes")
+            raise TooLargeError(f"a watch event of the API server exceeds {OBJECT_BYTES} bytes")
         for following in others:
             if rest:
                 yield bytes(rest)

@@ -132,7 +132,7 @@ class WebhookConfigurations:
                 return None
             return WebhookConfiguration(self._client, path, title, problem=f"{title}: {error}")
         except UNREADABLE:
-            return WebhookConfiguration(self._client, path, title, problem=f"{title} is not understood")
+            return WebhookConfiguration(self._client, path, title, problem=f"{title} is invalid: unexpected field type")
         entries = {
             index: webhook.client_config.ca_bundle
             for index, webhook in enumerate(read.webhooks or ())

@@ -56,7 +56,7 @@ def refusal(status: int, message: str, *, retry_after: float = 0.0, continue_: s
         retry_after: Seconds of the Retry-After header.
         continue_: The continue token of the Status.
     """
-    text = message[:LONGEST_MESSAGE] or f"the API server answers {status}"
+    text = message[:LONGEST_MESSAGE] or f"the API server returned {status}"
     if status != HTTPStatus.GONE:
         return ClusterError(text, status, retry_after)
     expired = ExpiredError(text, status, retry_after)

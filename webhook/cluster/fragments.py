@@ -75,7 +75,7 @@ def _members(text: bytes) -> Iterator[tuple[str | None, bytes]]:
 def _parts(text: bytes, opening: bytes) -> Iterator[bytes]:
     """Yield the parts between the top-level commas of an object or array."""
     if not text.lstrip().startswith(opening):
-        raise msgspec.DecodeError("another type of value")
+        raise msgspec.DecodeError("unexpected type of value")
     depth = begin = 0
     for token in _TOKEN.finditer(text):
         match token[0]:
@@ -92,7 +92,7 @@ def _parts(text: bytes, opening: bytes) -> Iterator[bytes]:
             case b"," if depth == 1:
                 yield text[begin : token.start()].strip()
                 begin = token.end()
-    raise msgspec.DecodeError("a value without an end")
+    raise msgspec.DecodeError("unterminated value")
 
 
 def _is_readable(text: bytes) -> bool:

@@ -142,7 +142,7 @@ class Lease:
                 return None
             raise
         except UNREADABLE:
-            raise ClusterError(f"Lease {self._name} is not understood") from None
+            raise ClusterError(f"Lease {self._name} is invalid: unexpected field type") from None
 
     async def _create(self) -> bool:
         document = {

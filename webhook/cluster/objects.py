@@ -83,7 +83,7 @@ def problem_of(error: Exception, item: Raw) -> str:
     if isinstance(error, msgspec.ValidationError):
         said = str(error)
         return said if len(said) <= _LONGEST_PROBLEM else said[:_LONGEST_PROBLEM] + "…"
-    what = "Value is nested too deeply" if isinstance(error, RecursionError) else "Value is no JSON in Unicode"
+    what = "Value is nested too deeply" if isinstance(error, RecursionError) else "Value is not valid UTF-8 JSON"
     return f"{what} - at `{place(bytes(item))}`"
 
 
@@ -111,7 +111,7 @@ class Skipped:
             return
         self._problems[key] = problem
         namespace, name = (text[: names.LONGEST] for text in key)
-        self._log.warning("object not understood, left out", namespace=namespace, name=name, problem=problem)
+        self._log.warning("object skipped: unexpected field type", namespace=namespace, name=name, problem=problem)
 
     def discard(self, key: Key) -> None:
         """Remove an object that can be decoded now, or was deleted."""

@@ -100,7 +100,7 @@ async def pages(
         newest = next(filter(None, map(_name, reversed(items))), "")
         stalled = stalled + 1 if newest <= asking.behind or newest in lasts else 0
         if stalled > MOST_STALLED:
-            raise ClusterError(f"the API server's list of {path} does not end")
+            raise ClusterError(f"the API server's list of {path} has no end")
         fresh = [item for item in items if _name(item) > asking.behind] if asking.behind else items
         yield Page(fresh, page.metadata.resource_version)
         if not page.metadata.continue_:
@@ -181,7 +181,7 @@ async def _decoded(answer: bytes) -> _List:
         # A single object can make the whole page undecodable. Splitting the page may take some tenths of a second.
         page = await asyncio.to_thread(_split_page, answer)
     if not page.metadata.resource_version:
-        raise ClusterError("the API server's list has no resource version")
+        raise ClusterError("the API server's list has no resourceVersion")
     return page
 
 
@@ -191,4 +191,4 @@ def _split_page(answer: bytes) -> _List:
         metadata = msgspec.json.decode(parts["metadata"], type=Meta)
         return _List(metadata, [Raw(item) for item in elements(parts["items"])])
     except (KeyError, *UNREADABLE):
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None

@@ -203,7 +203,7 @@ class Reflector(Generic[T]):
             self._responded = self._opened = self._clock()
             self._watching = True
             if self.problem:
-                self._log.info("followed again")
+                self._log.info("watch re-established")
                 self.problem = ""
             async for line in lines:
                 self._responded = self._clock()
@@ -257,7 +257,7 @@ class Reflector(Generic[T]):
         # A lost connection fails in several ways in succession, which is logged once.
         still = bool(self.problem) and error.status is None and self._status is None
         if not still and str(error) != self.problem:
-            self._log.warning("not followed", problem=str(error), status=error.status)
+            self._log.warning("watch failed", problem=str(error), status=error.status)
         self.problem, self._status = str(error), error.status
 
 
@@ -285,7 +285,7 @@ def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
     try:
         return decoder.decode(text)
     except UNREADABLE:
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None
 
 
 def _split_event(line: Raw) -> _WatchEvent:
@@ -293,4 +293,4 @@ def _split_event(line: Raw) -> _WatchEvent:
         parts = members(bytes(line))
         return _WatchEvent(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
     except (KeyError, *UNREADABLE):
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None

@@ -70,7 +70,7 @@ class Secret:
         try:
             read = msgspec.json.decode(answer, type=_SecretObject)
         except UNREADABLE:
-            raise ClusterError(f"Secret {self.place} is not understood") from None
+            raise ClusterError(f"Secret {self.place} is invalid: unexpected field type") from None
         meta = read.metadata
         return StoredSecret(meta.resource_version, meta.labels or {}, meta.annotations or {}, read.data or {})
 

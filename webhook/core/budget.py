@@ -65,9 +65,10 @@ class Budget:
         if self._left < 0:
             self.exceeded = True
             raise BudgetExceededError(
-                f"the pod's configuration exceeds what one decision reads ({self._units} settings), so it is not known"
+                f"the pod's configuration exceeds the limit of one decision ({self._units} settings), so its "
+                "dependencies are unknown"
             )
         if self._cancelled is not None and self._cancelled():
             self.exceeded = self.cancelled = True
-            raise BudgetExceededError("the pod's configuration was not read in time, so it is not known")
+            raise BudgetExceededError("the pod's configuration was not read in time, so its dependencies are unknown")
         self._next = max(0, self._left - self._EVERY)

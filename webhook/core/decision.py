@@ -52,11 +52,11 @@ class Reason(Enum):
     """The reason for a decision: a stable code (metrics, annotations) and a sentence for users."""
 
     RULE = ("rule", "the first rule that matches decides")
-    DEFAULT = ("default", "no rule matches, so the policy's default holds")
-    UNKNOWN = ("unknown", "what decides about the pod could not be read, so the policy's onUnknown holds")
-    EXPLICIT_POD = ("explicit-pod", "the pod itself says sidecar.istio.io/inject")
+    DEFAULT = ("default", "no rule matches, so the policy's default applies")
+    UNKNOWN = ("unknown", "what the decision depends on could not be read, so the policy's onUnknown applies")
+    EXPLICIT_POD = ("explicit-pod", "the pod sets sidecar.istio.io/inject")
     EXEMPT_NAMESPACE = ("exempt-namespace", "the policy exempts the namespace")
-    NOT_IN_MESH = ("not-in-mesh", "neither the namespace nor the pod asks Istio for a sidecar")
+    NOT_IN_MESH = ("not-in-mesh", "neither the namespace nor the pod enables injection")
     SYSTEM_NAMESPACE = ("system-namespace", "Istio never injects into Kubernetes' own namespaces")
     NAMESPACE_DISABLED = ("namespace-disabled", "the namespace's istio-injection label is not 'enabled'")
     AMBIENT = ("ambient", "the namespace or the pod is in ambient mode, which needs no sidecar")

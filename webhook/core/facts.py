@@ -67,7 +67,7 @@ class Facts(Struct, frozen=True):
         """Return why some of the missing parts are unknown, as a sentence."""
         if parts & CONTAINERS and self.unread:
             return self.unread
-        return self.findings.unknown[-1] if self.findings.unknown else "what the pod talks to is not known"
+        return self.findings.unknown[-1] if self.findings.unknown else "the pod's dependencies are unknown"
 
 
 def is_batch(pod: Pod) -> bool:

@@ -12,10 +12,9 @@ from webhook.core.decision import Action, Decision
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
 
-_LOST = "another webhook took it off"
 _LATE = (
     "/mutate was not called, or only after Istio's injector; "
-    "the name of sidecar-policy's MutatingWebhookConfiguration has to sort before istio-"
+    "the name of sidecar-policy's MutatingWebhookConfiguration must sort before istio-"
 )
 
 
@@ -24,16 +23,19 @@ class Contradiction(Enum):
 
     LABEL_LOST = (
         "label-lost",
-        f"the pod is to have no sidecar, but has one, for the label {MESH.CHOICE} is gone: {_LOST}",
+        f"policy says no sidecar, but one was injected: another webhook removed the label {MESH.CHOICE}",
     )
     REMEDY_LOST = (
         "remedy-lost",
-        f"the annotation that takes ports out of the pod's sidecar, or holds the application, is gone: {_LOST}",
+        "the excludeOutboundPorts or holdApplicationUntilProxyStarts annotation was removed by another webhook",
     )
-    INJECTED_UNDECIDED = ("injected-undecided", f"the pod was given a sidecar that nobody had decided about: {_LATE}")
+    INJECTED_UNDECIDED = (
+        "injected-undecided",
+        f"a sidecar was injected before sidecar-policy made a decision: {_LATE}",
+    )
     NO_SIDECAR_DESPITE_INJECT = (
         "no-sidecar-despite-inject",
-        "the pod is to have a sidecar, but has none: Istio's injector was called before sidecar-policy, or not at all",
+        "policy says inject, but the pod has no sidecar: Istio's injector ran before sidecar-policy, or not at all",
     )
 
     def __init__(self, code: str, sentence: str) -> None:

@@ -37,10 +37,10 @@ class Drift(Enum):
     | without ports excluded           | a sidecar that excludes ports of an old decision    | remedy-unwanted  |
     """
 
-    SIDECAR_UNWANTED = ("sidecar-unwanted", "has a sidecar, and would have none")
-    SIDECAR_MISSING = ("sidecar-missing", "has no sidecar, and would have one")
-    REMEDY_MISSING = ("remedy-missing", "has a sidecar that lacks the ports to leave alone, or the application to hold")
-    REMEDY_UNWANTED = ("remedy-unwanted", "has a sidecar that leaves ports alone that it would not leave alone")
+    SIDECAR_UNWANTED = ("sidecar-unwanted", "the pod has a sidecar, but should have none")
+    SIDECAR_MISSING = ("sidecar-missing", "the pod has no sidecar, but should have one")
+    REMEDY_MISSING = ("remedy-missing", "sidecar lacks the excluded ports or hold setting that the policy requires")
+    REMEDY_UNWANTED = ("remedy-unwanted", "sidecar still excludes ports that the policy no longer excludes")
 
     def __init__(self, code: str, sentence: str) -> None:
         self.code = code

@@ -24,7 +24,8 @@ Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
 """The type of `webhook.detection.detect.detect`."""
 
 _LEFT_OUT = (
-    "excludes no port that only a Service in another namespace declares: write the port into the pod's configuration, "
+    "does not exclude a port that only a Service in another namespace declares: set the port in the pod's "
+    "configuration, "
     "list it in the rule's ports, or set spec.detection.otherNamespaces: show in the policy"
 )
 # The reasons that hold whatever the namespace's labels are.
@@ -168,18 +169,18 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason 
     ports: tuple[int, ...] = ()
     warnings = list(verdict.warnings)
     if not verdict.known:
-        warnings.append(f"{verdict.why}: the policy's onUnknown decides, {verdict.action.value}")
+        warnings.append(f"{verdict.why}: the policy's onUnknown applies, {verdict.action.value}")
     if verdict.action is Action.BYPASS:
         found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
         ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
         if verdict.left_out:
             warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
         elif not ports:
-            warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port is known")
+            warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port was detected")
     if (invalid := MESH.invalid_choice(facts.pod)) is not None:
         warnings.append(invalid)
     if _overruled(verdict.action, MESH.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
-        warnings.append(f"rule {verdict.rule or '(default)'} overrules the pod's own {MESH.CHOICE}")
+        warnings.append(f"rule {verdict.rule or '(default)'} overrides the pod's own {MESH.CHOICE}")
     if verdict.hold and (problem := MESH.cannot_hold(facts.pod)) is not None:
         warnings.append(problem)
     return Decision(

@@ -109,7 +109,7 @@ def _source(entry: Entry) -> str:
     return "arguments" if entry.trail.startswith("args") else "commands of probes and hooks"
 
 
-_OFF = "it is empty, or switched off"
+_OFF = "it is empty or disabled"
 
 
 class _Doubts:
@@ -148,21 +148,21 @@ class _Doubts:
     def _of_entry(self, entry: Entry) -> str | None:
         """Return a reason that holds for the setting whatever its value, or None."""
         if entry.key.is_aside:
-            return "its key is of an address that nobody dials: to listen on, to advertise, to leave out"
+            return "the key names a listen, advertise or no-proxy address, not a connection target"
         if entry.key.role is Role.SWITCH and entry.value.switch is False:
             return _OFF
         if self._settings.is_off(entry.key):
-            return "a neighbouring setting switches it off, or chooses something else"
+            return "a related setting disables it or selects another backend"
         if entry.key.role is Role.CREDENTIAL and not entry.value.mentions:
-            return "a credential alone does not say that it is used"
+            return "a credential alone is not evidence of use"
         return None
 
     def _without_place(self, entry: Entry) -> str:
         if entry.value.switch is False:
             return _OFF
         if entry.key.role is Role.PORT:
-            return "a port alone is no place: no setting beside it names a host"
-        return f"its key names {self._kind}, but its value is no place"
+            return "a port without a host: no related setting names a host"
+        return f"the key names {self._kind}, but the value is not a host"
 
     def _of_mention(self, entry: Entry, mention: Mention) -> str:
         place = self._reading.place_of(entry, mention)
@@ -172,32 +172,32 @@ class _Doubts:
         if concluded is None:
             return self._not_concluded(entry, mention, place)
         if concluded.kind != self._kind and concluded.host is None:
-            return f"its key names {concluded.kind}"
+            return f"the key names {concluded.kind}"
         if concluded.kind != self._kind:
-            return f"it leads to {place}, which is {concluded.kind}"
+            return f"it resolves to {place}, which is {concluded.kind}"
         if self._catalog.is_server_only(self._kind):
             return f"clients of {self._kind} are not reported, since they speak plain HTTP"
         runs = self._served.by_container.get(self._settings.scope.container.name)
         if self._kind not in self._served.kinds and not self._catalog.may_dial(runs, self._kind):
-            return f"the container runs {runs}, which is no client of {self._kind}"
-        return f"the pod serves {self._kind} itself, and its replicas dial each other"
+            return f"the container runs {runs}, which is not a client of {self._kind}"
+        return f"the pod itself serves {self._kind}, and its replicas connect to each other"
 
     def _nowhere(self, mention: Mention) -> str:
         if "${" in mention.host:
-            return "its host is a variable that nothing here sets, or that leads nowhere"
-        return "it leads to the pod itself, or is no host"
+            return "the host is a variable that is unset or does not resolve"
+        return "it resolves to the pod itself, or is not a host"
 
     def _not_concluded(self, entry: Entry, mention: Mention, place: Place) -> str:
         if mention.scheme in HTTP and not self._catalog.speaks_http(self._kind):
             return f"it is an http URL, and {self._kind} does not speak HTTP"
         if mention.scheme in HTTP:
-            return f"it is an http URL, and nothing but a word says that {place} is {self._kind}"
+            return f"it is an http URL, and only a word suggests that {place} is {self._kind}"
         if place.port is not None and self._catalog.is_console(place.port):
-            return f"port {place.port} is a console's or an exporter's"
+            return f"port {place.port} belongs to a console or an exporter"
         if entry.key.role is not Role.LOCATION:
             # The host may be anything, a password too; only a Service's name is known to be none.
             named = f"it names {place}, but " if place.service is not None else ""
-            return f"{named}its key is not that of a place"
+            return f"{named}the key does not name a host"
         if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
             return "it is one of several words, which may be a user and a password"
-        return f"neither the port nor a Service of {place} says that it is {self._kind}"
+        return f"neither the port nor a Service of {place} identifies it as {self._kind}"

@@ -136,7 +136,7 @@ class LiveInventory(Store):
             SurroundingsUnknownError: The cache is not synced yet.
         """
         if not self.synced:
-            raise SurroundingsUnknownError("the cluster has not been read once yet")
+            raise SurroundingsUnknownError("cluster cache not synced yet")
         return super().namespace_labels(namespace)
 
     async def watch(self, stop: asyncio.Event) -> None:

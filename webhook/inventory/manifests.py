@@ -119,9 +119,7 @@ class Manifests(Store):
         namespaces = {workload.namespace for workload in self.workloads}
         missing = sorted(name for name in namespaces if not self.knows(name))
         labels = ", ".join(f"{key}={value}" for key, value in self._assumed.items()) or "no labels"
-        return tuple(
-            f"no Namespace object for '{name}' among the manifests: taken to have {labels}" for name in missing
-        )
+        return tuple(f"no Namespace object for '{name}' among the manifests: assuming {labels}" for name in missing)
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of the Namespace object; without one, the assumed labels."""
@@ -189,7 +187,7 @@ def _texts(paths: Sequence[str], stdin: TextIO, errors: list[Problem], *, pipes:
             errors.append(Problem("error", str(error.filename or path), None, "", f"cannot be read: {error.strerror}"))
             continue
         if inside is not None and len(inside) > MOST_FILES:
-            errors.append(Problem("error", path, None, "", f"holds more than {MOST_FILES} manifests"))
+            errors.append(Problem("error", path, None, "", f"contains more than {MOST_FILES} manifests"))
             continue
         for file in [found] if inside is None else inside:
             try:

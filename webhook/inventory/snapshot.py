@@ -155,7 +155,7 @@ class _Reading:
     async def read(self, *, secrets: bool, whole: bool) -> Snapshot:
         await self._each(_NAMESPACES, lambda document: take(self._into, document, secrets=False))
         if self._namespace is not None and not self._into.knows(self._namespace):
-            raise ClusterError(f"there is no namespace {self._namespace}")
+            raise ClusterError(f"namespace {self._namespace} not found")
         for resource in (*_SURROUNDINGS, *((_SECRETS,) if secrets else ())):
             await self._each(resource, lambda document: take(self._into, document, secrets=True))
         for resource in _WORKLOADS:
@@ -181,16 +181,16 @@ class _Reading:
             if absent:
                 return
             if error.status == HTTPStatus.FORBIDDEN and resource.optional:
-                self._into.notes.append(f"no right to list {resource.plural}, so they are left out")
+                self._into.notes.append(f"no permission to list {resource.plural}: skipped")
                 return
             if error.status == HTTPStatus.FORBIDDEN and self._namespace is None:
-                hint = "-n NAMESPACE asks for the rights in one namespace only"
+                hint = "-n NAMESPACE needs permissions in one namespace only"
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
     def _skip(self, resource: _Resource, namespace: str, name: str) -> None:
         place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
-        said = f"{resource.kind} {place} is not understood and left out"
+        said = f"{resource.kind} {place} skipped: unexpected field type"
         self._into.problems.append(Problem("error", _SOURCE, None, "", said))
 
     async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
@@ -209,7 +209,9 @@ class _Reading:
             except ClusterError as error:
                 if error.status != HTTPStatus.FORBIDDEN or path == paths[-1]:
                     raise
-                self._into.notes.append(f"no right to list {resource.plural} of all namespaces: only those here count")
+                self._into.notes.append(
+                    f"no permission to list {resource.plural} in all namespaces: only those of this one are considered"
+                )
             else:
                 return
 
@@ -230,7 +232,9 @@ class _Reading:
             answer = await self._client.get(path)
         except ClusterError as error:
             if error.status == HTTPStatus.FORBIDDEN:
-                self._into.notes.append(f"no right to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults count")
+                self._into.notes.append(
+                    f"no permission to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults are assumed"
+                )
             elif error.status != HTTPStatus.NOT_FOUND:
                 raise
             return

@@ -21,8 +21,8 @@ from webhook.kubernetes.pod import Pod
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
-_NO_JSON: Final = "the body is not complete, valid JSON in UTF-8, or nested too deeply"
-_NO_JSON_OBJECT: Final = "the object is not valid JSON in UTF-8, or nested too deeply"
+_NO_JSON: Final = "the body is incomplete, not valid UTF-8 JSON, or nested too deeply"
+_NO_JSON_OBJECT: Final = "the object is not valid UTF-8 JSON, or nested too deeply"
 
 
 class UnreadableReviewError(ValueError):

@@ -27,8 +27,8 @@ FEW_VALUES: Final = 2_000
 """Values of a review that is handled on the event loop; deciding about so many takes some milliseconds."""
 MOST_WIDE: Final = 2 * 1024 * 1024
 """Bytes of a review whose texts may be wide. The API server stores objects of up to 1.5 MiB."""
-_MANY: Final = f"the pod has more than {MOST_VALUES} values, so it is not known"
-_WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so it is not known"
+_MANY: Final = f"the pod has more than {MOST_VALUES} values, so its dependencies are unknown"
+_WIDE: Final = f"the pod's review has more than {MOST_WIDE} bytes and is not all ASCII, so its dependencies are unknown"
 LARGE: Final = 64 * 1024
 """Bytes of a review. The largest known pods of real software are shorter."""
 # Bytes that cannot contain more than FEW_VALUES values.

@@ -126,7 +126,7 @@ def check_text(text: str, limits: Limits) -> None:
         raise LimitError(f"more than {_DIRECTIVES} directives", None, "remove the lines that begin with %")
     if (shorthand := _TAG_DIRECTIVE.search(text)) is not None:
         # Each value would hold the prefix that the directive gives to its tag.
-        raise LimitError("a %TAG directive", text.count("\n", 0, shorthand.end()) + 1, "write tags out")
+        raise LimitError("a %TAG directive", text.count("\n", 0, shorthand.end()) + 1, "write tags in full")
     if _most_levels(text) <= limits.levels:
         return
     depth = 0
@@ -162,7 +162,7 @@ def _most_levels(text: str) -> int:
 
 
 def _too_deep(limits: Limits, mark: Any) -> LimitError:  # noqa: ANN401 - PyYAML's marks are untyped
-    return LimitError(f"nested deeper than {limits.levels} levels", mark.line + 1, "nest it less")
+    return LimitError(f"nested deeper than {limits.levels} levels", mark.line + 1, "reduce the nesting")
 
 
 def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
@@ -195,7 +195,7 @@ def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
             for child in children:
                 if id(child) in begun and id(child) not in done:
                     line = node.start_mark.line + 1
-                    raise LimitError("an alias stands for what it is part of", line, "write it out")
+                    raise LimitError("an alias refers to a node that contains it", line, "expand it")
                 stack.append(child)
         else:
             stack.pop()
@@ -205,8 +205,8 @@ def _check_graph(root: yaml.Node, limits: Limits, left: int) -> int:
             if levels > limits.levels:
                 raise _too_deep(limits, node.start_mark)
             if values - written > left:
-                hint = "write out what the aliases stand for, or remove them"
-                problem = f"its aliases stand for more than {limits.aliased:,} values"
+                hint = "expand the aliases, or remove them"
+                problem = f"its aliases expand to more than {limits.aliased:,} values"
                 raise LimitError(problem, node.start_mark.line + 1, hint)
             done[id(node)] = values, levels
     return left - (done[id(root)][0] - written)

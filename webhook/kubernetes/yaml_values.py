@@ -75,7 +75,7 @@ def plain(node: yaml.Node) -> Any:  # noqa: ANN401 - a YAML value is of any type
         return _mapping(node)
     if type(node) is yaml.SequenceNode and tag == _LIST:
         return [plain(item) for item in node.value]
-    raise ConstructorError(None, None, f"the tag {tag} has no meaning here", node.start_mark)
+    raise ConstructorError(None, None, f"unsupported tag {tag}", node.start_mark)
 
 
 def _mapping(node: yaml.MappingNode) -> dict[Hashable, Any]:
@@ -85,12 +85,12 @@ def _mapping(node: yaml.MappingNode) -> dict[Hashable, Any]:
         if key.tag == _MERGE:
             for source in reversed(value.value) if type(value) is yaml.SequenceNode else [value]:
                 if type(source) is not yaml.MappingNode:
-                    raise ConstructorError(None, None, "what is merged must be a mapping", source.start_mark)
+                    raise ConstructorError(None, None, "a merged value must be a mapping", source.start_mark)
                 merged |= _mapping(source)
         elif type(key) is yaml.ScalarNode:
             own[plain(key)] = plain(value)
         else:
-            raise ConstructorError(None, None, "a key must be plain text", key.start_mark)
+            raise ConstructorError(None, None, "a key must be a string", key.start_mark)
     return merged | own if merged else own
 
 
@@ -107,7 +107,7 @@ def scalar(tag: str, text: str) -> Any:  # noqa: ANN401 - a YAML value is of any
     """
     made = _SCALARS.get(tag)
     if made is None:
-        raise LookupError(f"the tag {tag} has no meaning here")
+        raise LookupError(f"unsupported tag {tag}")
     try:
         return made(text)
     except (ValueError, OverflowError):

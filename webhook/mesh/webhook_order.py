@@ -32,8 +32,8 @@ def called_too_late(configurations: Mapping[str, Sequence[str]]) -> tuple[tuple[
 def order_problems(configurations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return what is wrong with the order of MutatingWebhookConfigurations, as sentences; see `called_too_late`."""
     return tuple(
-        f"MutatingWebhookConfiguration {name} is called after {istios}, so its decisions come too late: "
-        "give it a name that sorts first, as 0-sidecar-policy"
+        f"MutatingWebhookConfiguration {name} is called after {istios}, too late for its decisions: "
+        "give it a name that sorts first, for example 0-sidecar-policy"
         for name, istios in called_too_late(configurations)
     )
 

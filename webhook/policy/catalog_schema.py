@@ -28,13 +28,13 @@ def _one_as_list(value: Any) -> Any:  # noqa: ANN401 - anything that YAML can ho
 
 def _check_kind(kind: str) -> str:
     if not _KIND.fullmatch(kind):
-        raise invalid(f"'{kind}' is no name for a kind", "write 2 to 40 of a-z, 0-9 and '-', a letter first")
+        raise invalid(f"invalid kind name '{kind}'", "write 2 to 40 of a-z, 0-9 and '-', a letter first")
     return kind
 
 
 def _check_scheme(scheme: str) -> str:
     if not _SCHEME.fullmatch(scheme.removesuffix("://")) or scheme.endswith("://"):
-        raise invalid(f"'{scheme}' is no URL scheme", "write what stands before ://, in lower case")
+        raise invalid(f"invalid URL scheme '{scheme}'", "write the part before ://, in lower case")
     return scheme
 
 
@@ -42,13 +42,15 @@ def _check_word(word: str) -> str:
     if not _WORD.fullmatch(word):
         raise invalid(f"'{word}' is not one word", "write it in lower case without separators: 'azure sql' is azuresql")
     if role((word,)) is not Role.OTHER:
-        raise invalid(f"'{word}' stands in the keys of every backend", "name the product or the protocol")
+        raise invalid(
+            f"'{word}' is too generic: it occurs in the keys of every backend", "name the product or the protocol"
+        )
     return word
 
 
 def _check_phrase(phrase: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+( [a-z0-9]+){0,2}", phrase):
-        raise invalid(f"'{phrase}' is no phrase of keys", "write one to three words in lower case: bootstrap servers")
+        raise invalid(f"invalid key phrase '{phrase}'", "write one to three words in lower case: bootstrap servers")
     return phrase
 
 
@@ -57,13 +59,13 @@ def _check_image(image: str) -> str:
         hint = (
             "write the last part of the repository, or the last two, without registry and tag: redis, osixia/openldap"
         )
-        raise invalid(f"'{image}' is no image's base name", hint)
+        raise invalid(f"invalid base name of an image '{image}'", hint)
     return image
 
 
 def _check_program(program: str) -> str:
     if not _PROGRAM.fullmatch(program):
-        raise invalid(f"'{program}' is no program's name", "write it without its directory and arguments")
+        raise invalid(f"invalid program name '{program}'", "write it without its directory and arguments")
     return program
 
 
@@ -95,9 +97,12 @@ class BackendModel(Model):
     ports: Annotated[Ports | None, Field(description="TCP ports that mean this kind wherever they appear.")] = None
     weak_ports: Annotated[
         Ports | None,
-        Field(description="Ports that others use too: they count only beside a name or an image of this kind."),
+        Field(
+            description="Ports that other kinds use, too: they count only together with a name or an image of "
+            "this kind."
+        ),
     ] = None
-    schemes: Annotated[Schemes | None, Field(description="URL schemes: what stands before ://.")] = None
+    schemes: Annotated[Schemes | None, Field(description="URL schemes: the part before ://.")] = None
     names: Annotated[
         Words | None, Field(description="Words in keys, host names and driver names, compared as whole words.")
     ] = None
@@ -130,16 +135,16 @@ class BackendModel(Model):
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
     ] = None
     server_first: Annotated[
-        StrictBool | None, Field(description="true: clients wait for the server's greeting before they say anything.")
+        StrictBool | None, Field(description="true: clients wait for the server's greeting before they send anything.")
     ] = None
-    replace: Annotated[StrictBool, Field(description="true: forget what is known of this kind. false: add to it.")] = (
-        False
-    )
+    replace: Annotated[
+        StrictBool, Field(description="true: replace the built-in entry of this kind. false: extend it.")
+    ] = False
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set - {"replace"}:
-            raise invalid("says nothing about the kind", "give it ports, schemes, names or images")
+            raise invalid("sets no property of the kind", "give it ports, schemes, names or images")
         return self
 
     def applied_to(self, known: Backend | None) -> Backend:

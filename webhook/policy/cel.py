@@ -118,10 +118,10 @@ class Context:
         """
         needed = cost.at(self._sizes)
         if needed > LIMIT:
-            raise CelLimitError("the pod is too large for what it computes")
+            raise CelLimitError("the pod is too large for this expression")
         self._cost += needed
         if self._cost > LIMIT_OF_ALL:
-            raise CelLimitError("the pod is too large for what the expressions before it and it compute")
+            raise CelLimitError("the pod is too large for this expression and those before it")
         self._spend(int(needed) // _COST_OF_UNIT)
 
     def activation(self) -> cel.Activation:
@@ -183,7 +183,7 @@ class Expression:
         if key := _MISSING_KEY.search(text):
             name = key["name"]
             known = name and re.search(rf"\b{re.escape(name)}\b", self.source)
-            return CelFailure(f"it asks for '{name}', which is not there" if known else "a key is not there")
+            return CelFailure(f"key '{name}' does not exist" if known else "a key does not exist")
         if "No matching overload" in text:
             return CelFailure("an operation does not fit the types of its values")
         kind = next((kind for words, kind in _FAILURES if words in text), "RuntimeError")

@@ -110,18 +110,20 @@ def check(source: str) -> Checked:
     except UnicodeEncodeError as error:
         # YAML can contain half of a surrogate pair, which is no character.
         where = _at(error.start, source)
-        raise CelError(f"half of a surrogate pair {where}", "write the whole character, as '\\U0001F600'") from None
+        raise CelError(
+            f"half of a surrogate pair {where}", "write the whole character, for example '\\U0001F600'"
+        ) from None
     checked, unknown = _compiled_typed(source)
     if checked.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
         name = _shown(checked.return_type().name().lower())
-        raise CelError(f"the result is of type {name}, not bool", "write a condition, as in: owner.kind == 'Job'")
+        raise CelError(f"the result is of type {name}, not bool", "write a condition, for example: owner.kind == 'Job'")
     root = tree(checked.serialize())
     estimated = estimate(root)
     if (cost := estimated.cost.at(TYPICAL)) > LIMIT:
         where = "" if estimated.deepest is None else f"; its innermost loop is {_at(estimated.deepest, source)}"
         raise CelError(
             f"the estimated cost is {cost:,.0f}, more than {LIMIT:,}{where}",
-            "loop over fewer lists within each other, build no long texts or lists, or split it into several rules",
+            "nest fewer loops, build no long strings or lists, or split it into several rules",
         )
     # Patterns are compiled here, so their cost is checked first.
     for node in descendants(root):
@@ -173,7 +175,7 @@ def _resembling(found: re.Match[str]) -> str | None:
     """Return the hint for a field that is probably misspelt; None for one that may be of a newer Kubernetes."""
     fields = known_types()[found["type"]]
     hint = did_you_mean(found["field"], fields)
-    return hint or (f"there are: {', '.join(fields)}" if found["type"] in OWN_TYPES else None)
+    return hint or (f"valid values: {', '.join(fields)}" if found["type"] in OWN_TYPES else None)
 
 
 def compiled(source: str) -> cel.Expression:
@@ -204,14 +206,14 @@ def _check_call(call: Call, source: str) -> None:
         if not _TIME_ZONE.fullmatch(zone) or _fault_of("timestamp(0).getHours(serves[0]) == 0", zone) is not None:
             raise CelError(
                 f"unknown time zone '{zone[:_MAX_SHOWN]}' {_at(call.arguments[1].offset, source)}",
-                "write 'UTC', a name as 'Europe/Berlin', or an offset as '+01:00'",
+                "write 'UTC', a name such as 'Europe/Berlin', or an offset such as '+01:00'",
             )
 
 
 def _text_of(node: Node, what: str, source: str) -> str:
     """Return the text of a literal argument: what reads files or is slow to compile must not come from a pod."""
     if not isinstance(node, Constant) or node.text is None:
-        raise CelError(f"{what} must be a literal text {_at(node.offset, source)}", "write it in quotes")
+        raise CelError(f"{what} must be a string literal {_at(node.offset, source)}", "write it in quotes")
     return node.text
 
 
@@ -241,13 +243,15 @@ def _undeclared(found: re.Match[str], _where: str, source: str) -> CelError:
     name = found[1].partition(".")[0][:_MAX_SHOWN]
     if re.search(rf"\b{re.escape(name)}\s*\(", source):
         return _unknown_function(name)
-    hint = did_you_mean(name, VARIABLES) or f"there are: {', '.join(sorted(VARIABLES))}"
+    hint = did_you_mean(name, VARIABLES) or f"valid values: {', '.join(sorted(VARIABLES))}"
     return CelError(f"unknown variable '{name}'", hint)
 
 
 def _unknown_function(name: str) -> CelError:
     known = _FUNCTIONS | _MACROS
-    return CelError(f"unknown function '{name}'", did_you_mean(name, known) or f"there are: {', '.join(sorted(known))}")
+    return CelError(
+        f"unknown function '{name}'", did_you_mean(name, known) or f"valid values: {', '.join(sorted(known))}"
+    )
 
 
 def _undefined_field(found: re.Match[str], where: str, _source: str) -> CelError:

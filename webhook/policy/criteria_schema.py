@@ -93,7 +93,7 @@ def _check_kind(kind: str, info: ValidationInfo) -> str:
         return kind
     alias = _KNOWN_AS.get(kind.lower())
     hint = f"did you mean '{alias}'?" if alias in kinds else did_you_mean(kind, kinds)
-    raise invalid(f"unknown kind '{kind}'", hint or f"there are: {', '.join(sorted(kinds))}")
+    raise invalid(f"unknown kind '{kind}'", hint or f"valid values: {', '.join(sorted(kinds))}")
 
 
 def _check_cel(text: str) -> str:
@@ -171,7 +171,7 @@ def _check_labels(selector: SelectorModel) -> SelectorModel:
         _check_key(requirement.key)
         for value in requirement.values:
             if not _LABEL_VALUE.fullmatch(value):
-                raise invalid(f"no label can have the value '{value}'", "labels hold up to 63 of A-Z a-z 0-9 - _ .")
+                raise invalid(f"invalid label value '{value}'", "label values have up to 63 of A-Z a-z 0-9 - _ .")
     return selector
 
 
@@ -229,7 +229,8 @@ class Criteria(Model):
     confidence: Annotated[
         Confidence | None,
         Field(
-            description="How sure a dependency must be to count here, instead of spec.detection.minConfidence.",
+            description="The minimum confidence of a dependency to count here, instead of "
+            "spec.detection.minConfidence.",
         ),
     ] = None
     when: Annotated[
@@ -238,7 +239,7 @@ class Criteria(Model):
             description="A CEL expression that gives true or false, over pod (the whole pod), namespace (name, "
             "labels), owner (kind, name; empty when there is none), dependencies and serves (lists of kinds). "
             "It is checked against the fields of a pod, and its estimated cost is limited. "
-            "An expression that fails on a pod does not match, and says so in a warning; where a pod exceeds a limit, "
-            "spec.onUnknown decides.",
+            "An expression that fails on a pod does not match, and adds a warning; where a pod exceeds a limit, "
+            "spec.onUnknown applies.",
         ),
     ] = None

@@ -138,7 +138,7 @@ def _failed(*problems: Problem) -> Document:
 def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        hint = "YAML takes no tabs for indentation" if "cannot start any token" in (error.problem or "") else None
+        hint = "YAML does not allow tabs for indentation" if "cannot start any token" in (error.problem or "") else None
         return Problem("error", file, mark.line + 1 if mark else None, "", f"not valid YAML: {error.problem}", hint)
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
@@ -203,14 +203,14 @@ class _Reader:
             key = event.value if isinstance(event, events.ScalarEvent) else None
             if key is None:
                 self._node(event, path)
-                self._report(key_line, path, "a key must be plain text")
+                self._report(key_line, path, "a key must be a string")
             child = self._node(next(self._events), (*path, key or "?"))
             node.holds(child)
             if key is None:
                 continue
             if key in node.value:
                 first = node.key_lines[key]
-                self._report(key_line, (*path, key), f"given twice, first on line {first}", "remove one of the two")
+                self._report(key_line, (*path, key), f"duplicate key, first on line {first}", "remove one of the two")
                 continue
             node.value[key] = child
             node.key_lines[key] = key_line

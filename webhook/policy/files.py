@@ -79,7 +79,7 @@ def read(paths: Sequence[Path], *, pipes: bool = False) -> tuple[Source, ...]:
 
 def _too_much(file: Path) -> Problem:
     message = f"a policy has {MAX_FILES} files and {MAX_TOTAL_BYTES >> 20} MiB at most, and this file exceeds that"
-    return Problem("error", str(file), None, "", message, "give the files of the policy alone")
+    return Problem("error", str(file), None, "", message, "pass only the files of the policy")
 
 
 def _files(path: Path) -> list[Path]:
@@ -89,7 +89,7 @@ def _files(path: Path) -> list[Path]:
     visible = (file for file in found if not file.name.startswith(".") and file.suffix in _SUFFIXES)
     files = sorted(file for file in visible if not file.is_dir())
     if not files:
-        raise FileNotFoundError(2, "the directory holds no *.yaml, *.yml or *.json file", str(path))
+        raise FileNotFoundError(2, "the directory contains no *.yaml, *.yml or *.json file", str(path))
     return files
 
 

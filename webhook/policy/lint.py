@@ -35,7 +35,7 @@ def duplicate_names(documents: Sequence[Document]) -> Iterator[Problem]:
             path = ("spec", "rules", number, "name")
             if name in seen:
                 yield document.problem(
-                    path, f"the name '{name}' is taken, see {seen[name]}", "give each rule its own name"
+                    path, f"duplicate name '{name}', see {seen[name]}", "give each rule its own name"
                 )
             else:
                 seen[name] = f"{document.file}:{document.line(path)}"
@@ -62,7 +62,7 @@ def doubts(rules: Sequence[PlacedRule], least: Confidence) -> Iterator[Problem]:
             )
         elif placed is not rules[-1] and placed.rule.except_ is None and not _restricts(placed.rule.match):
             yield placed.warning(
-                "matches every pod, so no later rule is ever asked", "say which pods, or move it to the end", "match"
+                "matches every pod, so no later rule is ever evaluated", "restrict it, or move it to the end", "match"
             )
         yield from _unknown_fields(placed)
 
@@ -72,7 +72,7 @@ def _unknown_fields(placed: PlacedRule) -> Iterator[Problem]:
     for name, criteria in (("match", placed.rule.match), ("except", placed.rule.except_)):
         if criteria is not None and criteria.when is not None:
             for field in compile_expression(criteria.when).unknown:
-                yield placed.warning(f"unknown field {field}", "check how it is spelt", name, "when")
+                yield placed.warning(f"unknown field {field}", "check the spelling", name, "when")
 
 
 def _restricts(criteria: Criteria) -> bool:

@@ -114,8 +114,8 @@ def _claimed_twice(document: Document, model: InjectionPolicy) -> list[Problem]:
     return [
         document.problem(
             ("spec", "detection", "catalog", kind, field),
-            f"{value} is claimed by '{first}' already",
-            "keep it with one of the two",
+            f"{value} is already claimed by '{first}'",
+            "keep it in one of the two",
         )
         for kind, field, value, first in claimed_twice(model.spec.detection.catalog or {})
     ]
@@ -129,7 +129,7 @@ def _given_twice(documents: Sequence[Document], models: Sequence[InjectionPolicy
             first = given.setdefault(name, document.file)
             if first != document.file:
                 hint = "keep it in one of the two files"
-                problems.append(document.problem(("spec", name), f"{first} says it already", hint))
+                problems.append(document.problem(("spec", name), f"already set in {first}", hint))
     return problems
 
 

@@ -51,7 +51,7 @@ def _only_with_sidecar(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT0
 
 def _not_empty(criteria: Criteria | None) -> Criteria | None:
     if criteria is not None and not criteria.model_fields_set - {"confidence"}:
-        raise invalid("an empty except excludes every pod", "remove it, or say what to exclude")
+        raise invalid("an empty except excludes every pod", "remove it, or specify what to exclude")
     return criteria
 
 
@@ -77,15 +77,15 @@ class Rule(Model):
     action: Annotated[
         Action,
         Field(
-            description="inherit: leave Istio's own decision alone. skip: no sidecar. inject: a sidecar. "
-            "bypass: a sidecar, with some outbound ports taken out of it."
+            description="inherit: keep Istio's default injection. skip: no sidecar. inject: a sidecar. "
+            "bypass: a sidecar, with some outbound ports excluded from interception."
         ),
     ]
     ports: Annotated[
         Ports | None,
         BeforeValidator(_only_with_bypass),
         Field(
-            description="Which outbound ports bypass takes out of the sidecar: 'detected' (the ports of the matched "
+            description="Which outbound ports bypass excludes from interception: 'detected' (the ports of the matched "
             "dependencies; the default) or a list of port numbers.",
         ),
     ] = None
@@ -113,25 +113,25 @@ class Detection(Model):
 
     min_confidence: Annotated[
         Confidence,
-        Field(description="Dependencies less sure than this are shown, but match no rule."),
+        Field(description="Dependencies with a lower confidence are shown, but match no rule."),
     ] = Confidence.PROBABLE
     secrets: Annotated[
         StrictBool,
-        Field(description="Also read what Secrets say. Needs the right to read them in the cluster."),
+        Field(description="Also read Secrets. Needs permission to read them in the cluster."),
     ] = False
     other_namespaces: Annotated[
         Literal["hide", "show"],
         Field(
-            description="What annotations, warnings, Events and audit annotations of a pod say of kinds and ports that "
-            "only objects of other namespaces contain. hide: nothing, and bypass does not exclude such a port; the "
-            "decision still uses them. show: everything.",
+            description="What annotations, warnings, Events and audit annotations of a pod show of kinds and "
+            "ports that only objects of other namespaces contain. hide: nothing, and bypass does not exclude such a "
+            "port; the decision still uses them. show: everything.",
         ),
     ] = "hide"
     catalog: Annotated[
         OwnCatalog | None,
         Field(
-            description="Backends by kind: a new kind, or more about a known one. What an entry claims here, no other "
-            "kind claims any longer.",
+            description="Backends by kind: a new kind, or an extension of a known one. What an entry claims here is "
+            "removed from all other kinds.",
         ),
     ] = None
 
@@ -143,11 +143,11 @@ class Spec(Model):
     explicit: Annotated[
         Literal["respect", "override"],
         Field(
-            description="respect: a pod that says sidecar.istio.io/inject itself keeps that. override: rules win.",
+            description="respect: a pod that sets sidecar.istio.io/inject itself keeps it. override: rules win.",
         ),
     ] = "respect"
     exempt: Annotated[Exempt, Field(description="Namespaces that no rule is applied to.")] = Exempt()
-    detection: Annotated[Detection, Field(description="How the findings of detection are used.")] = Detection()
+    detection: Annotated[Detection, Field(description="How the results of detection are used.")] = Detection()
     rules: Annotated[tuple[Rule, ...], Field(description="In order: the first that matches decides.")] = ()
     default: Annotated[
         Literal[Action.INHERIT, Action.SKIP, Action.INJECT],
@@ -156,9 +156,8 @@ class Spec(Model):
     on_unknown: Annotated[
         Literal[Action.INHERIT, Action.SKIP, Action.INJECT],
         Field(
-            description="What happens to a pod about which a rule would have to know what could not be read: its "
-            "configuration exceeds what one decision reads or what a CEL expression may cost, or its namespace is not "
-            "known.",
+            description="What happens to a pod if a rule depends on what could not be read: its configuration "
+            "exceeds the limit of one decision or of a CEL expression, or its namespace is unknown.",
         ),
     ] = Action.INHERIT
 
@@ -173,7 +172,7 @@ class InjectionPolicy(Model):
     """Decides which pods get Istio's sidecar, and how."""
 
     api_version: Annotated[Literal["sidecar-policy.dev/v1alpha1"], Field(description="The version of this format.")]
-    kind: Annotated[Literal["InjectionPolicy"], Field(description="What this file is.")]
+    kind: Annotated[Literal["InjectionPolicy"], Field(description="The kind of this document.")]
     metadata: Annotated[Metadata, Field(description="The policy's name.")]
     spec: Annotated[Spec, Field(description="The policy.")]
 
@@ -181,7 +180,7 @@ class InjectionPolicy(Model):
 def json_schema(kinds: frozenset[str]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the policy file, with the catalog's kinds listed."""
     schema = _without_null(InjectionPolicy.model_json_schema(by_alias=True))
-    known = {"description": "Kinds that are known without a catalog of one's own.", "items": {"enum": sorted(kinds)}}
+    known = {"description": "The built-in kinds.", "items": {"enum": sorted(kinds)}}
     schema["$defs"]["KnownKinds"] = {"properties": {"dependencies": known, "serves": known}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

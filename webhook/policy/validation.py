@@ -117,7 +117,7 @@ def _explained(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tupl
         return context["message"], context["hint"]
     if kind == "extra_forbidden":
         known = _fields(model, path[:-1])
-        return "unknown field", did_you_mean(str(path[-1]), known) or f"there are: {', '.join(known)}"
+        return "unknown field", did_you_mean(str(path[-1]), known) or f"valid values: {', '.join(known)}"
     if kind == "missing":
         return "is missing", None
     if kind in {"enum", "literal_error"}:

@@ -130,7 +130,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
             for kind, reflector in followed.items()
             if not reflector.synced
         ]
-        return Health(ok=False, remark="not read yet: " + ", ".join(missing))
+        return Health(ok=False, remark="not synced yet: " + ", ".join(missing))
     behind = {
         kind: reflector.behind
         for kind, reflector in followed.items()
@@ -141,7 +141,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
     oldest = max(behind, key=behind.__getitem__)
     return Health(
         ok=True,
-        remark=f"the last known state of {', '.join(behind)} is used, {behind[oldest]:.0f} s old: "
+        remark=f"using the last known state of {', '.join(behind)}, {behind[oldest]:.0f} s old: "
         + (followed[oldest].problem or "the watch is being opened"),
     )
 

@@ -123,7 +123,7 @@ class Service:
                 await _wait(stop_background, _RETRY_SECONDS)
 
     def _log_failure(self, name: str, error: Exception) -> None:
-        self.log.error("watch failed", watch=name, **describe(error))
+        self.log.error("background task failed", watch=name, **describe(error))
 
 
 async def _start(listener: Listener) -> asyncio.Task[None]:

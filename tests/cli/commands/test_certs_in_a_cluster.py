@@ -18,26 +18,26 @@ def test_without_a_cluster_it_says_what_to_give(run, command):
     ended = run("certs", *command)
 
     assert ended.returncode == 3
-    assert ended.stderr.startswith("error: this is no pod of a cluster")
-    assert ended.stderr.strip().endswith("give --kubeconfig FILE")
+    assert ended.stderr.startswith("error: not running in a cluster")
+    assert ended.stderr.strip().endswith("pass --kubeconfig FILE")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("bootstrap", "--cert-secret", "certs"), "'certs' is no NAMESPACE/NAME"),
-        (("bootstrap", "--cert-secret", "Mesh/certs"), "is no NAMESPACE/NAME"),
-        (("bootstrap", "--service", "a/b/c"), "is no NAMESPACE/NAME"),
-        (("inspect", "--webhook-configuration", "no name"), "is no name of a webhook configuration"),
+        (("bootstrap", "--cert-secret", "certs"), "expected NAMESPACE/NAME, got 'certs'"),
+        (("bootstrap", "--cert-secret", "Mesh/certs"), "expected NAMESPACE/NAME"),
+        (("bootstrap", "--service", "a/b/c"), "expected NAMESPACE/NAME"),
+        (("inspect", "--webhook-configuration", "no name"), "invalid name of a webhook configuration"),
         (("rotate",), "Missing argument"),
         (("rotate", "everything"), "everything"),
-        (("rotate", "serving", "--serve-wait", "soon"), "is no duration"),
+        (("rotate", "serving", "--serve-wait", "soon"), "invalid duration"),
         (("rotate", "serving", "--cert-lifetime", "9000d"), "at least as long as the serving certificate"),
         (
             ("rotate", "serving", "--authority-lifetime", "1h", "--cert-lifetime", "1m", "--trust-wait", "1h"),
             "both waits",
         ),
-        (("inspect", "--context", "c"), "--context names a context of --kubeconfig"),
+        (("inspect", "--context", "c"), "--context can only be used with --kubeconfig"),
     ],
 )
 def test_wrong_usage_is_two_and_is_told(run, arguments, said):
@@ -71,7 +71,7 @@ def document():
         incoming=announced,
         trusted_since=NOW,
     )
-    step = Step(Action.NONE, "API servers take up the bundle", NOW + timedelta(minutes=5))
+    step = Step(Action.NONE, "waiting until API servers have reloaded the CA bundle", NOW + timedelta(minutes=5))
     look = Look(state, step, took=False, wrote=False, configurations=(), problems=("something",))
     document = report(look, "mesh/certs", healthy=False)
     keys = [pair.key.decode().splitlines()[1] for pair in (authority, announced, state.serving)]
@@ -83,7 +83,7 @@ def test_the_report_says_who_is_trusted_and_what_comes_next(document):
     assert [one["role"] for one in document["authorities"]] == ["signing", "announced"]
     assert document["next"] == {
         "step": "none",
-        "reason": "API servers take up the bundle",
+        "reason": "waiting until API servers have reloaded the CA bundle",
         "due": "2026-03-01T00:05:00Z",
     }
     assert (document["trustedSince"], document["servedSince"]) == ("2026-03-01T00:00:00Z", None)

@@ -59,14 +59,22 @@ def test_a_backend_declared_as_http_is_an_error_with_its_evidence_and_its_mend(d
     assert found["object"] == {"kind": "Service", "namespace": "shop", "name": "cache", "port": 6379}
     assert found["docs"] == "docs/diagnose.md#http-declared"
     assert found["evidence"][:3] == [
-        "Istio takes it for http: its name is 'http'",
-        "image redis:7 is behind it",
-        "port 6379 is one of redis's",
+        "Istio treats it as http: its name is 'http'",
+        "the pods behind it run image redis:7",
+        "port 6379 is a known port of redis",
     ]
-    *kubectl, patch = shlex.split(found["mend"]["command"])
+    *kubectl, patch = shlex.split(found["fix"]["command"])
     assert kubectl == ["kubectl", "-n", "shop", "patch", "service", "cache", "-p"]
-    assert json.loads(patch) == yaml.safe_load(found["mend"]["patch"])
+    assert json.loads(patch) == yaml.safe_load(found["fix"]["patch"])
     assert json.loads(patch) == {"spec": {"ports": [{"port": 6379, "appProtocol": "tcp"}]}}
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_a_fix_is_also_shown_under_its_former_name(run, output):
+    stdin = NAMESPACE + service("cache", 6379, ", name: http") + REDIS
+    (found, *_) = yaml.safe_load(run("diagnose", "-f", "-", "-o", output, stdin=stdin).stdout)
+
+    assert found["mend"] == found["fix"]
 
 
 @pytest.mark.parametrize("declared", [", name: tcp-redis", ", name: redis", ", appProtocol: tcp", ", name: cache", ""])
@@ -123,7 +131,7 @@ def test_of_two_ports_with_one_number_the_wrong_one_is_mended(diagnosed):
     both = ", name: dns, protocol: UDP}, {port: 6379, name: http"
     (found,), _ = diagnosed(service("cache", 6379, both), REDIS)
 
-    *kubectl, patch = shlex.split(found["mend"]["command"])
+    *kubectl, patch = shlex.split(found["fix"]["command"])
     assert kubectl[-2:] == ["--type=json", "-p"]
     assert [one["path"] for one in json.loads(patch)] == ["/spec/ports/1/port", "/spec/ports/1/appProtocol"]
 
@@ -158,7 +166,7 @@ def test_a_pod_skipped_for_a_wrong_service_could_keep_its_sidecar(diagnosed):
     findings, _ = diagnosed(service("cache", 6379, ", name: http"), REDIS, CLIENT)
 
     assert codes(findings)[1:] == [("skipped-for-a-service", "info", "web")]
-    assert findings[1]["mend"]["command"] == findings[0]["mend"]["command"]
+    assert findings[1]["fix"]["command"] == findings[0]["fix"]["command"]
 
 
 def test_a_pod_skipped_for_more_than_wrong_services_is_not_promised_a_sidecar(diagnosed):
@@ -190,7 +198,7 @@ def test_a_job_with_a_plain_sidecar_never_finishes(diagnosed, arguments, more, e
     findings, _ = diagnosed(job, arguments=arguments)
 
     assert codes(findings) == expected
-    assert all(one["mend"]["command"] is None and "nativeSidecar" in one["mend"]["patch"] for one in findings)
+    assert all(one["fix"]["command"] is None and "nativeSidecar" in one["fix"]["patch"] for one in findings)
 
 
 MYSQL_CLIENT = workload("web", "shop/web", ", env: [{name: DB_URL, value: 'mysql://db:3306'}]")
@@ -200,7 +208,7 @@ def test_without_hold_an_application_may_start_before_a_plain_sidecar(diagnosed)
     (found,), code = diagnosed(MYSQL_CLIENT, arguments=[PLAIN])
 
     assert (found["code"], found["severity"], code) == ("hold-missing", "warning", 1)
-    patch = yaml.safe_load(found["mend"]["patch"])["spec"]["template"]["metadata"]["annotations"]
+    patch = yaml.safe_load(found["fix"]["patch"])["spec"]["template"]["metadata"]["annotations"]
     assert patch == {"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"}
 
 
@@ -210,7 +218,7 @@ def test_the_mend_for_hold_keeps_what_the_pod_says_itself(diagnosed):
     )
     (found,), _ = diagnosed(own, arguments=[PLAIN])
 
-    patch = yaml.safe_load(found["mend"]["patch"])["spec"]["template"]["metadata"]["annotations"]
+    patch = yaml.safe_load(found["fix"]["patch"])["spec"]["template"]["metadata"]["annotations"]
     assert yaml.safe_load(patch["proxy.istio.io/config"]) == {"concurrency": 2, "holdApplicationUntilProxyStarts": True}
 
 
@@ -253,7 +261,7 @@ def test_a_webhook_that_comes_after_istios_is_too_late(diagnosed):
     (found,), _ = diagnosed(istios, ours)
 
     assert (found["code"], found["object"]["name"]) == ("webhook-order", "sidecar-policy")
-    assert "0-sidecar-policy" in found["mend"]["command"]
+    assert "0-sidecar-policy" in found["fix"]["command"]
     assert diagnosed(istios, injector("0-sidecar-policy", "pods.sidecar-policy.dev")) == ([], 0)
 
 
@@ -263,7 +271,7 @@ def test_two_injectors_that_claim_one_namespace_are_named(diagnosed):
     (found,), _ = diagnosed(one, other)
 
     assert (found["code"], found["object"]["name"]) == ("two-injectors", "shop")
-    assert "istio-sidecar-injector-old" in found["mend"]["command"]
+    assert "istio-sidecar-injector-old" in found["fix"]["command"]
     apart = other.replace(ENABLED, "{matchExpressions: [{key: istio-injection, operator: DoesNotExist}]}")
     assert diagnosed(one, apart) == ([], 0)
 
@@ -283,7 +291,7 @@ def test_two_labels_that_say_who_injects_are_one_too_many(run):
 
     (found,) = json.loads(ended.stdout)
     assert (found["code"], ended.returncode) == ("two-injection-labels", 1)
-    assert found["mend"]["command"] == "kubectl label namespace shop istio-injection-"
+    assert found["fix"]["command"] == "kubectl label namespace shop istio-injection-"
 
 
 STRICT = """
@@ -346,15 +354,15 @@ def test_the_commands_alone_are_each_printed_once(run):
 
 
 def test_nothing_found_is_said(run):
-    assert run("diagnose", "-f", "-", stdin=NAMESPACE).stdout == "nothing found\n"
+    assert run("diagnose", "-f", "-", stdin=NAMESPACE).stdout == "no problems found\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--live", "-f", "x.yaml"], "instead of files"),
-        (["-f", "x.yaml", "-n", "shop"], "belongs to --live"),
-        ([], "name at least one file"),
+        (["--live", "-f", "x.yaml"], "cannot be combined with files"),
+        (["-f", "x.yaml", "-n", "shop"], "can only be used with --live"),
+        ([], "pass at least one file"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(run, arguments, says):

@@ -169,9 +169,9 @@ def test_a_broken_policy_is_an_error_with_its_line_and_a_hint(run, shop):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "name at least one file"),
-        (["-f", "x.yaml", "--namespace-label", "enabled"], "is not KEY=VALUE"),
-        (["-f", "x.yaml", "--namespace-label", "a==b"], "is not KEY=VALUE"),
+        ([], "pass at least one file"),
+        (["-f", "x.yaml", "--namespace-label", "enabled"], "expected KEY=VALUE, got"),
+        (["-f", "x.yaml", "--namespace-label", "a==b"], "expected KEY=VALUE, got"),
         (["-f", "x.yaml", "-o", "xml"], "xml"),
     ],
 )

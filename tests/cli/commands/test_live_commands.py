@@ -109,7 +109,7 @@ def test_a_pod_that_its_sidecar_outlived_is_evidence(live, cluster):
 
     (job,) = [one for one in json.loads(live("diagnose", "-o", "json", codes=(1,)).stdout) if "job" in one["code"]]
 
-    assert "in pod tidy-29000000-x the application has ended and the sidecar goes on" in job["evidence"]
+    assert "in pod tidy-29000000-x the application has exited but the sidecar is still running" in job["evidence"]
 
 
 SAME = """
@@ -129,12 +129,12 @@ def none(tmp_path):
 def test_plan_names_the_pods_that_run_otherwise_than_they_would_be_created(live, none):
     restarts = json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]
 
-    assert [(one["name"], one["reason"]) for one in restarts["now"]["pods"]] == [
+    assert [(one["name"], one["reason"]) for one in restarts["current"]["pods"]] == [
         ("web-abc-0", "sidecar-unwanted"),
         ("web-abc-1", "sidecar-unwanted"),
     ]
-    assert restarts["now"]["commands"] == ["kubectl -n shop rollout restart deployment/web"]
-    assert [(one["name"], one["reason"]) for one in restarts["then"]["pods"]] == [("web-abc-2", "sidecar-missing")]
+    assert restarts["current"]["commands"] == ["kubectl -n shop rollout restart deployment/web"]
+    assert [(one["name"], one["reason"]) for one in restarts["proposed"]["pods"]] == [("web-abc-2", "sidecar-missing")]
 
 
 def test_pods_that_end_are_not_restarted(live, none, cluster):
@@ -142,14 +142,15 @@ def test_pods_that_end_are_not_restarted(live, none, cluster):
         key = f"shop/web-abc-{number}"
         cluster.objects["/api/v1/pods"][key]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]["now"]["pods"] == []
+    assert json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]["current"]["pods"] == []
 
 
 def test_a_pod_that_nobody_owns_cannot_be_restarted(live, none, cluster):
     pod(cluster, "alone", injected=True, app="alone", owner=None)
 
     assert (
-        "# pod shop/alone has a sidecar, and would have none: create it anew" in live("plan", none, codes=(2,)).stdout
+        "# pod shop/alone: the pod has a sidecar, but should have none; recreate it"
+        in live("plan", none, codes=(2,)).stdout
     )
 
 
@@ -164,7 +165,7 @@ spec: {rules: [{name: r, match: {dependencies: [redis]}, action: bypass}]}
 def test_a_sidecar_without_its_exceptions_drifts(live, tmp_path):
     (tmp_path / "bypass.yaml").write_text(BYPASS)
 
-    then = json.loads(live("plan", "bypass.yaml", "-o", "json", codes=(2,)).stdout)["restarts"]["then"]["pods"]
+    then = json.loads(live("plan", "bypass.yaml", "-o", "json", codes=(2,)).stdout)["restarts"]["proposed"]["pods"]
 
     assert [one["reason"] for one in then] == ["remedy-missing", "remedy-missing", "sidecar-missing"]
 
@@ -176,7 +177,7 @@ def test_exceptions_that_are_no_longer_decided_drift(live, none, cluster):
     }
     cluster.objects["/api/v1/pods"]["shop/web-abc-0"]["metadata"]["annotations"] = annotations
 
-    then = json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]["then"]["pods"]
+    then = json.loads(live("plan", none, "-o", "json", codes=(2,)).stdout)["restarts"]["proposed"]["pods"]
 
     assert (then[0]["name"], then[0]["reason"]) == ("web-abc-0", "remedy-unwanted")
 
@@ -201,7 +202,7 @@ def test_one_namespace_needs_rights_in_that_namespace_only(live, cluster):
     ended = live("explain", "-n", "shop", "-o", "json")
 
     assert [one["name"] for one in json.loads(ended.stdout)] == ["web", "tidy"]
-    assert "no right to list services of all namespaces" in ended.stderr
+    assert "no permission to list services in all namespaces" in ended.stderr
 
 
 def test_without_the_rights_for_all_namespaces_the_way_out_is_named(live, cluster):
@@ -219,7 +220,7 @@ def test_secrets_are_read_only_when_asked_for(live, cluster):
     assert cluster.asked("/api/v1/secrets", watch=False) == []
 
     cluster.refusals["/api/v1/secrets"] = (403, "forbidden")
-    assert "no right to list secrets" in live("explain", "--secrets").stderr
+    assert "no permission to list secrets" in live("explain", "--secrets").stderr
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_defaults_are_not_taken_in_silence_for_a_mesh_configuration_that_cannot_
 
     ended = live("plan", none, codes=(code,))
 
-    assert ("its defaults count" in ended.stderr, "etcd is away" in ended.stderr) == (says_defaults, says_why)
+    assert ("its defaults are assumed" in ended.stderr, "etcd is away" in ended.stderr) == (says_defaults, says_why)
 
 
 def test_an_object_that_is_not_understood_is_left_out_and_told(live, cluster):
@@ -241,7 +242,7 @@ def test_an_object_that_is_not_understood_is_left_out_and_told(live, cluster):
 
     ended = live("explain", "-o", "json", codes=(3,))
 
-    assert "Deployment shop/odd is not understood" in ended.stderr
+    assert "Deployment shop/odd skipped: unexpected field type" in ended.stderr
     assert "web" in [one["name"] for one in json.loads(ended.stdout)]
 
 
@@ -284,8 +285,8 @@ def test_of_each_kind_an_object_that_cannot_be_read_is_left_out_and_reported(liv
 
     ended = live("plan", none, codes=(2, 3))
 
-    assert "is not understood and left out" in ended.stderr
-    assert "create it anew" in ended.stdout or "rollout restart" in ended.stdout
+    assert "skipped: unexpected field type" in ended.stderr
+    assert "recreate it" in ended.stdout or "rollout restart" in ended.stdout
 
 
 def test_a_webhook_configuration_with_fields_of_other_types_does_not_end_diagnose(live, cluster):

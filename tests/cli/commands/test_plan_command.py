@@ -58,12 +58,19 @@ spec: {rules: [{name: redis-clients, match: {dependencies: [redis]}, action: ski
 """
 
 
+def test_the_current_and_the_proposed_policy_are_also_shown_under_their_former_names(planned):
+    plan = planned()
+
+    for pair in (plan["policy"], plan["restarts"], *plan["changes"]):
+        assert (pair["now"], pair["then"]) == (pair["current"], pair["proposed"])
+
+
 def test_a_change_says_from_what_to_what_by_which_rule_and_evidence(planned):
     (change,) = planned()["changes"]
 
     assert (change["kind"], change["namespace"], change["name"]) == ("Deployment", "shop", "web")
-    assert (change["now"]["action"], change["now"]["rule"]) == ("inherit", None)
-    assert (change["then"]["action"], change["then"]["rule"]) == ("skip", "redis-clients")
+    assert (change["current"]["action"], change["current"]["rule"]) == ("inherit", None)
+    assert (change["proposed"]["action"], change["proposed"]["rule"]) == ("skip", "redis-clients")
     assert change["sidecar"] == "lost"
     assert change["evidence"][0] == "dependency redis"
     assert "env REDIS_URL" in change["evidence"][1]
@@ -84,7 +91,7 @@ def test_from_audit_to_enforce_is_a_change_that_loses_the_sidecar(planned, tmp_p
 
     (change,) = planned(now="audit.yaml")["changes"]
 
-    assert (change["now"]["mode"], change["then"]["mode"], change["sidecar"]) == ("audit", "enforce", "lost")
+    assert (change["current"]["mode"], change["proposed"]["mode"], change["sidecar"]) == ("audit", "enforce", "lost")
 
 
 def test_the_packaged_policy_is_the_one_in_force_unless_another_is_named(run, shop, tmp_path):
@@ -167,7 +174,7 @@ def test_a_lost_sidecar_has_the_consequences_that_istios_configuration_gives_it(
 def test_a_refusal_is_told_with_the_way_to_the_server(planned):
     refused, *_ = planned(peer())["consequences"]
 
-    assert refused["message"] == "PeerAuthentication shop/peers has api refuse its plain text"
+    assert refused["message"] == "PeerAuthentication shop/peers makes api reject its plaintext traffic"
     assert refused["evidence"] == ["env API_URL → Service api"]
     assert refused["breaks"] is True
 
@@ -193,7 +200,7 @@ def test_configuration_that_is_not_understood_is_told(run, tmp_path, shop):
 
     ended = run("plan", "skip.yaml", "-f", "-", stdin=shop + rule().replace("host: web", "host: [web]"))
 
-    assert "DestinationRule shop/rule is not understood" in ended.stderr
+    assert "DestinationRule shop/rule skipped: " in ended.stderr
 
 
 def test_yaml_says_what_json_says(run, tmp_path, shop):

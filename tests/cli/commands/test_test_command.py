@@ -108,9 +108,9 @@ def test_the_labels_of_namespaces_can_be_given(run):
         ({"pod": POD, "expect": {"acton": "skip"}}, "tests[0].expect.acton: unknown field (did you mean 'action'?)"),
         ({"expect": {}}, "tests[0]: needs either workload or pod"),
         ({"pod": POD, "workload": "Deployment/web", "expect": {}}, "tests[0]: needs either workload or pod"),
-        ({"workload": "web", "expect": {}}, "tests[0].workload: 'web' names no workload (write kind/name"),
+        ({"workload": "web", "expect": {}}, "tests[0].workload: invalid workload 'web' (write kind/name"),
         ({"workload": "Job/x", "expect": {}}, "tests[0].workload: Job/x is not among the manifests: Deployment/web"),
-        ({"pod": POD, "expect": {"reason": "rules"}}, "no such reason 'rules' (did you mean 'rule'?)"),
+        ({"pod": POD, "expect": {"reason": "rules"}}, "unknown reason 'rules' (did you mean 'rule'?)"),
         ({"pod": POD, "expect": {"serves": ["postgres"]}}, "unknown kind 'postgres' (did you mean 'postgresql'?)"),
         (
             {"pod": {"spec": {"containers": [{"name": 5}]}}, "expect": {}},

@@ -177,5 +177,5 @@ def test_without_the_extra_it_is_named(monkeypatch):
 
 
 def test_what_is_no_url_is_refused():
-    with pytest.raises(typer.BadParameter, match="no URL"):
+    with pytest.raises(typer.BadParameter, match="invalid OTLP collector URL"):
         _traces("collector:4318")

@@ -31,9 +31,10 @@ def test_the_answer_as_data(run, read):
         "name": "web",
         "asked": "redis",
         "answer": "unknown",
+        "inspected": {"Services": 0, "environment variables": 1},
         "lookedAt": {"Services": 0, "environment variables": 1},
-        "because": [{"where": "env REDIS_PORT", "why": "a port alone is no place: no setting beside it names a host"}],
-        "unknown": ["envFrom ← Secret hidden: Secret hidden may not be read, or is not there"],
+        "because": [{"where": "env REDIS_PORT", "why": "a port without a host: no related setting names a host"}],
+        "unknown": ["envFrom ← Secret hidden: Secret hidden cannot be read, or does not exist"],
         "source": "-:2",
     }
 
@@ -43,15 +44,15 @@ def test_the_answer_for_people(run):
 
     assert ended.stdout.splitlines() == [
         "shop Pod/web: client of redis? unknown",
-        "  env REDIS_PORT: a port alone is no place: no setting beside it names a host",
-        "  not known: envFrom ← Secret hidden: Secret hidden may not be read, or is not there",
+        "  env REDIS_PORT: a port without a host: no related setting names a host",
+        "  unknown: envFrom ← Secret hidden: Secret hidden cannot be read, or does not exist",
     ]
 
 
 def test_what_says_nothing_is_counted(run):
     ended = run("explain", "-f", "-", "--why-not", "kafka", stdin=POD.replace("secretRef", "configMapRef"))
 
-    assert "  nothing among 1 environment variables has to do with kafka" in ended.stdout
+    assert "  none of 1 environment variables refers to kafka" in ended.stdout
 
 
 def test_a_kind_that_is_not_known_is_wrong_usage(run):

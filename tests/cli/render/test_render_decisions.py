@@ -1,6 +1,7 @@
 import json
 from io import StringIO
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ REDIS = Dependency("redis", Confidence.CERTAIN, "keystore", 6379, TRAIL)
 
 
 def decided(name="web", namespace="shop", **fields):
-    workload = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
+    workload: Any = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
     decision = Decision(**{"action": Action.INHERIT, "reason": Reason.DEFAULT} | fields)
     return Decided(workload, decision)
 
@@ -34,10 +35,11 @@ BYPASSED = decided(action=Action.BYPASS, reason=Reason.RULE, rule="r", ports=(56
 @pytest.fixture
 def on_terminal(monkeypatch):
     def show(*rows, width=80):
-        console = Console(file=StringIO(), force_terminal=True, color_system=None, width=width)
+        written = StringIO()
+        console = Console(file=written, force_terminal=True, color_system=None, width=width)
         monkeypatch.setattr(decisions, "Console", lambda: console)
         decisions.show(rows)
-        return console.file.getvalue()
+        return written.getvalue()
 
     return show
 
@@ -84,7 +86,7 @@ def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
     _, skipped, bypassed, inherited = capsys.readouterr().out.splitlines()
     assert skipped.split(maxsplit=6) == [
         "shop", "Deployment/web", "skip", "datastore-clients", "redis(certain)", "kafka",
-        f"{TRAIL}; not known: Secret login may not be read",
+        f"{TRAIL}; unknown: Secret login may not be read",
     ]  # fmt: skip
     assert bypassed.split() == ["shop", "Deployment/web", "bypass:5672,6379+hold(audit)", "r", "-", "-", "-"]
     assert inherited.split() == ["shop", "Deployment/web", "inherit", "(default)", "-", "-", "-"]
@@ -110,7 +112,7 @@ def test_a_terminal_of_80_columns_shows_whole_names_and_the_whole_trail(on_termi
     assert "redis, certain" in shown
     assert "serves kafka" in shown
     assert max(map(len, shown.splitlines())) <= 80
-    start = shown.index("Talks to")
+    start = shown.index("Dependencies")
     last_column = " ".join(line[start:].strip() for line in shown.splitlines())
     assert TRAIL in last_column
 

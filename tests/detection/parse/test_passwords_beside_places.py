@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_credentials_stay_out import _clients
+from clients import found_and_asked
 
 from webhook.detection.parse.files import read_file
 from webhook.detection.parse.values import read_value
@@ -61,7 +61,7 @@ def _maps(password):
 def test_a_password_whose_key_is_a_place_is_no_host(password):
     leaked = []
     for described in _maps(password):
-        found, asked = _clients(described)
+        found, asked = found_and_asked(described)
         if password in repr(found) or password in asked or {item.host for item in found} - {None, "redis-a"}:
             leaked.append(described)
 
@@ -70,7 +70,7 @@ def test_a_password_whose_key_is_a_place_is_no_host(password):
 
 @pytest.mark.parametrize("place", ["redis://cache:6379", "cache:6379"])
 def test_a_place_whose_key_is_a_place_is_still_found(place):
-    found, _ = _clients({"env": {"REDIS_ADDR": json.dumps({"10.0.0.1:6379": place})}})
+    found, _ = found_and_asked({"env": {"REDIS_ADDR": json.dumps({"10.0.0.1:6379": place})}})
 
     assert [(item.kind, item.host) for item in found] == [("redis", "cache")]
 
@@ -109,7 +109,7 @@ def test_the_next_line_of_another_setting_is_still_read(text):
     ],
 )
 def test_a_host_that_may_be_a_part_of_the_password_before_it_is_dropped(described):
-    found, asked = _clients(described)
+    found, asked = found_and_asked(described)
 
     assert "qwxvz" not in repr(found)
     assert "qwxvz" not in asked
@@ -138,13 +138,15 @@ def test_a_host_that_may_be_a_part_of_the_password_before_it_is_dropped(describe
     ],
 )
 def test_the_rest_of_a_password_that_a_separator_cuts_is_neither_host_nor_key(described):
-    found, asked = _clients(described)
+    found, asked = found_and_asked(described)
 
     assert "qwxvz" not in repr(found)
     assert "qwxvz" not in asked
 
 
 def test_the_place_in_a_table_of_toml_is_found():
-    found, _ = _clients({"file": ("a.toml", '[app]\nredis = { url = "cache:6379,password=a,ssl=true", db = 1 }\n')})
+    found, _ = found_and_asked(
+        {"file": ("a.toml", '[app]\nredis = { url = "cache:6379,password=a,ssl=true", db = 1 }\n')}
+    )
 
     assert [(item.kind, item.host) for item in found] == [("redis", "cache")]

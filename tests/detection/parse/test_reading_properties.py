@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pace import measured
 
+from webhook.core.values import Content, Line, Value
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import read_content
 from webhook.detection.parse.values import read_value
@@ -102,9 +103,9 @@ def test_credentials_by_name_do_not_survive_reading(key):
 
 @given(st.text(max_size=300))
 def test_any_text_can_be_read_in_every_role(text):
-    read_value(text)
-    read_content("key", text)
-    read_command([text, "sh", "-c", text])
+    assert isinstance(read_value(text), Value)
+    assert isinstance(read_content("key", text), Content)
+    assert {type(line) for line in read_command([text, "sh", "-c", text])} <= {Line}
 
 
 _ADVERSARIES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from injected import SIDECAR
@@ -99,7 +100,7 @@ def test_secrets_are_read_only_when_they_may_be(find):
 
     assert _kinds(find(objects=objects)) == {"rabbitmq"}
     assert find(objects=objects, secrets=False).unknown == (
-        "env QUEUE ← Secret s/url: Secret s may not be read, or is not there",
+        "env QUEUE ← Secret s/url: Secret s cannot be read, or does not exist",
     )
 
 
@@ -121,8 +122,8 @@ def test_init_containers_and_native_sidecars_count_and_istios_own_never_do(find,
         "env": env,
         "restartPolicy": "Always" if field == "initContainers" else None,
     }
-    istios = SIDECAR | {"env": [*SIDECAR["env"], {"name": "URL", "value": "amqp://mq"}]}
-    spec = {"containers": [{"name": "app", "image": "x"}]}
+    istios: dict[str, Any] = SIDECAR | {"env": [*SIDECAR["env"], {"name": "URL", "value": "amqp://mq"}]}
+    spec: dict[str, Any] = {"containers": [{"name": "app", "image": "x"}]}
     spec[field] = [*spec.get(field, []), ours, istios]
 
     assert _kinds(find(objects=[_pod(spec)])) == {"redis"}

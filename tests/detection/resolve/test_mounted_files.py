@@ -39,8 +39,8 @@ def _mount(path, volume="v", **more):
 
 
 def _source(name, *items):
-    items = [{"key": key, "path": path} for key, path in items]
-    return {"configMap": {"name": name} | ({"items": items} if items else {})}
+    chosen = [{"key": key, "path": path} for key, path in items]
+    return {"configMap": {"name": name} | ({"items": chosen} if chosen else {})}
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_an_error_of_our_own_allows_the_pod_with_a_warning(server, kit, counted)
         review = server.post(kit.make_review(kit.make_pod("broken"), uid="broken")).review
 
     assert review["allowed"]
-    assert "fault of the webhook" in review["warnings"][0]
+    assert "internal error in sidecar-policy" in review["warnings"][0]
     (line,) = (line for line in server.log("admission") if line["uid"] == "broken")
     assert (line["level"], line["error"]) == ("error", "RuntimeError")
     assert any("SkipBasket.verdict" in place for place in line["at"])
@@ -160,7 +160,7 @@ def test_an_error_of_our_own_denies_the_pod_when_told_so(start_server, kit):
 
     assert not review["allowed"]
     assert review["status"]["code"] == 500
-    assert "fault of the webhook" in review["status"]["message"]
+    assert "internal error in sidecar-policy" in review["status"]["message"]
 
 
 def truncated(kit):
@@ -170,10 +170,10 @@ def truncated(kit):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (truncated, "not complete, valid JSON"),
-        (b"", "not complete, valid JSON"),
-        (b"uid=1", "not complete, valid JSON"),
-        (b'{"a": "\xff\xfe"', "not complete, valid JSON"),
+        (truncated, "incomplete, not valid UTF-8 JSON"),
+        (b"", "incomplete, not valid UTF-8 JSON"),
+        (b"uid=1", "incomplete, not valid UTF-8 JSON"),
+        (b'{"a": "\xff\xfe"', "incomplete, not valid UTF-8 JSON"),
         (b'{"a": ' + b"[" * 1_000_000, "nested too deeply"),
         (b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}', "no request"),
         (lambda kit: kit.make_review(uid=""), "uid is empty"),
@@ -254,7 +254,7 @@ def test_five_thousand_variables_are_decided(server, kit):
 def test_other_pods_are_answered_while_a_large_one_is_decided(start_server, kit):
     begun, answered = threading.Event(), threading.Event()
 
-    class Patient(kit.SkipBasket):
+    class Patient(kit.SkipBasket):  # type: ignore[name-defined]
         def verdict(self, facts):
             if facts.pod.labels["app"] == "large":
                 begun.set()

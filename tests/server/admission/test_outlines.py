@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from pace import measured
@@ -18,7 +19,7 @@ from webhook.server.admission.pods import Decider, admit, mutate, validate
 from webhook.server.admission.workers import Caller
 
 HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
-MANY = {
+MANY: dict[str, dict[str, Any]] = {
     "empty containers": {"spec": {"containers": [{}] * 300_000}},
     "variables": {"spec": {"containers": [{"env": [{"name": "a", "value": "b"}] * 150_000}]}},
     "arguments": {"spec": {"containers": [{"args": ["a"] * 700_000}]}},

@@ -7,6 +7,7 @@ import base64
 import copy
 import json
 from dataclasses import replace
+from typing import Any
 
 import jsonpatch
 import pytest
@@ -23,7 +24,7 @@ from webhook.server.admission.pods import Decider, admit, mutate, validate
 HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
 OURS = "!has(pod.metadata.annotations) || !pod.metadata.annotations.exists(a, a.startsWith('sidecar-policy.dev/'))"
 UNLABELLED = "!has(pod.metadata.labels) || !('sidecar.istio.io/inject' in pod.metadata.labels)"
-CREATED = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
+CREATED: dict[str, Any] = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
 
 
 class _Policies:

@@ -51,7 +51,7 @@ def outcome(server, kit, path: str, body: bytes) -> tuple[int, str]:
     changed = next(label for label in labels if label in set(Outcome))
     if changed == "unreadable-pod":
         assert answer.review["allowed"]
-        assert "the pod was left as it is: " in answer.review["warnings"][0]
+        assert "the pod was not changed: " in answer.review["warnings"][0]
     return answer.status, changed
 
 

@@ -35,7 +35,7 @@ def test_a_pod_that_is_not_is_let_through_with_a_warning(server, kit):
     answer = server.post(kit.make_review(pod("basket", INJECTED)), path="/validate")
 
     assert answer.review["allowed"] is True
-    assert "nobody had decided about" in answer.review["warnings"][0]
+    assert "before sidecar-policy made a decision" in answer.review["warnings"][0]
     assert answer.review["auditAnnotations"] == {"contradiction": "injected-undecided"}
     kit.wait_until(lambda: counted(server, outcome="contradicts"))
     assert server.log("contradiction")[-1]["contradiction"] == "injected-undecided"
@@ -46,7 +46,7 @@ def test_strict_refuses_it(strict, kit):
 
     assert answer.review["allowed"] is False
     assert (answer.review["status"]["code"], answer.review["status"]["reason"]) == (403, "Forbidden")
-    assert "nobody had decided about" in answer.review["status"]["message"]
+    assert "before sidecar-policy made a decision" in answer.review["status"]["message"]
     kit.wait_until(lambda: counted(strict, outcome="denied"))
 
 
@@ -82,7 +82,7 @@ def test_strict_refuses_what_cannot_be_checked_for_a_fault_of_ours(start_server,
     answer = server.post(kit.make_review(pod("broken")), path="/validate")
 
     assert (answer.review["allowed"], answer.review["status"]["code"]) == (False, 500)
-    assert "a fault of the webhook" in answer.review["status"]["message"]
+    assert "internal error in sidecar-policy" in answer.review["status"]["message"]
     kit.wait_until(lambda: counted(server, outcome="internal-error"))
     assert server.post(kit.make_review(pod("broken"))).review["allowed"] is (on_error is OnError.ALLOW)
 
@@ -118,7 +118,7 @@ def test_before_the_cluster_was_read_the_answer_is_as_for_an_error(start_server,
     answer = server.post(kit.make_review(pod("basket")), path=path)
 
     assert answer.review["allowed"] is allowed
-    assert "the cluster has not been read once yet" in answer.body.decode()
+    assert "cluster cache not synced yet" in answer.body.decode()
     assert "patch" not in answer.review
     outcomes = ("sidecar_policy_admission_requests_total", {"webhook": path[1:], "outcome": "not-synced"})
     kit.wait_until(

@@ -84,7 +84,7 @@ def test_what_finds_no_thread_until_its_deadline_is_not_done():
         workers = Workers()
         busy = [asyncio.create_task(workers.run(name, _spin, Caller(time.monotonic() + 1))) for name in "ab"]
         await asyncio.sleep(0.05)
-        with pytest.raises(OverloadedError, match="its time has passed"):
+        with pytest.raises(OverloadedError, match="timed out in the queue"):
             await workers.run("c", _spin, _soon())
         workers.leave()
         return await asyncio.gather(*busy)
@@ -104,7 +104,7 @@ def test_one_namespace_leaves_a_thread_to_the_others_and_has_a_bounded_queue():
             await workers.run("flood", _spin, Caller())
         other = await asyncio.wait_for(workers.run("other", lambda _: "done", Caller()), 1)
         workers.leave()
-        with pytest.raises(OverloadedError, match="leaving"):
+        with pytest.raises(OverloadedError, match="shutting down"):
             await workers.run("other", _spin, Caller())
         return other, set(await asyncio.gather(*flood))
 
@@ -144,7 +144,7 @@ def test_a_decision_that_is_not_made_in_time_is_answered_counted_and_not_remembe
     admission, response = _answered(kit, decider, _pod(), Caller(time.monotonic() - 1))
 
     assert (admission.outcome, response["allowed"], "patch" in response) == (Outcome.OVERLOADED, True, False)
-    assert "not read in time" in response["warnings"][0] or "its time has passed" in response["warnings"][0]
+    assert "not read in time" in response["warnings"][0] or "timed out in the queue" in response["warnings"][0]
     assert len(decider.cache) == 0
     assert _answered(kit, decider, _pod(), Caller())[0].outcome is Outcome.PATCHED
 
@@ -168,7 +168,7 @@ def test_a_pod_that_exceeds_the_budget_is_decided_once_for_all_its_replicas(kit)
         again, _ = _answered(kit, decider, _pod(name="b"), Caller())
 
     assert (admission.outcome, admission.decision.reason.code) == (Outcome.UNCHANGED, "unknown")
-    assert "exceeds what one decision reads" in response["warnings"][0]
+    assert "exceeds the limit of one decision" in response["warnings"][0]
     assert again.decision is admission.decision
     assert work.seconds < 0.1
 

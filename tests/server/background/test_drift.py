@@ -237,7 +237,7 @@ def test_a_missing_right_is_told_once_and_counted(shop, parts, refused):
     said = [json.loads(line) for line in parts.lines.getvalue().splitlines()]
 
     assert watch.document()["problem"] == "it is forbidden"
-    assert [line["problem"] for line in said if line["event"] == "drift is not checked"] == ["it is forbidden"]
+    assert [line["problem"] for line in said if line["event"] == "drift check failed"] == ["it is forbidden"]
 
 
 def test_nothing_is_checked_before_the_cluster_has_been_read(shop, parts):

@@ -63,7 +63,7 @@ def test_a_name_that_is_none_shows_at_once(client):
 def test_before_the_first_look_it_is_not_ready(parts):
     certificates, _, _ = parts
 
-    assert certificates.check() == (False, "the webhook configurations do not hold the authority yet: it is being read")
+    assert certificates.check() == (False, "the webhook configurations do not contain the CA yet: it is being read")
     with pytest.raises(PendingError, match="it is being read"):
         certificates.read()
 

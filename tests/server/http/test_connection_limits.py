@@ -209,7 +209,7 @@ def test_of_idle_connections_the_one_that_is_longest_idle_goes(start_server, kit
 def test_a_request_that_is_being_answered_is_not_given_up_for_the_same_client(start_server, kit):
     begun, answered = threading.Event(), threading.Event()
 
-    class Patient(kit.SkipBasket):
+    class Patient(kit.SkipBasket):  # type: ignore[name-defined]
         def verdict(self, facts):
             begun.set()
             assert answered.wait(10)

@@ -42,7 +42,7 @@ def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
     assert message == Message(
         reason="SidecarSkipped",
         action="Skip",
-        note="Skipped the sidecar, by rule clients of policy mesh-default/3f2a91c0: dependency redis. "
+        note="Sidecar skipped by rule clients (policy mesh-default/3f2a91c0): dependency redis. "
         "Evidence: env DB → Service basket-data:6379 → redis",
     )
 
@@ -50,39 +50,39 @@ def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
 @pytest.mark.parametrize(
     ("made", "reason", "action", "start"),
     [
-        (decision(Action.INJECT), "SidecarInjected", "Inject", "Asked for a sidecar, by rule clients"),
+        (decision(Action.INJECT), "SidecarInjected", "Inject", "Sidecar requested by rule clients"),
         (
             decision(Action.BYPASS, ports=(5672, 6379)),
             "PortsBypassed",
             "Bypass",
-            "Took outbound ports 5672, 6379 out of the sidecar, by",
+            "Outbound ports 5672, 6379 excluded from interception by",
         ),
         (
             decision(Action.BYPASS, ports=(6379,), hold=True),
             "PortsBypassed",
             "Bypass",
-            "Took outbound ports 6379 out of the sidecar and held the application until the sidecar is ready, by",
+            "Outbound ports 6379 excluded from interception and application held until the sidecar is ready by",
         ),
         (
             decision(Action.BYPASS, hold=True),
             "ApplicationHeld",
             "Hold",
-            "Held the application until the sidecar is ready, by",
+            "Application held until the sidecar is ready by",
         ),
         (
             decision(Action.INHERIT, hold=True),
             "ApplicationHeld",
             "Hold",
-            "Held the application until the sidecar is ready, by",
+            "Application held until the sidecar is ready by",
         ),
-        (decision(mode=Mode.AUDIT), "AuditOnly", "Skip", "Audit only: would skip the sidecar, by rule clients"),
+        (decision(mode=Mode.AUDIT), "AuditOnly", "Skip", "Audit only: sidecar would be skipped by rule clients"),
         (
             decision(Action.BYPASS, ports=(6379,), hold=True, mode=Mode.AUDIT),
             "AuditOnly",
             "Bypass",
-            "Audit only: would take outbound ports 6379 out of the sidecar and would hold the application until",
+            "Audit only: outbound ports 6379 would be excluded from interception and application would be held until",
         ),
-        (decision(rule=None, matched=()), "SidecarSkipped", "Skip", "Skipped the sidecar, by the default of policy"),
+        (decision(rule=None, matched=()), "SidecarSkipped", "Skip", "Sidecar skipped by the default (policy"),
     ],
 )
 def test_each_decision_has_its_codes_and_its_sentence(made, reason, action, start):

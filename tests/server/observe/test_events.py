@@ -246,7 +246,7 @@ def test_a_refusal_is_counted_and_logged_once_with_the_api_servers_words_and_wha
 
     assert teller.outcomes == {"failed": 3}
     (line,) = teller.log
-    assert (line["event"], line["problem"], line["status"]) == ("events not written", said, 403)
+    assert (line["event"], line["problem"], line["status"]) == ("writing Events failed", said, 403)
     assert line["hint"] == "RBAC: grant the webhook create and patch on events of events.k8s.io"
 
 
@@ -262,7 +262,7 @@ def test_another_problem_is_logged_and_so_is_its_end(api, teller):
 
     teller.run(events, scenario=scenario)
 
-    assert [line["event"] for line in teller.log] == ["events not written"] * 2 + ["events written again"]
+    assert [line["event"] for line in teller.log] == ["writing Events failed"] * 2 + ["writing Events resumed"]
     assert [line["status"] for line in teller.log[:2]] == [403, 500]
     assert teller.log[0]["hint"] == ""
     assert teller.outcomes == {"failed": 2, "sent": 1}

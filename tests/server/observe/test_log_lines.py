@@ -93,7 +93,7 @@ def captured():
 
 def test_what_libraries_say_is_passed_on_without_what_they_quote(captured):
     try:
-        _ = {}["CANARY"]
+        _ = dict[str, str]()["CANARY"]
     except KeyError:
         logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
     logging.getLogger("asyncio").warning("slow: %s", "CANARY")

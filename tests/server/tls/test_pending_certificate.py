@@ -74,7 +74,7 @@ def handshake(context):
 
 
 def test_without_a_certificate_it_is_not_ready_and_says_why(certificate):
-    assert certificate.check() == (False, "there is no certificate yet: Secret mesh/certs: forbidden")
+    assert certificate.check() == (False, "no certificate yet: Secret mesh/certs: forbidden")
 
 
 def test_without_a_certificate_handshakes_fail_and_it_goes_on(certificate, source, pair):
@@ -104,7 +104,7 @@ def test_a_pair_that_does_not_fit_is_told_with_its_place_and_without_its_key(cer
 
     certificate.reload()
 
-    said = "tls.key of Secret mesh/certs is not the key of tls.crt of Secret mesh/certs"
+    said = "private key tls.key of Secret mesh/certs does not match certificate tls.crt of Secret mesh/certs"
     assert certificate.check() == (True, f"the previous certificate is served: {said}")
     assert said in lines.getvalue()
     assert other.key.decode().splitlines()[1] not in lines.getvalue()

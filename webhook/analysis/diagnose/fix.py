@@ -49,7 +49,7 @@ def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, 
         patch = {key: patch}
     if kind in _PATCHABLE:
         return Mend(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
-    return Mend(None, patch, f"a {kind} cannot be changed so: write it into the manifest and create it anew; {note}")
+    return Mend(None, patch, f"a {kind} is immutable here: change the manifest and recreate it; {note}")
 
 
 def unlabel_namespace(name: str, label: str, note: str) -> Mend:
@@ -66,13 +66,13 @@ def rename_webhook_configuration(name: str, first: str) -> Mend:
         f"s/^  name: {re.escape(name)}$/  name: {first}/; /^  resourceVersion:/d; /^  uid:/d; /^  creationTimestamp:/d"
     )
     copy = f"{_command('kubectl', 'get', kind, name, '-o', 'yaml')} | {_command('sed', edit)} | kubectl create -f -"
-    note = "where a chart or GitOps installed it, change the name there, or it comes back"
+    note = "if a chart or GitOps installed it, rename it there too, or it is recreated"
     return Mend(f"{copy} && {_command('kubectl', 'delete', kind, name)}", None, note)
 
 
 def delete_webhook_configuration(name: str, other: str) -> Mend:
     """Leave one of two injectors."""
-    note = f"or {other}, whichever is not meant; of a whole revision: istioctl uninstall --revision"
+    note = f"or {other}, whichever is not intended; to remove a whole revision: istioctl uninstall --revision"
     return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 
 

@@ -61,8 +61,11 @@ def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Findin
         yield Finding(
             code=Code.WEBHOOK_ORDER,
             subject=Subject(KIND, "", ours),
-            message=f"it is called after {istios}, so its decisions come too late: pods have their sidecar already",
-            evidence=("the API server calls them in the order of their names", f"{istios} sorts before {ours}"),
+            message=f"it is called after {istios}, too late for its decisions: pods are already injected",
+            evidence=(
+                "the API server calls webhooks in the order of their configurations' names",
+                f"{istios} sorts before {ours}",
+            ),
             mend=rename_webhook_configuration(ours, f"0-{ours}"),
             severity=Code.WEBHOOK_ORDER.severity,
         )
@@ -73,7 +76,7 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
     if injection is None or revision is None:
         return
     said = f"{eligibility.NAMESPACE_INJECTION}={injection}"
-    outcome = "nobody injects" if injection != "enabled" else "the default revision injects"
+    outcome = "nothing injects" if injection != "enabled" else "the default revision injects"
     yield Finding(
         code=Code.TWO_INJECTION_LABELS,
         subject=Subject("Namespace", "", namespace),
@@ -82,7 +85,7 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
         mend=unlabel_namespace(
             namespace,
             eligibility.NAMESPACE_INJECTION,
-            f"or {eligibility.REVISION}, whichever is not meant; then restart the pods",
+            f"or {eligibility.REVISION}, whichever is not intended; then restart the pods",
         ),
         severity=Code.TWO_INJECTION_LABELS.severity,
     )

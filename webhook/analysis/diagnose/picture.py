@@ -59,14 +59,14 @@ class Sidecars:
     def is_native(self, member: Member) -> tuple[bool, str]:
         """Return whether a workload's sidecar is native, and the evidence for it."""
         if eligibility.sidecar_of(member.pod) is not None:
-            return is_native(member.pod), f"container {eligibility.PROXY} is written out in it"
+            return is_native(member.pod), f"the pod spec contains container {eligibility.PROXY}"
         said = member.pod.annotations.get(NATIVE)
         if said in {"true", "false"}:
             return said == "true", f"annotation {NATIVE} is {said}"
         if member.namespace in self.seen:
-            kind = "native sidecars" if self.seen[member.namespace] else "plain containers"
-            return self.seen[member.namespace], f"the sidecars that run in {member.namespace} are {kind}"
-        return self.native, "Istio renders native sidecars" if self.native else "Istio renders plain containers here"
+            kind = "native sidecars" if self.seen[member.namespace] else "regular containers"
+            return self.seen[member.namespace], f"running sidecars in {member.namespace} are {kind}"
+        return self.native, "Istio renders native sidecars" if self.native else "Istio renders regular containers here"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Ports:
             return None
         code, consequence = judged
         severity = code.severity if spoken.certain else Severity.WARNING
-        note = f"or call the port tcp-{spoken.kind} and give it no appProtocol"
+        note = f"or name the port tcp-{spoken.kind} and set no appProtocol"
         return Finding(
             code=code,
             subject=Subject("Service", service.namespace, service.name, port.number),
@@ -87,7 +87,7 @@ class Ports:
             rightly = any(self._catalog.answers_http(kind, number) for number in numbers)
             return None if rightly else (Code.HTTP_DECLARED, f"parses it as {protocol}")
         if protocol is Protocol.UDP:
-            return Code.UDP_DECLARED, "takes no TCP connection to a port declared as udp: it goes past the mesh"
+            return Code.UDP_DECLARED, "ignores the port for TCP; traffic bypasses the mesh"
         if protocol in _DATABASES.values() and protocol is not _DATABASES.get(kind):
             return Code.WRONG_DATABASE, f"may parse it as {protocol}"
         return None
@@ -98,14 +98,16 @@ class Ports:
         calls = list(self._clients.get((service.namespace, service.name, port.number), {}).values())
         for image, kind in images.items():
             if any(self._catalog.uses_port(kind, number) for number in numbers):
-                return self._concluded(kind, [f"image {image} is behind it"], numbers, calls, certain=True)
+                return self._concluded(kind, [f"the pods behind it run image {image}"], numbers, calls, certain=True)
         if any(self._catalog.is_console(number) for number in numbers):
             return None
         kinds = set(images.values())
         if len(kinds) == 1 and len(service.ports) == 1:
             (kind,) = kinds
             image = next(iter(images))
-            return self._concluded(kind, [f"image {image} is behind it, and this is its only port"], numbers, calls)
+            return self._concluded(
+                kind, [f"the pods behind it run image {image}, and this is its only port"], numbers, calls
+            )
         called = {kind for kind, _, _ in calls}
         if len(called) == 1 and (not kinds or called <= kinds):
             return self._concluded(called.pop(), [], numbers, calls)
@@ -123,11 +125,13 @@ class Ports:
         *,
         certain: bool = False,
     ) -> Spoken:
-        evidence += [f"port {number} is one of {kind}'s" for number in numbers if self._catalog.uses_port(kind, number)]
+        evidence += [
+            f"port {number} is a known port of {kind}" for number in numbers if self._catalog.uses_port(kind, number)
+        ]
         agreeing = [call for call in calls if call[0] == kind]
         evidence += [said for _, _, said in agreeing[:_SHOWN_CLIENTS]]
         if len(agreeing) > _SHOWN_CLIENTS:
-            evidence.append(f"and {len(agreeing) - _SHOWN_CLIENTS} more of its clients")
+            evidence.append(f"further clients: {len(agreeing) - _SHOWN_CLIENTS}")
         sure = certain or any(confidence is Confidence.CERTAIN for _, confidence, _ in agreeing)
         return Spoken(kind, sure, tuple(evidence))
 
@@ -161,4 +165,4 @@ class Ports:
 
 
 def _declared(selection: Selection) -> str:
-    return "Istio sniffs its protocol" if selection.protocol is None else f"Istio takes it for {selection.protocol}"
+    return "Istio sniffs its protocol" if selection.protocol is None else f"Istio treats it as {selection.protocol}"

@@ -33,12 +33,13 @@ def plain_sidecars(picture: Picture) -> Iterator[Finding]:
 
 def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
     pod = picture.sidecars.outlived.get((member.namespace, member.kind, member.name))
-    seen = (f"in pod {pod} the application has ended and the sidecar goes on",) if pod else ()
-    note = "needs Kubernetes 1.29 or later; before, skip the sidecar of Jobs (examples/policies/batch-jobs.yaml)"
+    seen = (f"in pod {pod} the application has exited but the sidecar is still running",) if pod else ()
+    note = "needs Kubernetes 1.29 or later; before that, skip the sidecar of Jobs (examples/policies/batch-jobs.yaml)"
     return Finding(
         code=Code.JOB_NEVER_FINISHES,
         subject=Subject(member.kind, member.namespace, member.name),
-        message="its pods never end: the sidecar is a plain container, which goes on when the application has ended",
+        message="its pods never complete: the sidecar is a regular container and keeps running after the "
+        "application exits",
         evidence=(known_by, *seen),
         mend=patch_template(member.kind, member.namespace, member.name, {"annotations": {NATIVE: "true"}}, note),
         severity=Code.JOB_NEVER_FINISHES.severity,
@@ -59,7 +60,7 @@ def _is_held(member: Member) -> bool:
 def _hold_missing(member: Member, known_by: str, trails: tuple[str, ...]) -> Finding:
     held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
     annotations = required_annotations(member.pod, held)
-    note = "or hold: true in the policy's rule, or in the mesh's own defaultConfig"
+    note = f"or set hold: true in the policy's rule, or {HOLD} in the mesh's defaultConfig"
     return Finding(
         code=Code.HOLD_MISSING,
         subject=Subject(member.kind, member.namespace, member.name),

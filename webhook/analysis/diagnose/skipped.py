@@ -38,12 +38,12 @@ def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> 
     return Finding(
         code=Code.SKIPPED_FOR_A_SERVICE,
         subject=Subject(member.kind, member.namespace, member.name),
-        message=f"rule {member.decision.rule} takes its sidecar away; with {names} mended it could keep it",
+        message=f"rule {member.decision.rule} skips the sidecar; fixing Service {names} would make that unnecessary",
         evidence=tuple(dependency.evidence for dependency, _, _ in picture.called(member) if dependency.kind in kinds),
         mend=Mend(
             " && ".join(found.mend.command for found in fixable.values() if found.mend.command),
             None,
-            "then the rule can let the kind go, and the pods be restarted",
+            "then remove the kind from the rule and restart the pods",
         ),
         severity=Code.SKIPPED_FOR_A_SERVICE.severity,
     )

@@ -23,7 +23,7 @@ def strict_refuses(picture: Picture) -> Iterator[Finding]:
                 subject=Subject(party.kind, party.namespace, party.name),
                 message=f"it has no sidecar, and {refused.message}",
                 evidence=refused.evidence,
-                mend=Mend(note="let it keep its sidecar, or let the server take plain text: mtls mode PERMISSIVE"),
+                mend=Mend(note="keep its sidecar, or let the server accept plaintext: mtls mode PERMISSIVE"),
                 severity=Code.STRICT_REFUSES.severity,
             )
 

@@ -94,7 +94,7 @@ class Consequences:
                     continue
                 if any(names(host, route.metadata.namespace, service) for host in route.spec.hosts or ()):
                     where = f"only at the gateway {', '.join(route.gateways)}" if route.gateways else "nowhere"
-                    message = f"its calls to {name} no longer follow VirtualService {route.metadata}: for them "
+                    message = f"VirtualService {route.metadata} no longer applies to its calls to {name}: "
                     message += f"its routes would apply {where}"
                     yield _warned(party, Consequence.ROUTES_NOT_FOLLOWED, message, trail)
 
@@ -110,7 +110,7 @@ class Consequences:
                     server.namespace, server.pod.labels, port.leads_to(server.pod.named_ports) or port.number
                 )
                 if peer is not None:
-                    message = f"PeerAuthentication {peer.metadata} has {server.name} refuse its plain text"
+                    message = f"PeerAuthentication {peer.metadata} makes {server.name} reject its plaintext traffic"
                     yield _warned(party, Consequence.STRICT_REFUSES, message, trail)
                     return
 
@@ -118,14 +118,16 @@ class Consequences:
         peer = self._istio.strict(party.namespace, party.pod.labels)
         if peer is not None:
             message = (
-                f"PeerAuthentication {peer.metadata} demands mutual TLS of it, and nobody would: it takes plain text"
+                f"PeerAuthentication {peer.metadata} requires mutual TLS, but nothing enforces it without a sidecar: "
+                "plaintext is accepted"
             )
             yield _warned(party, Consequence.STRICT_GIVEN_UP, message)
         for service in self._surroundings.services(party.namespace).selecting(party.pod.labels):
             for rule in self._istio.destinations:
                 if names(rule.spec.host, rule.metadata.namespace, service) and rule.is_mutual_for(party.pod.labels):
                     message = (
-                        f"DestinationRule {rule.metadata} has clients speak ISTIO_MUTUAL to it, which it could not"
+                        f"DestinationRule {rule.metadata} makes clients use ISTIO_MUTUAL, "
+                        "which the pod cannot terminate without a sidecar"
                     )
                     yield _warned(party, Consequence.MUTUAL_FAILS, message, f"Service {service.name} selects it")
 

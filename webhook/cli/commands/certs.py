@@ -12,23 +12,21 @@ from webhook.cli.exits import ExitCode
 
 def issue(
     *,
-    out: Annotated[Path, typer.Option("--out", help="The directory to write to; made when it is not there.")],
+    out: Annotated[Path, typer.Option("--out", help="The output directory; created if missing.")],
     dns: Annotated[
         list[str] | None,
-        typer.Option("--dns", help="A name that clients call the server by, as sidecar-policy.mesh.svc. Repeatable."),
+        typer.Option("--dns", help="A DNS name of the server (SAN), such as sidecar-policy.mesh.svc. Repeatable."),
     ] = None,
-    ip: Annotated[
-        list[str] | None, typer.Option("--ip", help="An address that clients call it by. Repeatable.")
-    ] = None,
+    ip: Annotated[list[str] | None, typer.Option("--ip", help="An IP address of the server (SAN). Repeatable.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=36500, help="How long the certificate is valid.")] = 365,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Issue a serving certificate under a new authority: ca.crt, tls.crt and tls.key.
+    """Issue a serving certificate under a new CA: ca.crt, tls.crt and tls.key.
 
-    ca.crt is what clients must trust: the caBundle of the webhook configuration. The authority's key is thrown away,
-    so nothing else is ever signed with it; the authority is valid for ten years, or as long as the certificate.
+    ca.crt is what clients must trust: the caBundle of the webhook configuration. The key of the CA is discarded,
+    so nothing else is ever signed with it; the CA is valid for ten years, or as long as the certificate.
 
-    Exit codes: 0 written; 1 files are there and --force is not given; 2 a name or address is none; 3 the directory
+    Exit codes: 0 written; 1 files exist and --force is not given; 2 invalid name or address; 3 the directory
     cannot be written.
     """
     from datetime import UTC, datetime, timedelta
@@ -37,7 +35,7 @@ def issue(
     from certs.issue import AUTHORITY_LIFETIME, CertificateError, issue_authority, issue_serving
 
     if (there := files.present(out)) and not force:
-        typer.echo(f"error: {', '.join(map(str, there))}: already there; --force replaces", err=True)
+        typer.echo(f"error: {', '.join(map(str, there))}: already exists; pass --force to overwrite", err=True)
         raise typer.Exit(ExitCode.NEGATIVE)
     now = datetime.now(UTC)
     lifetime = timedelta(days=days)

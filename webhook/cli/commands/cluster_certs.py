@@ -63,19 +63,23 @@ def bootstrap(  # noqa: PLR0913 - one parameter for each option
     webhook_configuration: WebhookConfiguration = None,
     dns: Annotated[
         list[str] | None,
-        typer.Option("--dns", help="A name that the certificate is for, besides the Service's. Repeatable."),
+        typer.Option("--dns", help="A DNS name (SAN) besides the Service's. Repeatable."),
     ] = None,
     cert_lifetime: CertLifetime = CERT_LIFETIME,
     authority_lifetime: AuthorityLifetime = AUTHORITY_LIFETIME,
     timeout: Annotated[
-        float, typer.Option("--timeout", parser=duration, metavar="TIME", help="When to give up.", show_default="1m")
+        float,
+        typer.Option(
+            "--timeout", parser=duration, metavar="TIME", help="How long to wait before giving up.", show_default="1m"
+        ),
     ] = 60.0,
 ) -> None:
     """Bring self-managed certificates into service, as the first replica does: Secret, caBundle, certificate.
 
-    Where they are in service already nothing changes.
+    If they are in service already, nothing changes.
 
-    Exit codes: 0 in service; 1 not in time, or the Secret is not ours; 2 wrong usage; 3 the cluster cannot be reached.
+    Exit codes: 0 in service; 1 timeout, or the Secret is not managed by sidecar-policy; 2 usage error; 3 the cluster
+    cannot be reached.
     """
     certificates = managed(
         cert_secret,
@@ -101,14 +105,14 @@ def inspect(
     cert_secret: CertSecret = None,
     service: Service = None,
     webhook_configuration: WebhookConfiguration = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")] = Output.TEXT,
+    output: Annotated[Output, typer.Option("--output", "-o", help="The output format.")] = Output.TEXT,
 ) -> None:
     """Show self-managed certificates: what is served and trusted, until when, and which step comes next.
 
     Nothing is changed, and no key is shown.
 
-    Exit codes: 0 in service and trusted; 1 not, or the Secret is not ours; 2 wrong usage; 3 the cluster cannot be
-    reached.
+    Exit codes: 0 in service and trusted; 1 not, or the Secret is not managed by sidecar-policy; 2 usage error; 3 the
+    cluster cannot be reached.
     """
     from webhook.cli.render.certificates import report, text
 
@@ -128,7 +132,7 @@ def rotate(  # noqa: PLR0913 - one parameter for each option
     which: Annotated[
         Which,
         typer.Argument(
-            metavar="serving|authority", help="The certificate that is served, or the authority that signs it."
+            metavar="serving|authority", help="What to rotate: the serving certificate, or the CA that signs it."
         ),
     ],
     *,
@@ -143,7 +147,8 @@ def rotate(  # noqa: PLR0913 - one parameter for each option
             "--wait",
             parser=duration,
             metavar="TIME",
-            help="How long to wait until the rotation is complete, taking the steps ourselves if no replica does.",
+            help="How long to wait for the rotation to complete; the command takes the steps itself if no "
+            "replica does.",
             show_default="0",
         ),
     ] = 0.0,
@@ -152,13 +157,14 @@ def rotate(  # noqa: PLR0913 - one parameter for each option
     trust_wait: TrustWait = TRUST_WAIT,
     serve_wait: ServeWait = SERVE_WAIT,
 ) -> None:
-    """Rotate a certificate before its time, without a gap; the replicas notice and go on by themselves.
+    """Rotate a certificate before it is due, without a gap; the replicas complete the rotation by themselves.
 
-    A new serving certificate is in use within seconds. A new authority is announced first, and signs when every API
-    server trusts it; the old one goes when every replica has taken up the new certificate. That takes both waits.
+    A new serving certificate is in use within seconds. A new CA is announced first, and signs when every API server
+    trusts it; the old one is removed when every replica serves the new certificate. That takes both waits.
 
-    Exit codes: 0 begun, or with --wait complete; 1 not possible now (there are no certificates, a rotation is under
-    way, the Secret is not ours) or not complete in time; 2 wrong usage; 3 the cluster cannot be reached.
+    Exit codes: 0 begun, or with --wait complete; 1 not possible now (there are no certificates, a rotation is in
+    progress, the Secret is not managed by sidecar-policy) or not complete in time; 2 usage error; 3 the cluster
+    cannot be reached.
     """
     certificates = managed(
         cert_secret,
@@ -196,10 +202,10 @@ async def _begin(kept: Kept, which: Which) -> Look:
 
 def _why_not(look: Look) -> str:
     if look.state is None:
-        return "there are no certificates to rotate: see certs bootstrap"
+        return "no certificates to rotate; run certs bootstrap first"
     if look.problems:
         return "; ".join(look.problems)
-    return f"another rotation is under way: {look.step.reason}"
+    return f"another rotation is in progress: {look.step.reason}"
 
 
 async def _drive(kept: Kept, seconds: float, done: Callable[[Look], bool]) -> Look:

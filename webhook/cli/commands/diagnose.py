@@ -47,21 +47,22 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
         bool,
         typer.Option(
             "--native-sidecars/--no-native-sidecars",
-            help="Whether Istio renders native sidecars, where neither a pod's annotation nor a running pod shows it.",
+            help="Whether Istio uses native sidecars, if neither a pod's annotation nor a running pod shows it.",
         ),
     ] = True,
     output: Annotated[
-        Format, typer.Option("--output", "-o", help="How to print; commands: only those that mend.")
+        Format,
+        typer.Option("--output", "-o", help="The output format; commands: only the commands that fix the findings."),
     ] = Format.TABLE,
 ) -> None:
-    """Find what breaks behind a sidecar, in manifests or a live cluster, and say how to mend it.
+    """Find what breaks behind a sidecar, in manifests or a live cluster, and suggest fixes.
 
     Services whose port is declared as a protocol that it does not speak; ports that Istio sniffs though the server
     speaks first; webhooks in the wrong order, and two injectors for one namespace; Jobs that never finish; applications
-    that start before their sidecar; pods that lose their sidecar for a Service that could be mended.
+    that start before their sidecar; pods that lose their sidecar because of a Service that could be fixed.
 
-    Exit codes: 0 nothing is wrong (remarks may be there); 1 errors or warnings; 2 wrong usage; 3 something could not be
-    read.
+    Exit codes: 0 nothing is wrong (findings of severity info are possible); 1 errors or warnings; 2 usage
+    error; 3 something could not be read.
     """
     from webhook.analysis.diagnose.diagnose import diagnose as find
     from webhook.analysis.diagnose.finding import Severity

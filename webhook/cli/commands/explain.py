@@ -37,10 +37,11 @@ def explain(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--why-not",
             metavar="KIND",
-            help="Instead of the decisions: why each workload is not found to be a client of this kind of backend.",
+            help="Show why each workload is not detected as a client of this kind of backend, instead of the "
+            "decisions.",
         ),
     ] = None,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--output", "-o", help="The output format.")] = Format.TABLE,
 ) -> None:
     """Show the decision for every workload in manifests or a live cluster, and the evidence for it.
 

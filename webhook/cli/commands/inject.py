@@ -41,7 +41,7 @@ def inject(
     policy: PolicyFile = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.YAML,
+    output: Annotated[Format, typer.Option("--output", "-o", help="The output format.")] = Format.YAML,
 ) -> None:
     """Print the manifests with the decisions applied to their pod templates.
 

@@ -51,7 +51,7 @@ def _as_wrong_usage(error: Exception) -> Exception:
 def plan(  # noqa: PLR0913 - one parameter for each option
     *,
     new_policy: Annotated[
-        Path, typer.Argument(metavar="NEW_POLICY", help="The policy file or directory to plan for.", show_default=False)
+        Path, typer.Argument(metavar="NEW_POLICY", help="The proposed policy: a file or directory.", show_default=False)
     ],
     filename: Filenames = None,
     live: LiveFlag = False,
@@ -60,19 +60,19 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     namespace: Namespace = None,
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", metavar="FILE", help="The policy in force now. [default: the packaged policy]"),
+        typer.Option("--policy", metavar="FILE", help="The current policy. [default: the built-in policy]"),
     ] = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--output", "-o", help="The output format.")] = Format.TABLE,
 ) -> None:
-    """Show what another policy would change: in manifests, or in a live cluster with what runs there.
+    """Show what another policy would change: in manifests, or in a live cluster with its running pods.
 
-    The workloads for which another thing would be done, by which rule and evidence; the pods that run otherwise than
-    they would be created, and the commands that restart them; and what comes of it where a pod would lose its sidecar
-    while Istio's configuration counts on it.
+    The workloads whose decision would change, with rule and evidence; the pods that differ from the policy, and the
+    commands that restart them; and the impact where a pod would lose its sidecar while Istio's configuration relies
+    on it.
 
-    Exit codes: 0 nothing would change; 2 something would; 1 wrong usage; 3 something could not be read.
+    Exit codes: 0 nothing would change; 2 something would; 1 usage error; 3 something could not be read.
     """
     from webhook.analysis.plan.plan import plan_of
     from webhook.cli.render.plan import as_json, as_yaml, show
@@ -85,7 +85,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     inventory = read_inventory(question, secrets=secrets or now.read_secrets or then.read_secrets)
     found = plan_of(now, then, inventory, istio_of(inventory))
     for pod_namespace, pod in found.left_out:
-        typer.echo(f"note: pod {pod_namespace}/{pod} is not understood and left out", err=True)
+        typer.echo(f"note: pod {pod_namespace}/{pod} skipped: unexpected field type", err=True)
     if output is Format.JSON:
         typer.echo(as_json(found))
     elif output is Format.YAML:

@@ -33,7 +33,7 @@ from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
 
 def _traces(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"{url!r} is no URL of an OTLP collector, as http://collector:4318/v1/traces")
+        raise typer.BadParameter(f"invalid OTLP collector URL {url!r} (example: http://collector:4318/v1/traces)")
     try:
         import webhook.server.observe.tracing  # noqa: F401 - only whether it can be had
     except ImportError as error:
@@ -45,32 +45,36 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     manifests: Annotated[
         list[Path] | None,
-        typer.Option("--manifests", help="YAML files or directories that stand for the cluster. Repeatable."),
+        typer.Option("--manifests", help="YAML files or directories to use instead of a cluster. Repeatable."),
     ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     policy: Annotated[
         list[Path] | None,
-        typer.Option("--policy", help="The policy: a file or directory. Repeatable. [default: the packaged policy]"),
+        typer.Option("--policy", help="The policy: a file or directory. Repeatable. [default: the built-in policy]"),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "0.0.0.0",  # noqa: S104 - for pods
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The TLS port; 0 takes a free one.")] = 8443,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The TLS port; 0 for any free port.")] = 8443,
     health_port: Annotated[
         int,
-        typer.Option("--health-port", min=0, max=65535, help="The plain port for probes and metrics; 0: a free one."),
+        typer.Option(
+            "--health-port", min=0, max=65535, help="The plain HTTP port for probes and metrics; 0 for any free port."
+        ),
     ] = 8080,
     cert: Annotated[
         Path | None,
-        typer.Option("--cert", help="The serving certificate in PEM. Without it the server issues its own."),
+        typer.Option("--cert", help="The serving certificate in PEM. By default the server issues its own."),
     ] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Its key in PEM.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The private key in PEM.")] = None,
     cert_dir: Annotated[
         Path | None,
-        typer.Option("--cert-dir", help="Where an own certificate is kept, with the ca.crt that clients must trust."),
+        typer.Option(
+            "--cert-dir", help="Where a self-issued certificate is stored, with the ca.crt that clients must trust."
+        ),
     ] = None,
     dns: Annotated[
         list[str] | None,
-        typer.Option("--dns", help="A name that an own certificate is for, besides localhost. Repeatable."),
+        typer.Option("--dns", help="A DNS name (SAN) of a self-issued certificate, besides localhost. Repeatable."),
     ] = None,
     cert_secret: CertSecret = None,
     service: Service = None,
@@ -80,25 +84,28 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     trust_wait: TrustWait = TRUST_WAIT,
     serve_wait: ServeWait = SERVE_WAIT,
     secrets: Annotated[
-        bool, typer.Option("--secrets", help="Read Secrets even if the policy does not say so.")
+        bool, typer.Option("--secrets", help="Read Secrets even if the policy does not enable it.")
     ] = False,
     on_error: Annotated[
         OnError,
         typer.Option(
-            "--on-error", help="What to answer when deciding about a pod fails; with --strict, /validate refuses it."
+            "--on-error", help="What to answer when evaluating a pod fails; with --strict, /validate rejects it."
         ),
     ] = OnError.ALLOW,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
-            help="/validate refuses pods that are not as decided, or that it cannot check, instead of warning.",
+            help="/validate rejects pods that differ from the decision, or that it cannot check, instead of warning.",
         ),
     ] = False,
     drain: Annotated[
         float,
         typer.Option(
-            "--drain", parser=duration, metavar="TIME", help="How long to say 'not ready' before closing, as 5s."
+            "--drain",
+            parser=duration,
+            metavar="TIME",
+            help="How long to report 'not ready' before closing, for example 5s.",
         ),
     ] = 5.0,
     drift: Annotated[
@@ -108,7 +115,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             parser=duration,
             metavar="TIME",
             show_default="10m",
-            help="How often to look for pods that contradict today's decisions; 0 for never.",
+            help="Interval of the drift checks: running pods that differ from current decisions; 0 disables them.",
         ),
     ] = 600.0,
     drift_lease: Annotated[
@@ -117,8 +124,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--drift-lease",
             parser=place,
             metavar="NAMESPACE/NAME",
-            help="The Lease that says which replica looks. Default in a pod: sidecar-policy-drift in its namespace; "
-            "elsewhere each does.",
+            help="The Lease that elects the replica that checks. Default in a pod: sidecar-policy-drift in its "
+            "namespace; "
+            "elsewhere every replica checks.",
             show_default=False,
         ),
     ] = None,
@@ -128,8 +136,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--traces",
             parser=_traces,
             metavar="URL",
-            help="Send a span for each review to this OTLP collector, as http://collector:4318/v1/traces. Needs the "
-            "extra: pip install 'sidecar-policy[otel]'.",
+            help="Send a span for each review to this OTLP collector, for example http://collector:4318/v1/traces. "
+            "Requires the extra: pip install 'sidecar-policy[otel]'.",
             show_default=False,
         ),
     ] = None,
@@ -139,26 +147,26 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level")] = LogLevel.INFO,
 ) -> None:
-    """Serve the admission webhook: AdmissionReviews over TLS, and beside it probes, metrics and the policy in force.
+    """Serve the admission webhook over TLS, and probes, metrics and the active policy on a plain port.
 
-    What surrounds a pod is read from the cluster: the one that this is a pod of, or that of --kubeconfig. --manifests
-    stands for it where there is none. The policy and the certificate are reloaded when their files change.
+    The cluster context of a pod is read from the cluster that the server runs in, or from that of --kubeconfig;
+    --manifests replaces a cluster. The policy and the certificate are reloaded when their files change.
 
-    Logs go to standard error. The line with the event "listening" tells both ports and, for an own certificate, the
-    ca.crt. On SIGTERM /readyz says no, the drain time passes, requests in flight finish, and the server leaves with 0.
-    SIGUSR1 switches the log to debug, and back.
+    Logs go to standard error. The line with the event "listening" has both ports and, for a self-issued certificate,
+    the ca.crt. On SIGTERM /readyz fails, the drain time passes, requests in flight finish, and the server exits with 0.
+    SIGUSR1 toggles the log level debug.
 
-    Exit codes: 0 stopped by SIGTERM; 1 the policy has problems; 2 wrong usage; 3 a file cannot be read or a port is
-    taken; 130 interrupted.
+    Exit codes: 0 stopped by SIGTERM; 1 the policy has problems; 2 usage error; 3 a file cannot be read or a port is
+    in use; 130 interrupted.
     """
     if (cert is None) != (key is None):
-        raise typer.BadParameter("--cert and --key belong together")
+        raise typer.BadParameter("--cert and --key must be used together")
     if manifests and (kubeconfig or context):
-        raise typer.BadParameter("--manifests stands for the cluster: leave out --kubeconfig and --context")
+        raise typer.BadParameter("--manifests cannot be combined with --kubeconfig or --context")
     check_context(kubeconfig, context)
     certificates = None
     if cert_secret and (cert or cert_dir or manifests):
-        raise typer.BadParameter("--cert-secret is kept in a cluster: leave out --cert, --cert-dir and --manifests")
+        raise typer.BadParameter("--cert-secret cannot be combined with --cert, --cert-dir or --manifests")
     if cert_secret or not (cert or cert_dir or manifests or kubeconfig or pod_namespace() is None):
         certificates = managed(
             cert_secret,
@@ -229,7 +237,7 @@ def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> No
     except CertificateError as error:
         raise failure(ExitCode.USAGE, f"error: {error}; see --dns") from None
     except NoClusterError as error:
-        hint = "" if settings.kubeconfig else ", or --manifests DIR to do without a cluster"
+        hint = "" if settings.kubeconfig else ", or --manifests DIR to run without a cluster"
         raise failure(ExitCode.UNREADABLE, f"error: {error}{hint}") from None
     except (PortError, UnservableError, ListenerError) as error:
         raise failure(ExitCode.UNREADABLE, f"error: {error}") from None

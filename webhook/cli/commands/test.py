@@ -23,7 +23,7 @@ def test(
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,  # noqa: PT028 - a command called test, not a test
 ) -> None:
-    """Run policy unit tests: pods, and what the policy is to decide about them.
+    """Run policy unit tests: pods, and the decisions they should get.
 
     Exit codes: 0 all pass; 1 a test fails, or a file has problems; 3 a file cannot be read.
     """

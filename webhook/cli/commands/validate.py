@@ -31,16 +31,16 @@ def validate(
         list[str] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="Policy files and directories, which together make one policy; - for standard input.",
+            help="Policy files and directories, merged into one policy; - for standard input.",
             show_default=False,
         ),
     ] = None,
     *,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the policy file instead.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail as errors do.")] = False,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")] = Output.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="The output format.")] = Output.TEXT,
 ) -> None:
-    """Check policy files: every problem with its file, line, field, and how to mend it.
+    """Check policy files: every problem with its file, line, field, and a suggested fix.
 
     Exit codes: 0 no errors (and with --strict, no warnings); 1 problems; 3 a file cannot be read.
     """
@@ -48,7 +48,7 @@ def validate(
         _print_schema()
         return
     if not files:
-        raise typer.BadParameter("name at least one policy file, as in: validate policy.yaml", param_hint="FILE")
+        raise typer.BadParameter("pass at least one policy file, for example: validate policy.yaml", param_hint="FILE")
     from webhook.policy.load import PolicyError, build
 
     policy: CompiledPolicy | None = None

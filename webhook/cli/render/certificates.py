@@ -51,7 +51,7 @@ def text(document: dict[str, Any]) -> str:
     lines.append("serving        none" if serving is None else f"serving        {_line(serving)}")
     if serving is not None:
         lines.append(f"names          {', '.join(serving['dnsNames'])}")
-    lines += [f"authority      {_line(one)}, {one['role']}" for one in document["authorities"]]
+    lines += [f"CA             {_line(one)}, {one['role']}" for one in document["authorities"]]
     lines += [
         f"configuration  {one['name']}: {'trusts it' if one['trusts'] else 'does not trust it'}"
         for one in document["configurations"]

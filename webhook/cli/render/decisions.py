@@ -101,7 +101,7 @@ def _table(decided: Sequence[Decided]) -> Table:
     # The first two are narrow, so that the trails have room on a terminal of 80 columns.
     table.add_column("Workload", overflow="fold", max_width=26)
     table.add_column("Decision", overflow="fold", max_width=20)
-    table.add_column("Talks to, and how we know", overflow="fold")
+    table.add_column("Dependencies and evidence", overflow="fold")
     several = len({each.workload.namespace for each in decided}) > 1
     for each in decided:
         workload, decision = each.workload, each.decision
@@ -138,7 +138,7 @@ def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
     if findings.serves:
         yield "serves " + ", ".join(findings.serves), ""
     for unknown in findings.unknown:
-        yield f"not known: {unknown}", "magenta"
+        yield f"unknown: {unknown}", "magenta"
     for warning in decision.warnings:
         yield f"warning: {warning}", "red"
     if not (findings.dependencies or findings.serves or findings.unknown):
@@ -158,7 +158,7 @@ def _row(decided: Decided) -> tuple[str, ...]:
     decision, findings = decided.decision, decided.decision.findings
     remarks = [
         *(dependency.evidence for dependency in findings.dependencies),
-        *(f"not known: {unknown}" for unknown in findings.unknown),
+        *(f"unknown: {unknown}" for unknown in findings.unknown),
         *(f"warning: {warning}" for warning in decision.warnings),
     ]
     cells = (

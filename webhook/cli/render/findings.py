@@ -21,6 +21,11 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "di
 def as_object(finding: Finding) -> dict[str, Any]:
     """Return one finding as plain JSON values."""
     subject, mend = finding.subject, finding.mend
+    fix = {
+        "command": mend.command,
+        "patch": None if mend.patch is None else dump([mend.patch]),
+        "note": mend.note,
+    }
     return {
         "code": finding.code.code,
         "severity": finding.severity.value,
@@ -33,11 +38,9 @@ def as_object(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "evidence": list(finding.evidence),
         "docs": finding.code.docs,
-        "mend": {
-            "command": mend.command,
-            "patch": None if mend.patch is None else dump([mend.patch]),
-            "note": mend.note,
-        },
+        "fix": fix,
+        # The former name of `fix`, kept for one minor version.
+        "mend": fix,
     }
 
 
@@ -55,7 +58,7 @@ def show(findings: Sequence[Finding]) -> None:
     """Print the findings: a table on a terminal, paragraphs without colour anywhere else."""
     console = Console()
     if not findings:
-        print("nothing found")
+        print("no problems found")
     elif console.is_terminal:
         console.print(_table(findings))
         # Outside of the table, so that a line can be copied whole.
@@ -78,7 +81,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield printable(f"{finding.severity} {finding.code.code} {finding.subject}: {finding.message}")
     for evidence in finding.evidence:
         yield f"  {printable(evidence)}"
-    yield f"  mend: {_mend(finding)}"
+    yield f"  fix: {_mend(finding)}"
     if finding.mend.note and finding.mend.command:
         yield f"  {printable(finding.mend.note)}"
     yield f"  see {finding.code.docs}"
@@ -96,7 +99,7 @@ def _summary(findings: Sequence[Finding]) -> str:
 def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     table.add_column("Object", overflow="fold", max_width=30)
-    table.add_column("What is wrong, and how we know", overflow="fold")
+    table.add_column("Problem and evidence", overflow="fold")
     for finding in findings:
         style = _STYLES[finding.severity]
         message = Text(printable(finding.message)).append(f"  {finding.code.code}", style=style)

@@ -22,15 +22,16 @@ from webhook.problem import printable
 
 def as_object(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain JSON values."""
+    policy = {"current": plan.now, "proposed": plan.then}
+    restarts = {"current": _restarts(plan.restarts_now), "proposed": _restarts(plan.restarts_then)}
     return {
-        "policy": {"now": plan.now, "then": plan.then},
+        "policy": _with_former_names(policy),
         "changes": [
             {
                 "kind": one.kind,
                 "namespace": one.namespace,
                 "name": one.name,
-                "now": _decision(one.before),
-                "then": _decision(one.after),
+                **_with_former_names({"current": _decision(one.before), "proposed": _decision(one.after)}),
                 "sidecar": "lost" if one.loses_sidecar else "gained" if one.gains_sidecar else "unchanged",
                 "evidence": _evidence(one),
             }
@@ -48,7 +49,7 @@ def as_object(plan: Plan) -> dict[str, Any]:
             }
             for one in plan.consequences
         ],
-        "restarts": {"now": _restarts(plan.restarts_now), "then": _restarts(plan.restarts_then)},
+        "restarts": _with_former_names(restarts),
     }
 
 
@@ -71,6 +72,11 @@ def show(plan: Plan) -> None:
         else:
             print("\n".join(_lines(plan.changes)))
     print("\n".join(printable(line) for line in _rest(plan)))
+
+
+def _with_former_names(pair: dict[str, Any]) -> dict[str, Any]:
+    """Repeat `current` and `proposed` under their former names, `now` and `then`, for one minor version."""
+    return {**pair, "now": pair["current"], "then": pair["proposed"]}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def _command(pod: Drifted) -> str | None:
 
 def _lines(changes: Sequence[Change]) -> Iterator[str]:
     """One line for each workload below a line of headings; no column but the last contains a space."""
-    rows = [("NAMESPACE", "WORKLOAD", "NOW", "RULE", "THEN", "RULE", "EVIDENCE"), *map(_row, changes)]
+    rows = [("NAMESPACE", "WORKLOAD", "CURRENT", "RULE", "PROPOSED", "RULE", "EVIDENCE"), *map(_row, changes)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     for row in rows:
@@ -140,7 +146,7 @@ def _row(change: Change) -> tuple[str, ...]:
 def _table(changes: Sequence[Change]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     table.add_column("Workload", overflow="fold", max_width=26)
-    table.add_column("Now → then", overflow="fold", max_width=30)
+    table.add_column("Current → proposed", overflow="fold", max_width=30)
     table.add_column("Because", overflow="fold")
     for change in changes:
         before, after = change.before, change.after
@@ -157,13 +163,11 @@ def _rest(plan: Plan) -> Iterator[str]:
         severity = "breaks" if one.consequence.breaks else "note"
         trails = f" ({'; '.join(one.evidence)})" if one.evidence else ""
         yield f"{severity}: {one.consequence.code} {one.namespace} {one.kind}/{one.name}: {one.message}{trails}"
-    yield from _restart_lines(plan.restarts_now, f"pods run otherwise than {plan.now} decides now; to restart them:")
+    yield from _restart_lines(plan.restarts_now, f"pods differ from policy {plan.now}; restart with:")
     # What differs now and would then, too, is not told twice.
     told = {(one.namespace, one.name) for one in plan.restarts_now}
     new = [one for one in plan.restarts_then if (one.namespace, one.name) not in told]
-    yield from _restart_lines(
-        new, f"pods would run otherwise than {plan.then} decides; with it in force, to restart them:"
-    )
+    yield from _restart_lines(new, f"pods would differ from policy {plan.then}; once it is active, restart with:")
     lost = sum(one.loses_sidecar for one in plan.changes)
     gained = sum(one.gains_sidecar for one in plan.changes)
     changed = f"{len(plan.changes)} would change" if plan.changes else "nothing would change"
@@ -177,4 +181,4 @@ def _restart_lines(drifted: Sequence[Drifted], heading: str) -> Iterator[str]:
     yield from _commands(drifted)
     for one in drifted:
         if _command(one) is None:
-            yield f"# pod {one.namespace}/{one.name} {one.drift.sentence}: create it anew"
+            yield f"# pod {one.namespace}/{one.name}: {one.drift.sentence}; recreate it"

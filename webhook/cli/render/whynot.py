@@ -19,6 +19,8 @@ def as_object(answered: Answered) -> dict[str, Any]:
         "name": workload.name,
         "asked": answered.kind,
         "answer": answer.answer.value,
+        "inspected": dict(answer.looked_at),
+        # The former name of `inspected`, kept for one minor version.
         "lookedAt": dict(answer.looked_at),
         "because": [{"where": reason.where, "why": reason.why} for reason in answer.reasons],
         "unknown": list(answer.unknown),
@@ -47,7 +49,7 @@ def _lines(one: Answered) -> Iterator[str]:
     for reason in answer.reasons:
         yield f"  {reason.where}: {reason.why}"
     for unknown in answer.unknown:
-        yield f"  not known: {unknown}"
+        yield f"  unknown: {unknown}"
     counted = ", ".join(f"{number} {place}" for place, number in answer.looked_at.items() if number)
     if not answer.reasons:
-        yield f"  nothing among {counted or 'no settings at all'} has to do with {one.kind}"
+        yield f"  {f'none of {counted} refers' if counted else 'no setting refers'} to {one.kind}"

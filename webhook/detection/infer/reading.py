@@ -71,7 +71,7 @@ class Reading:
     def _by_switch(self, entry: Entry) -> Iterator[Dependency]:
         kind = entry.key.switches
         if kind is not None and not entry.in_file and not entry.value.word:
-            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is switched on → {kind}")
+            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is enabled → {kind}")
 
     def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
         """Return the dependency that a mention is evidence of, or None."""

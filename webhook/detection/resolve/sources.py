@@ -192,7 +192,7 @@ class Sources:
             return _NOTHING, ""
         origin = f" ← {field.field_path}" if field is not None else ""
         if field is None or field.field_path.startswith("metadata.annotations["):
-            why = "is known only when the pod runs" if field is None else "is an annotation's, which is not read"
+            why = "is known only at run time" if field is None else "comes from an annotation, which is not read"
             if not is_credential(name):
                 self._not_known(f"env {name}{origin}: its value {why}")
             return UNREADABLE_CONTENT, origin
@@ -279,7 +279,7 @@ class Sources:
     def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
         if optional or is_credential(variable):
             return
-        why = "may not be read, or is not there" if kind == "Secret" else "is not there, or has no such key"
+        why = "cannot be read, or does not exist" if kind == "Secret" else "does not exist, or has no such key"
         self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
 
     def _not_known(self, sentence: str) -> None:

@@ -23,9 +23,9 @@ from webhook.server.settings import OnError
 
 # Several webhooks may warn about one pod; the prefix attributes the warning.
 _PREFIX = "sidecar-policy: "
-_FAILED = "deciding about this pod failed, which is a fault of the webhook and not of the pod"
-_NOT_SYNCED = "the cluster has not been read once yet, so nothing can be said about this pod"
-_NOT_IN_TIME = "deciding about the pod took too long"
+_FAILED = "internal error in sidecar-policy; the pod was not evaluated"
+_NOT_SYNCED = "cluster cache not synced yet; the pod was not evaluated"
+_NOT_IN_TIME = "evaluating the pod timed out"
 
 Judge = Callable[[Pod, Review, Decider, Admission, Caller], Awaitable[bytes]]
 
@@ -192,7 +192,7 @@ def _unchanged(admission: Admission, request: AdmissionRequest, detail: str) -> 
 def _unreadable(admission: Admission, request: AdmissionRequest, strict: bool, why: str) -> bytes:  # noqa: FBT001
     if strict:
         return _failed(admission, request, OnError.DENY, f"the pod cannot be read: {why}")
-    return _unchanged(admission, request, f"the pod was left as it is: {why}")
+    return _unchanged(admission, request, f"the pod was not changed: {why}")
 
 
 def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, why: str) -> bytes:
@@ -200,7 +200,7 @@ def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, 
     admission.detail = why
     if on_error is OnError.DENY:
         return answer(request.uid, denial=Denial(message=_PREFIX + why))
-    return answer(request.uid, warnings=(f"{_PREFIX}{why}; it was left as it is",))
+    return answer(request.uid, warnings=(f"{_PREFIX}{why}; it was not changed",))
 
 
 def _audit_annotations(decision: Decision) -> dict[str, str]:

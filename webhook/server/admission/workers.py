@@ -108,9 +108,9 @@ class Workers:
     async def _turn(self, namespace: str, deadline: float) -> AsyncIterator[None]:
         """Wait for the namespace's turn, then for a thread, for which at most one per namespace waits."""
         if self._leaving:
-            raise OverloadedError("the server is leaving")
+            raise OverloadedError("the server is shutting down")
         if self._works.total() >= self.MOST or self._works[namespace] >= self.MOST_EACH:
-            raise OverloadedError("too many pods that take long to decide about are waiting")
+            raise OverloadedError("too many pods with long evaluations are queued")
         self._works[namespace] += 1
         turn = self._turns.setdefault(namespace, asyncio.Lock())
         try:
@@ -119,7 +119,7 @@ class Workers:
                     waiting.reschedule(None)
                     yield
         except TimeoutError:
-            raise OverloadedError("pods that take long to decide about are waiting, and its time has passed") from None
+            raise OverloadedError("timed out in the queue of pods with long evaluations") from None
         finally:
             self._works[namespace] -= 1
             if not self._works[namespace]:

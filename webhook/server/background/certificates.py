@@ -95,7 +95,7 @@ class SelfManaged:
             PendingError: There is none yet.
         """
         if self._pair is None:
-            raise PendingError("; ".join(self._problems) or f"Secret {self._secret.place} holds none yet")
+            raise PendingError("; ".join(self._problems) or f"Secret {self._secret.place} contains no certificate yet")
         return self._pair
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
@@ -110,7 +110,7 @@ class SelfManaged:
         problems = "; ".join(self._problems)
         if not self._trusted:
             waiting = problems or "it is being installed"
-            return Health(ok=False, remark=f"the webhook configurations do not hold the authority yet: {waiting}")
+            return Health(ok=False, remark=f"the webhook configurations do not contain the CA yet: {waiting}")
         silent = time.monotonic() - self._read
         if silent > self.STALE_SECONDS:
             return Health(ok=True, remark=f"Secret {self._secret.place} was last read {silent:.0f} s ago: {problems}")

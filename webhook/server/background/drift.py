@@ -212,7 +212,7 @@ class DriftWatch:
 
     def _log_failure(self, problem: str) -> None:
         if problem != self._problem:
-            self._log.warning("drift is not checked", problem=problem)
+            self._log.warning("drift check failed", problem=problem)
         self._problem = problem
 
 
@@ -254,7 +254,7 @@ def _described(workload: Workload, pods: int) -> dict[str, Any]:
         "name": workload.name,
         "pods": pods,
         "reason": workload.drift.code,
-        "explanation": f"it {workload.drift.sentence}",
+        "explanation": workload.drift.sentence,
         "action": workload.action,
         "rule": workload.rule,
         "restart": workload.restart,

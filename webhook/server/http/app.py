@@ -108,7 +108,7 @@ class Webhook:
             await _refuse(send, error.status, str(error))
         except ClientGoneError:
             admission.outcome = Outcome.CLIENT_GONE
-            admission.detail = "the connection was lost before the request had come in, or was answered"
+            admission.detail = "the client disconnected before the request was complete or answered"
         finally:
             self._bodies.release(body)
             self._observer.admission(admission, perf_counter() - started)

@@ -171,7 +171,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         if incoming.displaced:
             raise _too_busy() from None
         raise RefusedError(
-            HTTPStatus.REQUEST_TIMEOUT, Outcome.TOO_SLOW, f"the body did not come in within {seconds:g} s"
+            HTTPStatus.REQUEST_TIMEOUT, Outcome.TOO_SLOW, f"request body timed out after {seconds:g} s"
         ) from None
     bodies.decode(collected)
     return collected
@@ -188,7 +188,7 @@ def _check_headers(scope: Scope) -> int:
             announced = int(value)  # the HTTP parser accepts only digits
         elif name == b"content-encoding" and value.strip().lower() != b"identity":
             raise RefusedError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Outcome.WRONG_CONTENT_TYPE, "an encoded body is not taken"
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Outcome.WRONG_CONTENT_TYPE, "Content-Encoding is not supported"
             )
     # The API server sends exactly this; parameters such as a charset are irrelevant for JSON.
     if content_type != b"application/json" and (content_type.partition(b";")[0].strip().lower() != b"application/json"):
@@ -240,10 +240,10 @@ async def _receive_all(
 
 
 def _too_large(limit: int) -> RefusedError:
-    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Outcome.TOO_LARGE, f"the body has more than {limit} bytes")
+    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Outcome.TOO_LARGE, f"request body exceeds {limit} bytes")
 
 
 def _too_busy() -> RefusedError:
     return RefusedError(
-        HTTPStatus.SERVICE_UNAVAILABLE, Outcome.TOO_BUSY, "large requests of others take all memory: try again"
+        HTTPStatus.SERVICE_UNAVAILABLE, Outcome.TOO_BUSY, "memory for large requests is exhausted: try again"
     )

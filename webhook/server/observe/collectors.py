@@ -18,7 +18,9 @@ class LostLines(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the counter; called by prometheus_client at each scrape."""
         yield CounterMetricFamily(
-            "sidecar_policy_log_lines_lost", "Log lines that nobody read in time, or at all.", value=self._lost()
+            "sidecar_policy_log_lines_lost",
+            "Log lines dropped because stderr was not read in time, or at all.",
+            value=self._lost(),
         )
 
 

@@ -145,12 +145,12 @@ class SeriesWriter:
         problem = str(error) if error.status is None else error.status
         if self._problems.get(verb) != problem:
             hint = _RIGHTS if error.status == _FORBIDDEN and "cannot" in str(error) else ""
-            self._log.warning("events not written", verb=verb, problem=str(error), status=error.status, hint=hint)
+            self._log.warning("writing Events failed", verb=verb, problem=str(error), status=error.status, hint=hint)
         self._problems[verb] = problem
 
     def _log_recovery(self, verb: str) -> None:
         if self._problems.pop(verb, None) is not None:
-            self._log.info("events written again", verb=verb)
+            self._log.info("writing Events resumed", verb=verb)
 
 
 def _refresh(series: Series, answer: bytes) -> None:
@@ -162,7 +162,7 @@ def _refresh(series: Series, answer: bytes) -> None:
     try:
         stored = _STORED_EVENT.decode(answer)
     except UNREADABLE:
-        raise ClusterError("the API server's answer is not understood") from None
+        raise ClusterError("unexpected response of the API server") from None
     series.version = stored.metadata.resource_version
     series.count = stored.series.count if stored.series else 1
     if stored.series:

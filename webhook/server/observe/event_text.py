@@ -137,7 +137,7 @@ def tell(decision: Decision) -> Message:
     by = f"rule {decision.rule}"
     if decision.rule is None:
         by = "onUnknown" if decision.reason is Reason.UNKNOWN else "the default"
-    note = f"{'Audit only: ' if audit else ''}{done}, by {by} of policy {decision.policy}"
+    note = f"{'Audit only: ' if audit else ''}{done} by {by} (policy {decision.policy})"
     if decision.matched:
         note += f": {'; '.join(decision.matched)}"
     if trail := list(dict.fromkeys(found.evidence for found in _matched(decision))):
@@ -236,13 +236,13 @@ def _deeds(decision: Decision, *, audit: bool) -> list[str]:
     ports = ", ".join(map(str, decision.ports))
     deeds = []
     if decision.action is Action.SKIP:
-        deeds.append("would skip the sidecar" if audit else "skipped the sidecar")
+        deeds.append("sidecar would be skipped" if audit else "sidecar skipped")
     if decision.action is Action.INJECT:
-        deeds.append("would ask for a sidecar" if audit else "asked for a sidecar")
+        deeds.append("sidecar would be requested" if audit else "sidecar requested")
     if decision.action is Action.BYPASS and ports:
-        deeds.append(f"{'would take' if audit else 'took'} outbound ports {ports} out of the sidecar")
+        deeds.append(f"outbound ports {ports} {'would be excluded' if audit else 'excluded'} from interception")
     if decision.hold and decision.action is not Action.SKIP:
-        deeds.append(f"{'would hold' if audit else 'held'} the application until the sidecar is ready")
+        deeds.append(f"application {'would be held' if audit else 'held'} until the sidecar is ready")
     return deeds
 
 

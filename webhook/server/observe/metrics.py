@@ -75,133 +75,133 @@ class Metrics:
             collector(registry=registry)
         self.requests = Counter(
             "sidecar_policy_admission_requests",
-            "Requests to the webhooks by how they ended.",
+            "Admission requests by outcome.",
             ("webhook", "outcome", "dry_run"),
             registry=registry,
         )
         self.duration = Histogram(
             "sidecar_policy_admission_duration_seconds",
-            "Time from a request's headers to its answer.",
+            "Time from a request's headers to its response, in seconds.",
             ("webhook",),
             registry=registry,
             buckets=_SECONDS,
         )
         self.decisions = Counter(
             "sidecar_policy_decisions",
-            "Decisions about pods; rule is empty when no rule decided.",
+            "Decisions about pods; rule is empty if no rule matched.",
             ("action", "rule", "mode", "reason"),
             registry=registry,
         )
         self.cut = Counter(
             "sidecar_policy_decisions_cut",
-            "Decisions about pods whose configuration was not read to its end: too much of it, or no time.",
+            "Decisions about pods whose configuration was read only in part: budget exceeded, or overload.",
             ("cause",),
             registry=registry,
         )
         self.detections = Counter(
             "sidecar_policy_detections",
-            "Backends that pods were found to talk to.",
+            "Detected dependencies of pods, by kind of backend and confidence.",
             ("kind", "confidence"),
             registry=registry,
         )
         self.findings = Counter(
             "sidecar_policy_findings",
-            "Pods by where it was known from what they talk to: detection, or the memory of a pod that is the same.",
+            "Detection results by source: computed, or served from the cache.",
             ("source",),
             registry=registry,
         )
         self.remembered = Gauge(
             "sidecar_policy_findings_remembered_pods",
-            "Different pods of which it is remembered what they talk to.",
+            "Entries in the detection cache.",
             registry=registry,
         )
         self.contradictions = Counter(
             "sidecar_policy_contradictions",
-            "Pods that were not as decided after all webhooks had been called.",
+            "Pods that contradicted their decision after all webhooks had been called.",
             ("contradiction",),
             registry=registry,
         )
         self.order_violations = Counter(
             "sidecar_policy_webhook_order_violations",
-            "Times that this webhook was found to be called after Istio's injector.",
+            "Requests in which this webhook was called after Istio's injector.",
             registry=registry,
         )
         self.order_problems = Gauge(
             "sidecar_policy_webhook_order_problems",
-            "How many of this webhook's configurations are called after Istio's injector.",
+            "Configurations of this webhook that are called after Istio's injector.",
             registry=registry,
         )
         self.look_ups = Counter(
             "sidecar_policy_inventory_lookups",
-            "Objects read directly for one pod, since no watch had delivered them yet.",
+            "Direct lookups of objects that no watch had delivered yet.",
             ("resource", "outcome"),
             registry=registry,
         )
         self.objects = Gauge(
             "sidecar_policy_inventory_objects",
-            "Objects of the cluster that are known.",
+            "Objects in the cluster cache.",
             ("resource",),
             registry=registry,
         )
         self.skipped = Gauge(
             "sidecar_policy_inventory_objects_skipped",
-            "Objects of the cluster that cannot be read and are left out; the log says which and why.",
+            "Objects of the cluster that are invalid and skipped; the log has the details.",
             ("resource",),
             registry=registry,
         )
         self.staleness = Gauge(
             "sidecar_policy_inventory_staleness_seconds",
-            "Time since the API server was last heard of; 0 while it is.",
+            "Seconds since the last list or watch response; 0 while the watch is open.",
             ("resource",),
             registry=registry,
         )
         self.policy_loads = Counter(
             "sidecar_policy_policy_loads",
-            "Policies read by what became of them; unchanged: a rejected edit was taken back.",
+            "Policy loads by outcome; unchanged: a rejected edit was reverted.",
             ("outcome",),
             registry=registry,
         )
         self.policy_loaded = Gauge(
             "sidecar_policy_policy_last_load_success_timestamp_seconds",
-            "When the policy in force was loaded.",
+            "When the active policy was loaded.",
             registry=registry,
         )
         self.policy = SwappedGauge(
             "sidecar_policy_policy_info",
-            "The policy in force; always 1.",
+            "The active policy; always 1.",
             ("policy", "generation"),
             registry=registry,
         )
         self.policy_rejected = Gauge(
             "sidecar_policy_policy_edit_rejected",
-            "1 while a newer policy is broken and the one before it stays in force.",
+            "1 while a newer policy is invalid and the previous one stays active.",
             registry=registry,
         )
         self.drifted = SwappedGauge(
             "sidecar_policy_drifted_pods",
-            "Pods whose sidecar is not as decided today, by their namespace; told by the replica that checks.",
+            "Pods whose sidecar differs from the current decision, by namespace; reported by the replica that checks.",
             ("pod_namespace", "reason"),
             registry=registry,
         )
         self.drift_pods = Gauge(
             "sidecar_policy_drift_checked_pods",
-            "Pods that the last check for drift looked at; 0 on replicas that do not check.",
+            "Pods inspected by the last drift check; 0 on replicas that do not check.",
             registry=registry,
         )
         self.drift_checked = Gauge(
             "sidecar_policy_drift_last_check_timestamp_seconds",
-            "When this replica last finished a check for drift; 0 if it did not.",
+            "When this replica last completed a drift check; 0 if it never did.",
             registry=registry,
         )
         self.drift_checks = Counter(
             "sidecar_policy_drift_checks",
-            "Checks for drift by what became of them.",
+            "Drift checks by outcome.",
             ("outcome",),
             registry=registry,
         )
         self.certificate_reloads = Counter(
             "sidecar_policy_certificate_reloads",
-            "Changes of the serving certificate by what became of them.",
+            "Reloads of the serving certificate by outcome.",
             ("outcome",),
             registry=registry,
         )
@@ -217,30 +217,30 @@ class Metrics:
         )
         self.authority_expiry = Gauge(
             "sidecar_policy_certificate_authority_expiry_timestamp_seconds",
-            "When the authority that signs serving certificates expires; 0 while certificates are not self-managed.",
+            "When the CA that signs serving certificates expires; 0 while certificates are not self-managed.",
             registry=registry,
         )
         self.certificate_steps = Counter(
             "sidecar_policy_certificate_steps",
-            "Steps that this replica took to bring certificates into service and to rotate them.",
+            "Certificate rotation steps performed by this replica.",
             ("step",),
             registry=registry,
         )
         self.certificate_failures = Counter(
             "sidecar_policy_certificate_failures",
-            "What went wrong with self-managed certificates, by where: the Secret or a webhook configuration.",
+            "Failures of self-managed certificates by location: the Secret or a webhook configuration.",
             ("where",),
             registry=registry,
         )
         self.lag = Histogram(
             "sidecar_policy_event_loop_lag_seconds",
-            "How much later than asked the event loop woke up.",
+            "Event-loop scheduling delay in seconds.",
             registry=registry,
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
         )
         self.events = Counter(
             "sidecar_policy_events",
-            "What was to be told as Kubernetes Events; sent: by a new Event, repeated: counted in one that was there.",
+            "Kubernetes Events by outcome: sent, repeated (series updated), dropped, failed.",
             ("outcome",),
             registry=registry,
         )

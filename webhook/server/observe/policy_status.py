@@ -45,8 +45,8 @@ def policy_health(source: PolicySource) -> Health:
     if problems is None:
         return Health(ok=True)
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-    first = str(problems[0]) if problems else "the files cannot be used"
-    return Health(ok=True, remark=f"generation {source.status.generation} is kept: {first}{more}")
+    first = str(problems[0]) if problems else "the files cannot be read"
+    return Health(ok=True, remark=f"generation {source.status.generation} stays active: {first}{more}")
 
 
 def policy_document(source: PolicySource) -> dict[str, Any]:

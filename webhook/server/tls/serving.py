@@ -112,7 +112,7 @@ class ServingCertificate:
         """
         served = self._served
         if served is None:
-            return Health(ok=False, remark=f"there is no certificate yet: {self._problem}")
+            return Health(ok=False, remark=f"no certificate yet: {self._problem}")
         now = self._clock()
         if now >= served.leaf.not_after:
             return Health(ok=False, remark=f"expired at {served.leaf.not_after:%Y-%m-%dT%H:%M:%SZ}")
@@ -148,15 +148,15 @@ class ServingCertificate:
     def _why(self, error: OSError | ValueError) -> str:
         certificate, key = self._source.certificate, self._source.key
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-            return f"{key} is not the key of {certificate}"
-        return f"{certificate} and {key} are no certificate and unencrypted key in PEM"
+            return f"private key {key} does not match certificate {certificate}"
+        return f"{certificate} and {key} is not a PEM certificate and unencrypted private key"
 
     def _reject(self, problem: str) -> None:
         if problem == self._problem:
             return
         self._problem = problem
         self._metrics.certificate_reloads.labels("kept").inc()
-        self._log.error("certificate kept", problem=problem)
+        self._log.error("certificate reload failed", problem=problem)
 
     def _serve(self, fresh: _Served) -> None:
         self._served = fresh
@@ -213,6 +213,6 @@ def _handshake(context: ssl.SSLContext) -> None:
             except ssl.SSLWantReadError:
                 continue
             except ssl.SSLError as error:
-                raise UnservableError(f"the pair makes no TLS handshake ({error.reason})") from None
+                raise UnservableError(f"TLS handshake test failed ({error.reason})") from None
     if client.getpeercert(binary_form=True) is None:
-        raise UnservableError("the pair makes no TLS handshake")
+        raise UnservableError("TLS handshake test failed")

@@ -123,5 +123,5 @@ def contents(path: Path) -> bytes:
     with open_regular(path) as stream:
         read = stream.read(MOST_BYTES + 1)
     if len(read) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(path))
+        raise OSError(errno.EFBIG, f"it exceeds {MOST_BYTES >> 20} MiB", str(path))
     return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 # What the readers give a meaning to, alone or joined; every one of them stands in some pattern or split.
 TOKENS = [
@@ -88,7 +89,7 @@ AROUND = [
 ]
 
 
-def units(seed, count):
+def units(seed: str, count: int) -> Iterator[tuple[str, str, str]]:
     """Yield so many units with what is around them, the same for a seed: known ones, then one to four tokens each."""
     choose = random.Random(seed)
     for unit in choose.sample(KNOWN, count // 2):
@@ -97,6 +98,6 @@ def units(seed, count):
         yield "".join(choose.choices(TOKENS, k=choose.choice((1, 2, 2, 3, 4)))), *choose.choice(AROUND)
 
 
-def repeated(unit, before, after, length):
+def repeated(unit: str, before: str, after: str, length: int) -> str:
     """Return a text of about that length, of whole units, so that a longer one is no other text."""
     return before + unit * (length // len(unit)) + after

@@ -115,7 +115,7 @@ VALUES = {
 }
 
 # Where a value can stand. Those that quote do it as the format asks for; others as many a template does, not at all.
-VALUE_PLACES = {
+VALUE_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "env": lambda text: {"env": {"APP_URL": text}},
     "env that names nothing": lambda text: {"env": {"VALUE": text}},
     "env that names a backend": lambda text: {"env": {"REDIS": text}},
@@ -161,7 +161,7 @@ KEYS = (
 ).split()
 
 # Where a password stands by itself.
-PASSWORD_PLACES = {
+PASSWORD_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "env PASSWORD": lambda pw: {"env": {"DB_PASSWORD": pw, "DB_HOST": "dbhost"}},
     "env AUTH": lambda pw: {"env": {"REDIS_AUTH": pw, "REDIS_HOST": "dbhost"}},
     "env PASS": lambda pw: {"env": {"RABBITMQPASS": pw, "MYSQL_PWD": pw, "PGPASSWORD": pw}},
@@ -254,7 +254,7 @@ PASSWORD_PLACES = {
 }
 
 # Places as keys, and the passwords for them. A value with a port or a scheme is taken for a place.
-PASSWORDS_OF_PLACES = {
+PASSWORDS_OF_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "env": lambda pw: {"env": dict.fromkeys(("REDIS_URL", "ES_HOSTS"), json.dumps({"redis://dbhost:6379": pw}))},
     "env, addresses": lambda pw: {"env": {"REDIS_ADDR": json.dumps({"10.0.0.1": pw, "10.0.0.2:6379": [pw]})}},
     "argument": lambda pw: {"args": ["app", f"--redis.addr={json.dumps({'dbhost:6379': pw})}"]},
@@ -270,11 +270,11 @@ PASSWORDS_OF_PLACES = {
 
 def objects(described):
     """The Pod called client, and the ConfigMap and Secret that it refers to."""
-    container = {"name": "app", "image": "shop/app:1"}
+    container: dict[str, Any] = {"name": "app", "image": "shop/app:1"}
     container["env"] = [{"name": name, "value": value} for name, value in described.get("env", {}).items()]
     container["args"] = described.get("args", [])
-    spec = {"containers": [container]}
-    found = []
+    spec: dict[str, Any] = {"containers": [container]}
+    found: list[dict[str, Any]] = []
     if command := described.get("hook"):
         container["lifecycle"] = {"postStart": {"exec": {"command": command}}}
     if command := described.get("probe"):
