@@ -24,7 +24,7 @@ def istio_of(inventory: Inventory) -> IstioConfiguration:
 
 def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
     """Report objects that could not be read on standard error, and add them to the inventory's problems."""
-    for one in unread:
-        problem = inventory.problem(one.document, one.field, f"{one} skipped: {one.message}")
+    for item in unread:
+        problem = inventory.problem(item.document, item.field, f"{item} skipped: {item.message}")
         inventory.problems.append(problem)
         typer.echo(str(problem), err=True)

@@ -51,15 +51,15 @@ def text(document: dict[str, Any]) -> str:
     lines.append("serving        none" if serving is None else f"serving        {_line(serving)}")
     if serving is not None:
         lines.append(f"names          {', '.join(serving['dnsNames'])}")
-    lines += [f"CA             {_line(one)}, {one['role']}" for one in document["authorities"]]
+    lines += [f"CA             {_line(ca)}, {ca['role']}" for ca in document["authorities"]]
     lines += [
-        f"configuration  {one['name']}: {'trusts it' if one['trusts'] else 'does not trust it'}"
-        for one in document["configurations"]
+        f"configuration  {configuration['name']}: {'trusts it' if configuration['trusts'] else 'does not trust it'}"
+        for configuration in document["configurations"]
     ]
     following = document["next"]
     due = f", at {following['due']}" if following["due"] else ""
     lines.append(f"next           {following['step']}: {following['reason']}{due}")
-    lines += [f"problem        {one}" for one in document["problems"]]
+    lines += [f"problem        {problem}" for problem in document["problems"]]
     return "\n".join(lines)
 
 

@@ -28,26 +28,26 @@ def as_object(plan: Plan) -> dict[str, Any]:
         "policy": _with_former_names(policy),
         "changes": [
             {
-                "kind": one.kind,
-                "namespace": one.namespace,
-                "name": one.name,
-                **_with_former_names({"current": _decision(one.before), "proposed": _decision(one.after)}),
-                "sidecar": "lost" if one.loses_sidecar else "gained" if one.gains_sidecar else "unchanged",
-                "evidence": _evidence(one),
+                "kind": change.kind,
+                "namespace": change.namespace,
+                "name": change.name,
+                **_with_former_names({"current": _decision(change.before), "proposed": _decision(change.after)}),
+                "sidecar": "lost" if change.loses_sidecar else "gained" if change.gains_sidecar else "unchanged",
+                "evidence": _evidence(change),
             }
-            for one in plan.changes
+            for change in plan.changes
         ],
         "consequences": [
             {
-                "kind": one.kind,
-                "namespace": one.namespace,
-                "name": one.name,
-                "code": one.consequence.code,
-                "breaks": one.consequence.breaks,
-                "message": one.message,
-                "evidence": list(one.evidence),
+                "kind": warned.kind,
+                "namespace": warned.namespace,
+                "name": warned.name,
+                "code": warned.consequence.code,
+                "breaks": warned.consequence.breaks,
+                "message": warned.message,
+                "evidence": list(warned.evidence),
             }
-            for one in plan.consequences
+            for warned in plan.consequences
         ],
         "restarts": _with_former_names(restarts),
     }
@@ -159,17 +159,18 @@ def _table(changes: Sequence[Change]) -> Table:
 
 
 def _rest(plan: Plan) -> Iterator[str]:
-    for one in plan.consequences:
-        severity = "breaks" if one.consequence.breaks else "note"
-        trails = f" ({'; '.join(one.evidence)})" if one.evidence else ""
-        yield f"{severity}: {one.consequence.code} {one.namespace} {one.kind}/{one.name}: {one.message}{trails}"
+    for warned in plan.consequences:
+        severity = "breaks" if warned.consequence.breaks else "note"
+        trails = f" ({'; '.join(warned.evidence)})" if warned.evidence else ""
+        place = f"{warned.namespace} {warned.kind}/{warned.name}"
+        yield f"{severity}: {warned.consequence.code} {place}: {warned.message}{trails}"
     yield from _restart_lines(plan.restarts_now, f"pods differ from policy {plan.now}; restart with:")
-    # What differs now and would then, too, is not told twice.
-    told = {(one.namespace, one.name) for one in plan.restarts_now}
-    new = [one for one in plan.restarts_then if (one.namespace, one.name) not in told]
+    # A pod that differs from both policies is reported once.
+    reported = {(pod.namespace, pod.name) for pod in plan.restarts_now}
+    new = [pod for pod in plan.restarts_then if (pod.namespace, pod.name) not in reported]
     yield from _restart_lines(new, f"pods would differ from policy {plan.then}; once it is active, restart with:")
-    lost = sum(one.loses_sidecar for one in plan.changes)
-    gained = sum(one.gains_sidecar for one in plan.changes)
+    lost = sum(change.loses_sidecar for change in plan.changes)
+    gained = sum(change.gains_sidecar for change in plan.changes)
     changed = f"{len(plan.changes)} would change" if plan.changes else "nothing would change"
     yield f"from {plan.now} to {plan.then}: {changed}, {lost} would lose the sidecar, {gained} would gain it"
 
@@ -179,6 +180,6 @@ def _restart_lines(drifted: Sequence[Drifted], heading: str) -> Iterator[str]:
         return
     yield f"# {len(drifted)} {heading}"
     yield from _commands(drifted)
-    for one in drifted:
-        if _command(one) is None:
-            yield f"# pod {one.namespace}/{one.name}: {one.drift.sentence}; recreate it"
+    for pod in drifted:
+        if _command(pod) is None:
+            yield f"# pod {pod.namespace}/{pod.name}: {pod.drift.sentence}; recreate it"

@@ -43,13 +43,13 @@ def as_text(answered: Sequence[Answered]) -> str:
     return "\n".join(printable(line) for answer in answered for line in _lines(answer))
 
 
-def _lines(one: Answered) -> Iterator[str]:
-    workload, answer = one.workload, one.why_not
-    yield f"{workload.namespace} {workload.kind}/{workload.name}: client of {one.kind}? {answer.answer}"
+def _lines(answered: Answered) -> Iterator[str]:
+    workload, answer = answered.workload, answered.why_not
+    yield f"{workload.namespace} {workload.kind}/{workload.name}: client of {answered.kind}? {answer.answer}"
     for reason in answer.reasons:
         yield f"  {reason.where}: {reason.why}"
     for unknown in answer.unknown:
         yield f"  unknown: {unknown}"
     counted = ", ".join(f"{number} {place}" for place, number in answer.looked_at.items() if number)
     if not answer.reasons:
-        yield f"  {f'none of {counted} refers' if counted else 'no setting refers'} to {one.kind}"
+        yield f"  {f'none of {counted} refers' if counted else 'no setting refers'} to {answered.kind}"
