@@ -75,13 +75,13 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
     injection, revision = labels.get(eligibility.NAMESPACE_INJECTION), labels.get(eligibility.REVISION)
     if injection is None or revision is None:
         return
-    said = f"{eligibility.NAMESPACE_INJECTION}={injection}"
+    label = f"{eligibility.NAMESPACE_INJECTION}={injection}"
     outcome = "nothing injects" if injection != "enabled" else "the default revision injects"
     yield Finding(
         code=Code.TWO_INJECTION_LABELS,
         subject=Subject("Namespace", "", namespace),
-        message=f"{said} wins over {eligibility.REVISION}={revision}: {outcome}, and the revision is ignored",
-        evidence=(f"label {said}", f"label {eligibility.REVISION}={revision}"),
+        message=f"{label} wins over {eligibility.REVISION}={revision}: {outcome}, and the revision is ignored",
+        evidence=(f"label {label}", f"label {eligibility.REVISION}={revision}"),
         mend=unlabel_namespace(
             namespace,
             eligibility.NAMESPACE_INJECTION,

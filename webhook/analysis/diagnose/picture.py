@@ -60,9 +60,9 @@ class Sidecars:
         """Return whether a workload's sidecar is native, and the evidence for it."""
         if eligibility.sidecar_of(member.pod) is not None:
             return is_native(member.pod), f"the pod spec contains container {eligibility.PROXY}"
-        said = member.pod.annotations.get(NATIVE)
-        if said in {"true", "false"}:
-            return said == "true", f"annotation {NATIVE} is {said}"
+        setting = member.pod.annotations.get(NATIVE)
+        if setting in {"true", "false"}:
+            return setting == "true", f"annotation {NATIVE} is {setting}"
         if member.namespace in self.seen:
             kind = "native sidecars" if self.seen[member.namespace] else "regular containers"
             return self.seen[member.namespace], f"running sidecars in {member.namespace} are {kind}"
