@@ -8,7 +8,7 @@ from pace import measured
 
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Action, Reason
-from webhook.core.surroundings import Asked, Service, ServicePort
+from webhook.core.surroundings import RecordingView, Service, ServicePort
 from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
@@ -216,7 +216,7 @@ def test_real_pods_stay_below_a_tenth_of_the_budget():
     manifests = read(["examples/eshop"])
     for workload in manifests.workloads:
         asked = Budget(Budget.FULL // 10)
-        assert not detect(workload.pod, workload.namespace, Asked(manifests), Catalog.default(), asked).cut
+        assert not detect(workload.pod, workload.namespace, RecordingView(manifests), Catalog.default(), asked).cut
 
 
 CUT = {"mounts": _mounted(1)}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from webhook.core.budget import Budget
-from webhook.core.surroundings import Asked, Service, ServicePort, Services
-from webhook.decision.cache import Case, Memory
+from webhook.core.surroundings import RecordingView, Service, ServicePort, Services
+from webhook.decision.cache import DecisionCache, Lookup
 from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
 from webhook.detection.parse.content import read_content
@@ -104,8 +104,8 @@ PODS = st.builds(
 )
 
 
-def _remembering(memory, pod, namespace, *, document, surroundings, policy):
-    case = Case(memory, pod, namespace, surroundings=surroundings, policy=policy)
+def _remembering(cache, pod, namespace, *, document, surroundings, policy):
+    case = Lookup(cache, pod, namespace, surroundings=surroundings, policy=policy)
     known = case.recall()
     return case.decide(document, Budget()) if known is None else known
 
@@ -117,7 +117,7 @@ class _Cluster(RuleBasedStateMachine):
     def begin(self):
         self.store = Store()
         self.store.put_namespace(NAMESPACE, {"istio-injection": "enabled"})
-        self.memory = Memory()
+        self.cache = DecisionCache()
         self.policy = default_policy()
         self.pods = []
 
@@ -173,14 +173,14 @@ class _Cluster(RuleBasedStateMachine):
         pod = msgspec.convert(document, Pod)
 
         def outcome(decided):
-            asked = Asked(self.store)
+            asked = RecordingView(self.store)
             decision = decided(pod, NAMESPACE, document=lambda: document, surroundings=asked, policy=self.policy)
             return decision, asked.missed
 
         anew = outcome(decide)
-        assert outcome(partial(_remembering, self.memory)) == anew
-        assert outcome(partial(_remembering, self.memory)) == anew
-        assert outcome(partial(decide, detect=self.memory.detect)) == anew
+        assert outcome(partial(_remembering, self.cache)) == anew
+        assert outcome(partial(_remembering, self.cache)) == anew
+        assert outcome(partial(decide, detect=self.cache.detect)) == anew
 
 
 TestAMemoryAndNoneDecideAlike = _Cluster.TestCase
@@ -201,9 +201,9 @@ def _replica(number: int) -> Pod:
 
 def test_a_thousand_replicas_are_detected_once():
     looks = []
-    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    cache, store, catalog = DecisionCache(looks.append), Store(), Catalog.default()
 
-    found = {memory.detect(_replica(number), NAMESPACE, store, catalog) for number in range(1000)}
+    found = {cache.detect(_replica(number), NAMESPACE, store, catalog) for number in range(1000)}
 
     assert len(found) == 1
     assert (looks.count(False), looks.count(True)) == (1, 999)
@@ -224,8 +224,10 @@ class _Counting:
         return self._policy.verdict(facts)
 
 
-def _decide(memory, policy, number, store):
-    return _remembering(memory, _replica(number), NAMESPACE, document=dict, surroundings=Asked(store), policy=policy)
+def _decide(cache, policy, number, store):
+    return _remembering(
+        cache, _replica(number), NAMESPACE, document=dict, surroundings=RecordingView(store), policy=policy
+    )
 
 
 def _mesh():
@@ -235,16 +237,20 @@ def _mesh():
 
 
 def test_a_thousand_replicas_are_decided_once_for_each_policy():
-    memory, store = Memory(), _mesh()
+    cache, store = DecisionCache(), _mesh()
     for policy in (_Counting(default_policy()), _Counting(OWN)):
-        decisions = {id(_decide(memory, policy, number, store)) for number in range(1000)}
+        decisions = {id(_decide(cache, policy, number, store)) for number in range(1000)}
 
         assert (policy.asked, len(decisions)) == (1, 1)
 
 
 def test_a_policy_that_was_replaced_is_not_kept():
-    memory, store, policy = Memory(), _mesh(), build([Source("policy.yaml", POLICIES.partition("---")[0].encode())])
-    _decide(memory, policy, 1, store)
+    cache, store, policy = (
+        DecisionCache(),
+        _mesh(),
+        build([Source("policy.yaml", POLICIES.partition("---")[0].encode())]),
+    )
+    _decide(cache, policy, 1, store)
     kept = ref(policy)
     del policy
     gc.collect()
@@ -253,38 +259,38 @@ def test_a_policy_that_was_replaced_is_not_kept():
 
 
 def test_what_an_expression_made_of_the_whole_pod_is_not_remembered():
-    memory, store, policy = Memory(), _mesh(), _Counting(CEL)
+    cache, store, policy = DecisionCache(), _mesh(), _Counting(CEL)
     for number in range(5):
-        _decide(memory, policy, number, store)
+        _decide(cache, policy, number, store)
 
     assert policy.asked == 5
 
 
 def test_another_service_of_the_namespace_is_looked_at_anew():
     looks = []
-    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    cache, store, catalog = DecisionCache(looks.append), Store(), Catalog.default()
     for ports in ((), (), (ServicePort(6379),), (ServicePort(6379),)):
         store.put_service(Service(NAMESPACE, "front", ports, {"app": "basket"}))
-        memory.detect(_replica(1), NAMESPACE, store, catalog)
+        cache.detect(_replica(1), NAMESPACE, store, catalog)
 
     assert looks == [False, True, False, True]
 
 
 def test_what_is_remembered_is_bounded_and_what_was_unused_for_longest_goes_first(monkeypatch):
-    monkeypatch.setattr(Memory, "MOST_FACTS", 10)
+    monkeypatch.setattr(DecisionCache, "MOST_FACTS", 10)
     looks = []
-    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    cache, store, catalog = DecisionCache(looks.append), Store(), Catalog.default()
     for number in range(20):
-        memory.detect(_replica(0), f"namespace-{number}", store, catalog)
-        memory.detect(_replica(0), "namespace-0", store, catalog)
+        cache.detect(_replica(0), f"namespace-{number}", store, catalog)
+        cache.detect(_replica(0), "namespace-0", store, catalog)
 
-    assert memory.facts <= 10
+    assert cache.facts <= 10
     assert looks.count(True) == 20
 
 
 def test_what_has_changed_in_the_cluster_is_not_kept():
     """All Services of a namespace take some 250 KB, and any tenant may change one before each pod."""
-    memory, store, catalog = Memory(), _mesh(), Catalog.default()
+    cache, store, catalog = DecisionCache(), _mesh(), Catalog.default()
 
     def kept():
         gc.collect()
@@ -297,38 +303,38 @@ def test_what_has_changed_in_the_cluster_is_not_kept():
         env = [{"name": f"A{number}", "valueFrom": {"configMapKeyRef": {"name": "cache", "key": "HOST"}}}]
         env.append({"name": "CACHE", "value": "redis://cache"})
         pod = {"metadata": {}, "spec": {"containers": [{"name": "app", "env": env}]}}
-        assert memory.detect(msgspec.convert(pod, Pod), NAMESPACE, store, catalog).dependencies
+        assert cache.detect(msgspec.convert(pod, Pod), NAMESPACE, store, catalog).dependencies
 
-    assert len(memory) == 20
+    assert len(cache) == 20
     assert kept() <= before + 4
 
 
 def test_objects_that_were_written_again_without_a_change_answer_as_before():
     looks = []
-    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    cache, store, catalog = DecisionCache(looks.append), Store(), Catalog.default()
     for _ in range(3):
         store.drop_service(NAMESPACE, "cache")
         store.put_service(Service(NAMESPACE, "cache", (ServicePort(6379),), {"app": "cache", "tier": "a"}))
-        memory.detect(_replica(1), NAMESPACE, store, catalog)
+        cache.detect(_replica(1), NAMESPACE, store, catalog)
 
     assert looks == [False, True, True]
 
 
 def test_no_value_of_a_pod_is_kept():
-    memory = Memory()
-    _decide(memory, default_policy(), 1, _mesh())
-    (known,) = memory._known.values()
+    cache = DecisionCache()
+    _decide(cache, default_policy(), 1, _mesh())
+    (known,) = cache._known.values()
 
     assert known.decided is not None
-    assert "CANARY" not in repr([memory._known, known.findings, known.answers, known.decided])
+    assert "CANARY" not in repr([cache._known, known.findings, known.answers, known.decided])
 
 
 def test_long_names_count_for_what_they_take():
     def remembered(length):
         missing = [{"configMapRef": {"name": f"{number:02}" + "n" * length}} for number in range(20)]
         pod = msgspec.convert({"metadata": {}, "spec": {"containers": [{"name": "c", "envFrom": missing}]}}, Pod)
-        memory = Memory()
-        memory.detect(pod, "shop", Store(), Catalog.default())
-        return memory.facts
+        cache = DecisionCache()
+        cache.detect(pod, "shop", Store(), Catalog.default())
+        return cache.facts
 
     assert remembered(240) >= 1.3 * remembered(10)

@@ -6,9 +6,10 @@ import pytest
 from injected import SIDECAR
 
 from webhook.core.decision import Action, Decision, Mode, Reason
-from webhook.decision.conformance import Contradiction, as_created, contradiction
+from webhook.decision.conformance import Contradiction, contradiction
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
+from webhook.mesh.created import as_created
 from webhook.mesh.patch import patch
 
 CREATED = {

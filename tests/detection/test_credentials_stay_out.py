@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from webhook.analysis.workloads import decide_by
 from webhook.cli.decided import Answered
 from webhook.cli.render import decisions, whynot
-from webhook.core.surroundings import Asked
+from webhook.core.surroundings import RecordingView
 from webhook.core.values import Content, Value
 from webhook.detection.detect import detect
 from webhook.detection.parse.commands import read_command
@@ -110,7 +110,7 @@ def outputs(server, described):
     held = [ManifestObject(document, "-:1", None) for document in documents]
     surroundings = Manifests(held, [workload], secrets=True)
     assert not surroundings.problems
-    asked = Asked(surroundings)
+    asked = RecordingView(surroundings)
     said = asyncio.run(server.ask(pod, asked))
     decided = decide_by(POLICY, surroundings)
     printed = io.StringIO()
@@ -242,7 +242,7 @@ def _clients(described):
     surroundings = Manifests(
         [ManifestObject(document, "-:1", None) for document in documents], [workload], secrets=True
     )
-    asked = Asked(surroundings)
+    asked = RecordingView(surroundings)
     found = detect(workload.pod, "shop", asked, POLICY.catalog).dependencies
     return found, [question.name for question in asked.answers if question.kind != "Mention"]
 

@@ -6,7 +6,7 @@ import pytest
 from credentials_matrix import objects
 from test_credentials_stay_out import POLICY, _clients
 
-from webhook.core.surroundings import Asked
+from webhook.core.surroundings import RecordingView
 from webhook.detection.detect import detect
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.workloads import workload_of
@@ -66,7 +66,7 @@ def test_nothing_that_a_reference_takes_from_a_secret_is_looked_up(secret, use, 
     # The variable of the Secret comes first: a reference sees what was set before it.
     documents[-1]["spec"]["containers"][0]["env"].reverse()
     workload = workload_of(documents[-1], (), "-:1")
-    asked = Asked(
+    asked = RecordingView(
         Manifests([ManifestObject(document, "-:1", None) for document in documents], [workload], secrets=True)
     )
     detect(workload.pod, "shop", asked, POLICY.catalog)

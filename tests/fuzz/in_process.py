@@ -21,7 +21,7 @@ from pace import slowness
 from prometheus_client import CollectorRegistry, generate_latest
 from worker import Progress
 
-from webhook.decision.cache import Memory
+from webhook.decision.cache import DecisionCache
 from webhook.kubernetes.admission import UnreadableReviewError
 from webhook.policy.source import PolicySource
 from webhook.server.admission.outcome import Admission, Outcome
@@ -79,10 +79,10 @@ class InProcess:
         self._metrics = Metrics(CollectorRegistry())
         self._observer = Observer(self._metrics, make_logger(CheckedLog(), LogFormat.JSON, LogLevel.DEBUG))
         self._deciders: dict[tuple[str, bool], Decider] = {}
-        memory = Memory()  # of one replica, whose policy is another one for each case
+        cache = DecisionCache()  # of one replica, whose policy is another one for each case
         for name in POLICIES:
             policies = PolicySource([Path(__file__).parent / "policies" / f"{name}.yaml"])
-            decider = Decider(policies=policies, surroundings=self._store, memory=memory, look_up=_look_up)
+            decider = Decider(policies=policies, surroundings=self._store, cache=cache, look_up=_look_up)
             self._deciders[name, False] = decider
             self._deciders[name, True] = replace(decider, strict=True)
 

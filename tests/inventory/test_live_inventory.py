@@ -12,7 +12,7 @@ import pytest
 import waiting
 
 from webhook.cluster.client import connect
-from webhook.core.surroundings import Asked, Reference, SurroundingsUnknownError
+from webhook.core.surroundings import RecordingView, Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import BURST
 from webhook.inventory.live import LiveInventory
 from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject, Metadata, contents_of
@@ -269,7 +269,7 @@ def test_a_service_in_a_namespace_that_is_not_known_is_no_question_worth_asking(
 
     async def scenario(inventory):
         await until(lambda: inventory.synced)
-        asked = Asked(inventory)
+        asked = RecordingView(inventory)
         asked.service("shop", "data")
         asked.service("com", "example")
         asked.config_map("shop", "cfg")

@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from webhook.core.surroundings import Asked, Reference
+from webhook.core.surroundings import RecordingView, Reference
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.store import Store
@@ -35,7 +35,7 @@ def missed(store, *env, **container):
     containers = [{"name": "app", "image": "app:1", "env": list(env), **container}]
     volumes = [{"name": "v", "configMap": {"name": "cfg"}}, {"name": "w", "secret": {"secretName": "cfg"}}]
     pod = msgspec.convert({"metadata": {"name": "p"}, "spec": {"containers": containers, "volumes": volumes}}, Pod)
-    asked = Asked(store)
+    asked = RecordingView(store)
     asked.namespace_labels("shop")
     detect(pod, "shop", asked, Catalog.default())
     assert asked.missed.asker == "shop"
@@ -114,6 +114,6 @@ def test_a_service_that_is_known_is_found_by_any_of_them(store):
     document = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "env": env}]}}
     pod = msgspec.json.decode(json.dumps(document), type=Pod)
 
-    found = detect(pod, "shop", Asked(store), Catalog.default())
+    found = detect(pod, "shop", RecordingView(store), Catalog.default())
 
     assert [(one.kind, one.host) for one in found.dependencies] == [("redis", CANARY)]

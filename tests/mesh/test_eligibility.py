@@ -4,7 +4,8 @@ import pytest
 
 from webhook.core.decision import Reason
 from webhook.kubernetes.pod import Container, ObjectMeta, Pod, PodSpec
-from webhook.mesh.eligibility import Explicit, explicit_choice, outside
+from webhook.mesh.data_plane import Explicit
+from webhook.mesh.eligibility import explicit_choice, ineligibility
 
 IN_MESH = None
 ROWS = [
@@ -47,22 +48,22 @@ def _pod(labels=None, annotations=None, **spec):
 def test_a_pod_is_outside_the_mesh_exactly_where_no_selector_of_istio_takes_it(
     namespace_labels, labels, annotations, expected
 ):
-    assert outside("shop", namespace_labels, _pod(labels, annotations)) is expected
+    assert ineligibility("shop", namespace_labels, _pod(labels, annotations)) is expected
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"])
 def test_kubernetes_own_namespaces_are_never_injected(namespace):
-    assert outside(namespace, {"istio-injection": "enabled"}, _pod()) is Reason.SYSTEM_NAMESPACE
+    assert ineligibility(namespace, {"istio-injection": "enabled"}, _pod()) is Reason.SYSTEM_NAMESPACE
 
 
 def test_a_pod_on_the_hosts_network_is_never_injected():
-    assert outside("shop", {"istio-injection": "enabled"}, _pod(host_network=True)) is Reason.HOST_NETWORK
+    assert ineligibility("shop", {"istio-injection": "enabled"}, _pod(host_network=True)) is Reason.HOST_NETWORK
 
 
 def test_a_declared_istio_proxy_container_is_a_customisation_and_no_injection():
     pod = _pod(containers=[Container(name="istio-proxy", image="auto")])
 
-    assert outside("shop", {"istio-injection": "enabled"}, pod) is IN_MESH
+    assert ineligibility("shop", {"istio-injection": "enabled"}, pod) is IN_MESH
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from injected import CORE_DUMP, GATEWAY, INIT, NATIVE, SIDECAR, VALIDATION
 
-from webhook.decision.conformance import as_created
 from webhook.kubernetes.pod import Container, Pod
+from webhook.mesh.created import as_created
 from webhook.mesh.eligibility import is_istio_container, sidecar_of
 
 IMAGES = [

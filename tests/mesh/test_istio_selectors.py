@@ -10,6 +10,7 @@ import pytest
 from webhook.kubernetes.labels import LabelSelector
 from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
 from webhook.mesh import eligibility
+from webhook.mesh.data_plane import Explicit
 
 INJECT, REV, INJECTION = "sidecar.istio.io/inject", "istio.io/rev", "istio-injection"
 MODE = "istio.io/dataplane-mode"
@@ -56,8 +57,8 @@ PODS = list(choices(**{INJECT: [None, "", "true", "false", "yes"], REV: REVISION
 def test_a_pod_is_in_the_mesh_exactly_where_istios_selectors_take_it_or_would_but_for_its_own_no(namespace_labels):
     for labels in PODS:
         pod = Pod(ObjectMeta(labels=labels), PodSpec())
-        inside = eligibility.outside("shop", namespace_labels, pod) is None
-        says_no = eligibility.explicit_choice(pod) is eligibility.Explicit.SKIP
+        inside = eligibility.ineligibility("shop", namespace_labels, pod) is None
+        says_no = eligibility.explicit_choice(pod) is Explicit.SKIP
 
         without_no = {key: value for key, value in labels.items() if (key, value) != (INJECT, "false")}
         assert inside is is_taken(namespace_labels, without_no), labels
@@ -67,7 +68,7 @@ def test_a_pod_is_in_the_mesh_exactly_where_istios_selectors_take_it_or_would_bu
 @pytest.mark.parametrize("namespace_labels", NAMESPACES, ids=str)
 def test_inject_is_tried_wherever_the_label_alone_brings_a_pod_in_that_is_outside(namespace_labels):
     for labels in PODS:
-        reason = eligibility.outside("shop", namespace_labels, Pod(ObjectMeta(labels=labels), PodSpec()))
+        reason = eligibility.ineligibility("shop", namespace_labels, Pod(ObjectMeta(labels=labels), PodSpec()))
         if reason is None:
             continue
         tried = eligibility.is_selectable(reason, namespace_labels)

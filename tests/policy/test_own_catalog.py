@@ -43,7 +43,7 @@ def _decide(policy, image="shop/app", ports=(), **env):
         ports=[ContainerPort(port) for port in ports],
     )
     pod = Pod(ObjectMeta(name="p"), PodSpec(containers=[container]))
-    return decide(pod, "shop", document=dict, surroundings=NOTHING, policy=policy, investigate=True)
+    return decide(pod, "shop", document=dict, surroundings=NOTHING, policy=policy, always_detect=True)
 
 
 def _kinds(policy, **env):

@@ -35,7 +35,7 @@ def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
             document=lambda: workload.document,
             surroundings=inventory,
             policy=policy,
-            investigate=True,
+            always_detect=True,
         )
         return Decided(workload, decision)
 

@@ -40,8 +40,8 @@ app = typer.Typer(
 _certs = typer.Typer(cls=Group, help="Manage the server's certificates.", no_args_is_help=True)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
-    if wanted:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if requested:
         typer.echo(f"sidecar-policy {__version__}")
         raise typer.Exit
 

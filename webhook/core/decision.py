@@ -73,7 +73,7 @@ class Dependency(Struct, frozen=True, gc=False):
 
     Attributes:
         kind: The catalog's name of the backend.
-        confidence: How sure the finding is.
+        confidence: The confidence of the finding.
         host: The host as configured, or None when only the kind is known.
         port: The TCP port, or None when it is not known.
         evidence: The evidence chain, without any value but host, port and kind.
@@ -92,7 +92,7 @@ class Findings(Struct, frozen=True, gc=False):
     """The result of detection for one pod.
 
     Attributes:
-        dependencies: One entry for each (kind, host, port), surest first.
+        dependencies: One entry for each (kind, host, port), highest confidence first.
         serves: The kinds that the pod is itself a server of, sorted.
         unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
             read), as sentences. With them, "no dependency found" is not "no dependency".
@@ -151,6 +151,11 @@ class Decision(Struct, frozen=True, dict=True):
     def by_policy(self) -> bool:
         """Whether a rule, the policy's default or its onUnknown decided, and not Istio's rules or the pod itself."""
         return self.reason in {Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN}
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the policy made the decision, and it is enforced."""
+        return self.mode is Mode.ENFORCE and self.by_policy
 
     @cached_property
     def summary(self) -> dict[str, Any]:

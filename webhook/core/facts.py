@@ -71,12 +71,12 @@ class Facts(Struct, frozen=True):
 
 
 def is_batch(pod: Pod) -> bool:
-    """Whether the pod is there to do something once: a Job's, or a CronJob's."""
+    """Return whether the pod runs to completion: a Job's, or a CronJob's."""
     return any(_is(owner, "Job") or _is(owner, "CronJob") for owner in _makers(pod))
 
 
 def _makers(pod: Pod) -> Sequence[OwnerReference]:
-    """Return the reference to the pod's controller; where none says that it is one, as when a person wrote them, all.
+    """Return the reference to the pod's controller; all where none is marked as one, as in hand-written manifests.
 
     Others only have the pod deleted with their object.
     """

@@ -203,7 +203,7 @@ class Missed(list[Reference]):
     asker: str = ""
 
 
-class Asked:
+class RecordingView:
     """Surroundings that record and memoise every lookup, so that a cached result can be revalidated.
 
     Attributes:

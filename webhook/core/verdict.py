@@ -20,7 +20,7 @@ class Verdict(Struct, frozen=True):
         hold: Start the application after the sidecar.
         matched: What made the rule match, as short phrases.
         warnings: Errors during evaluation, for example a CEL expression that failed on this pod.
-        confidence: How sure a dependency has to be for the rule, or the default, to see it.
+        confidence: The least confidence of a dependency for the rule, or the default, to see it.
         kinds: The kinds that the rule's `dependencies` names; None when it names none.
         left_out: Whether bypass excludes no port of some dependency, since only objects of other namespaces contain it.
         known: False where `spec.onUnknown` decided, since a rule depended on something unknown.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
@@ -24,7 +25,7 @@ from msgspec.structs import replace
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
-from webhook.core.surroundings import Asked, Reference, Surroundings
+from webhook.core.surroundings import RecordingView, Reference, Surroundings
 from webhook.decision import engine
 from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
@@ -56,11 +57,11 @@ class _Known:
         unknown = len(found.unknown) + sum(map(len, found.unknown)) // 256
         return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + unknown
 
-    def holds(self, asked: Asked) -> bool:
+    def holds(self, asked: RecordingView) -> bool:
         return all(_in_short(asked.answer(question)) == answer for question, answer in self.answers.items())
 
 
-class Memory:
+class DecisionCache:
     """The cache of findings and decisions, with least-recently-used eviction. Thread-safe.
 
     Attributes:
@@ -89,11 +90,11 @@ class Memory:
         self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget | None = None
     ) -> Findings:
         """As `webhook.detection.detect.detect`."""
-        replica = as_replica(pod)
+        replica = cache_form(pod)
         key = _key(replica, namespace, catalog)
-        return self.find(key, replica, namespace, Asked(surroundings), budget or Budget()).findings
+        return self.find(key, replica, namespace, RecordingView(surroundings), budget or Budget()).findings
 
-    def decided(self, key: _Key, given: _Given, asked: Asked) -> Decision | None:
+    def decided(self, key: _Key, given: _Given, asked: RecordingView) -> Decision | None:
         """Return the cached decision for this key and these inputs, or None when it is absent or stale."""
         known = self._recall(key)
         if known is None or known.decided is None or known.decided[0] != given or not known.holds(asked):
@@ -101,7 +102,7 @@ class Memory:
         self._on_look(True)  # noqa: FBT003 - as `on_look` has it
         return known.decided[1]
 
-    def find(self, key: _Key, replica: Pod, namespace: str, asked: Asked, budget: Budget) -> _Known:
+    def find(self, key: _Key, replica: Pod, namespace: str, asked: RecordingView, budget: Budget) -> _Known:
         """Return the findings for a key, cached or computed. Inconclusive ones are not cached."""
         known = self._recall(key)
         remembered = known is not None and known.holds(asked)
@@ -132,62 +133,71 @@ class Memory:
                 self.facts -= oldest.facts
 
 
-class Case:
+class Lookup:
     """One pod to decide about, with its cache key."""
 
-    __slots__ = ("_asked", "_given", "_key", "_memory", "_namespace", "_pod", "_policy", "_replica")
+    __slots__ = ("_asked", "_cache", "_given", "_key", "_namespace", "_pod", "_policy", "_replica")
 
-    def __init__(self, memory: Memory, pod: Pod, namespace: str, *, surroundings: Asked, policy: Policy) -> None:
+    def __init__(
+        self, cache: DecisionCache, pod: Pod, namespace: str, *, surroundings: RecordingView, policy: Policy
+    ) -> None:
         """Compute the cache key.
 
         Args:
-            memory: The cache to read and fill.
+            cache: The cache to read and fill.
             pod: The pod as it is to be created.
             namespace: Where it is to be created.
             surroundings: The view of the cluster around it, which records lookups.
             policy: The policy that decides.
         """
-        self._memory = memory
+        self._cache = cache
         self._pod = pod
         self._namespace = namespace
         self._asked = surroundings
         self._policy = policy
-        self._replica = as_replica(pod)
+        self._replica = cache_form(pod)
         self._key = _key(self._replica, namespace, policy.catalog)
         # A weak reference: cached decisions do not keep a replaced policy alive.
         self._given: _Given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
 
     def recall(self) -> Decision | None:
         """Return the cached decision, or None when it is absent, or a lookup has another answer now."""
-        return self._memory.decided(self._key, self._given, self._asked)
+        return self._cache.decided(self._key, self._given, self._asked)
 
     def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
         """Decide as `webhook.decision.engine.decide`, with cached findings; `document` and `budget` as there."""
-        found_in: _Known | None = None
-        looked_at = False
-
-        def whole() -> dict[str, Any]:
-            nonlocal looked_at
-            looked_at = True
-            return document()
-
-        def find(*_: object) -> Findings:
-            nonlocal found_in
-            found_in = self._memory.find(self._key, self._replica, self._namespace, self._asked, budget)
-            return found_in.findings
-
+        read = _Read(document)
         decision = engine.decide(
             self._pod,
             self._namespace,
-            document=whole,
+            document=read,
             surroundings=self._asked,
             policy=self._policy,
-            detect=find,
+            detect=partial(self._find, read),
             budget=budget,
         )
-        if found_in is not None and not looked_at and budget.is_conclusive:
-            found_in.decided = self._given, decision
+        if read.known is not None and not read.whole and budget.is_conclusive:
+            read.known.decided = self._given, decision
         return decision
+
+    def _find(self, read: _Read, *inputs: Any) -> Findings:  # noqa: ANN401 - those of `detect`; the last is the budget
+        read.known = self._cache.find(self._key, self._replica, self._namespace, self._asked, inputs[-1])
+        return read.known.findings
+
+
+class _Read:
+    """What a decision depends on: the whole pod, where it was read, and the entry with the pod's findings."""
+
+    __slots__ = ("_document", "known", "whole")
+
+    def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
+        self._document = document
+        self.known: _Known | None = None
+        self.whole = False
+
+    def __call__(self) -> dict[str, Any]:
+        self.whole = True
+        return self._document()
 
 
 def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
@@ -203,7 +213,7 @@ def _digest(what: object) -> bytes:
     return sha256(_encode(what)).digest()
 
 
-def as_replica(pod: Pod) -> Pod:
+def cache_form(pod: Pod) -> Pod:
     """Return the form of a pod that is cached: without per-replica fields, which detection does not need.
 
     These are its name, its annotations, and the volume with its token, whose name is generated for each pod.

@@ -16,15 +16,12 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
-from webhook.decision.conformance import as_created, is_refuted
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
 from webhook.kubernetes.pod import OwnerReference, Pod
-from webhook.mesh import eligibility
-from webhook.mesh.patch import DECISION, binds, remedies
-from webhook.mesh.sidecar import gets_sidecar, in_mesh
+from webhook.mesh import MESH
 
 _RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
@@ -96,7 +93,7 @@ def drifted(
     budget = budget or Budget()
 
     def decided(*, believed: bool) -> tuple[Pod, Decision]:
-        original = as_created(document, namespace_labels, believed=believed)
+        original = MESH.as_created(document, namespace_labels, believed=believed)
         created = msgspec.convert(original, Pod)
         return created, decide(
             created,
@@ -109,7 +106,7 @@ def drifted(
         )
 
     created, decision = decided(believed=True)
-    if is_refuted(pod, namespace, namespace_labels, decision):
+    if MESH.is_refuted(pod, namespace, namespace_labels, decision):
         created, decision = decided(believed=False)
     if budget.cancelled:
         return None
@@ -125,7 +122,7 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Args:
         pod: The pod as it runs.
-        created: The same as it was created, before any webhook: see `webhook.decision.conformance.as_created`.
+        created: The same as it was created, before any webhook: see `webhook.mesh.created.as_created`.
         decision: What is decided about `created` now.
 
     Returns:
@@ -135,21 +132,18 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
     """
     if decision.reason is Reason.EXEMPT_NAMESPACE:
         return None
-    has_sidecar = eligibility.sidecar_of(pod) is not None
-    if not in_mesh(decision):
-        brought_in = has_sidecar and pod.annotations.get(DECISION) == Action.INJECT.value
+    has_sidecar = MESH.has_sidecar(pod)
+    if not MESH.in_mesh(decision):
+        brought_in = has_sidecar and MESH.decided_action(pod) == Action.INJECT.value
         return Drift.SIDECAR_UNWANTED if brought_in and decision.reason is not Reason.UNKNOWN else None
-    if has_sidecar != gets_sidecar(created, decision):
+    if has_sidecar != MESH.gets_sidecar(created, decision):
         return Drift.SIDECAR_UNWANTED if has_sidecar else Drift.SIDECAR_MISSING
     if not has_sidecar:
         return None
-    if binds(decision) and remedies(pod, decision):
+    if decision.is_enforced and MESH.required_annotations(pod, decision):
         return Drift.REMEDY_MISSING
-    bypassed = (
-        pod.annotations.get(DECISION) == Action.BYPASS.value and eligibility.EXCLUDE_OUTBOUND_PORTS in pod.annotations
-    )
-    still = binds(decision) and decision.action is Action.BYPASS
-    return Drift.REMEDY_UNWANTED if bypassed and not still else None
+    still = decision.is_enforced and decision.action is Action.BYPASS
+    return Drift.REMEDY_UNWANTED if MESH.has_leftover(pod) and not still else None
 
 
 def restart_command(namespace: str, owner: OwnerReference | None) -> str | None:

@@ -17,7 +17,8 @@ from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect as detect_anew
 from webhook.kubernetes.pod import Pod
-from webhook.mesh import eligibility
+from webhook.mesh import MESH
+from webhook.mesh.data_plane import Explicit
 
 Detect = Callable[[Pod, str, Surroundings, Catalog, Budget], Findings]
 """The type of `webhook.detection.detect.detect`."""
@@ -31,14 +32,14 @@ _LEFT_OUT = (
 _WHATEVER_NAMESPACE = frozenset({Reason.ALREADY_INJECTED, Reason.HOST_NETWORK, Reason.SYSTEM_NAMESPACE})
 
 
-def decide(  # noqa: PLR0913 - one question with all that it is about
+def decide(  # noqa: PLR0913 - all inputs of a decision
     pod: Pod,
     namespace: str,
     *,
     document: Callable[[], dict[str, Any]],
     surroundings: Surroundings,
     policy: Policy,
-    investigate: bool = False,
+    always_detect: bool = False,
     detect: Detect = detect_anew,
     budget: Budget | None = None,
     unread: str = "",
@@ -51,7 +52,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         document: Returns the whole pod as a dict; called at most once per CEL expression that reads it.
         surroundings: The cluster, or the manifests that stand for it.
         policy: The compiled policy, with the catalog of backends to look for.
-        investigate: Run detection even where it cannot change the decision, so that its findings can
+        always_detect: Run detection even where it cannot change the decision, so that its findings can
             be shown.
         detect: The detection function; the server passes one that caches the findings of equal pods.
         budget: Units that detection may spend, and then the rules again; None is a full one. Where it is exceeded, the
@@ -59,7 +60,13 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         unread: Why `pod` and `document` are only an outline, as a sentence; empty where they are complete.
 
     Returns:
-        The decision. It never raises for anything a pod may contain.
+        The decision. Never raises, whatever the pod contains.
+
+    Raises:
+        SurroundingsUnknownError: The cluster cache has not synced yet.
+
+    Example:
+        decide(pod, "shop", document=lambda: document, surroundings=manifests, policy=default_policy()).action
     """
     budget = budget or Budget()
     labels = surroundings.namespace_labels(namespace)
@@ -72,13 +79,13 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
     outside = _outside(pod, namespace, namespace_labels=labels, policy=policy)
     reason = _settled(pod, namespace, namespace_labels=labels, policy=policy, outside=outside)
     if reason is not None and reason is not Reason.UNKNOWN:
-        return _left_alone(reason, policy, findings() if investigate else NO_FINDINGS)
+        return _left_alone(reason, policy, findings() if always_detect else NO_FINDINGS)
     facts = Facts(
         pod=pod,
         namespace=namespace,
         namespace_labels=labels or {},
         owners=owners_of(pod),
-        findings=findings() if investigate or (policy.needs_findings and reason is None) else NO_FINDINGS,
+        findings=findings() if always_detect or (policy.needs_findings and reason is None) else NO_FINDINGS,
         document=document,
         budget=budget,
         unread=unread,
@@ -93,7 +100,7 @@ def decide(  # noqa: PLR0913 - one question with all that it is about
         facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
         decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
     if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
-        return _left_alone(outside, policy, facts.findings if investigate else NO_FINDINGS)
+        return _left_alone(outside, policy, facts.findings if always_detect else NO_FINDINGS)
     return decision
 
 
@@ -124,7 +131,7 @@ def _outside(pod: Pod, namespace: str, *, namespace_labels: Mapping[str, str] | 
 
     A sidecar that the pod brings along is its author's own choice, which a policy may override like the label.
     """
-    ask = eligibility.unselected if policy.overrides_explicit else eligibility.outside
+    ask = MESH.unselected if policy.overrides_explicit else MESH.ineligibility
     reason = ask(namespace, namespace_labels or {}, pod)
     return reason if namespace_labels is not None or reason in _WHATEVER_NAMESPACE else None
 
@@ -138,17 +145,17 @@ def _settled(
     outside: Reason | None,
 ) -> Reason | None:
     """Return why no rule is evaluated, or None."""
-    if outside is not None and not (policy.injects and eligibility.is_selectable(outside, namespace_labels or {})):
+    if outside is not None and not (policy.injects and MESH.is_selectable(outside, namespace_labels or {})):
         return outside
     if policy.exempts(namespace):
         return outside or Reason.EXEMPT_NAMESPACE
-    if eligibility.explicit_choice(pod) is not None and not policy.overrides_explicit:
+    if MESH.explicit_choice(pod) is not None and not policy.overrides_explicit:
         return outside or Reason.EXPLICIT_POD
     return None if namespace_labels is not None else Reason.UNKNOWN
 
 
-def _overruled(action: Action, explicit: eligibility.Explicit | None) -> bool:
-    wanted = {eligibility.Explicit.INJECT: Action.SKIP, eligibility.Explicit.SKIP: Action.INJECT}
+def _overruled(action: Action, explicit: Explicit | None) -> bool:
+    wanted = {Explicit.INJECT: Action.SKIP, Explicit.SKIP: Action.INJECT}
     return explicit is not None and action is wanted[explicit]
 
 
@@ -170,14 +177,12 @@ def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason 
             warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
         elif not ports:
             warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port was detected")
-    if (invalid := eligibility.invalid_choice(facts.pod)) is not None:
+    if (invalid := MESH.invalid_choice(facts.pod)) is not None:
         warnings.append(invalid)
-    if _overruled(verdict.action, eligibility.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
-        warnings.append(f"rule {verdict.rule or '(default)'} overrides the pod's own {eligibility.INJECT}")
-    if verdict.hold and eligibility.proxy_config(facts.pod.annotations) is None:
-        warnings.append(
-            f"annotation {eligibility.PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
-        )
+    if _overruled(verdict.action, MESH.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
+        warnings.append(f"rule {verdict.rule or '(default)'} overrides the pod's own {MESH.CHOICE}")
+    if verdict.hold and (problem := MESH.cannot_hold(facts.pod)) is not None:
+        warnings.append(problem)
     return Decision(
         action=verdict.action,
         reason=_reason(verdict),

@@ -112,7 +112,7 @@ def _paired(
 
 
 def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:
-    """Merge to one dependency per kind, host and port, surest first; without a host only where no other has one."""
+    """Merge to one dependency per kind, host and port, by confidence; without a host only where no other has one."""
     best: dict[tuple[str, str | None, int | None], Dependency] = {}
     for dependency in sorted(found, key=lambda dependency: -dependency.confidence.rank):
         key = dependency.kind, dependency.host, dependency.port

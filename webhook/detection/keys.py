@@ -62,9 +62,9 @@ class Key:
 
     @cached_property
     def names_host(self) -> bool:
-        """Whether a word as the value is a host, so that it may be shown, and looked up where nobody knows it.
+        """Whether a word as the value is a host, so that it may be shown, and looked up at the API server.
 
-        What only says which of several is about a host if the keys name a backend, too (REDIS_MASTER, not WALLET_SEED).
+        A word that selects one of several means a host if the keys name a backend, too (REDIS_MASTER, not WALLET_SEED).
         """
         return self.role is Role.LOCATION and (says_where(self.tokens) or self.hint is not None)
 

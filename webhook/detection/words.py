@@ -66,7 +66,7 @@ _PASSWORD = _ONE_TEXT | frozenset(
     "jelszo losenord senord passord kodeord adgangskode salasana katasandi".split()
 )
 _CREDENTIAL = _PASSWORD | frozenset("username user users login pat".split())
-# Written in one with what stands before it: SSHPASS, requirepass, masterauth, sharedaccesskey.
+# Suffixes of a word that mark a credential: SSHPASS, requirepass, masterauth, sharedaccesskey.
 _PASSWORD_ENDINGS = (
     *("password", "passwd", "pass", "pwd", "secret", "token", "key", "auth", "cookie", "passphrase", "credentials"),
     *("kennwort", "passwort", "wachtwoord"),
@@ -153,7 +153,7 @@ def is_credential(key: str) -> bool:
 
 
 def _is_password_of_one(tokens: tuple[str, ...]) -> bool:
-    """Return whether a credential stands before the words that only say which of several: REDIS_PASSWORD_MASTER."""
+    """Return whether a credential precedes the words that only select one of several: REDIS_PASSWORD_MASTER."""
     before = next((word for word in reversed(tokens) if word not in _WHICH), "")
     return before in _PASSWORD or before.endswith(_PASSWORD_ENDINGS)
 
@@ -178,9 +178,9 @@ def announces_credentials(tokens: tuple[str, ...]) -> bool:
 
 
 def holds_credential(path: tuple[str, ...]) -> bool:
-    """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
+    """Return whether the value under these keys is a credential: by the last key, or as a part of a credential.
 
-    What stands below a credential is one as well (`secrets.redis`), unless its own key says otherwise
+    A value below a credential is one as well (`secrets.redis`), unless its own key announces something else
     (`credentials.host`); below a password no key does, for what looks like one is the password's next line.
     """
     if not path or is_credential(path[-1]):

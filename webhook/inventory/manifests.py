@@ -19,14 +19,13 @@ from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.yaml import MANIFESTS, LimitError
 from webhook.kubernetes.yaml_lines import Document, documents
-from webhook.mesh.eligibility import NAMESPACE_INJECTION
+from webhook.mesh import MESH
 from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
 
 MOST_FILES: Final = 10_000
 """Maximum number of manifest files below one directory."""
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-_IN_MESH = {NAMESPACE_INJECTION: "enabled"}
 
 
 class ManifestError(Exception):
@@ -93,7 +92,7 @@ class Manifests(Store):
         self.objects = tuple(objects)
         self.workloads = tuple(workloads)
         self.problems = list(problems)
-        self._assumed = dict(namespace_labels) if namespace_labels is not None else _IN_MESH
+        self._assumed = dict(namespace_labels) if namespace_labels is not None else MESH.MEMBERSHIP
         for workload in self.workloads:
             template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
             self.put_template(workload.kind, workload.namespace, workload.name, template)

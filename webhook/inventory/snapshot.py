@@ -22,7 +22,7 @@ from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.pod import Pod
-from webhook.mesh.eligibility import is_istio_name
+from webhook.mesh import MESH
 from webhook.problem import Problem
 
 ISTIO_NAMESPACE: Final = "istio-system"
@@ -289,6 +289,6 @@ def _is_owned(document: dict[str, Any]) -> bool:
 def _outlived(status: _Status) -> bool:
     """Return whether all containers of the application have terminated while Istio's are still running."""
     containers = {container.name: container.state or {} for container in status.container_statuses or ()}
-    ended = ["terminated" in state for name, state in containers.items() if not is_istio_name(name)]
-    going_on = any("running" in state for name, state in containers.items() if is_istio_name(name))
+    ended = ["terminated" in state for name, state in containers.items() if not MESH.is_injected_name(name)]
+    going_on = any("running" in state for name, state in containers.items() if MESH.is_injected_name(name))
     return bool(ended) and all(ended) and going_on

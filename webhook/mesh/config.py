@@ -66,7 +66,7 @@ class PeerAuthentication(Struct, frozen=True):
     def mode(self, port: int | None) -> str:
         """Return the mode for a port; None for any port. Only those with a selector can set modes of single ports."""
         by_port = (self.spec.port_level_mtls or {}).get(port) if self.selects and port is not None else None
-        modes = (one.mode for one in (by_port, self.spec.mtls) if one is not None)
+        modes = (mtls.mode for mtls in (by_port, self.spec.mtls) if mtls is not None)
         return next((mode for mode in modes if mode and mode != UNSET), UNSET)
 
 
@@ -80,7 +80,7 @@ class TrafficPolicy(Struct, frozen=True, rename="camel"):
     def is_mutual(self) -> bool:
         """Whether it makes clients use Istio's own certificates, for any port."""
         here = self.tls is not None and self.tls.mode == "ISTIO_MUTUAL"
-        return here or any(one.is_mutual for one in self.port_level_settings or ())
+        return here or any(policy.is_mutual for policy in self.port_level_settings or ())
 
 
 class Subset(Struct, frozen=True, rename="camel"):
@@ -191,7 +191,7 @@ class IstioConfiguration:
             [peer for peer in self.peers if peer.metadata.namespace == ROOT and not peer.selects],
         )
         for peers in levels:
-            peer = min(peers, key=lambda one: one.age, default=None)
+            peer = min(peers, key=lambda peer: peer.age, default=None)
             if peer is not None and (mode := peer.mode(port)) != UNSET:
                 return peer if mode == "STRICT" else None
         return None

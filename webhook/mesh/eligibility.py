@@ -32,19 +32,21 @@ sidecar, and never the annotation sidecar.istio.io/status, which anybody can wri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from webhook.core.decision import Reason
 from webhook.kubernetes.pod import Container, Pod
 from webhook.kubernetes.yaml import ANNOTATION, load
+from webhook.mesh.data_plane import Explicit
 
 INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
 REVISION = "istio.io/rev"
 NAMESPACE_INJECTION = "istio-injection"
+MEMBERSHIP: Final[Mapping[str, str]] = {NAMESPACE_INJECTION: "enabled"}
+"""Labels that make a namespace a part of the mesh."""
 DATAPLANE_MODE = "istio.io/dataplane-mode"
 AMBIENT = "ambient"
 EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
@@ -67,13 +69,6 @@ _IPTABLES = "istio-iptables"
 _IPTABLES_OPTIONS = frozenset({"-p", "-z", "-u", "-m", "-i", "-x", "-b", "-d"})
 _CORE_DUMP = ["-c", "sysctl -w kernel.core_pattern=/var/lib/istio/data/core.proxy && ulimit -c unlimited"]
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-
-
-class Explicit(Enum):
-    """The injection setting that the pod's author wrote on the pod itself."""
-
-    INJECT = "true"
-    SKIP = "false"
 
 
 def is_istio_container(container: Container) -> bool:
@@ -118,17 +113,22 @@ def sidecar_of(pod: Pod) -> Container | None:
     It has to have what Istio writes into it, see `is_istio_container`; one that only customises it does not count yet.
     """
     containers: list[Container] = [*(pod.spec.containers or ())]
-    containers += [one for one in pod.spec.init_containers or () if one.restart_policy == "Always"]
+    containers += [init for init in pod.spec.init_containers or () if init.restart_policy == "Always"]
     for container in containers:
         if container.name == PROXY and container.image not in _CHOSEN_BY_INJECTOR and _is_written_by_istio(container):
             return container
     return None
 
 
+def has_sidecar(pod: Pod) -> bool:
+    """Return whether the pod has Istio's sidecar."""
+    return sidecar_of(pod) is not None
+
+
 def explicit_choice(pod: Pod) -> Explicit | None:
     """Return the pod's own choice: the label wins over the annotation, and only "true" and "false" are valid."""
-    said = pod.labels.get(INJECT, pod.annotations.get(INJECT))
-    return Explicit(said) if said in {"true", "false"} else None
+    choice = pod.labels.get(INJECT, pod.annotations.get(INJECT))
+    return Explicit(choice) if choice in {"true", "false"} else None
 
 
 def invalid_choice(pod: Pod) -> str | None:
@@ -143,6 +143,13 @@ def proxy_config(annotations: Mapping[str, str]) -> dict[str, Any] | None:
     return parse_proxy_config(annotations.get(PROXY_CONFIG, ""))
 
 
+def cannot_hold(pod: Pod) -> str | None:
+    """Return why `hold` cannot be added to the pod's ProxyConfig, as a sentence; None where it can."""
+    if proxy_config(pod.annotations) is not None:
+        return None
+    return f"annotation {PROXY_CONFIG} is not a YAML mapping within the limits, so hold is not added to it"
+
+
 def parse_proxy_config(text: str) -> dict[str, Any] | None:
     """Parse a ProxyConfig in YAML; return None when it is not a mapping, or exceeds a limit."""
     try:
@@ -152,7 +159,7 @@ def parse_proxy_config(text: str) -> dict[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def outside(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
+def ineligibility(namespace: str, namespace_labels: Mapping[str, str], pod: Pod) -> Reason | None:
     """Return why the pod cannot be injected, or None if it is eligible."""
     return Reason.ALREADY_INJECTED if sidecar_of(pod) is not None else unselected(namespace, namespace_labels, pod)
 

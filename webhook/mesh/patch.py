@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from webhook.core.decision import Action, Decision, Mode
+from webhook.core.decision import Action, Decision
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
 
@@ -22,7 +22,7 @@ AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
 """The annotation with the author's `sidecar.istio.io/inject` label, where the pod itself does not show it any more."""
 NO_LABEL = "(none)"
 """The value of that annotation where there was no label."""
-_LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
+LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
 """The value of the label for the actions that it implements."""
 HOLD = "holdApplicationUntilProxyStarts"
 
@@ -49,9 +49,9 @@ def label_as_created(
         None where there was no label.
     """
     decided = annotations.get(DECISION)
-    if decided is not None and (said := annotations.get(AUTHORS_LABEL)) is not None:
-        return None if said == NO_LABEL else said
-    if decided not in _LABELS:
+    if decided is not None and (recorded := annotations.get(AUTHORS_LABEL)) is not None:
+        return None if recorded == NO_LABEL else recorded
+    if decided not in LABELS:
         return labels.get(eligibility.INJECT)
     by_label = namespace_labels is not None and eligibility.is_by_label_only(namespace_labels, labels)
     return "true" if decided == Action.SKIP and by_label else None
@@ -60,13 +60,13 @@ def label_as_created(
 def patch(
     pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
 ) -> list[Operation]:
-    """The operations that carry out a decision on a pod.
+    """Return the operations that carry out a decision on a pod.
 
     Args:
         pod: The pod as received.
         decision: What to do with it.
         namespace_labels: The labels of its namespace; None when they are not known.
-        believed: Whether annotations of ours that the pod came with say what its label was.
+        believed: Whether to trust this webhook's annotations on the received pod for its original label.
 
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
@@ -74,13 +74,13 @@ def patch(
     Example:
         patch(pod, decide(pod, "shop", document=..., surroundings=..., policy=...))
     """
-    if not binds(decision):
+    if not decision.is_enforced:
         return []
-    labels = {eligibility.INJECT: _LABELS[decision.action]} if decision.action in _LABELS else {}
-    annotations = remedies(pod, decision)
+    labels = {eligibility.INJECT: LABELS[decision.action]} if decision.action in LABELS else {}
+    annotations = required_annotations(pod, decision)
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
-    # A second call has to decide about the same pod, whatever the author wrote into our annotations.
+    # A second call must decide about the same pod, whatever the author wrote into this webhook's annotations.
     created = label_as_created(pod.labels, pod.annotations if believed else {}, namespace_labels)
     if label_as_created({**pod.labels, **labels}, {**pod.annotations, **annotations}, namespace_labels) != created:
         annotations[AUTHORS_LABEL] = NO_LABEL if created is None else created
@@ -90,12 +90,7 @@ def patch(
     ]
 
 
-def binds(decision: Decision) -> bool:
-    """Return whether the policy made the decision, and it is enforced."""
-    return decision.mode is Mode.ENFORCE and decision.by_policy
-
-
-def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
+def required_annotations(pod: Pod, decision: Decision) -> dict[str, str]:
     """Return the annotations that implement bypass and hold, minus those already set."""
     annotations: dict[str, str] = {}
     if decision.action is Action.BYPASS and decision.ports:
@@ -106,8 +101,9 @@ def remedies(pod: Pod, decision: Decision) -> dict[str, str]:
 
 
 def _provenance(decision: Decision) -> dict[str, str]:
-    said = {DECISION: decision.action.value, REASON: "; ".join(decision.shown.matched) or decision.reason.sentence}
-    return said if decision.rule is None else said | {RULE: decision.rule}
+    reason = "; ".join(decision.shown.matched) or decision.reason.sentence
+    annotations = {DECISION: decision.action.value, REASON: reason}
+    return annotations if decision.rule is None else annotations | {RULE: decision.rule}
 
 
 def _excluded_ports(annotations: Mapping[str, str], ports: tuple[int, ...]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from webhook.core.decision import Action, Decision, Reason
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
-from webhook.mesh.patch import binds
+from webhook.mesh.data_plane import Explicit
 
 _IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN, Reason.EXPLICIT_POD, Reason.EXEMPT_NAMESPACE})
 
@@ -17,7 +17,7 @@ def in_mesh(decision: Decision) -> bool:
     """
     if decision.reason is Reason.UNKNOWN and not decision.findings.cut:
         return False
-    return decision.reason in _IN_MESH and (decision.outside is None or binds(decision))
+    return decision.reason in _IN_MESH and (decision.outside is None or decision.is_enforced)
 
 
 def gets_sidecar(pod: Pod, decision: Decision) -> bool:
@@ -34,9 +34,9 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
         return True
     if not in_mesh(decision):
         return False
-    if binds(decision) and decision.action in {Action.SKIP, Action.INJECT}:
+    if decision.is_enforced and decision.action in {Action.SKIP, Action.INJECT}:
         return decision.action is Action.INJECT
-    return eligibility.explicit_choice(pod) is not eligibility.Explicit.SKIP
+    return eligibility.explicit_choice(pod) is not Explicit.SKIP
 
 
 def is_native(pod: Pod) -> bool:

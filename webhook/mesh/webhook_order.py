@@ -24,8 +24,8 @@ def called_too_late(configurations: Mapping[str, Sequence[str]]) -> tuple[tuple[
     Returns:
         Pairs of this project's configuration and the first of Istio's.
     """
-    ours = sorted(name for name, webhooks in configurations.items() if any(one.endswith(OURS) for one in webhooks))
-    istios = sorted(name for name, webhooks in configurations.items() if any(one.endswith(ISTIOS) for one in webhooks))
+    ours = sorted(name for name, webhooks in configurations.items() if _any_ends_with(webhooks, OURS))
+    istios = sorted(name for name, webhooks in configurations.items() if _any_ends_with(webhooks, ISTIOS))
     return tuple((name, istios[0]) for name in ours if istios and name > istios[0])
 
 
@@ -36,3 +36,7 @@ def order_problems(configurations: Mapping[str, Sequence[str]]) -> tuple[str, ..
         "give it a name that sorts first, for example 0-sidecar-policy"
         for name, istios in called_too_late(configurations)
     )
+
+
+def _any_ends_with(webhooks: Sequence[str], suffix: str) -> bool:
+    return any(name.endswith(suffix) for name in webhooks)

@@ -20,7 +20,7 @@ OUTLINE = frozenset({"name", "generateName", "labels", "annotations"})
 """The fields of a pod's metadata that are known of every pod: see `webhook.kubernetes.outline`."""
 MAX_LENGTH = 4096
 MOST_EXPRESSIONS = 1000
-"""Of a whole policy. Each takes some 2 ms to compile, and is remembered until it has been used for all purposes."""
+"""Of a whole policy. Each takes some 2 ms to compile, and is cached until it has been used for all purposes."""
 LIMIT_OF_ALL = 4 * LIMIT
 """The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""
 
@@ -73,7 +73,7 @@ class Context:
         """Begin without any variable.
 
         Args:
-            spend: Is told of each evaluation how much work it may be, in units of `webhook.core.budget`; may raise.
+            spend: Called for each evaluation with its largest cost, in units of `webhook.core.budget`; may raise.
         """
         self._spend = spend
         self._values: dict[str, Any] = {}

@@ -162,7 +162,7 @@ class SelectorModel(Model):
         return self
 
     def compiled(self) -> Selector:
-        """The selector in the form that is evaluated."""
+        """Return the selector in the form that is evaluated."""
         return Selector.of(self.match_labels, self.match_expressions)
 
 

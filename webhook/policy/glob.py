@@ -3,7 +3,7 @@
 They are anchored at both ends and case-sensitive. A `*` runs across "/" too, so "*/legacy/*" finds an image of that
 folder in any registry.
 
-Texts come from whoever creates pods, so matching takes time linear in the text: what stands between two stars has a
+Texts are untrusted, from pods, so matching takes time linear in the text: the part between two stars has a
 fixed length, so its first occurrence is as good as any other, and nothing is tried twice.
 """
 

@@ -99,7 +99,7 @@ def _expressions(document: Document) -> int:
         if isinstance(rule, dict)
         for name in ("match", "except")
     )
-    return sum("when" in one for one in criteria if isinstance(one, dict))
+    return sum("when" in fields for fields in criteria if isinstance(fields, dict))
 
 
 def _own_catalog(document: Document) -> frozenset[str]:

@@ -17,7 +17,7 @@ from webhook.policy.schema import Rule
 _MAX_COMPARED = 200_000
 """Pairs of globs that are compared for each field: some 0.1 s."""
 
-Asked = Iterable[Hashable] | None
+_Entries = Iterable[Hashable] | None
 
 
 def covering(rules: Sequence[Rule], least: Confidence) -> list[int | None]:
@@ -30,11 +30,11 @@ def covering(rules: Sequence[Rule], least: Confidence) -> list[int | None]:
     matches = [rule.match for rule in rules]
     sure = [match.confidence or least for match in matches]
     no_surer = {level: _bits(n for n, other in enumerate(sure) if other.rank <= level.rank) for level in Confidence}
-    fields = [_sets(_asked(matches, name), _Equal) for name in ("labels", "annotations", "namespace_labels")]
-    fields += [_sets(_asked(matches, name), _Equal) for name in ("serves",)]
-    fields += [_sets(_asked(matches, name), _Globs) for name in ("namespaces", "service_accounts", "images", "owners")]
+    fields = [_sets(_lists(matches, name), _Equal) for name in ("labels", "annotations", "namespace_labels")]
+    fields += [_sets(_lists(matches, name), _Equal) for name in ("serves",)]
+    fields += [_sets(_lists(matches, name), _Globs) for name in ("namespaces", "service_accounts", "images", "owners")]
     fields.append(_sets([m.when and [(m.when, level)] for m, level in zip(matches, sure, strict=True)], _Equal))
-    fields.append(_sets(_asked(matches, "dependencies"), _Equal, [no_surer[level] for level in sure]))
+    fields.append(_sets(_lists(matches, "dependencies"), _Equal, [no_surer[level] for level in sure]))
     excepted = [_excepted(rule) for rule in rules]
     fields.append(_sets(excepted, _Equal))
     found: list[int | None] = []
@@ -46,33 +46,33 @@ def covering(rules: Sequence[Rule], least: Confidence) -> list[int | None]:
     return found
 
 
-def _asked(matches: Sequence[Criteria], name: str) -> list[Asked]:
+def _lists(matches: Sequence[Criteria], name: str) -> list[_Entries]:
     return [_texts(name, getattr(match, name)) for match in matches]
 
 
-def _texts(name: str, value: object) -> Asked:
+def _texts(name: str, value: object) -> _Entries:
     if value is None or isinstance(value, tuple):
         # A kind without a name means all names.
         return [text if "/" in text else f"{text}/*" for text in value] if name == "owners" and value else value
     return [repr(value)]
 
 
-def _excepted(rule: Rule) -> Asked:
+def _excepted(rule: Rule) -> _Entries:
     """Return a key that is equal only for rules that except the same pods."""
     return None if rule.except_ is None else [(rule.match.confidence, rule.except_.model_dump_json())]
 
 
 def _sets(
-    asked: Sequence[Asked], kind: Callable[[Sequence[Asked]], _Equal], allowed: Sequence[int] | None = None
+    listed: Sequence[_Entries], kind: Callable[[Sequence[_Entries]], _Equal], allowed: Sequence[int] | None = None
 ) -> list[int]:
     """Return for each rule the rules that one field does not prevent from covering it.
 
     A rule that does not set the field is never prevented by it; a list is covered when each of its entries is.
     """
-    free = _bits(number for number, entries in enumerate(asked) if entries is None)
-    given = kind(asked)
+    free = _bits(number for number, entries in enumerate(listed) if entries is None)
+    given = kind(listed)
     result = []
-    for number, entries in enumerate(asked):
+    for number, entries in enumerate(listed):
         covers = 0
         if entries is not None:
             covers = allowed[number] if allowed else -1
@@ -89,9 +89,9 @@ def _bits(numbers: Iterable[int]) -> int:
 class _Equal:
     """Entries that cover only equal ones."""
 
-    def __init__(self, asked: Sequence[Asked]) -> None:
+    def __init__(self, listed: Sequence[_Entries]) -> None:
         self._rules: dict[Hashable, int] = {}
-        for number, entries in enumerate(asked):
+        for number, entries in enumerate(listed):
             for entry in entries or ():
                 self._rules[entry] = self._rules.get(entry, 0) | 1 << number
 
@@ -107,8 +107,8 @@ class _Globs(_Equal):
     sets and `?` it would not, so those cover only their equals. After `_MAX_COMPARED` pairs the rest is left uncovered.
     """
 
-    def __init__(self, asked: Sequence[Asked]) -> None:
-        super().__init__(asked)
+    def __init__(self, listed: Sequence[_Entries]) -> None:
+        super().__init__(listed)
         self._wild: dict[str, list[tuple[Matches, int]]] = {}
         self._left = _MAX_COMPARED
         for glob, rules in self._rules.items():

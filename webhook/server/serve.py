@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from webhook.core.surroundings import Surroundings
-from webhook.decision.cache import Memory
+from webhook.decision.cache import DecisionCache
 from webhook.inventory import manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission.deciding import Decider
@@ -114,7 +114,7 @@ def compose(
     decider = Decider(
         policies=policies,
         surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
-        memory=_memory(metrics),
+        cache=_cache(metrics),
         look_up=None if live is None else live.inventory.look_up,
         on_error=settings.on_error,
         strict=settings.strict,
@@ -168,11 +168,11 @@ def compose(
     return service, authority
 
 
-def _memory(metrics: Metrics) -> Memory:
+def _cache(metrics: Metrics) -> DecisionCache:
     counts = {True: metrics.findings.labels("memory"), False: metrics.findings.labels("detection")}
-    memory = Memory(lambda remembered: counts[remembered].inc())
-    metrics.remembered.set_function(lambda: len(memory))
-    return memory
+    cache = DecisionCache(lambda remembered: counts[remembered].inc())
+    metrics.remembered.set_function(lambda: len(cache))
+    return cache
 
 
 def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:

@@ -22,8 +22,8 @@ from injected import SIDECAR
 from pace import measured
 
 from webhook.core.budget import Budget
-from webhook.core.surroundings import Asked
-from webhook.decision.cache import Memory
+from webhook.core.surroundings import RecordingView
+from webhook.decision.cache import DecisionCache
 from webhook.detection.parse.content import read_content
 from webhook.inventory.store import Store
 from webhook.kubernetes.pod import Pod
@@ -145,7 +145,7 @@ def test_a_decision_that_is_not_made_in_time_is_answered_counted_and_not_remembe
 
     assert (admission.outcome, response["allowed"], "patch" in response) == (Outcome.OVERLOADED, True, False)
     assert "not read in time" in response["warnings"][0] or "timed out in the queue" in response["warnings"][0]
-    assert len(decider.memory) == 0
+    assert len(decider.cache) == 0
     assert _answered(kit, decider, _pod(), Caller())[0].outcome is Outcome.PATCHED
 
 
@@ -174,19 +174,19 @@ def test_a_pod_that_exceeds_the_budget_is_decided_once_for_all_its_replicas(kit)
 
 
 def test_findings_that_a_smaller_budget_cut_are_not_remembered(kit):
-    store, memory = _store(), Memory()
+    store, memory = _store(), DecisionCache()
     pod = kit.make_review(_pod())["request"]["object"]
     read = msgspec.convert(pod, Pod)
     catalog = _Policies.current.catalog
 
-    assert memory.detect(read, "tenant", Asked(store), catalog, Budget(100)).cut
+    assert memory.detect(read, "tenant", RecordingView(store), catalog, Budget(100)).cut
     assert len(memory) == 0
-    assert not memory.detect(read, "tenant", Asked(store), catalog, Budget()).cut
+    assert not memory.detect(read, "tenant", RecordingView(store), catalog, Budget()).cut
 
 
 def test_names_of_any_length_are_neither_asked_for_nor_remembered():
     """Each setting of a file has the path of its mount in its evidence, and all is kept for replicas."""
-    store, memory = _store(), Memory()
+    store, memory = _store(), DecisionCache()
     source = {"configMapKeyRef": {"name": "a" * 1_000_000, "key": "k" * 1_000_000}}
     pod = _pod()
     pod["spec"]["containers"][0] |= {
@@ -196,7 +196,7 @@ def test_names_of_any_length_are_neither_asked_for_nor_remembered():
         ],
         "volumeMounts": [{"name": "v", "mountPath": "/m" * 500_000}],
     }
-    asked = Asked(store)
+    asked = RecordingView(store)
     findings = memory.detect(msgspec.convert(pod, Pod), "tenant", asked, _Policies.current.catalog, Budget())
 
     assert len(findings.dependencies) == 4001

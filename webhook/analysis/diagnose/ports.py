@@ -136,7 +136,7 @@ class Ports:
         return Spoken(kind, sure, tuple(evidence))
 
     def _numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
-        """The port's number, and where it leads to when that is another one."""
+        """Return the port's number, and its target port when that is another one."""
         named: dict[str, int] = {}
         for member in self._picture.behind(service):
             named |= member.pod.named_ports

@@ -9,7 +9,7 @@ from webhook.analysis.diagnose.fix import patch_template
 from webhook.analysis.diagnose.picture import NATIVE, Member, Picture
 from webhook.core.decision import Action, Decision, Reason
 from webhook.mesh import eligibility
-from webhook.mesh.patch import HOLD, binds, remedies
+from webhook.mesh.patch import HOLD, required_annotations
 
 _BATCH = frozenset({"Job", "CronJob"})
 
@@ -53,13 +53,13 @@ def _is_held(member: Member) -> bool:
         eligibility.sidecar_of(member.pod) is not None
         or config is None
         or HOLD in config
-        or (member.decision.hold and binds(member.decision))
+        or (member.decision.hold and member.decision.is_enforced)
     )
 
 
 def _hold_missing(member: Member, known_by: str, trails: tuple[str, ...]) -> Finding:
     held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
-    annotations = remedies(member.pod, held)
+    annotations = required_annotations(member.pod, held)
     note = f"or set hold: true in the policy's rule, or {HOLD} in the mesh's defaultConfig"
     return Finding(
         code=Code.HOLD_MISSING,

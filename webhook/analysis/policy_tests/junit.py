@@ -24,9 +24,9 @@ def junit(outcomes: Iterable[Outcome]) -> bytes:
             names = {"name": _text(case.name), "classname": _text(file), "file": _text(file), "line": str(case.line)}
             element = SubElement(suite, "testcase", names)
             if case.differences:
-                told = [_text(str(difference)) for difference in case.differences]
-                failure = SubElement(element, "failure", message="; ".join(told))
-                failure.text = "\n".join((*told, *map(_text, case.evidence)))
+                differences = [_text(str(difference)) for difference in case.differences]
+                failure = SubElement(element, "failure", message="; ".join(differences))
+                failure.text = "\n".join((*differences, *map(_text, case.evidence)))
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 

@@ -142,7 +142,7 @@ def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) ->
         document=lambda: subject.document,
         surroundings=manifests,
         policy=policy,
-        investigate=True,
+        always_detect=True,
     )
 
 

@@ -71,9 +71,9 @@ def _injected(objects: Iterable[ManifestObject], decided: Iterable[Decided]) -> 
 def _with_patch(item: ManifestObject, decided: Decided) -> dict[str, Any]:
     from jsonpatch import JsonPatch
 
-    from webhook.mesh.patch import patch
+    from webhook.mesh import MESH
 
-    operations = patch(decided.workload.pod, decided.decision)
+    operations = MESH.patch(decided.workload.pod, decided.decision)
     if not operations:
         return item.document
     document: dict[str, Any] = copy.deepcopy(item.document)

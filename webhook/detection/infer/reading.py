@@ -122,7 +122,7 @@ class Reading:
         return self._places.resolve(host, port, look_up=look_up)
 
     def _is_host(self, entry: Entry, mention: Mention, host: str, port: str) -> bool:
-        """Whether a mention is a host by its form or by its key; of word:number, a known port says so as well."""
+        """Return whether a mention is a host by its form or its key; of word:number, a known port is enough."""
         if mention.form is Form.BARE:
             return entry.names_host(host)
         if mention.form is not Form.HOST_PORT or entry.key.locates or entry.key.hint is not None:

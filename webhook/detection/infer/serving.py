@@ -12,7 +12,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.resolve.programs import first_of, started_by
 from webhook.detection.words import words
 from webhook.kubernetes.pod import Container, Pod
-from webhook.mesh.eligibility import is_istio_container
+from webhook.mesh import MESH
 
 _ASIDE_PORTS = frozenset({"metrics", "exporter", "http", "https", "web", "ui"})
 # A container that only waits to be entered runs no server, whatever its image could run.
@@ -44,7 +44,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
     """
     if is_batch(pod):
         return Served()
-    containers = [container for container in pod.spec.containers or () if not is_istio_container(container)]
+    containers = [container for container in pod.spec.containers or () if not MESH.is_injected(container)]
     for container in containers:
         for given in (container.command, container.args):
             if given:

@@ -95,7 +95,7 @@ def _tns(text: str, start: int) -> Iterator[Mention]:
 
 
 def _redis(text: str) -> Iterator[Mention]:
-    """The hosts before a password; behind one they could be a part of it, unless there is one with a port, no more."""
+    """Yield the hosts before a password; after one they could be a part of it, except for a single one with a port."""
     before: list[str] = []
     behind: list[str] = []
     places = before
@@ -165,7 +165,7 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
             doubtful = doubtful or key in behind
             behind[key] = value
         elif not words and value[:1] not in _QUOTES and announced(value) >= 0:
-            return {}  # pairs of another dialect, in whose password this one's sign stands
+            return {}  # pairs of another dialect, whose password contains this one's separator
         else:
             found[key] = value
     hosts = _PLACE_KEYS - {"port"}

@@ -115,8 +115,8 @@ def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str,
         # Settings of one element belong together, apart from those of the next.
         return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
     named = next((node[key] for key in _NAMING if node.get(key)), None)
-    told = as_key(named) if isinstance(named, str) else "value"
-    return [((*path, told if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
+    name = as_key(named) if isinstance(named, str) else "value"
+    return [((*path, name if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:

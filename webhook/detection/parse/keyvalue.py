@@ -283,13 +283,13 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
     is_call = len(strings) > 1 and _CALL.search(text) is not None
     found = []
     for number, string in enumerate(strings):
-        said, start = string[1] or string[2], string.start()
+        content, start = string[1] or string[2], string.start()
         named = text[max(0, start - _SHORT) : start].rstrip().endswith("=")
-        is_first_url = number < _FIRST and "://" in said
-        if number and ":" not in said and _is_of_a_place(text, strings[number - 1], start):
+        is_first_url = number < _FIRST and "://" in content
+        if number and ":" not in content and _is_of_a_place(text, strings[number - 1], start):
             continue
         if not is_named(text, start) and (not is_call or named or is_first_url):
-            found.append(said)
+            found.append(content)
     return found
 
 

@@ -17,7 +17,7 @@ from webhook.detection.words import Role, is_credential, key_words, names_creden
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
-# The name of a setting that a program is told to store: aws_secret_access_key, /shop/redis/password.
+# The name of a setting that a command stores: aws_secret_access_key, /shop/redis/password.
 _SETTING = re.compile(r"/?(?:[A-Za-z0-9]{1,60}[./_-]){0,9}(?P<last>[A-Za-z]{1,60})")
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
@@ -31,9 +31,9 @@ _PROGRAMS = {
     "smbclient": "-U",
 }
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
-# Programs and their commands that take credentials as plain words, maybe behind a URL.
+# Programs and their commands that accept credentials as plain words, maybe after a URL.
 _POSITIONAL = frozenset("mc mcli htpasswd vault chpasswd add_user change_password authenticate_user".split())
-# The flags where the program is not known, as behind an image's own.
+# The flags where the program is not known, as for an image's own entry point.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})
@@ -78,7 +78,7 @@ class Reader:
         self._following = _Next.ANYTHING
         self._is_script = is_script
         self._program = ""
-        # Of pairs, those whose key comes again behind a credential may be a part of it.
+        # Of pairs, those whose key is repeated after a credential may be a part of it.
         self._assigned: set[str] = set()
         self._is_past_assigned = False
         # What is glued to the last word is a part of the credential in it; what follows may be one.

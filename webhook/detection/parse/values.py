@@ -185,7 +185,7 @@ def urls(text: str) -> Iterator[Mention]:
 
 
 def _in_authority(scheme: str, hosts: str) -> Iterator[Mention]:
-    """The hosts of one URL; only the first where the others may be a user and a password."""
+    """Yield the hosts of one URL; only the first where the others may be a user and a password."""
     found: list[Mention] = []
     for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
         mention = mention_of(place.strip(), scheme, Form.URL)

@@ -39,10 +39,10 @@ class Entry(Struct, frozen=True, gc=False):
         return _ORIGIN in self.trail
 
     def names_host(self, word: str) -> bool:
-        """Whether a word is a host by its key or, outside of Secrets, by its domain; one of several may be a password.
+        """Return whether a word is a host by its key or, outside of Secrets, its domain; of several, one may be secret.
 
         Args:
-            word: A word without a port that the value says.
+            word: A word without a port from the value.
         """
         if len(self.value.mentions) > 1 and not are_alike([mention.host for mention in self.value.mentions]):
             return False
@@ -97,13 +97,13 @@ class Scope:
 
     def content(self, name: str) -> Content:
         """Return the content of an environment variable, parsed at most once."""
-        said = self.variables[name]
-        if isinstance(said, str):
-            said = self.variables[name] = read_content(name, said)
-        return said
+        content = self.variables[name]
+        if isinstance(content, str):
+            content = self.variables[name] = read_content(name, content)
+        return content
 
     def secret_words(self) -> tuple[str, ...]:
-        """Words and hosts from Secrets, in lower case, which references to variables may bring into other settings."""
+        """Return words and hosts from Secrets, in lower case, which references may bring into other settings."""
         if self._secret_words is None:
             values = [entry.value for entry in self.entries if _ORIGIN in entry.trail]
             words = {word for value in values for word in value.word.lower().split(":")}

@@ -24,7 +24,7 @@ from webhook.detection.resolve.scope import Entry, Scope
 from webhook.detection.resolve.subpaths import sub_path
 from webhook.detection.words import is_credential
 from webhook.kubernetes.pod import Container, EnvVarSource, FieldReference, Pod, Volume
-from webhook.mesh.eligibility import is_istio_container
+from webhook.mesh import MESH
 
 _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
@@ -67,20 +67,20 @@ class Sources:
     def scopes(self) -> Iterator[Scope]:
         """Yield the settings of every container of the application, init containers included."""
         for container in self._pod.containers():
-            if not is_istio_container(container):
+            if not MESH.is_injected(container):
                 yield self._scope(container)
 
     def _scope(self, container: Container) -> Scope:
         scope = Scope(container, self._links)
         origins = self._environment(container, scope)
         entries, quiet = scope.entries, scope.quiet
-        for name, said in scope.variables.items():
+        for name, text in scope.variables.items():
             key = key_of(self._catalog, name)
-            if key.is_quiet and isinstance(said, str) and is_plain_text(said):
+            if key.is_quiet and isinstance(text, str) and is_plain_text(text):
                 quiet[name] = key
                 continue
-            if isinstance(said, str) and len(said) >= 64:
-                self._budget.spend(len(said) // 64)
+            if isinstance(text, str) and len(text) >= 64:
+                self._budget.spend(len(text) // 64)
             trail = f"env {name}{origins.get(name, '')}"
             content = scope.content(name)
             self._notice(trail, cut=content.cut)
@@ -137,8 +137,8 @@ class Sources:
                     name = ((held_by.prefix or "") + key)[:LONGEST_NAME]
                     if not (are_names or is_variable(name)):
                         continue
-                    said = _under_key(name, content) if held_by.prefix else content
-                    environment[name], origins[name] = said, f" ← {kind} {reference.name}/{key}"
+                    environment[name] = _under_key(name, content) if held_by.prefix else content
+                    origins[name] = f" ← {kind} {reference.name}/{key}"
         self._budget.spend(1 + len(container.env or ()))
         for variable in container.env or ():
             name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
@@ -226,7 +226,7 @@ class Sources:
                 self._budget.spend(points.cost(index, below) // 1024)
                 if not points.shows(index, below):
                     continue
-                # A file that is a single value has its name for a key, so that another name may say more.
+                # A file that is a single value has its name for a key, so that another name may be more specific.
                 known_by = (file.kind, file.name, file.key, *(() if file.content.lines else (path,)))
                 if known_by in seen:
                     continue

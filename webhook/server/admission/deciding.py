@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
-from webhook.core.surroundings import Asked, Reference, Surroundings
+from webhook.core.surroundings import RecordingView, Reference, Surroundings
 from webhook.decision import engine
-from webhook.decision.cache import Case, Memory
+from webhook.decision.cache import DecisionCache, Lookup
 from webhook.decision.policy import Policy
 from webhook.kubernetes.admission import Review
 from webhook.kubernetes.outline import is_large
@@ -53,7 +53,7 @@ class Decider:
     Attributes:
         policies: Provides the active policy.
         surroundings: The cluster context, from a live cluster or manifests.
-        memory: The decision cache.
+        cache: Findings and decisions of pods that are alike.
         workers: The threads for decisions that take long.
         loop_share: Limits the time that decisions take on the event loop.
         look_up: Reads objects that the watches have not delivered yet; None without a live cluster.
@@ -63,7 +63,7 @@ class Decider:
 
     policies: Policies
     surroundings: Surroundings
-    memory: Memory = field(default_factory=Memory)
+    cache: DecisionCache = field(default_factory=DecisionCache)
     workers: Workers = field(default_factory=Workers)
     loop_share: LoopShare = field(default_factory=LoopShare)
     look_up: LookUp | None = None
@@ -92,51 +92,51 @@ async def decide(
     namespace = review.request.namespace
     left = _LOOK_UPS
     while True:
-        asked = Asked(decider.surroundings)
+        asked = RecordingView(decider.surroundings)
         made: Decision | None = None
         work: Callable[[Callable[[], bool]], tuple[Decision, bool]]
         if review.unread:
             work = partial(_by_outline, created, namespace, asked, policy, review.unread)
         else:
-            work = partial(_in_full, decider.memory, created, namespace, asked, policy)
+            work = partial(_in_full, decider.cache, created, namespace, asked, policy)
         if not is_large(review.body):
             pod, document = created()
-            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
-            made = _at_once(case, document, decider.loop_share)
+            lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
+            made = _at_once(lookup, document, decider.loop_share)
         decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
 
 
-def _at_once(case: Case, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
+def _at_once(lookup: Lookup, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
     """Return the decision if it is cached, or cheap to make; else None."""
-    if (known := case.recall()) is not None:
+    if (known := lookup.recall()) is not None:
         return known
     with share.budget() as budget:
-        decision = case.decide(document, budget)
+        decision = lookup.decide(document, budget)
     return None if budget.exceeded else decision
 
 
 def _in_full(
-    memory: Memory,
+    cache: DecisionCache,
     created: Created,
     namespace: str,
-    asked: Asked,
+    asked: RecordingView,
     policy: Policy,
     cancelled: Callable[[], bool],
 ) -> tuple[Decision, bool]:
     """Return the decision, and whether it was complete before it was cancelled."""
     pod, document = created()
-    case = Case(memory, pod, namespace, surroundings=asked, policy=policy)
+    lookup = Lookup(cache, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
-    return case.recall() or case.decide(document, budget), not budget.cancelled
+    return lookup.recall() or lookup.decide(document, budget), not budget.cancelled
 
 
 def _by_outline(
     created: Created,
     namespace: str,
-    asked: Asked,
+    asked: RecordingView,
     policy: Policy,
     unread: str,
     cancelled: Callable[[], bool],

@@ -10,12 +10,12 @@ import msgspec
 
 from webhook.core.decision import Decision
 from webhook.core.surroundings import SurroundingsUnknownError
-from webhook.decision.conformance import Contradiction, as_created, contradiction, is_decided, is_refuted
+from webhook.decision.conformance import Contradiction, contradiction
 from webhook.kubernetes.admission import AdmissionRequest, Review, UnreadableObjectError
 from webhook.kubernetes.outline import is_large, parse
 from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.response import Denial, answer
-from webhook.mesh.patch import patch
+from webhook.mesh import MESH
 from webhook.server.admission.deciding import Created, Decider, decide, decide_undetected
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError, OverloadedError
@@ -94,16 +94,16 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     policy = decider.policies.current
     namespace, believed = review.request.namespace, True
     namespace_labels = decider.surroundings.namespace_labels(namespace)
-    created = _as_created(review, decider) if is_decided(pod) else _as_it_is(pod, review)
+    created = _as_created(review, decider) if MESH.is_decided(pod) else _as_it_is(pod, review)
     try:
         decision, in_time = await decide(created, review, decider, policy, caller)
-        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, decision):
+        if MESH.is_decided(pod) and MESH.is_refuted(pod, namespace, namespace_labels, decision):
             created, believed = _as_created(review, decider, believed=False), False
             decision, in_time = await decide(created, review, decider, policy, caller)
     except OverloadedError as error:
         created = _as_it_is(pod, review) if is_large(review.body) else created
         decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
-    operations = patch(pod, decision, namespace_labels, believed=believed)
+    operations = MESH.patch(pod, decision, namespace_labels, believed=believed)
     response = answer(
         review.request.uid,
         patch=operations,
@@ -133,7 +133,7 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     found: Contradiction | None = None
     for policy in decider.policies.recent:
         admission.decision, in_time = await decide(created, review, decider, policy, caller)
-        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, admission.decision):
+        if MESH.is_decided(pod) and MESH.is_refuted(pod, namespace, namespace_labels, admission.decision):
             unforged = _as_created(review, decider, believed=False)
             admission.decision, in_time = await decide(unforged, review, decider, policy, caller)
         if not in_time:
@@ -167,7 +167,7 @@ def _as_created(review: Review, decider: Decider, *, believed: bool = True) -> C
 
     def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
         namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
-        document = as_created(review.document(), namespace_labels, believed=believed)
+        document = MESH.as_created(review.document(), namespace_labels, believed=believed)
         return msgspec.convert(document, Pod), lambda: document
 
     return made

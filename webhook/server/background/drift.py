@@ -237,7 +237,7 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
         document,
         surroundings=decider.surroundings,
         policy=policy,
-        detect=decider.memory.detect,
+        detect=decider.cache.detect,
         budget=Budget(cancelled=lambda: time.monotonic() > deadline),
     )
     if found is None:
