@@ -15,6 +15,7 @@ from webhook.detection.words import (
     key_words,
     may_be_provider,
     role,
+    says_where,
     subject,
     switched,
 )
@@ -67,6 +68,14 @@ class Key:
     def hint(self) -> str | None:
         """The kind that the keys name, the innermost part first."""
         return self._named(weak=self.role is Role.LOCATION)
+
+    @cached_property
+    def names_host(self) -> bool:
+        """Whether a word as the value is a host, so that it may be shown, and looked up where nobody knows it.
+
+        What only says which of several is about a host if the keys name a backend, too (REDIS_MASTER, not WALLET_SEED).
+        """
+        return self.role is Role.LOCATION and (says_where(self.tokens) or self.hint is not None)
 
     @cached_property
     def strong_hint(self) -> str | None:

@@ -296,4 +296,4 @@ def is_named_place(entry: Entry, word: str) -> bool:
     """Whether a word is a place by its key or, outside of Secrets, by its domain; one of several may be a password."""
     if len(entry.value.mentions) > 1 and not are_alike([mention.host for mention in entry.value.mentions]):
         return False
-    return entry.key.role is Role.LOCATION or (word.split(".")[2:3] == ["svc"] and not entry.is_secret)
+    return entry.key.names_host or (word.split(".")[2:3] == ["svc"] and not entry.is_secret)

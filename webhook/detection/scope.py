@@ -93,9 +93,11 @@ class Scope:
         return said
 
     def secret_words(self) -> tuple[str, ...]:
-        """Words from Secrets, in lower case, which references to variables may bring into other settings."""
+        """Words and hosts from Secrets, in lower case, which references to variables may bring into other settings."""
         if self._secret_words is None:
-            words = {entry.value.word.lower() for entry in self.entries if _ORIGIN in entry.trail}
+            values = [entry.value for entry in self.entries if _ORIGIN in entry.trail]
+            words = {word for value in values for word in value.word.lower().split(":")}
+            words |= {mention.host.lower() for value in values for mention in value.mentions}
             self._secret_words = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
         return self._secret_words
 

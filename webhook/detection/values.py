@@ -15,6 +15,7 @@ from webhook.detection.credentials import announced, authority, is_mixed, is_use
 from webhook.detection.dialects import dialects
 from webhook.detection.mentions import HOST, LONGEST_VALUE, PORT, Form, Mention, Value, are_alike, is_place, mention_of
 from webhook.detection.references import REFERENCE, Pattern, default_of, normalised
+from webhook.detection.words import names_credential
 
 _AUTHORITY = Pattern(rf"(?P<place>{HOST}:{PORT})(?:[/?][^\s]*+)?+")
 _GO_DSN = re.compile(rf"(?:tcp6?\((?P<place>{HOST}(?::{PORT})?)\)|(?<=@)\((?P<bare>{HOST}:{PORT})\))(?:/|\Z)")
@@ -108,6 +109,8 @@ def plain_url(text: str) -> Value | None:
 def _mentions(text: str) -> tuple[Mention, ...]:
     if (inner := default_of(text)) is not None:
         variable, default = inner
+        if names_credential(variable):
+            return ()
         return tuple(
             Mention(found.host, found.port, found.scheme, found.form, unless=variable) for found in _mentions(default)
         ) or (Mention("${" + variable + "}"),)
@@ -173,12 +176,20 @@ def urls(text: str) -> Iterator[Mention]:
         hosts = "" if mixed else authority(url.scheme, url.text[:end], url.text[end:], are_places=_are_places)
         places.append((url.scheme, hosts))
     for scheme, hosts in reversed(places):
-        for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
-            if "=" in place or not scheme:
-                break
-            mention = mention_of(place.strip(), scheme, Form.URL)
-            if mention.host:
-                yield mention
+        if scheme:
+            yield from _in_authority(scheme, hosts)
+
+
+def _in_authority(scheme: str, hosts: str) -> Iterator[Mention]:
+    """The hosts of one URL; only the first where the others may be a user and a password."""
+    found: list[Mention] = []
+    for place in hosts.removeprefix("(").removesuffix(")").split(",", MOST_MENTIONS):
+        mention = mention_of(place.strip(), scheme, Form.URL)
+        if "=" in place or not mention.host:
+            break
+        found.append(mention)
+    are_hosts = all(mention.port for mention in found) or are_alike([mention.host for mention in found])
+    yield from found if are_hosts else found[:1]
 
 
 def _found(text: str) -> Iterator[_Url]:

@@ -41,6 +41,8 @@ _LOCATION_PAIRS = frozenset(
         ("data", "sourcename"),
     }
 )
+# Which of several, and not where: a wallet has a seed, and a replica a password.
+_WHICH = frozenset("seed seeds primary master leader writer reader replica replicas slave node".split())
 _PORT = frozenset({"port", "ports"})
 # DATABASE_PORT_NUMBER in images that are configured by environment, port_value in proxies.
 _PORT_PAIRS = frozenset({("port", "number"), ("port", "value")})
@@ -50,11 +52,14 @@ _CHOICE = frozenset(
 )
 _PROVIDER = _CHOICE | frozenset("store storage broker connection transport platform db database mode name".split())
 _SWITCH = frozenset("enabled enable disabled disable use".split())
-_PASSWORD = frozenset(
-    "password passwords passwd passwrd passw pass pwd psw pw passphrase passcode secret secrets token tokens "
+# What they name is one text, and never a map.
+_ONE_TEXT = frozenset("password passwd passwrd passw pass pwd psw pw pswd pword passphrase passcode".split())
+_ONE_TEXTS = frozenset((word,) for word in _ONE_TEXT)
+_PASSWORD = _ONE_TEXT | frozenset(
+    "passwords secret secrets token tokens "
     "credential credentials cred creds "
     "apikey key keys auth sig signature sas salt pepper bearer authorization cookie cookies privatekey psk pin otp "
-    "totp jwt hmac jaas userinfo nkeys license licence pswd pword "
+    "totp jwt hmac jaas userinfo nkeys license licence "
     # The same in other languages; of what is not ASCII, the part that is.
     "kennwort passwort kennwoerter passwoerter geheimnis schluessel passe motdepasse mdp contrasena contrasenya "
     "contrase clave secreto senha segredo chave parola segreto wachtwoord haslo heslo geslo lozinka sifre parol parool "
@@ -126,6 +131,8 @@ def _role(tokens: tuple[str, ...]) -> Role:
         return Role.PORT
     if tokens[-1] in _SWITCH or tokens[0] in _SWITCH:
         return Role.SWITCH
+    if tokens[-1] in _WHICH and _is_password_of_one(tokens):
+        return Role.CREDENTIAL
     if tokens[-1] in _LOCATION or tokens[-2:] in _LOCATION_PAIRS:
         return Role.OTHER if _NO_LOCATION.intersection(tokens) else Role.LOCATION
     if tokens[-1] in _PROVIDER:
@@ -145,6 +152,18 @@ def is_credential(key: str) -> bool:
     return role(key_words(key)) is Role.CREDENTIAL
 
 
+def _is_password_of_one(tokens: tuple[str, ...]) -> bool:
+    """Return whether a credential stands before the words that only say which of several: REDIS_PASSWORD_MASTER."""
+    before = next((word for word in reversed(tokens) if word not in _WHICH), "")
+    return before in _PASSWORD or before.endswith(_PASSWORD_ENDINGS)
+
+
+def says_where(tokens: tuple[str, ...]) -> bool:
+    """Return whether the last word of a place's key is about a place, whatever the others are."""
+    tokens = _without_number(tokens)
+    return bool(tokens) and tokens[-1] not in _WHICH
+
+
 def names_credential(text: str) -> bool:
     """Return the same for a name out of a value, which is not remembered."""
     return _role(words(text)) is Role.CREDENTIAL
@@ -162,11 +181,14 @@ def holds_credential(path: tuple[str, ...]) -> bool:
     """Return whether the value behind these keys is a credential: by the last key, or as a part of a credential.
 
     What stands below a credential is one as well (`secrets.redis`), unless its own key says otherwise
-    (`credentials.host`).
+    (`credentials.host`); below a password no key does, for what looks like one is the password's next line.
     """
     if not path or is_credential(path[-1]):
         return bool(path)
-    return any(map(is_credential, path[:-1])) and role(key_words(path[-1])) is Role.OTHER
+    above = path[:-1]
+    if not any(map(is_credential, above)):
+        return False
+    return role(key_words(path[-1])) is Role.OTHER or any(key_words(key)[-1:] in _ONE_TEXTS for key in above)
 
 
 def is_aside(tokens: tuple[str, ...]) -> bool:
