@@ -34,7 +34,7 @@ _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
 _PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
-_BETWEEN = " \t\"'=:>[("
+_BETWEEN = " \t\"'=:><[(,"
 _OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 80
 

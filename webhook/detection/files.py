@@ -26,6 +26,9 @@ _MOST_YAML = 35_000
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
 _DEEPEST = 30
+# A setting whose name is a value of its own, in the cases of JSON's and .NET's libraries.
+_NAMING = ("name", "key", "Name", "Key", "NAME", "KEY")
+_NAMED = frozenset({"value", "Value", "VALUE"})
 _Collection = dict[object, object] | list[object]
 
 
@@ -107,9 +110,9 @@ def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str,
     if isinstance(node, list):
         # Settings of one element belong together, apart from those of the next.
         return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
-    named = node.get("name") or node.get("key")
+    named = next((node[key] for key in _NAMING if node.get(key)), None)
     told = as_key(named) if isinstance(named, str) else "value"
-    return [((*path, told if key == "value" else as_key(str(key))), child) for key, child in node.items()]
+    return [((*path, told if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ _ENVIRONMENT = re.compile(
     (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
     re.VERBOSE,
 )
+_TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
+# Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
+_LONG_QUOTES = ('"""', "'''")
+_CONTINUED = "\\"
 _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's look-up, settings["host"], is no value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
@@ -72,10 +76,10 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     where = _Where()
     if "</name>" in text:
         text = _HADOOP.sub(r"\1 = \2", text)
-    is_hidden = False
+    hidden_until = ""
     for raw in _lines(text, quota):
-        if is_hidden:
-            is_hidden = raw.endswith("\\")
+        if hidden_until:
+            hidden_until = _still_hidden(raw, hidden_until)
             continue
         line = raw.expandtabs(4)
         if len(line) >= len(_SHORT_RUN):
@@ -90,7 +94,25 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
                 return
             yield pair
         # The next line goes on with this one's credential.
-        is_hidden = line.endswith("\\") and (announced(line) >= 0 or names_credential(line))
+        hidden_until = _goes_on(line)
+
+
+def _goes_on(line: str) -> str:
+    """Return the sign up to which the credential that a line begins goes on; "" where none does."""
+    if line.endswith("\\"):
+        return _CONTINUED if announced(line) >= 0 or names_credential(line) else ""
+    if "<" in line:
+        tag = _TAG.fullmatch(line)
+        return f"</{tag['name']}" if tag and names_credential(tag["name"]) else ""
+    quotes = next((quotes for quotes in _LONG_QUOTES if line.count(quotes) & 1), "")
+    return quotes if quotes and (announced(line) >= 0 or names_credential(line.partition(quotes)[0])) else ""
+
+
+def _still_hidden(line: str, until: str) -> str:
+    """Return `until` where a line is within a credential and does not end it."""
+    if until == _CONTINUED:
+        return until if line.endswith("\\") else ""
+    return "" if until in line else until
 
 
 class _Where:

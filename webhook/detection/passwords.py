@@ -12,11 +12,13 @@ from enum import Enum
 
 from webhook.detection.credentials import announced
 from webhook.detection.shellwords import KEYWORDS, SEPARATORS, Word, base_name
-from webhook.detection.words import Role, is_credential, key_words, role
+from webhook.detection.words import Role, is_credential, key_words, names_credential, role
 
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
+# The name of a setting that a program is told to store: aws_secret_access_key, /shop/redis/password.
+_SETTING = re.compile(r"/?[A-Za-z]\w{0,60}(?:[./-]\w{1,60}){0,9}")
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
     "redis-cli valkey-cli keydb-cli redis-benchmark": "-a",
@@ -51,6 +53,7 @@ class _Next(Enum):
     CREDENTIAL = 1
     CREDENTIAL_UNLESS_URL = 2
     CREDENTIAL_UNLESS_PORT = 3
+    USER_OR_CREDENTIAL = 4
 
 
 def without_credentials(words: Sequence[Word]) -> list[str]:
@@ -107,6 +110,8 @@ class Reader:
             return ""
         is_flag = text.startswith("-")
         if expected is not _Next.ANYTHING and not is_flag and not _is_harmless(text, expected):
+            if expected is _Next.USER_OR_CREDENTIAL:
+                self._following = _Next.CREDENTIAL
             return self._credential()
         if is_flag:
             return self._flag(text)
@@ -166,8 +171,11 @@ class Reader:
             return text if is_place else ""
         self._is_positional = text in _POSITIONAL
         if _announces(text):
+            # AUTH password, or AUTH user password.
+            self._following = _Next.USER_OR_CREDENTIAL if text.lower() == "auth" else _Next.CREDENTIAL
+        elif self._program and _SETTING.fullmatch(text) and names_credential(text):
             self._following = _Next.CREDENTIAL
-        elif not self._program and text not in KEYWORDS:
+        elif (not self._program and text not in KEYWORDS) or base_name(text) in _PASSED:
             self._program = base_name(text)
             self._behind = False
         return text
