@@ -113,3 +113,31 @@ def test_a_host_that_may_be_a_part_of_the_password_before_it_is_dropped(describe
 
     assert "qwxvz" not in repr(found)
     assert "qwxvz" not in asked
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"args": ["app", "--set", "cache=addr=cache:6379,db=0,password=zq1,qwxvz,ssl=false"]},
+        {"args": ["app", "--set", "cache=password=zq1,qwxvz:7319,cache:6379,ssl=true"]},
+        {"env": {"REDIS_MQ": "cache(1414),USER=app,PASSWORD=zq1,qwxvz"}},
+        {"file": ("a.toml", '[app]\nredis = { url = "cache:6379,password=zq1,qwxvz,ssl=true", db = 1 }\n')},
+        {"file": ("a.toml", '[app]\nhosts = { redis = "cache:6379,app,qwxvz", db = 1 }\n')},
+        {"file": ("a.py", "URL = os.environ.get('REDIS_URL', 'redis://qwxvz\"zq\\'zq1@cache:6379')\n")},
+        {"file": ("a.py", "URL = os.environ.get('REDIS_URL', 'redis://qwxvz\"zq'zq1@cache:6379')\n")},
+        {"file": ("a.ini", "[redis]\nhosts =\n  qwxvz:zq1@cache:6379\n")},
+        {"file": ("a.yaml", "{{ x }}\nredis:\n  hosts:\n  - qwxvz:zq1@cache:6379\n")},
+        {"file": ("a.xml", '<redis.hosts>{rabbit, [{host, "cache"}, {password, "qwxvz"}]}</redis.hosts>\n')},
+    ],
+)
+def test_the_rest_of_a_password_that_a_separator_cuts_is_neither_host_nor_key(described):
+    found, asked = _clients(described)
+
+    assert "qwxvz" not in repr(found)
+    assert "qwxvz" not in asked
+
+
+def test_the_place_in_a_table_of_toml_is_found():
+    found, _ = _clients({"file": ("a.toml", '[app]\nredis = { url = "cache:6379,password=a,ssl=true", db = 1 }\n')})
+
+    assert [(item.kind, item.host) for item in found] == [("redis", "cache")]

@@ -93,7 +93,7 @@ def _tns(text: str, start: int) -> Iterator[Mention]:
 
 
 def _redis(text: str) -> Iterator[Mention]:
-    """The hosts before a password; behind one they could be a part of it, unless there is one and no more."""
+    """The hosts before a password; behind one they could be a part of it, unless there is one with a port, no more."""
     before: list[str] = []
     behind: list[str] = []
     places = before
@@ -101,11 +101,11 @@ def _redis(text: str) -> Iterator[Mention]:
         key, sign, _ = item.partition("=")
         if not sign:
             places.append(item.strip())
-        elif names_credential(key):
+        elif names_credential(key) or announced(item) >= 0:
             places = behind
     for item in before or (behind if len(behind) == 1 else ()):
         mention = mention_of(item, "redis", Form.REDIS)
-        if mention.host:
+        if mention.host and (before or mention.port):
             yield mention
 
 

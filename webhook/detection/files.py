@@ -6,6 +6,7 @@ line by line (`keyvalue`). All of it takes time linear in the file's length, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -26,6 +27,7 @@ _MOST_YAML = 35_000
 _MOST_INLINE = 20_000
 _SHORT_INLINE = 100
 _DEEPEST = 30
+_TABLE = re.compile(r"""\{\s{0,9}["']?[\w.-]{1,200}["']?\s{0,9}=""")
 # A setting whose name is a value of its own, in the cases of JSON's and .NET's libraries.
 _NAMING = ("name", "key", "Name", "Key", "NAME", "KEY")
 _NAMED = frozenset({"value", "Value", "VALUE"})
@@ -140,7 +142,13 @@ def _inline(path: tuple[str, ...], text: str, quota: Quota) -> Iterator[Line]:
     if holds_credential(path):
         return
     documents = None
-    if text[:1] in _JSON_OPENERS and (documents := _json(text)) is None and quota.inline < _MOST_INLINE:
+    # As YAML, a table of TOML would be cut at the commas in its strings.
+    if (
+        _TABLE.match(text) is None
+        and text[:1] in _JSON_OPENERS
+        and (documents := _json(text)) is None
+        and quota.inline < _MOST_INLINE
+    ):
         quota.inline += len(text) + _SHORT_INLINE
         documents = _parsed(text, quota)
     if documents:

@@ -36,9 +36,12 @@ _XML_TEXT = re.compile(r"[^<>]{0,400}+>(?P<rest>[^<>]{1,1000}+)</")
 _ENVIRONMENT = re.compile(
     r"""(?:environ(?:\.get)?|getenv|env|ENV(?:\.fetch)?|process\.env|GetEnvironmentVariable)
     \s*[\[(.]\s*['"]?(?P<name>[A-Za-z_]\w{0,120})['"]?\s*[\])]?\s*
-    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*(?P<default>"[^"\n]{0,400}"|'[^'\n]{0,400}'))?""",
+    (?:(?:,|\|\||\?\?|\bor\b|\?:)\s*
+    (?P<default>"(?:[^"\\\n]|\\.){0,400}+"|'(?:[^'\\\n]|\\.){0,400}+')(?![\w@:/.]))?""",
     re.VERBOSE,
 )
+# Of user:password@host, the beginning is no key.
+_USER = re.compile(r"\s*+(?:-\s++)?[\"']?[\w.$-]{1,200}+:(?![\s@])(?:(?!://)[^@]){1,500}@")
 _TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
 # Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
 _LONG_QUOTES = ('"""', "'''")
@@ -190,6 +193,8 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
         yield from (Pair(where.above, item) for item in items(line) if where.above or "://" in item)
         return
     key = as_key(_QUOTES.sub(".", pair["key"]).strip("."))
+    if "@" in pair["rest"] and _USER.match(line):
+        key = "…"
     if "<" in line:
         key, where.named = _of_property(key, where.named, pair["rest"])
     path = (*where.above, key)
