@@ -10,12 +10,14 @@ import asyncio
 import base64
 import copy
 import json
+from itertools import product
 
 import jsonpatch
 import pytest
 import yaml
 from injected import NATIVE, SIDECAR
 
+from webhook.core.drift import drifted
 from webhook.core.pod import ObjectMeta, Pod, PodSpec
 from webhook.core.sidecar import gets_sidecar, in_mesh
 from webhook.inventory import manifests
@@ -267,3 +269,52 @@ def test_what_would_be_injected_in_audit_mode_is_told_and_not_taken_for_a_part_o
 
 def test_the_default_too_says_inject_outside_of_the_mesh(decider):
     assert mutated(decider(default="inject"), pod(), "plain")[0]["metadata"]["labels"][INJECT] == "true"
+
+
+AUTHORS = "sidecar-policy.dev/authors-label"
+FORGED_DECISIONS = [
+    {DECISION: decided} | said | chosen
+    for decided in ("skip", "inject", "bypass", "inherit", "x")
+    for said in ({}, {AUTHORS: "(none)"}, {AUTHORS: "true"}, {AUTHORS: "false"}, {AUTHORS: "x"})
+    for chosen in ({}, {INJECT: "false"}, {INJECT: "true"})
+]
+FORGED_LABELS = [{}, {INJECT: "true"}, {INJECT: ""}, {INJECT: "true", "istio.io/rev": "x"}]
+EXCLUDED = "traffic.sidecar.istio.io/excludeOutboundPorts"
+
+
+@pytest.mark.parametrize("namespace", ["shop", "plain"])
+@pytest.mark.parametrize("explicit", ["override", "respect"])
+@pytest.mark.parametrize("rule", ["skip", "bypass", "inject"])
+def test_no_forged_decision_has_a_pod_left_alone_that_the_policy_is_about(decider, namespace, explicit, rule):
+    server = decider({"name": "all", "match": {"namespaces": ["*"]}, "action": rule}, explicit=explicit)
+    for labels, forged in product(FORGED_LABELS, FORGED_DECISIONS):
+        chosen = labels.get(INJECT, forged.get(INJECT))
+        if explicit == "respect" and chosen in {"true", "false"}:
+            continue  # the author's choice, whatever else the pod says
+        if namespace == "plain" and rule != "inject" and labels.get(INJECT) != "true":
+            continue  # not in the mesh, and nobody brings it in
+        document = pod(labels, forged)
+        after, admission = mutated(server, document, namespace)
+
+        assert admission.decision.rule == "all", (labels, forged)
+        wanted = {"skip": "false", "inject": "true"}.get(rule, labels.get(INJECT))
+        assert after["metadata"]["labels"].get(INJECT) == wanted
+        assert mutated(server, after, namespace)[0] == after
+
+
+def test_a_sidecar_that_a_forged_decision_brings_in_is_refused(decider):
+    skip = {"name": "nobody", "match": {"namespaces": ["*"]}, "action": "skip"}
+    document = pod({INJECT: "true"}, {DECISION: "inject", AUTHORS: "(none)"})
+
+    for server in (decider(skip), decider(CLIENTS | {"match": {"namespaces": ["*"]}}, EVERYBODY)):
+        assert verdict(server, injected(document), "plain") == "label-lost"
+
+
+def test_a_forged_decision_hides_no_drift(decider):
+    server = decider({"name": "nobody", "match": {"namespaces": ["*"]}, "action": "skip"})
+    for forged in ({DECISION: "inject", AUTHORS: "(none)"}, {DECISION: "skip", AUTHORS: "(none)"}, {}):
+        running = injected(pod({INJECT: "true"}, forged))
+        found = drifted(running, "plain", surroundings=server.surroundings, policy=server.policies.current)
+
+        assert found is not None
+        assert found.drift.code == "sidecar-unwanted"

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import convert
 
 from webhook.core import mesh
-from webhook.core.decision import Action, Decision
+from webhook.core.decision import Action, Decision, Reason
 from webhook.core.patch import AUTHORS_LABEL, DECISION, REASON, RULE, binds, label_as_created, remedies
 from webhook.core.pod import Container, Pod
 
@@ -53,23 +53,27 @@ def is_decided(pod: Pod) -> bool:
     return not _OURS.isdisjoint(pod.annotations)
 
 
-def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+def as_created(
+    document: dict[str, Any], namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
+) -> dict[str, Any]:
     """A pod as it was before this webhook and Istio's injector, as far as decisions look at it.
 
     The label `sidecar.istio.io/inject` is again what the author wrote: see `label_as_created`.
     An author who writes our annotation by hand gains nothing: `/mutate` writes its own over it where a policy decides,
-    and elsewhere the label does not count then.
+    and what it says of the label is not believed where the pod itself refutes it.
 
     Args:
         document: The pod as it is about to be stored, as plain values of the types that the API gives them.
         namespace_labels: The labels of its namespace; None when they are not known.
+        believed: Whether our annotations say what the label was; see `is_refuted`.
 
     Returns:
         The same without what was added; `document` itself is left as it is.
     """
     metadata, spec = dict(document["metadata"]), dict(document["spec"])
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    if (said := label_as_created(labels, annotations, namespace_labels)) != labels.get(mesh.INJECT):
+    said = label_as_created(labels, annotations, namespace_labels)
+    if believed and said != labels.get(mesh.INJECT):
         others = {key: value for key, value in labels.items() if key != mesh.INJECT}
         metadata["labels"] = others if said is None else others | {mesh.INJECT: said}
     added = {*_OURS, mesh.STATUS}
@@ -78,6 +82,28 @@ def as_created(document: dict[str, Any], namespace_labels: Mapping[str, str] | N
         containers = spec.get(field) or []
         spec[field] = [one for one in containers if not _is_istios(one)]
     return document | {"metadata": metadata, "spec": spec}
+
+
+def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | None, decision: Decision) -> bool:
+    """Return whether a pod shows that our annotations on it do not say how its author labelled it.
+
+    Nobody decides about a pod outside of the mesh, and where pods choose for themselves, about one that does: so no
+    annotation of ours is on such a pod, unless its author wrote it to have the pod left alone.
+
+    Args:
+        pod: The pod as it is.
+        namespace: Where it is to be created.
+        namespace_labels: The labels of its namespace; None when they are not known.
+        decision: What is decided about it as our annotations say that it was created.
+    """
+    if decision.reason not in {Reason.EXPLICIT_POD, Reason.NOT_IN_MESH, Reason.AMBIENT}:
+        return False
+    label = label_as_created(pod.labels, pod.annotations, namespace_labels)
+    chosen = (pod.annotations.get(mesh.INJECT) if label is None else label) in {"true", "false"}
+    if chosen and mesh.explicit_choice(pod) is None:
+        return True
+    outside = decision.reason is not Reason.EXPLICIT_POD
+    return outside and mesh.unselected(namespace, namespace_labels or {}, pod) is None
 
 
 def _is_istios(container: dict[str, Any]) -> bool:

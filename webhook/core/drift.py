@@ -14,7 +14,7 @@ import msgspec
 
 from webhook.core import mesh
 from webhook.core.budget import Budget
-from webhook.core.conformance import as_created
+from webhook.core.conformance import as_created, is_refuted
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.engine import Detect, decide
 from webhook.core.facts import owners_of
@@ -94,18 +94,25 @@ def drifted(
     Raises:
         msgspec.ValidationError: The pod is not understood.
     """
-    original = as_created(document, surroundings.namespace_labels(namespace))
-    created, pod = msgspec.convert(original, Pod), msgspec.convert(document, Pod)
-    budget = budget or Budget()
-    decision = decide(
-        created,
-        namespace,
-        document=lambda: original,
-        surroundings=surroundings,
-        policy=policy,
-        detect=detect,
-        budget=budget,
-    )
+    namespace_labels = surroundings.namespace_labels(namespace)
+    pod, budget = msgspec.convert(document, Pod), budget or Budget()
+
+    def decided(*, believed: bool) -> tuple[Pod, Decision]:
+        original = as_created(document, namespace_labels, believed=believed)
+        created = msgspec.convert(original, Pod)
+        return created, decide(
+            created,
+            namespace,
+            document=lambda: original,
+            surroundings=surroundings,
+            policy=policy,
+            detect=detect,
+            budget=budget,
+        )
+
+    created, decision = decided(believed=True)
+    if is_refuted(pod, namespace, namespace_labels, decision):
+        created, decision = decided(believed=False)
     if budget.cancelled:
         return None
     found = drift(pod, created, decision)

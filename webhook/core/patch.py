@@ -57,13 +57,16 @@ def label_as_created(
     return "true" if decided == Action.SKIP and by_label else None
 
 
-def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None) -> list[Operation]:
+def patch(
+    pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | None = None, *, believed: bool = True
+) -> list[Operation]:
     """The operations that carry out a decision on a pod.
 
     Args:
         pod: The pod as it came.
         decision: What to do with it.
         namespace_labels: The labels of its namespace; None when they are not known.
+        believed: Whether annotations of ours that the pod came with say what its label was.
 
     Returns:
         JSON Patch operations; empty when there is nothing to change, and always in audit mode.
@@ -75,7 +78,7 @@ def patch(pod: Pod, decision: Decision, namespace_labels: Mapping[str, str] | No
     if decision.rule is not None or decision.action is not Action.INHERIT:
         annotations |= _provenance(decision)
     # A second call has to decide about the same pod, whatever the author wrote into our annotations.
-    created = label_as_created(pod.labels, pod.annotations, namespace_labels)
+    created = label_as_created(pod.labels, pod.annotations if believed else {}, namespace_labels)
     if label_as_created({**pod.labels, **labels}, {**pod.annotations, **annotations}, namespace_labels) != created:
         annotations[AUTHORS_LABEL] = NO_LABEL if created is None else created
     return [

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from webhook.core.conformance import Contradiction, as_created, contradiction, is_decided
+from webhook.core.conformance import Contradiction, as_created, contradiction, is_decided, is_refuted
 from webhook.core.decision import Decision
 from webhook.core.outline import is_large, parse
 from webhook.core.patch import patch
@@ -93,13 +93,18 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     second time, with what was patched into it, is decided as the first time.
     """
     policy = decider.policies.current
+    namespace, believed = review.request.namespace, True
+    namespace_labels = decider.surroundings.namespace_labels(namespace)
     created = _as_created(review, decider) if is_decided(pod) else _as_it_is(pod, review)
     try:
         decision, in_time = await decide(created, review, decider, policy, caller)
+        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, decision):
+            created, believed = _as_created(review, decider, believed=False), False
+            decision, in_time = await decide(created, review, decider, policy, caller)
     except OverloadedError as error:
         created = _as_it_is(pod, review) if is_large(review.body) else created
         decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
-    operations = patch(pod, decision, decider.surroundings.namespace_labels(review.request.namespace))
+    operations = patch(pod, decision, namespace_labels, believed=believed)
     response = answer(
         review.request.uid,
         patch=operations,
@@ -123,10 +128,15 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
         # The author chooses how large a pod is, and must not escape by that.
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
+    namespace = review.request.namespace
+    namespace_labels = decider.surroundings.namespace_labels(namespace)
     created = _as_created(review, decider)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
         admission.decision, in_time = await decide(created, review, decider, policy, caller)
+        if is_decided(pod) and is_refuted(pod, namespace, namespace_labels, admission.decision):
+            unforged = _as_created(review, decider, believed=False)
+            admission.decision, in_time = await decide(unforged, review, decider, policy, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -150,12 +160,12 @@ def _as_it_is(pod: Pod, review: Review) -> Created:
     return lambda: (pod, review.document)
 
 
-def _as_created(review: Review, decider: Decider) -> Created:
+def _as_created(review: Review, decider: Decider, *, believed: bool = True) -> Created:
     """Return what gives the pod as it was before any webhook; a large one is made when needed, and not kept."""
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
 
     def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
-        document = as_created(review.document(), namespace_labels)
+        document = as_created(review.document(), namespace_labels, believed=believed)
         return msgspec.convert(document, Pod), lambda: document
 
     if is_large(review.body):
