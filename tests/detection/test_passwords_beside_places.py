@@ -119,6 +119,13 @@ def test_a_host_that_may_be_a_part_of_the_password_before_it_is_dropped(describe
     "described",
     [
         {"args": ["app", "--set", "cache=addr=cache:6379,db=0,password=zq1,qwxvz,ssl=false"]},
+        {"args": ["app", "--set", "mailer.dsn=smtp://app:zq1;Server=qwxvz,7319;x=y@cache:587"]},
+        {"args": ["app", "--nats-url=nats://qwxvz\nhost=zq1@cache:4222"]},
+        {"args": ["app", "host=cache port=5432 password=zq1;Server=qwxvz,7319;x=y dbname=x"]},
+        {"env": {"KAFKA_PROPS": 'sasl.jaas.config=x required user="a" password="zq1;Server=qwxvz,7319;x=y";'}},
+        {"env": {"REDIS_URL": "redis-sentinel://qwxvz\r\nredis.host=qwxvz@cache:26379"}},
+        {"env": {"JDBC_URL": "jdbc:db2://cache:50000/x:user=a;password=zq1\nhost=qwxvz;"}},
+        {"file": ("a.json", json.dumps({"redis.auth": "zq1\nredis.host=qwxvz\nredis://qwxvz"}))},
         {"args": ["app", "--set", "cache=password=zq1,qwxvz:7319,cache:6379,ssl=true"]},
         {"env": {"REDIS_MQ": "cache(1414),USER=app,PASSWORD=zq1,qwxvz"}},
         {"file": ("a.toml", '[app]\nredis = { url = "cache:6379,password=zq1,qwxvz,ssl=true", db = 1 }\n')},

@@ -90,7 +90,13 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 def _is_script(argument: str) -> bool:
     """Whether an argument is several words: no flag, no URL, no connection string, or of several lines."""
     space = _SPACE.search(argument)
-    if space is None or begins_value(argument) or _NO_PROGRAM.match(argument) or _passes_credential(argument):
+    given = _GIVEN.match(argument)
+    if (
+        space is None
+        or begins_value(argument[given.end() :] if given else argument)
+        or _NO_PROGRAM.match(argument)
+        or _passes_credential(argument)
+    ):
         return False
     return "\n" in argument or (argument[0] != "-" and "://" not in argument[: space.start()])
 

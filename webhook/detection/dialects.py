@@ -46,6 +46,7 @@ _HARMLESS = _PLACE_KEYS | frozenset(
 # Azure's strings name no host but in their endpoint.
 _WITH_ENDPOINT = frozenset({"accountkey", "sharedaccesskey", "sharedaccesssignature"})
 _MOST_ITEMS = 64
+_QUOTES = ("'", '"', "{")
 # Behind the sign of a pair: its key is none of those, however it is written.
 NOT_OF_A_HOST = "".join(rf"(?<!{key}=)" for key in (r"\s", *_HOST_KEYS, "hostaddr"))
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3", ".sdf", ".mdb")
@@ -157,11 +158,13 @@ def _told_apart(pairs: Iterator[tuple[str, str]], *, words: bool = False) -> dic
             doubtful = True
         elif key not in _HARMLESS and names_credential(key):
             secret = True
-            doubtful = doubtful or key in _WITH_ENDPOINT
+            doubtful = doubtful or key in _WITH_ENDPOINT or announced(value) >= 0
             found[key] = ""
         elif secret and key in _PLACE_KEYS:
             doubtful = doubtful or key in behind
             behind[key] = value
+        elif not words and value[:1] not in _QUOTES and announced(value) >= 0:
+            return {}  # pairs of another dialect, in whose password this one's sign stands
         else:
             found[key] = value
     hosts = _PLACE_KEYS - {"port"}

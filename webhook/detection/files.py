@@ -103,7 +103,8 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
         elif isinstance(node, str) and "\n" in node and "\n" in node.strip() and not begins_value(node):
             if not quota.spend(characters=len(node)):
                 return
-            yield from _by_line(path, node, quota)
+            if not holds_credential(path):
+                yield from _by_line(path, node, quota)
         else:
             yield quota.setting(path, _scalar(node))
 

@@ -47,8 +47,9 @@ _BEFORE = re.compile(
 _URL_STOP = re.compile(r"[\s\"'<>`\\|]")
 # Of a password in one, each line or word could look like a setting.
 _BEGINS_VALUE = re.compile(
-    r"\s{0,9}[A-Za-z][\w+.:-]{0,80}+://|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
+    r"\s{0,9}(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
 )
+_BEGINS_URL = re.compile(r"(?:[\w.-]{1,80}+=)?+[\"']?(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//")
 # Most other values are one word, about which no dialect has to be asked.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
@@ -128,6 +129,8 @@ def _all_forms(text: str) -> Iterator[Mention]:
         if is_user(text[: max(0, dsn.start() - 1)]):
             yield mention_of(dsn["place"] or dsn["bare"], "mysql", Form.GO_DSN)
         return
+    if "@" in text and _BEGINS_URL.match(text):
+        return  # what looks like pairs may be a part of the URL's password
     if "=" in text and (dialect := list(dialects(text))):
         yield from dialect
         return
