@@ -79,3 +79,26 @@ def test_the_default_of_a_credential_is_no_host(default):
     found, asked = _clients({"env": {"REDIS_HOST": f"${{REDIS_SECRET:-{default}}}"}})
 
     assert (found, "hunter2" in asked) == ((), False)
+
+
+@pytest.mark.parametrize("described", [{"env": {"VALUE": "hunter2:7319"}}, {"args": ["openssl", "-k", "hunter2:7319"]}])
+def test_a_word_and_a_number_that_nothing_announces_are_not_looked_up(described):
+    _, asked = _clients(described)
+
+    assert "hunter2" not in asked
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"env": {"VALUE": "cache:6379"}},
+        {"args": ["wait-for", "cache:6379"]},
+        {"env": {"REDIS": "cache:7319"}},
+        {"env": {"ORDERS_HOST": "cache:7319"}},
+        {"env": {"VALUE": "x://cache:7319"}},
+    ],
+)
+def test_a_place_with_a_known_port_a_key_or_a_scheme_is_looked_up(described):
+    _, asked = _clients(described)
+
+    assert "cache" in asked

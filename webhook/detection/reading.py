@@ -14,7 +14,7 @@ from webhook.core.budget import Budget
 from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.detection.catalog import Catalog
-from webhook.detection.mentions import Form, Mention, are_alike
+from webhook.detection.mentions import Form, Mention
 from webhook.detection.places import Place, Places
 from webhook.detection.references import expand
 from webhook.detection.scope import Entry
@@ -90,7 +90,7 @@ class Reading:
         unwritten = place.port is None
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
-        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+        if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
             return Dependency(kind, confidence, None, None, f"{entry.trail} → {kind}")
         trail = f"{entry.trail} → {place} → {kind}"
         by_service = (
@@ -116,11 +116,19 @@ class Reading:
         port = port or self._settings.port_beside(entry.key)
         if ":" in port:
             port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
-        look_up = _is_host(entry, mention, host) and not entry.is_secret
+        look_up = self._is_host(entry, mention, host, port) and not entry.is_secret
         if look_up and (secrets := scope.secret_words()):
             self._budget.spend(len(secrets) // 16)
             look_up = not any(word in host.lower() for word in secrets)
         return self._places.resolve(host, port, look_up=look_up)
+
+    def _is_host(self, entry: Entry, mention: Mention, host: str, port: str) -> bool:
+        """Whether a mention is a host by its form or by its key; of word:number, a known port says so as well."""
+        if mention.form is Form.BARE:
+            return entry.names_host(host)
+        if mention.form is not Form.HOST_PORT or entry.key.locates or entry.key.hint is not None:
+            return True
+        return port.isdigit() and self._catalog.of_port(int(port)) is not None
 
     def _conclude(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
         if mention.scheme in HTTP:
@@ -285,15 +293,3 @@ class Reading:
             return self._is_http(number)
         names = {port.name for port in service.ports if port.number == number and port.name}
         return any(word in name for name in names for word in ("metrics", "http", "exporter", "admin", "web"))
-
-
-def _is_host(entry: Entry, mention: Mention, host: str) -> bool:
-    """Whether a mention is a host by its form or by its key; a word under a backend's name may be a password."""
-    return mention.form is not Form.BARE or is_named_place(entry, host)
-
-
-def is_named_place(entry: Entry, word: str) -> bool:
-    """Whether a word is a place by its key or, outside of Secrets, by its domain; one of several may be a password."""
-    if len(entry.value.mentions) > 1 and not are_alike([mention.host for mention in entry.value.mentions]):
-        return False
-    return entry.key.names_host or (word.split(".")[2:3] == ["svc"] and not entry.is_secret)

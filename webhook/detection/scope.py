@@ -10,7 +10,7 @@ from webhook.core.pod import Container
 from webhook.detection.content import Content, read_content
 from webhook.detection.keys import Key
 from webhook.detection.links import Links
-from webhook.detection.mentions import Value
+from webhook.detection.mentions import Value, are_alike
 from webhook.detection.references import reference
 
 # Shorter words stand in many hosts by chance.
@@ -37,6 +37,16 @@ class Entry(Struct, frozen=True, gc=False):
     def is_secret(self) -> bool:
         """Whether it comes from a Secret, as its trail says."""
         return _ORIGIN in self.trail
+
+    def names_host(self, word: str) -> bool:
+        """Whether a word is a host by its key or, outside of Secrets, by its domain; one of several may be a password.
+
+        Args:
+            word: A word without a port that the value says.
+        """
+        if len(self.value.mentions) > 1 and not are_alike([mention.host for mention in self.value.mentions]):
+            return False
+        return self.key.names_host or (word.split(".")[2:3] == ["svc"] and not self.is_secret)
 
 
 class Scope:

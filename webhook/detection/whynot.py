@@ -14,7 +14,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.detection.mentions import Form, Mention
 from webhook.detection.places import Place, Places, named_in
-from webhook.detection.reading import HTTP, Reading, is_named_place
+from webhook.detection.reading import HTTP, Reading
 from webhook.detection.scope import Entry
 from webhook.detection.serving import Served, served_by
 from webhook.detection.settings import Settings
@@ -195,6 +195,6 @@ class _Doubts:
             # What stands here may be anything, a password too; only a Service's name is known to be none.
             named = f"it names {place}, but " if place.service is not None else ""
             return f"{named}its key is not that of a place"
-        if mention.form is Form.BARE and place.service is None and not is_named_place(entry, mention.host):
+        if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
             return "it is one of several words, which may be a user and a password"
         return f"neither the port nor a Service of {place} says that it is {self._kind}"
