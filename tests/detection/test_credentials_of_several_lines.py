@@ -68,3 +68,10 @@ def test_a_setting_whose_name_is_a_value_of_its_own_is_read_by_that_name(name, p
 )
 def test_a_string_behind_the_name_of_a_credential_says_nothing(text):
     assert not [line for line in read_file(text) if line.value.mentions]
+
+
+@pytest.mark.parametrize("word", ["auth-service.jar", "token-exchange", "keycloak", "/opt/secrets.d/run"])
+def test_a_place_behind_a_word_that_only_contains_a_credentials_name_is_still_read(word):
+    lines = read_command(["app", "run", word, "redis://cache:6379"])
+
+    assert [mention.host for line in lines for mention in line.value.mentions] == ["cache"]

@@ -18,7 +18,7 @@ _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
 # The name of a setting that a program is told to store: aws_secret_access_key, /shop/redis/password.
-_SETTING = re.compile(r"/?[A-Za-z]\w{0,60}(?:[./-]\w{1,60}){0,9}")
+_SETTING = re.compile(r"/?(?:[A-Za-z0-9]{1,60}[./_-]){0,9}(?P<last>[A-Za-z]{1,60})")
 # Flags that pass a credential to these programs, in the same word or in the next.
 _PROGRAMS = {
     "redis-cli valkey-cli keydb-cli redis-benchmark": "-a",
@@ -173,7 +173,7 @@ class Reader:
         if _announces(text):
             # AUTH password, or AUTH user password.
             self._following = _Next.USER_OR_CREDENTIAL if text.lower() == "auth" else _Next.CREDENTIAL
-        elif self._program and _SETTING.fullmatch(text) and names_credential(text):
+        elif self._program and (named := _SETTING.fullmatch(text)) and names_credential(named["last"]):
             self._following = _Next.CREDENTIAL
         elif (not self._program and text not in KEYWORDS) or base_name(text) in _PASSED:
             self._program = base_name(text)
