@@ -23,6 +23,7 @@ MANY = {
     "variables": {"spec": {"containers": [{"env": [{"name": "a", "value": "b"}] * 150_000}]}},
     "arguments": {"spec": {"containers": [{"args": ["a"] * 700_000}]}},
     "fields that nobody reads": {"spec": {"other": [[]] * 900_000}},
+    "lists within each other": {"spec": {"other": [json.loads("[" * 400 + "]" * 400)] * 2_000}},
     "texts of commas and quotes": {"spec": {"containers": [{"args": [',"{\\'] * 120_000}]}},
 }
 MANY_ANYWHERE = {"spec": {"containers": [{"name": "c"}], "other": [0] * 120_000}}
@@ -195,7 +196,7 @@ def test_values_are_counted_to_the_one(kit, text, more, spaced):
     separators = (", ", ": ") if spaced else (",", ":")
     review = kit.make_review({"metadata": {}, "spec": {"other": [text]}})
     around = json.dumps(review | {"request": review["request"] | {"object": {"metadata": {}, "spec": {"other": []}}}})
-    fixed = around.count(",") + around.count("{")
+    fixed = sum(map(around.count, ",{["))
     review["request"]["object"]["spec"]["other"] = [text] * (MOST_VALUES - fixed + 1 + more)
     body = json.dumps(review, separators=separators, ensure_ascii=False).encode()
 

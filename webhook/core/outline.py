@@ -32,6 +32,8 @@ LARGE: Final = 64 * 1024
 """Bytes of a review. The largest known pods of real software are shorter."""
 # So few bytes have few values, whatever they are.
 _SHORTEST = 4 * FEW_VALUES
+# A value follows a comma, or is the first one within another.
+_SIGNS: Final = (b",", b"{", b"[")
 _PIECE = 64 * 1024
 # A pod of that many values may have as many keys, and each text has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
@@ -123,8 +125,8 @@ def is_large(body: bytes | bytearray) -> bool:
 
 
 def most_values(body: bytes | bytearray) -> int:
-    """Return how many values JSON has at most, about: its commas and braces, those in its texts included."""
-    return body.count(b",") + body.count(b"{")
+    """Return how many values JSON has at most, about: its commas and what opens, those in its texts included."""
+    return sum(map(body.count, _SIGNS))
 
 
 def is_wide(body: bytes | bytearray) -> bool:
@@ -133,7 +135,7 @@ def is_wide(body: bytes | bytearray) -> bool:
 
 
 def _has_many_values(body: bytes | bytearray) -> bool:
-    """Return whether JSON has more than `MOST_VALUES` commas and braces outside of its texts.
+    """Return whether JSON has more than `MOST_VALUES` signs of a value outside of its texts.
 
     Up to its first fault, text that is not JSON is counted like JSON, and no decoder reads further.
     """
@@ -149,7 +151,7 @@ def _has_many_values(body: bytes | bytearray) -> bool:
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = piece.split(b'"')
         outside = b"".join(parts[within::2])
-        values += outside.count(b",") + outside.count(b"{")
+        values += most_values(outside)
         quotes += len(parts) - 1
         if values > MOST_VALUES or quotes > _MOST_QUOTES:
             return True
