@@ -11,7 +11,7 @@ import sys
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from webhook.server.http import make_server
+from webhook.server.embedded import make_server
 from webhook.server.ports import listen
 from webhook.server.settings import Limits
 

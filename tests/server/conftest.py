@@ -27,7 +27,7 @@ from webhook.core.verdict import Verdict
 from webhook.detection.catalog import Catalog
 from webhook.server.admission import Decider
 from webhook.server.app import create_app
-from webhook.server.http import make_server
+from webhook.server.embedded import make_server
 from webhook.server.logs import make_logger
 from webhook.server.metrics import Metrics
 from webhook.server.observe import Observer, watch_loop_lag

@@ -66,6 +66,19 @@ def accepted(server, port: int = 0) -> int:
     return len(listener.server.servers[0]._accepted)
 
 
+def left(server) -> int:
+    """How many connections of the TLS port are still in memory."""
+    gc.collect()
+    mine = server.service.webhook.server.server_state
+    return sum(1 for one in gc.get_objects() if isinstance(one, BoundedProtocol) and one.server_state is mine)
+
+
+def encrypted() -> int:
+    """How many connections have their TLS in memory."""
+    gc.collect()
+    return sum(1 for one in gc.get_objects() if type(one).__name__ == "SSLProtocol")
+
+
 def on_both_ports(server, start: bytes):
     for connection in (server.raw(), plain(server, 1)):
         connection.settimeout(3)
@@ -296,10 +309,25 @@ def test_nothing_is_kept_of_a_connection_that_was_reset(start_server, kit):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connection.close()
     kit.wait_until(lambda: accepted(server) == 0)
+    kit.wait_until(lambda: left(server) <= 2)
 
-    def left() -> int:
-        gc.collect()
-        mine = server.service.webhook.server.server_state
-        return sum(1 for one in gc.get_objects() if isinstance(one, BoundedProtocol) and one.server_state is mine)
 
-    kit.wait_until(lambda: left() <= 2)
+REFUSED = {
+    "content type": GET.replace(b"GET /livez", b"POST /mutate") + b"\r\n",
+    "headers": GET + b"a: b\r\n" * 200 + b"\r\n",
+    "close": GET + b"Connection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_nothing_is_kept_of_a_connection_that_has_been_closed(start_server, kit, refused):
+    """Each takes 100 KB, and thousands may be opened and closed within the time that a client has to close one."""
+    server = start_server(limits=replace(SMALL, close=60))
+    before = encrypted()
+    for _ in range(20):
+        with contextlib.closing(server.raw()) as connection:
+            connection.sendall(refused)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+    kit.wait_until(lambda: accepted(server) == 0)
+    kit.wait_until(lambda: left(server) <= 2)
+    kit.wait_until(lambda: encrypted() <= before + 2)

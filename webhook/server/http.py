@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
-import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from webhook.server.connections import Acceptor, Connection, Standing
+from webhook.server.connections import Connection, Standing
 from webhook.server.gathered import Gathered
 from webhook.server.settings import Limits
 
@@ -50,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     opening: asyncio.Task[None] | None = None
     accepted: dict[Connection, None]
     _overdue: asyncio.TimerHandle | None = None
+    _ending: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _running: RequestResponseCycle | None = None
     """The request that is being answered, or was last; later ones are in the pipeline."""
@@ -89,6 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Nothing is awaited any more."""
         self.accepted.pop(self, None)
         self._relax()
+        if self._ending is not None:
+            self._ending.cancel()  # until then it keeps all that the connection had, TLS included
         self._postponed = None
         self.pipeline.clear()
         self.resume_writing()
@@ -216,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.transport.close()
         # Until then TLS keeps reading, which is worth no more for this client.
-        self.loop.call_later(_LAST_WORD, self.transport.abort)
+        self._end_within(_LAST_WORD)
 
     def _relax(self) -> None:
         if self._overdue is not None:
@@ -225,75 +222,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _cut_when_closing(self) -> None:
         if self.transport.is_closing():
-            self.loop.call_later(self.limits.close, self.transport.abort)
+            self._end_within(self.limits.close)
 
-
-class EmbeddedServer(uvicorn.Server):
-    """A uvicorn server that leaves the process's signals to whoever runs it beside others.
-
-    Attributes:
-        accepting: Set when connections are accepted.
-    """
-
-    def __init__(self, config: uvicorn.Config, protocol: type[BoundedProtocol]) -> None:
-        super().__init__(config)
-        self.accepting = asyncio.Event()
-        self._protocol = protocol
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections."""
-        await self.lifespan.startup()
-        loop = asyncio.get_running_loop()
-
-        def make() -> BoundedProtocol:
-            return self._protocol(self.config, self.server_state, self.lifespan.state, loop)
-
-        self.servers = [
-            cast("asyncio.Server", Acceptor(listening, make, self._protocol.limits, self.config.ssl))
-            for listening in sockets or ()
-        ]
-        self.started = True
-        self.accepting.set()
-
-    def leave(self) -> None:
-        """Go on answering, and close each connection after its next answer.
-
-        A client that goes on using a connection may have sent a request when the port closes, and cannot know then
-        whether it was served: Go's, which the API server uses, sends no POST twice.
-        """
-        self._protocol.leaving = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def make_server(app: ASGIApp, limits: Limits, *, tls: ssl.SSLContext | None = None) -> EmbeddedServer:
-    """A server for one of the ports.
-
-    Args:
-        app: What it serves.
-        limits: What a client may cost.
-        tls: The context for TLS; without it the port is plain.
-
-    Returns:
-        The server; `serve(sockets=[…])` runs it until `should_exit` is set.
-    """
-    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
-    return EmbeddedServer(
-        uvicorn.Config(
-            app,
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=limits.keep_alive,
-            timeout_graceful_shutdown=limits.grace,
-            ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
-        ),
-        protocol,
-    )
+    def _end_within(self, seconds: float) -> None:
+        ending = self._ending
+        if ending is None or self.loop.time() + seconds < ending.when():
+            self._ending = self.loop.call_later(seconds, self.transport.abort)
+            if ending is not None:
+                ending.cancel()

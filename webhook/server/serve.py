@@ -22,7 +22,7 @@ from webhook.server.allocator import return_large_memory
 from webhook.server.app import create_app
 from webhook.server.certificate import certificate_files
 from webhook.server.deciding import Decider
-from webhook.server.http import make_server
+from webhook.server.embedded import make_server
 from webhook.server.logs import Threshold
 from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics

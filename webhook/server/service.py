@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from webhook.server.http import EmbeddedServer
+from webhook.server.embedded import EmbeddedServer
 from webhook.server.logs import describe
 from webhook.server.readiness import Readiness
 
