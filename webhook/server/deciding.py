@@ -15,14 +15,15 @@ from webhook.core.pod import Pod
 from webhook.core.review import Review
 from webhook.core.surroundings import Asked, Reference, Surroundings
 from webhook.core.verdict import Policy
+from webhook.server.loop_share import LoopShare
 from webhook.server.memory import Case, Memory
 from webhook.server.settings import OnError
 from webhook.server.workers import Caller, Workers
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
-INLINE = 256
-"""Units of work that a decision may take on the event loop, in some milliseconds; a thread does what takes more."""
+_UNDETECTED = 256
+"""Units of work for rules alone, on the event loop: in some milliseconds."""
 
 
 class Policies(Protocol):
@@ -54,6 +55,7 @@ class Decider:
         surroundings: The cluster, or the manifests that stand for it.
         memory: What was found of pods, for those that are like them.
         workers: Where decisions are made that take long.
+        loop_share: How long those may take that are made on the event loop.
         look_up: For objects that were created a moment ago; None where the surroundings are all there is.
         on_error: What to answer when deciding fails.
         strict: Whether a pod that contradicts its decision is refused.
@@ -63,6 +65,7 @@ class Decider:
     surroundings: Surroundings
     memory: Memory = field(default_factory=Memory)
     workers: Workers = field(default_factory=Workers)
+    loop_share: LoopShare = field(default_factory=LoopShare)
     look_up: LookUp | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
@@ -98,19 +101,20 @@ async def decide(
             work = partial(_in_full, decider.memory, created, namespace, asked, policy)
         if not is_large(review.body):
             pod, document = created()
-            made = _at_once(Case(decider.memory, pod, namespace, surroundings=asked, policy=policy), document)
+            case = Case(decider.memory, pod, namespace, surroundings=asked, policy=policy)
+            made = _at_once(case, document, decider.loop_share)
         decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
 
 
-def _at_once(case: Case, document: Callable[[], dict[str, Any]]) -> Decision | None:
+def _at_once(case: Case, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
     """The decision where it is known, or takes little to make; else None."""
     if (known := case.recall()) is not None:
         return known
-    budget = Budget(INLINE)
-    decision = case.decide(document, budget)
+    with share.budget() as budget:
+        decision = case.decide(document, budget)
     return None if budget.exceeded else decision
 
 
@@ -156,6 +160,6 @@ def decide_undetected(created: Created, review: Review, decider: Decider, policy
         surroundings=decider.surroundings,
         policy=policy,
         detect=lambda *_: Findings(unknown=(why,), cut=True),
-        budget=Budget(INLINE),
+        budget=Budget(_UNDETECTED),
         unread=review.unread,
     )
