@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from webhook.core.budget import Budget
 from webhook.core.conformance import contradiction
 from webhook.core.drift import drifted
 from webhook.core.engine import decide
@@ -17,6 +18,7 @@ from webhook.core.surroundings import Service, ServicePort
 from webhook.inventory.store import Store
 from webhook.policy.files import Source
 from webhook.policy.load import build
+from webhook.server.loop_share import INLINE
 
 HEAD = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n"
 WHEN = "pod.spec.containers.all(a, a.env.all(e, e.name != 'NO_MESH'))"
@@ -68,6 +70,26 @@ def test_an_ordinary_pod_is_matched_as_ever():
     _, decision = _decide(_policy(RULE, onUnknown="skip"), _document(300))
 
     assert (decision.action, decision.rule, decision.warnings) == ("inject", "meshed", ())
+
+
+def test_what_an_expression_may_cost_counts_as_work_of_the_decision():
+    """So the event loop leaves costly ones to a thread, and a cancelled decision evaluates no more of them."""
+    nested = "pod.spec.containers[0].env.all(a, !('x' in pod.spec.containers[0].env.map(b, b.name)))"
+    policy = _policy(
+        *({"name": f"r{n}", "match": {"when": f"{nested} && {n} < 0"}, "action": "skip"} for n in range(3))
+    )
+    document = _document(90)
+    pod = msgspec.convert(document, Pod)
+
+    def exceeded(units, document=document, pod=pod):
+        budget = Budget(units)
+        decide(pod, "shop", document=lambda: document, surroundings=_store(), policy=policy, budget=budget)
+        return budget.exceeded
+
+    assert exceeded(INLINE)
+    assert not exceeded(Budget.FULL)
+    small = _document(2)
+    assert not exceeded(INLINE, small, msgspec.convert(small, Pod))
 
 
 def test_a_pod_that_runs_drifts_from_what_is_decided_where_it_is_not_known():

@@ -22,6 +22,9 @@ MAX_LENGTH = 4096
 LIMIT_OF_ALL = 4 * LIMIT
 """The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""
 
+_COST_OF_UNIT = 800
+"""Of one unit of work: some 40 us."""
+
 NAMESPACE = "namespac_"
 """What the variable `namespace` is called where the library sees it: the CEL grammar reserves that word. The name is as
 long, so that columns stay right."""
@@ -62,9 +65,15 @@ class CelLimitError(CelFailure):
 class Context:
     """The values of variables, each converted for the library once and then used by any number of expressions."""
 
-    __slots__ = ("_activation", "_cost", "_sizes", "_values")
+    __slots__ = ("_activation", "_cost", "_sizes", "_spend", "_values")
 
-    def __init__(self) -> None:
+    def __init__(self, spend: Callable[[int], None] = lambda _: None) -> None:
+        """Begin without any variable.
+
+        Args:
+            spend: Is told of each evaluation how much work it may be, in units of `webhook.core.budget`; may raise.
+        """
+        self._spend = spend
         self._values: dict[str, Any] = {}
         self._sizes = dict.fromkeys(TYPICAL, 0)
         self._cost = 0.0
@@ -111,6 +120,7 @@ class Context:
         self._cost += needed
         if self._cost > LIMIT_OF_ALL:
             raise CelLimitError("the pod is too large for what the expressions before it and it compute")
+        self._spend(int(needed) // _COST_OF_UNIT)
 
     def activation(self) -> cel.Activation:
         """Return the values as the library takes them."""

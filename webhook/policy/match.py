@@ -79,7 +79,7 @@ class Subject:
         """
         context = self._contexts.get(least)
         if context is None:
-            context = self._contexts[least] = Context()
+            context = self._contexts[least] = Context(self.facts.budget.spend)
         context.add(variables, lambda name: self._variable(name, least))
         return context
 
