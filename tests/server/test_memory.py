@@ -13,9 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from webhook.core.budget import Budget
 from webhook.core.engine import decide
 from webhook.core.pod import Pod
-from webhook.core.surroundings import Asked, Service, ServicePort
+from webhook.core.surroundings import Asked, Service, ServicePort, Services
 from webhook.detection.catalog import Catalog
 from webhook.detection.content import read_content
+from webhook.inventory.packed import Packed
 from webhook.inventory.store import PodTemplate, Store
 from webhook.policy.files import Source
 from webhook.policy.load import build, default_policy
@@ -279,6 +280,38 @@ def test_what_is_remembered_is_bounded_and_what_was_unused_for_longest_goes_firs
 
     assert memory.facts <= 10
     assert looks.count(True) == 20
+
+
+def test_what_has_changed_in_the_cluster_is_not_kept():
+    """All Services of a namespace take some 250 KB, and any tenant may change one before each pod."""
+    memory, store, catalog = Memory(), _mesh(), Catalog.default()
+
+    def kept():
+        gc.collect()
+        return sum(isinstance(one, Services | Packed | Service) for one in gc.get_objects())
+
+    before = kept()
+    for number in range(20):
+        store.put_config_map(NAMESPACE, "cache", Packed({"HOST": read_content("HOST", f"h{number}:6379")}))
+        store.put_service(Service(NAMESPACE, "cache", (ServicePort(1000 + number),), {"app": "cache"}))
+        env = [{"name": f"A{number}", "valueFrom": {"configMapKeyRef": {"name": "cache", "key": "HOST"}}}]
+        env.append({"name": "CACHE", "value": "redis://cache"})
+        pod = {"metadata": {}, "spec": {"containers": [{"name": "app", "env": env}]}}
+        assert memory.detect(msgspec.convert(pod, Pod), NAMESPACE, store, catalog).dependencies
+
+    assert len(memory) == 20
+    assert kept() <= before + 4
+
+
+def test_objects_that_were_written_again_without_a_change_answer_as_before():
+    looks = []
+    memory, store, catalog = Memory(looks.append), Store(), Catalog.default()
+    for _ in range(3):
+        store.drop_service(NAMESPACE, "cache")
+        store.put_service(Service(NAMESPACE, "cache", (ServicePort(6379),), {"app": "cache", "tier": "a"}))
+        memory.detect(_replica(1), NAMESPACE, store, catalog)
+
+    assert looks == [False, True, True]
 
 
 def test_no_value_of_a_pod_is_kept():

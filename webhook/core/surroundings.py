@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from webhook.detection.content import Content
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,18 @@ class Service:
     images: tuple[str, ...] = ()
     headless: bool = False
     extent: int = field(init=False, repr=False, compare=False)
+    _digest: bytes = field(init=False, repr=False, compare=False, default=b"")
 
     def __post_init__(self) -> None:
         """Work out its extent, which each pod that names the Service pays for."""
         object.__setattr__(self, "extent", (len(self.ports) + len(self.images) + len(self.selector or ())) // 8)
+
+    @property
+    def digest(self) -> bytes:
+        """The same of Services that are equal, and of no others."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", sha256(_ENCODER.encode(self)).digest())
+        return self._digest
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether pods with these labels are behind the Service."""
@@ -70,6 +82,11 @@ class Services(tuple[Service, ...]):  # noqa: SLOT001 - it keeps what it has wor
 
     Where one of them changes, others stand for them all.
     """
+
+    @cached_property
+    def digest(self) -> bytes:
+        """As that of one Service."""
+        return sha256(b"".join(service.digest for service in self)).digest()
 
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
         """The Services that pods with these labels are behind."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from threading import Lock
 from typing import Final
 
@@ -34,11 +35,19 @@ _CONTENT = msgspec.msgpack.Decoder(Content)
 class Packed(Mapping[str, Content]):
     """A mapping that is kept small. Comparing two does not unfold them."""
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "_digest")
 
     def __init__(self, contents: Mapping[str, Content]) -> None:
         """Fold what the keys say."""
         self._bytes = zlib.compress(_ENCODER.encode(contents), _EFFORT)
+        self._digest = b""
+
+    @property
+    def digest(self) -> bytes:
+        """The same of those that say the same, and of no others."""
+        if not self._digest:
+            self._digest = sha256(self._bytes).digest()
+        return self._digest
 
     def __getitem__(self, key: str) -> Content:
         """What a key says."""

@@ -37,13 +37,16 @@ _Given = tuple["ref[Policy]", "Mapping[str, str] | None", bytes]
 
 
 class _Known:
-    """What was found, the answers that it was found from, and what was last decided, given what else decides."""
+    """What was found, the answers that it was found from, and what was last decided, given what else decides.
+
+    Of answers a digest is kept: one that has changed since may be large, and nothing else needs it any more.
+    """
 
     __slots__ = ("answers", "decided", "findings")
 
     def __init__(self, findings: Findings, answers: Mapping[Reference, Any]) -> None:
         self.findings = findings
-        self.answers = answers
+        self.answers = {question: _in_short(answer) for question, answer in answers.items()}
         self.decided: tuple[_Given, Decision] | None = None
 
     @property
@@ -54,12 +57,7 @@ class _Known:
         return 2 + len(self.answers) + len(found.dependencies) + len(found.own or ()) + unknown
 
     def holds(self, asked: Asked) -> bool:
-        for question, answer in self.answers.items():
-            now = asked.answer(question)
-            # What did not change is nearly always the same object.
-            if now is not answer and now != answer:
-                return False
-        return True
+        return all(_in_short(asked.answer(question)) == answer for question, answer in self.answers.items())
 
 
 class Memory:
@@ -111,7 +109,7 @@ class Memory:
             self._on_look(remembered)
             return known
         # What was asked before counts among the questions, too: it is not much, and nothing is missing.
-        known = _Known(detect(replica, namespace, asked, key[1], budget), dict(asked.answers))
+        known = _Known(detect(replica, namespace, asked, key[1], budget), asked.answers)
         if budget.is_conclusive:
             self._on_look(remembered)
             self._remember(key, known)
@@ -194,6 +192,11 @@ class Case:
 
 def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
     return _digest((namespace, seen)), catalog
+
+
+def _in_short(answer: Any) -> Any:  # noqa: ANN401 - as many types as answers
+    """Return what tells an answer from others; labels are their own."""
+    return getattr(answer, "digest", answer)
 
 
 def _digest(what: object) -> bytes:
