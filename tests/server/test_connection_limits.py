@@ -124,6 +124,16 @@ def test_what_is_around_the_parts_of_a_body_is_bounded(server, rest):
         assert closed(connection)
 
 
+@pytest.mark.parametrize(
+    "line", [b"CONNECT a:1", b"GET http://[::1/", b"GET http://a:99999999/", b"GET http://", b"PRI *"]
+)
+def test_a_url_that_is_none_is_refused_without_a_log_line(server, line, caplog):
+    for connection in on_both_ports(server, line + b" HTTP/1.1\r\nHost: a\r\n\r\n"):
+        assert said(connection).startswith(b"HTTP/1.1 400 ")
+
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
 def test_headers_that_come_in_pieces_are_bounded(server):
     with contextlib.closing(server.raw()) as connection:
         connection.sendall(GET)

@@ -107,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if excess or (self.pipeline and self._waiting() > self.limits.waiting):
             if not self.transport.is_closing():
                 self._refuse(_TOO_LARGE)
-        elif self._overdue is None and (self._in_headers or self.cycle.response_complete):
+        elif self._overdue is None and (self._in_headers or self._running is None or self.cycle.response_complete):
             self._overdue = self.loop.call_later(self.limits.read, self.transport.abort)
 
     def on_message_begin(self) -> None:
