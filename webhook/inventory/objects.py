@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
@@ -48,6 +49,12 @@ MOST_CHARACTERS: Final = 1 << 20
 """Of all values of a ConfigMap or Secret; the API server takes no more than that."""
 MOST_SETTINGS: Final = 10_000
 """Of all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
+MOST_PORTS: Final = 1_000
+"""Of a Service."""
+MOST_LABELS: Final = 256
+"""Of a Service's selector and of a pod template: as objects they take twenty times the memory of their text."""
+MOST_IMAGES: Final = 256
+"""Of a pod template."""
 _NOT_READ = Content(UNREADABLE, cut=True)
 
 
@@ -130,15 +137,16 @@ def labels_of(read: NamespaceObject) -> dict[str, str]:
 
 
 def service_of(read: ServiceObject, namespace: str) -> Service:
-    """A Service, without the images behind it."""
+    """A Service, without the images behind it; a selector of more than `MOST_LABELS` selects nothing."""
+    selector = read.spec.selector
     return Service(
         namespace=namespace,
         name=read.metadata.name,
         ports=tuple(
             ServicePort(port.port, port.name, port.target_port, port.app_protocol, port.protocol or "TCP")
-            for port in read.spec.ports or ()
+            for port in (read.spec.ports or ())[:MOST_PORTS]
         ),
-        selector=read.spec.selector,
+        selector=None if selector and len(selector) > MOST_LABELS else selector,
         external_name=read.spec.external_name if read.spec.type == "ExternalName" else None,
         headless=read.spec.cluster_ip == "None",
     )
@@ -147,7 +155,8 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
 def template_of(read: TemplatedObject) -> PodTemplate:
     """The pod template of a workload."""
     template = read.spec.template
-    return PodTemplate(template.metadata.labels or {}, images_of(template.spec), read.metadata.uid)
+    labels = dict(islice((template.metadata.labels or {}).items(), MOST_LABELS))
+    return PodTemplate(labels, images_of(template.spec)[:MOST_IMAGES], read.metadata.uid)
 
 
 def images_of(spec: PodSpec) -> tuple[str, ...]:
