@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pace import measured, slowness
 
-from webhook.policy.cel import CelError, CelLimitError, Context, compile_expression
+from webhook.policy.cel import MOST_EXPRESSIONS, CelError, CelLimitError, Context, compile_expression
 from webhook.policy.cel_cost import LIMIT, TYPICAL
-from webhook.policy.files import PolicyError
+from webhook.policy.files import PolicyError, Source
+from webhook.policy.load import build
 
 FUZZ = Path(__file__).with_name("cel_fuzz.py")
 ENV = "pod.spec.containers[0].env"
@@ -268,3 +269,25 @@ def test_all_expressions_on_one_pod_share_a_limit(compiled, facts_of):
 
     assert "expressions before it" in verdict.why
     assert (verdict.known, verdict.rule) == (False, None)
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_policy_of_very_many_expressions_is_rejected_at_once(files):
+    """To compile them took a quarter of a minute, in which the server could not end."""
+
+    def policy(count):
+        rules = [
+            {"name": f"r{number}", "match": {"when": f"pod.metadata.name == '{number}'"}, "action": "skip"}
+            for number in range(count)
+        ]
+        head = "apiVersion: sidecar-policy.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\n"
+        size = -(-len(rules) // files)
+        parts = [rules[start : start + size] for start in range(0, len(rules), size)]
+        return [
+            Source(f"{n}.yaml", f"{head}spec: {{rules: {json.dumps(part)}}}\n".encode()) for n, part in enumerate(parts)
+        ]
+
+    with measured() as work, pytest.raises(PolicyError, match=r"1001 CEL expressions in all files, more than 1000"):
+        build(policy(MOST_EXPRESSIONS + 1))
+    assert work.seconds < 2
+    assert len(build(policy(50)).rules) == 50

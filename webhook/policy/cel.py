@@ -19,6 +19,8 @@ VARIABLES = frozenset({"pod", "namespace", "owner", "dependencies", "serves"})
 OUTLINE = frozenset({"name", "generateName", "labels", "annotations"})
 """The fields of a pod's metadata that are known of every pod: see `webhook.core.outline`."""
 MAX_LENGTH = 4096
+MOST_EXPRESSIONS = 1000
+"""Of a whole policy. Each takes some 2 ms to compile, and is remembered until it has been used for all purposes."""
 LIMIT_OF_ALL = 4 * LIMIT
 """The largest cost of all expressions together that are evaluated for one pod: some 200 ms."""
 
@@ -188,7 +190,7 @@ class Expression:
         return CelFailure(f"evaluation failed ({kind})")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MOST_EXPRESSIONS)
 def compile_expression(source: str) -> Expression:
     """Compile an expression.
 

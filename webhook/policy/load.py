@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webhook.detection.catalog import Catalog
 from webhook.policy.catalog_schema import claimed_twice
+from webhook.policy.cel import MOST_EXPRESSIONS
 from webhook.policy.compiled import CompiledPolicy, compile_policy
 from webhook.policy.criteria_schema import KINDS
 from webhook.policy.document import Document, parse
@@ -55,6 +56,9 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
         PolicyError: There is an error in a file.
     """
     documents = [parse(source.file, source.content) for source in sources]
+    if (expressions := sum(map(_expressions, documents))) > MOST_EXPRESSIONS:
+        many = f"{expressions} CEL expressions in all files, more than {MOST_EXPRESSIONS}"
+        raise PolicyError([documents[0].problem(("spec", "rules"), many, "use other fields for most of them")])
     known = Catalog.default().kinds if kinds is None else kinds
     context = {KINDS: known.union(*(_own_catalog(document) for document in documents))}
     problems: list[Problem] = []
@@ -79,6 +83,19 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     ]
     problems += doubts(placed, merged.spec.detection.min_confidence)
     return compile_policy(merged, generation=generation(sources), warnings=tuple(problems))
+
+
+def _expressions(document: Document) -> int:
+    """Return how many CEL expressions a file has; also of a file that does not validate."""
+    spec = document.value.get("spec") if isinstance(document.value, dict) else None
+    rules = spec.get("rules") if isinstance(spec, dict) else None
+    criteria = (
+        rule.get(name)
+        for rule in (rules if isinstance(rules, list) else ())
+        if isinstance(rule, dict)
+        for name in ("match", "except")
+    )
+    return sum("when" in one for one in criteria if isinstance(one, dict))
 
 
 def _own_catalog(document: Document) -> frozenset[str]:
