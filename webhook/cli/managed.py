@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from webhook.cli.durations import duration
+from webhook.cli.options import duration
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.cluster.certificates import ManagedCertificates

@@ -17,7 +17,7 @@ import pytest
 import typer
 from forked import Forked
 
-from webhook.cli.durations import duration
+from webhook.cli.options import duration
 
 MANIFESTS = """
 apiVersion: v1

@@ -8,9 +8,7 @@ from webhook.analysis.diagnose.finding import Finding, Severity
 from webhook.analysis.diagnose.injectors import injectors
 from webhook.analysis.diagnose.picture import Picture
 from webhook.analysis.diagnose.ports import Place, Ports
-from webhook.analysis.diagnose.sidecars import plain_sidecars
-from webhook.analysis.diagnose.skipped import skipped_for_a_service
-from webhook.analysis.diagnose.strict import strict_refuses
+from webhook.analysis.diagnose.workloads import plain_sidecars, skipped_for_a_service, strict_refuses
 
 _ORDER = tuple(Severity)
 

@@ -67,7 +67,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Fix:
     """The fix of a finding.
 
     Attributes:
@@ -91,7 +91,7 @@ class Finding:
         subject: The object.
         message: One sentence for users.
         evidence: The evidence, one sentence each; no value of a configuration but hosts, ports and kinds.
-        mend: The fix.
+        fix: The fix.
         severity: The code's own severity, or a lower one where the evidence is not certain.
     """
 
@@ -99,5 +99,5 @@ class Finding:
     subject: Subject
     message: str
     evidence: tuple[str, ...]
-    mend: Mend
+    fix: Fix
     severity: Severity

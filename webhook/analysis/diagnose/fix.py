@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from webhook.analysis.diagnose.finding import Mend
+from webhook.analysis.diagnose.finding import Fix
 from webhook.core.surroundings import Service, ServicePort
 
 # The template of a Job or a Pod is immutable: they have to be recreated.
@@ -26,39 +26,39 @@ _FIXED = {
 }
 
 
-def patch_service_port(service: Service, port: ServicePort, protocol: str, note: str) -> Mend:
+def patch_service_port(service: Service, port: ServicePort, protocol: str, note: str) -> Fix:
     """Return the fix that declares the protocol of a Service's port."""
     place = service.namespace, service.name
     if sum(other.number == port.number for other in service.ports) == 1:
         patch = {"spec": {"ports": [{"port": port.number, "appProtocol": protocol}]}}
-        return Mend(_kubectl_patch("service", *place, patch), patch, note)
+        return Fix(_kubectl_patch("service", *place, patch), patch, note)
     # Ports are merged by number alone, which TCP and UDP may share: then a JSON Patch tests and replaces by index.
     at = f"/spec/ports/{service.ports.index(port)}"
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": f"{at}/port", "value": port.number},
         {"op": "add", "path": f"{at}/appProtocol", "value": protocol},
     ]
-    return Mend(_kubectl_patch("service", *place, operations, "--type=json"), operations, note)
+    return Fix(_kubectl_patch("service", *place, operations, "--type=json"), operations, note)
 
 
-def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Mend:
+def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Fix:
     """Return the fix that changes the metadata of a workload's pod template."""
     path = _PATCHABLE.get(kind) or _FIXED[kind]
     patch: dict[str, Any] = dict(metadata)
     for key in reversed(path):
         patch = {key: patch}
     if kind in _PATCHABLE:
-        return Mend(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
-    return Mend(None, patch, f"a {kind} is immutable here: change the manifest and recreate it; {note}")
+        return Fix(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
+    return Fix(None, patch, f"a {kind} is immutable here: change the manifest and recreate it; {note}")
 
 
-def unlabel_namespace(name: str, label: str, note: str) -> Mend:
+def unlabel_namespace(name: str, label: str, note: str) -> Fix:
     """Return the fix that removes a label from a namespace."""
     patch = {"metadata": {"labels": {label: None}}}
-    return Mend(_command("kubectl", "label", "namespace", name, f"{label}-"), patch, note)
+    return Fix(_command("kubectl", "label", "namespace", name, f"{label}-"), patch, note)
 
 
-def rename_webhook_configuration(name: str, first: str) -> Mend:
+def rename_webhook_configuration(name: str, first: str) -> Fix:
     """Return the fix that renames a MutatingWebhookConfiguration, by recreating it."""
     kind = "mutatingwebhookconfiguration"
     # The copy omits the fields that the API server owns. The webhooks in it have names at the same depth.
@@ -67,13 +67,13 @@ def rename_webhook_configuration(name: str, first: str) -> Mend:
     )
     copy = f"{_command('kubectl', 'get', kind, name, '-o', 'yaml')} | {_command('sed', edit)} | kubectl create -f -"
     note = "if a chart or GitOps installed it, rename it there too, or it is recreated"
-    return Mend(f"{copy} && {_command('kubectl', 'delete', kind, name)}", None, note)
+    return Fix(f"{copy} && {_command('kubectl', 'delete', kind, name)}", None, note)
 
 
-def delete_webhook_configuration(name: str, other: str) -> Mend:
+def delete_webhook_configuration(name: str, other: str) -> Fix:
     """Leave one of two injectors."""
     note = f"or {other}, whichever is not intended; to remove a whole revision: istioctl uninstall --revision"
-    return Mend(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
+    return Fix(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 
 
 def _kubectl_patch(resource: str, namespace: str, name: str, patch: object, *options: str) -> str:

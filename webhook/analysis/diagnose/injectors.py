@@ -66,7 +66,7 @@ def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Findin
                 "the API server calls webhooks in the order of their configurations' names",
                 f"{istios} sorts before {ours}",
             ),
-            mend=rename_webhook_configuration(ours, f"0-{ours}"),
+            fix=rename_webhook_configuration(ours, f"0-{ours}"),
             severity=Code.WEBHOOK_ORDER.severity,
         )
 
@@ -82,7 +82,7 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
         subject=Subject("Namespace", "", namespace),
         message=f"{label} wins over {eligibility.REVISION}={revision}: {outcome}, and the revision is ignored",
         evidence=(f"label {label}", f"label {eligibility.REVISION}={revision}"),
-        mend=unlabel_namespace(
+        fix=unlabel_namespace(
             namespace,
             eligibility.NAMESPACE_INJECTION,
             f"or {eligibility.REVISION}, whichever is not intended; then restart the pods",
@@ -111,7 +111,7 @@ def _two_injectors(
                 subject=Subject("Namespace", "", namespace),
                 message=f"{first} and {others[-1]} both inject into pods here, one after the other",
                 evidence=tuple(f"{name}: {webhook} selects {who}" for name, webhook in sorted(claiming.items())),
-                mend=delete_webhook_configuration(others[-1], first),
+                fix=delete_webhook_configuration(others[-1], first),
                 severity=Code.TWO_INJECTORS.severity,
             )
             return

@@ -72,7 +72,7 @@ class Ports:
             subject=Subject("Service", service.namespace, service.name, port.number),
             message=f"port {port.number} speaks {spoken.kind}, and Istio {consequence}",
             evidence=(f"{_declared(selection)}: {selection.because}", *spoken.evidence),
-            mend=patch_service_port(service, port, Protocol.TCP.value, note),
+            fix=patch_service_port(service, port, Protocol.TCP.value, note),
             severity=severity,
         )
 

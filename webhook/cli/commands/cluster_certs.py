@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from webhook.cli.cluster import Context, Kubeconfig, check_context, failure
-from webhook.cli.durations import duration
 from webhook.cli.exits import ExitCode
 from webhook.cli.managed import (
     AUTHORITY_LIFETIME,
@@ -29,6 +27,7 @@ from webhook.cli.managed import (
     WebhookConfiguration,
     managed,
 )
+from webhook.cli.options import Context, Kubeconfig, check_context, duration, failure
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from certs.keeper import Look

@@ -17,8 +17,8 @@ from webhook.cli.decided import (
     decide_all,
     why_not_all,
 )
-from webhook.cli.format import Format
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+from webhook.cli.options import Format
 
 
 def explain(  # noqa: PLR0913 - one parameter for each option

@@ -19,8 +19,8 @@ from webhook.cli.decided import (
     read_inventory,
 )
 from webhook.cli.exits import PlanExitCode
-from webhook.cli.format import Format
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+from webhook.cli.options import Format
 from webhook.cli.unread import istio_of
 
 

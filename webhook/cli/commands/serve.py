@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from webhook.cli.cluster import Context, Kubeconfig, check_context, failure
-from webhook.cli.durations import duration
 from webhook.cli.exits import ExitCode
 from webhook.cli.managed import (
     AUTHORITY_LIFETIME,
@@ -28,6 +26,7 @@ from webhook.cli.managed import (
     place,
     pod_namespace,
 )
+from webhook.cli.options import Context, Kubeconfig, check_context, duration, failure
 from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
 
 

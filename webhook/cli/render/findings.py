@@ -20,11 +20,11 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "di
 
 def as_object(finding: Finding) -> dict[str, Any]:
     """Return one finding as plain JSON values."""
-    subject, mend = finding.subject, finding.mend
+    subject = finding.subject
     fix = {
-        "command": mend.command,
-        "patch": None if mend.patch is None else dump([mend.patch]),
-        "note": mend.note,
+        "command": finding.fix.command,
+        "patch": None if finding.fix.patch is None else dump([finding.fix.patch]),
+        "note": finding.fix.note,
     }
     return {
         "code": finding.code.code,
@@ -72,7 +72,7 @@ def show(findings: Sequence[Finding]) -> None:
 def show_commands(findings: Sequence[Finding]) -> None:
     """Print the commands that fix errors and warnings, each once; for a shell, after review."""
     problems = (finding for finding in findings if finding.severity is not Severity.INFO)
-    for command in dict.fromkeys(finding.mend.command for finding in problems if finding.mend.command is not None):
+    for command in dict.fromkeys(finding.fix.command for finding in problems if finding.fix.command is not None):
         print(command)
 
 
@@ -82,13 +82,13 @@ def _lines(finding: Finding) -> Iterator[str]:
     for evidence in finding.evidence:
         yield f"  {printable(evidence)}"
     yield f"  fix: {_mend(finding)}"
-    if finding.mend.note and finding.mend.command:
-        yield f"  {printable(finding.mend.note)}"
+    if finding.fix.note and finding.fix.command:
+        yield f"  {printable(finding.fix.note)}"
     yield f"  see {finding.code.docs}"
 
 
 def _mend(finding: Finding) -> str:
-    return printable(finding.mend.command or finding.mend.note)
+    return printable(finding.fix.command or finding.fix.note)
 
 
 def _summary(findings: Sequence[Finding]) -> str:
