@@ -30,20 +30,20 @@ class _Policies:
 
 
 def _units(share):
-    with share.budget() as budget:
+    with share as budget:
         return budget._units
 
 
 def test_a_decision_that_takes_long_leaves_four_times_as_long_to_others():
     now = [0.0]
     share = LoopShare(lambda: now[0])
-    with share.budget():
+    with share:
         now[0] = 0.01
     now[0] = 0.049
     assert _units(share) == BRIEF
     now[0] = 0.051
     assert _units(share) == INLINE
-    with share.budget():
+    with share:
         now[0] += 0.0001
     assert _units(share) == INLINE
 

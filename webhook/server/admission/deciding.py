@@ -113,7 +113,7 @@ def _at_once(lookup: Lookup, document: Callable[[], dict[str, Any]], share: Loop
     """Return the decision if it is cached, or cheap to make; else None."""
     if (known := lookup.recall()) is not None:
         return known
-    with share.budget() as budget:
+    with share as budget:
         decision = lookup.decide(document, budget)
     return None if budget.exceeded else decision
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from webhook.core.budget import Budget
@@ -31,13 +30,15 @@ class LoopShare:
             clock: Monotonic, in seconds.
         """
         self._clock = clock
-        self._rested = clock()
+        self._began = self._rested = clock()
 
-    @contextmanager
-    def budget(self) -> Iterator[Budget]:
-        """Yield the budget for one decision, which is made within the context."""
-        began = self._clock()
-        yield Budget(INLINE if began >= self._rested else BRIEF)
-        taken = self._clock() - began
+    def __enter__(self) -> Budget:
+        """Return the budget for one decision, which is made now."""
+        self._began = self._clock()
+        return Budget(INLINE if self._began >= self._rested else BRIEF)
+
+    def __exit__(self, *_: object) -> None:
+        """Count the time that the decision took."""
+        taken = self._clock() - self._began
         if taken > _LONG:
-            self._rested = max(self._rested, began) + taken + _REST * taken
+            self._rested = max(self._rested, self._began) + taken + _REST * taken
