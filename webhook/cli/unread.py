@@ -9,8 +9,8 @@ import typer
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.analysis.workloads import Inventory
+    from webhook.kubernetes.unread import Unread
     from webhook.mesh.config import IstioConfiguration
-    from webhook.mesh.unread import Unread
 
 
 def istio_of(inventory: Inventory) -> IstioConfiguration:

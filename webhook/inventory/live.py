@@ -44,7 +44,6 @@ from webhook.inventory.packed import Packed
 from webhook.inventory.store import Store
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
 
-WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet")
 # Neither contains configuration of pods, and a cluster has thousands of them.
 _NO_CONFIGURATION = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _PATHS = {

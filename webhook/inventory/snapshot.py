@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -23,9 +23,9 @@ from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
+from webhook.mesh.config import CONFIG_MAP, KINDS, ROOT
 from webhook.problem import Problem
 
-ISTIO_NAMESPACE: Final = "istio-system"
 _SOURCE = "cluster"
 _PAGE = 500
 
@@ -69,11 +69,7 @@ _WORKLOADS = (
 )
 _PODS = _Resource("Pod", "/api/v1", "pods", "status.phase!=Succeeded,status.phase!=Failed")
 _CONFIGURATION = (
-    _Resource(
-        "PeerAuthentication", "/apis/security.istio.io/v1", "peerauthentications", everywhere=True, optional=True
-    ),
-    _Resource("DestinationRule", "/apis/networking.istio.io/v1", "destinationrules", everywhere=True, optional=True),
-    _Resource("VirtualService", "/apis/networking.istio.io/v1", "virtualservices", everywhere=True, optional=True),
+    *(_Resource(*described, everywhere=True, optional=True) for described in KINDS),
     _Resource(
         "MutatingWebhookConfiguration",
         "/apis/admissionregistration.k8s.io/v1",
@@ -227,13 +223,13 @@ class _Reading:
                     yield document
 
     async def _mesh_configuration(self) -> None:
-        path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps/istio"
+        path = f"/api/v1/namespaces/{ROOT}/configmaps/{CONFIG_MAP}"
         try:
             answer = await self._client.get(path)
         except ClusterError as error:
             if error.status == HTTPStatus.FORBIDDEN:
                 self._into.notes.append(
-                    f"no permission to read ConfigMap istio in {ISTIO_NAMESPACE}: its defaults are assumed"
+                    f"no permission to read ConfigMap {CONFIG_MAP} in {ROOT}: its defaults are assumed"
                 )
             elif error.status != HTTPStatus.NOT_FOUND:
                 raise

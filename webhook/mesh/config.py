@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import yaml
 from msgspec import Struct
 
 from webhook.core.surroundings import Service
 from webhook.kubernetes.labels import LabelSelector
-from webhook.mesh.unread import Unread, understood
+from webhook.kubernetes.unread import Unread, understood
+from webhook.kubernetes.yaml import CONFIGURATION, load
 
 ROOT = "istio-system"
+CONFIG_MAP = "istio"
+"""The ConfigMap in `ROOT` with the mesh's own configuration."""
+KINDS = (
+    ("PeerAuthentication", "/apis/security.istio.io/v1", "peerauthentications"),
+    ("DestinationRule", "/apis/networking.istio.io/v1", "destinationrules"),
+    ("VirtualService", "/apis/networking.istio.io/v1", "virtualservices"),
+)
+"""Kind, path and plural of each of Istio's objects that are read."""
 MESH = "mesh"
 UNSET = "UNSET"
 
@@ -218,3 +228,25 @@ def names(host: str, written_in: str, service: Service) -> bool:
     if "." not in host:
         return (host, written_in) == (service.name, service.namespace)
     return host in {whole, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc"}
+
+
+def mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
+    """Return whether the mesh's own configuration, in ConfigMap istio, holds applications; the rest is ignored."""
+    for document in documents:
+        if document.get("kind") != "ConfigMap":
+            continue
+        found = understood(document, _MeshConfiguration)
+        if isinstance(found, Unread) or (found.metadata.name, found.metadata.namespace) != (CONFIG_MAP, ROOT):
+            continue
+        try:
+            mesh = load((found.data or {}).get("mesh") or "{}", CONFIGURATION)
+        except yaml.YAMLError:
+            continue
+        defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
+        return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True
+    return False
+
+
+class _MeshConfiguration(Struct, frozen=True):
+    metadata: Meta
+    data: dict[str, str | None] | None = None

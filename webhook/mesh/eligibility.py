@@ -51,6 +51,7 @@ DATAPLANE_MODE = "istio.io/dataplane-mode"
 AMBIENT = "ambient"
 EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
 PROXY_CONFIG = "proxy.istio.io/config"
+NATIVE = "sidecar.istio.io/nativeSidecar"
 
 PROXY = "istio-proxy"
 """The name of the sidecar's container."""

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from webhook.analysis.diagnose.injectors import KIND, Configuration
 from webhook.analysis.diagnose.picture import Member, Picture, Sidecars
 from webhook.core.facts import owners_of
-from webhook.inventory.objects import Metadata
 from webhook.kubernetes.pod import Pod
-from webhook.kubernetes.yaml import CONFIGURATION, load
-from webhook.mesh.config import IstioConfiguration
+from webhook.kubernetes.unread import Unread, understood
+from webhook.mesh.config import IstioConfiguration, mesh_holds
 from webhook.mesh.eligibility import sidecar_of
 from webhook.mesh.sidecar import is_native
-from webhook.mesh.unread import Unread, understood
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
@@ -60,7 +57,7 @@ def picture_of(
         least=policy.min_confidence,
         webhooks=_webhooks(inventory),
         istio=istio,
-        sidecars=_sidecars(inventory.running, held=_mesh_holds(inventory.documents), native=native),
+        sidecars=_sidecars(inventory.running, held=mesh_holds(inventory.documents), native=native),
         namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and namespace in {None, name}],
     )
 
@@ -87,25 +84,3 @@ def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sid
         if running_pod.outlived:
             outlived |= {(namespace, owner.kind, owner.name): running_pod.name for owner in owners_of(pod)}
     return Sidecars(native=native, seen=seen, held=held, outlived=outlived)
-
-
-def _mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
-    """Return whether the mesh's own configuration, in ConfigMap istio, holds applications; the rest is ignored."""
-    for document in documents:
-        if document.get("kind") != "ConfigMap":
-            continue
-        found = understood(document, _MeshConfiguration)
-        if isinstance(found, Unread) or (found.metadata.name, found.metadata.namespace) != ("istio", "istio-system"):
-            continue
-        try:
-            mesh = load((found.data or {}).get("mesh") or "{}", CONFIGURATION)
-        except yaml.YAMLError:
-            continue
-        defaults = mesh.get("defaultConfig") if isinstance(mesh, dict) else None
-        return isinstance(defaults, dict) and defaults.get("holdApplicationUntilProxyStarts") is True
-    return False
-
-
-class _MeshConfiguration(msgspec.Struct, frozen=True):
-    metadata: Metadata
-    data: dict[str, str | None] | None = None

@@ -10,8 +10,8 @@ from webhook.analysis.diagnose.finding import Code, Finding, Subject
 from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.analysis.diagnose.picture import Picture
 from webhook.kubernetes.labels import LabelSelector
+from webhook.kubernetes.unread import understood
 from webhook.mesh import eligibility
-from webhook.mesh.unread import understood
 from webhook.mesh.webhook_order import ISTIOS, called_too_late
 
 KIND = "MutatingWebhookConfiguration"

@@ -13,9 +13,8 @@ from webhook.detection.resolve.places import Places
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
 from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.eligibility import NATIVE
 from webhook.mesh.sidecar import gets_sidecar, is_native
-
-NATIVE = "sidecar.istio.io/nativeSidecar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import patch_template
-from webhook.analysis.diagnose.picture import NATIVE, Member, Picture
+from webhook.analysis.diagnose.picture import Member, Picture
 from webhook.analysis.diagnose.ports import Place
 from webhook.analysis.plan.impact import Consequences, Party
 from webhook.core.decision import Action, Decision, Reason
 from webhook.detection.infer.called import called
 from webhook.mesh import eligibility
+from webhook.mesh.eligibility import NATIVE
 from webhook.mesh.patch import HOLD, required_annotations
 
 _BATCH = frozenset({"Job", "CronJob"})

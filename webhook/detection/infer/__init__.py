@@ -1,1 +1,1 @@
-"""Conclude from resolved settings which backends a pod talks to and serves, or why not."""
+"""Conclude from resolved settings which backends a pod talks to and serves."""

@@ -13,8 +13,6 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from webhook.decision.conformance import Contradiction
-from webhook.policy.source import ReloadOutcome
 from webhook.server.admission.outcome import Outcome
 from webhook.server.observe.collectors import LostLines, SwappedGauge
 
@@ -258,10 +256,6 @@ class Metrics:
         for outcome in Outcome:
             for webhook in _CALLED.get(outcome, ("mutate", "validate")):
                 self.requests.labels(webhook, outcome.value, "false")
-        for contradiction in Contradiction:
-            self.contradictions.labels(contradiction.code)
-        for load in ReloadOutcome:
-            self.policy_loads.labels(load.value)
         for reload in ("replaced", "kept"):
             self.certificate_reloads.labels(reload)
         for cause in ("budget", "overload"):

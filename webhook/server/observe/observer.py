@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from webhook.core.decision import Decision
+from webhook.decision.conformance import Contradiction
 from webhook.kubernetes import names
 from webhook.kubernetes.admission import AdmissionRequest
 from webhook.kubernetes.pod import Pod
@@ -47,6 +48,8 @@ class Observer:
         self.metrics = metrics
         self.log = log
         self._events = events
+        for contradiction in Contradiction:
+            metrics.contradictions.labels(contradiction.code)  # begins at zero
         # Looking up the counter for label values takes many times as long as incrementing it.
         self._requests = lru_cache(_COUNTERS)(metrics.requests.labels)
         self._duration = lru_cache(_COUNTERS)(metrics.duration.labels)

@@ -18,6 +18,8 @@ class PolicyTelling:
     def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
         self._metrics = metrics
         self._log = log
+        for outcome in ReloadOutcome:
+            metrics.policy_loads.labels(outcome.value)  # begins at zero
 
     def start(self, source: PolicySource) -> None:
         """Record the first policy and its warnings."""
