@@ -207,7 +207,7 @@ class Criteria(Model):
             description="Who created the pod: a kind (Job) or kind/name with a glob for the name (Deployment/web-*). "
             "A Deployment's ReplicaSet counts as the Deployment, an Argo Rollout's as the Rollout, a CronJob's Job as "
             "both. A kind is one of any API group: Job is a Volcano Job, too, which counts as nothing else. Of several "
-            "owners only the controller counts, if one says that it is.",
+            "owners only the controller counts, if one is marked as such.",
         ),
     ] = None
     service_accounts: Annotated[

@@ -137,7 +137,7 @@ class Detection(Model):
 
 
 class Spec(Model):
-    """What the policy says."""
+    """The settings and rules of the policy."""
 
     mode: Annotated[Mode, Field(description="audit: decide and report everything, patch nothing.")] = Mode.ENFORCE
     explicit: Annotated[
