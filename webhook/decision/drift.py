@@ -80,7 +80,7 @@ def drifted(
     Args:
         pod: The pod as the API server has it.
         document: The same as plain values.
-        surroundings: What is around it.
+        surroundings: The cluster context of the pod.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
         budget: As there. A pod that could not be decided about within it is not reported.
@@ -122,7 +122,7 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Args:
         pod: The pod as it runs.
-        created: The same as it was created, before any webhook: see `webhook.mesh.created.as_created`.
+        created: The same pod as it was created, before any webhook: see `webhook.mesh.created.as_created`.
         decision: What is decided about `created` now.
 
     Returns:

@@ -59,7 +59,7 @@ def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | N
 
     Args:
         pod: The pod as received.
-        namespace: Where it is to be created.
+        namespace: The namespace of the pod.
         namespace_labels: The labels of its namespace; None when they are not known.
         decision: The decision about it as it was created according to these annotations.
     """

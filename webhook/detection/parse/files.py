@@ -43,7 +43,7 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
         quota: How much of it is read and kept; afterwards `cut` is set if that was not all.
 
     Returns:
-        Its settings in order; lines without content are left out.
+        Its settings in order; lines without content are omitted.
     """
     quota = quota or Quota()
     if len(text) > LONGEST:

@@ -13,9 +13,9 @@
 | /validate: a pod of too many values                    | 200  | by --on-error | unreadable-pod | warning or status |
 | deciding fails, --on-error allow                       | 200  | yes     | internal-error     | warning            |
 | deciding fails, --on-error deny                        | 200  | no      | internal-error     | status             |
-| /mutate: no thread was free, or it took too long       | 200  | yes     | overloaded         | as onUnknown says  |
+| /mutate: no thread was free, or it took too long       | 200  | yes     | overloaded         | by onUnknown       |
 | /validate: the same                                    | 200  | by --on-error | overloaded   | warning or status  |
-| the cluster has not been read once yet                 | 200  | by --on-error | not-synced   | warning or status  |
+| the cluster cache is not synced yet                    | 200  | by --on-error | not-synced   | warning or status  |
 | /validate: any of these six, --strict                  | 200  | no      | as above           | status             |
 | no JSON, no AdmissionReview v1, no request, empty uid  | 400  |         | bad-review         | text               |
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
