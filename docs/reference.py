@@ -63,8 +63,8 @@ spec:
 ```
 
 Rules are evaluated in order, and the first that matches decides. A rule matches a pod when every field of `match`
-holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is evaluated for pods
-that Istio cannot inject, for those of exempt namespaces, and (with `explicit: respect`) for those that set
+matches, unless every field of `except` does too; a list matches when one of its entries does. No rule is evaluated for
+pods that Istio cannot inject, for those of exempt namespaces, and (with `explicit: respect`) for those that set
 `sidecar.istio.io/inject` themselves or are created with Istio's sidecar.
 
 `inject` also applies to pods that Istio does not inject because neither they nor their namespace have one of its

@@ -75,7 +75,7 @@ class Dependency(Struct, frozen=True, gc=False):
         kind: The catalog's name of the backend.
         confidence: The confidence of the finding.
         host: The host as configured, or None when only the kind is known.
-        port: The TCP port, or None when it is not known.
+        port: The TCP port, or None when it is unknown.
         evidence: The evidence chain, without any value but host, port and kind.
         port_elsewhere: Whether the port may come only from an object in another namespace than the pod's.
     """

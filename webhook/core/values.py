@@ -76,7 +76,7 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Content(Struct, frozen=True, array_like=True, gc=False):
-    """The shape of one key's text; the text itself is not kept.
+    """The shape of one key's text; the text itself is not stored.
 
     Attributes:
         value: Its content as the value of an environment variable.

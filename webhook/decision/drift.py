@@ -1,7 +1,8 @@
 """Detect drift: running pods whose sidecar differs from the one that they would get if they were created now.
 
-A pod keeps what it was created with. What is decided about its like may change afterwards: by an edit of the policy, of
-a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was created.
+A pod keeps the sidecar that it was created with. The decision about such a pod may change afterwards: by an edit of the
+policy, of a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was
+created.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Returns:
         None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
-        written into the workload by hand, unless a decision brought it in; where it is not known whether the pod is in
+        written into the workload by hand, unless a decision brought it in; where it is unknown whether the pod is in
         the mesh; and in namespaces that the policy exempts.
     """
     if decision.reason is Reason.EXEMPT_NAMESPACE:

@@ -103,7 +103,7 @@ class Rule(Model):
 
 
 class Exempt(Model):
-    """What the policy never looks at."""
+    """Pods that the policy ignores."""
 
     namespaces: Annotated[NameGlobs | None, Field(description="Globs over namespaces.")] = None
 

@@ -31,7 +31,7 @@ def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> 
             reached[dependency.kind] = None
             if found := wrong.get((service.namespace, service.name, port.number)):
                 fixable[service.namespace, service.name, port.number] = found
-    # A dependency outside the cluster, or without a known Service, may need to be skipped all the same.
+    # A dependency outside the cluster, or without a known Service, may need to be skipped nevertheless.
     if kinds - reached.keys() or not fixable:
         return None
     names = ", ".join(f"{name}:{number}" for _, name, number in fixable)

@@ -1,4 +1,4 @@
-"""Infer dependencies from one container's settings and the places that they name.
+"""Infer dependencies from one container's settings and the hosts that they name.
 
 The mention itself outranks its neighbourhood, in this order: the scheme or dialect, the image behind the
 Service, the port, the provider that a neighbouring key chooses, the key's words, the host's words.

@@ -51,7 +51,7 @@ def as_key(key: str) -> str:
 
 
 class Quota:
-    """How much of one text is read and kept.
+    """How much of one text is parsed and stored.
 
     Attributes:
         cut: Whether anything was omitted.

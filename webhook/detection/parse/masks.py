@@ -25,7 +25,7 @@ class Mask:
         self._names: dict[str, str] = {}
 
     def path(self, path: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the keys as they may be kept and shown.
+        """Return the keys as they may be stored and shown.
 
         All words below a key that names a credential, or is hidden itself ("…"), are replaced, unless they classify a
         value, or name a backend. The same word gets the same replacement, so that a host and its

@@ -107,7 +107,7 @@ class Places:
         return None if self._is_own(service) else Place(host, number, service)
 
     def _behind(self, host: str, port: int | None, service: Service) -> Place | None:
-        """Return the place behind a chain of Services that are aliases."""
+        """Return the host behind a chain of Services that are aliases."""
         target, elsewhere = "", service.namespace != self._namespace
         for _ in range(_MOST_ALIASES):
             if not service.external_name:

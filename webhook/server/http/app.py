@@ -20,9 +20,9 @@
 | no JSON, no AdmissionReview v1, no request, empty uid  | 400  |         | bad-review         | text               |
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
 | more bytes than allowed                                | 413  |         | too-large          | text, closed       |
-| not here in time                                       | 408  |         | too-slow           | text, closed       |
+| not received in time                                   | 408  |         | too-slow           | text, closed       |
 | other large requests take all memory                   | 503  |         | too-busy           | text, closed       |
-| connection lost before it was here                     |      |         | client-gone        |                    |
+| connection lost before it was received                 |      |         | client-gone        |                    |
 | another path; another method                           | 404; 405 |     | not counted        |                    |
 
 A dry run is handled like any other request, and marked in the log and in the metric.
