@@ -50,7 +50,7 @@ cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, for experiments
 	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig
 
 go:
-	@command -v go >/dev/null || { echo "the test bed is built with Go, and there is no go on the PATH: see https://go.dev/doc/install" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "the test bed is built with Go, but go is not on the PATH: see https://go.dev/doc/install" >&2; exit 1; }
 
 observability-test: $(VENV)/.dev ## Check metrics, dashboard and alerts with a real Prometheus (Debian's, or one on the PATH)
 	@$(BIN)/python tests/observability/programs.py >/dev/null

@@ -31,7 +31,7 @@ def write(directory: Path, authority: bytes, serving: KeyPair) -> list[Path]:
 
     Args:
         directory: The directory to write to.
-        authority: The CA certificate in PEM. Its key is not written: it signs nothing else.
+        authority: The CA certificate in PEM. Its key is not written, so it cannot sign anything else.
         serving: The certificate (mode 0644) and the key (mode 0600).
 
     Returns:

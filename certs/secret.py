@@ -69,7 +69,7 @@ def encode(state: State) -> Content:
 
 
 def decode(labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, bytes]) -> State:
-    """Decode a state. Unreadable parts are left out and reported in `damage`.
+    """Decode a state. Unreadable parts are omitted and reported in `damage`.
 
     Args:
         labels: The Secret's labels.

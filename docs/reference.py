@@ -63,8 +63,8 @@ spec:
 ```
 
 Rules are evaluated in order, and the first that matches decides. A rule matches a pod when every field of `match`
-holds, unless every field of `except` does too; a list holds when one of its entries does. No rule is evaluated for pods
-that Istio cannot inject, for those of exempt namespaces, and (with `explicit: respect`) for those that set
+matches, unless every field of `except` does too; a list matches when one of its entries does. No rule is evaluated for
+pods that Istio cannot inject, for those of exempt namespaces, and (with `explicit: respect`) for those that set
 `sidecar.istio.io/inject` themselves or are created with Istio's sidecar.
 
 `inject` also applies to pods that Istio does not inject because neither they nor their namespace have one of its
@@ -78,7 +78,7 @@ read in time, it exceeds a [limit of an expression](#expressions), or the pod's 
 that do not depend on dependencies decide as usual. The decision has the reason `unknown`, and a
 warning has the cause.
 
-Of a pod of more than 100,000 values (a list of that many elements in its `spec`, say) only the name, labels,
+Of a pod of more than 100,000 values (a list of that many elements in its `spec`, for example) only the name, labels,
 annotations, owners, service account and `hostNetwork` are read. Rules that need only those still decide, including
 expressions over `namespace`, `owner` and `pod.metadata.labels`, `.annotations`, `.name` and `.generateName`.
 
@@ -102,7 +102,7 @@ An expression is rejected when its estimated cost for a pod with 100 list elemen
 and 16 KiB of text exceeds 1,000,000 units of some 50 ns. Nested loops over a list of each element, as over `env` of
 each of `containers`, cost in proportion to the pod; loops over unrelated lists multiply: two are fine, three are not.
 
-| Limit | Beyond it |
+| Limit | When exceeded |
 |---|---|
 | 4,096 characters, 32 levels of nesting, an estimated cost of 1,000,000 | The policy is rejected |
 | The same cost for the pod at hand; 4,000,000 for all expressions on one pod | `onUnknown` decides, with a warning |

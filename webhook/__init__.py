@@ -1,3 +1,3 @@
-"""sidecar-policy: decide from what a pod really talks to how Istio's sidecar goes into it."""
+"""sidecar-policy: decide whether and how Istio injects a pod's sidecar, from the backends that it connects to."""
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ from webhook.decision.engine import decide
 from webhook.inventory.workloads import Workload
 from webhook.policy.compiled import CompiledPolicy
 
-if TYPE_CHECKING:  # reading a live cluster takes the slowest import of all
+if TYPE_CHECKING:  # the module for live clusters is the slowest import
     from webhook.inventory.manifests import Manifests
     from webhook.inventory.snapshot import Snapshot
 

@@ -21,7 +21,7 @@ class Command(TyperCommand):
     """A command that escapes its help, and rejects paths that may block."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps its types private
-        """Write the help; what is in brackets is no markup of rich's."""
+        """Write the help; text in brackets is not rich markup."""
         _escape([self, *self.params])
         super().format_help(ctx, formatter)
 
@@ -39,7 +39,7 @@ class Group(TyperGroup):
     """A group of commands that escapes its help."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the same
-        """Write the help; what is in brackets is no markup of rich's."""
+        """Write the help; text in brackets is not rich markup."""
         _escape([self, *self.params, *self.commands.values()])
         super().format_help(ctx, formatter)
 

@@ -53,7 +53,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Options that precede the command."""
     del version  # its callback has acted by now
 
 

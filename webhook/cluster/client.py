@@ -137,8 +137,8 @@ class Client:
             An iterator of lines of JSON, one for each event.
 
         Raises:
-            ClusterError: The server refuses, the connection is lost, no data arrives for 28 s, or an event is too
-                large.
+            ClusterError: The server rejects the request, the connection is lost, no data arrives for 28 s, or an event
+                is too large.
             ExpiredError: The resource version is too old.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=SILENCE_SECONDS)

@@ -1,6 +1,6 @@
 """Best-effort leader election with a Lease.
 
-It avoids duplicate work and guards nothing: two replicas that both act as leader for a moment do the work twice,
+It avoids duplicate work and is not a lock: two replicas that both act as leader for a moment do the work twice,
 without harm.
 
 Source: coordination.k8s.io/v1 Lease, and the rules of client-go's leader election: a Lease is free if its holder has

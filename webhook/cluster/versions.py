@@ -7,10 +7,10 @@ response may arrive after them:
 | The version that was read directly is  | Result                                                              |
 |----------------------------------------|---------------------------------------------------------------------|
 | above the last one of list and watch   | newer; older versions from the watch are ignored from then on       |
-| not above it                           | stale: if the object is not known, it has been deleted since        |
+| not above it                           | stale: if the object is unknown, it has been deleted since          |
 
 If versions are not integers, everything from the watch counts as newer, and a direct read is newer only for an object
-that is not known and was not deleted recently.
+that is unknown and was not deleted recently.
 """
 
 from __future__ import annotations

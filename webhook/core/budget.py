@@ -43,7 +43,7 @@ class Budget:
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the result can be cached: the same pod in the same surroundings always gets the same one."""
+        """Whether the result can be cached: the same pod in the same cluster context always gets the same one."""
         return not self.exceeded or (self._units >= self.FULL and not self.cancelled)
 
     def refill(self) -> None:

@@ -75,7 +75,7 @@ class Dependency(Struct, frozen=True, gc=False):
         kind: The catalog's name of the backend.
         confidence: The confidence of the finding.
         host: The host as configured, or None when only the kind is known.
-        port: The TCP port, or None when it is not known.
+        port: The TCP port, or None when it is unknown.
         evidence: The evidence chain, without any value but host, port and kind.
         port_elsewhere: Whether the port may come only from an object in another namespace than the pod's.
     """
@@ -124,8 +124,8 @@ class Decision(Struct, frozen=True, dict=True):
         hold: Start the application only after the sidecar is ready.
         matched: What made the rule match, as short phrases ("dependency redis"), for the explanation.
         policy: Name and generation of the policy, as "mesh-default/3f2a91c0".
-        outside: Why Istio would not inject into the pod as it is, where the policy says `inject` all the same.
-        warnings: Warnings for whoever creates the pod.
+        outside: Why Istio would not inject into the pod as it is, where the policy's action is `inject` nevertheless.
+        warnings: Warnings for the client that creates the pod.
         to_author: The same without what only objects of other namespaces contain; None where there is nothing to hide.
     """
 

@@ -25,7 +25,7 @@ _TEMPLATE_HASHES = (
 # (20260131) and most other numbers of eight digits are not.
 _SCHEDULED_JOB = re.compile(r"(?P<cronjob>.{1,52})-(?P<minute>[0-9]{8})")
 _MINUTES = range(28_555_200, 38_920_320)
-# Dates that fall into that range all the same, as 31122026, count as dates: of the minutes so written there are 20 in a
+# Dates that fall into that range nevertheless, as 31122026, count as dates: of the minutes so written there are 20 in a
 # row at a time, twelve times in 2025 and in 2027, and seven times from December 2028 on.
 _DATE = re.compile(r"(?:29|30)(?:0[1-9]|1[0-2])20[23][0-9]|31(?:0[13578]|1[02])20[23][0-9]")
 
@@ -41,7 +41,7 @@ class Facts(Struct, frozen=True):
     Attributes:
         pod: The pod as decoded.
         namespace: The namespace it is created in.
-        namespace_labels: That namespace's labels; empty when the namespace is not known.
+        namespace_labels: That namespace's labels; empty when the namespace is unknown.
         owners: Who created it, see `owners_of`.
         findings: What detection found.
         document: Returns the whole pod as a plain dict. Only CEL expressions need it, so it is built on demand.
@@ -96,7 +96,7 @@ def _is(owner: OwnerReference, kind: str) -> bool:
 
 
 def owners_of(pod: Pod) -> tuple[OwnerReference, ...]:
-    """Return what made the pod, as people think of it, nearest first.
+    """Return the owners of the pod, as users see them, nearest first.
 
     A ReplicaSet counts as the Deployment or Rollout that it belongs to, where its name ends in the hash of the pod's
     template; any other stays what it is. A Job that a CronJob can have made counts as both.
@@ -118,7 +118,7 @@ def _scheduled_by(job: str) -> str | None:
 
 
 def _above(replica_set: OwnerReference, labels: Mapping[str, str]) -> OwnerReference:
-    """Return what a ReplicaSet belongs to, as far as its pod shows it; else the ReplicaSet."""
+    """Return the owner of a ReplicaSet, as far as its pod shows it; else the ReplicaSet."""
     for label, kind, api_version in _TEMPLATE_HASHES:
         name, dash, end = replica_set.name.rpartition("-")
         if name and dash and end and end == labels.get(label):

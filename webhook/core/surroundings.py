@@ -130,13 +130,13 @@ class SurroundingsUnknownError(Exception):
 
 
 class Surroundings(Protocol):
-    """Read-only view of the cluster, or of the manifests that stand for it.
+    """Read-only view of the cluster, or of the manifests that replace it.
 
     Every lookup may raise SurroundingsUnknownError.
     """
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
-        """Return the namespace's labels, or None when the namespace is not known."""
+        """Return the namespace's labels, or None when the namespace is unknown."""
         ...
 
     def service(self, namespace: str, name: str) -> Service | None:
@@ -152,7 +152,7 @@ class Surroundings(Protocol):
         ...
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, Content] | None:
-        """Return the parsed content of each key of the ConfigMap, or None when there is no such ConfigMap."""
+        """Return the parsed content of each key of the ConfigMap, or None when it does not exist."""
         ...
 
     def secret(self, namespace: str, name: str) -> Mapping[str, Content] | None:
@@ -173,7 +173,7 @@ class Reference(Struct, frozen=True, gc=False):
 
 
 def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401 - as many types as kinds
-    """Return the surroundings' answer to a lookup.
+    """Return the result of a lookup.
 
     Raises:
         SurroundingsUnknownError: The cluster cache has not synced yet.
@@ -194,7 +194,7 @@ def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401
 
 
 class Missed(list[Reference]):
-    """Objects that are not there.
+    """Objects that do not exist.
 
     Attributes:
         asker: The namespace of the pod that needs them.
@@ -207,7 +207,7 @@ class RecordingView:
     """Surroundings that record and memoise every lookup, so that a cached result can be revalidated.
 
     Attributes:
-        answers: Every lookup with its answer, in the order of the lookups.
+        answers: Every lookup with its result, in the order of the lookups.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
@@ -216,7 +216,7 @@ class RecordingView:
 
     @property
     def missed(self) -> Missed:
-        """The objects that were looked up and not found, and may have been created a moment ago.
+        """The objects that were looked up and not found, and may have been created recently.
 
         A Service counts only where its namespace is known, since the second label of any host name could be one, and
         never for a word that is only mentioned: it would become a part of a request to the API server.

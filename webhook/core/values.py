@@ -30,7 +30,7 @@ class Mention(Struct, frozen=True, array_like=True, gc=False):
     """A network place that a value names.
 
     Attributes:
-        host: The host; references to variables stand in it as ${NAME} or ${NAME:-default}.
+        host: The host; references to variables are written as ${NAME} or ${NAME:-default}.
         port: Digits, a reference, or "" when none is given.
         scheme: The URL's scheme in lower case; for dialects the kind that the dialect belongs to; else "".
         form: How it was written.
@@ -67,7 +67,7 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
     """One setting.
 
     Attributes:
-        path: The keys that lead to it, outermost first; empty for a value that stands alone.
+        path: The keys that lead to it, outermost first; empty for a value without a key.
         value: The parsed value.
     """
 
@@ -76,12 +76,12 @@ class Line(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Content(Struct, frozen=True, array_like=True, gc=False):
-    """The shape of one key's text; the text itself is not kept.
+    """The shape of one key's text; the text itself is not stored.
 
     Attributes:
         value: Its content as the value of an environment variable.
         lines: Its content as a mounted file, setting by setting; empty for a single value.
-        cut: Whether a part of it was left out, since it exceeds a limit.
+        cut: Whether it was truncated, because it exceeds a limit.
     """
 
     value: Value

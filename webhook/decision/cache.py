@@ -1,13 +1,13 @@
 """The cache of findings and decisions, shared by the replicas of a workload.
 
-Detection is a function of the pod, of the catalog, and of the lookups' answers. So what it found holds for any
-pod that is the same in all that detection reads, for as long as every lookup that it made gets the answer that it
-got: with the same answers it would make the same lookups, and find the same. Nothing has to be invalidated.
+Detection is a function of the pod, of the catalog, and of the results of its lookups. Its result is therefore valid
+for any pod with equal detection inputs, for as long as every lookup that it made returns the same result: it would
+repeat the same lookups and return the same findings. Nothing has to be invalidated.
 
-A decision follows from what was found, the policy, the namespace's labels and the pod's annotations, unless an
+A decision is a function of the findings, the policy, the namespace's labels and the pod's annotations, unless an
 expression of the policy read the whole pod: then it is computed again.
 
-Of the pod only digests are kept, for its environment may contain passwords.
+Only digests of the pod are stored, because its environment may contain passwords.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _Given = tuple["ref[Policy]", "Mapping[str, str] | None", bytes]
 
 
 class _Known:
-    """What was found, the answers that it was found from, and what was last decided, given what else decides.
+    """A cache entry: the findings, the lookups that they depend on, and the last decision with its other inputs.
 
-    Of answers a digest is kept: one that has changed since may be large, and nothing else needs it any more.
+    Lookup results are stored as digests: an outdated one may be large, and nothing else needs it.
     """
 
     __slots__ = ("answers", "decided", "findings")
@@ -71,7 +71,7 @@ class DecisionCache:
     """The cache of findings and decisions, with least-recently-used eviction. Thread-safe.
 
     Attributes:
-        facts: The size of the cache: entries, answers and findings taken together.
+        facts: The size of the cache: the sum of entries, lookup results and findings.
     """
 
     MOST_FACTS: Final = 65_536
@@ -115,7 +115,7 @@ class DecisionCache:
         if known is not None and remembered:
             self._on_look(remembered)
             return known
-        # What was asked before counts among the questions, too: it is not much, and nothing is missing.
+        # Earlier lookups of this review are included: they are few, and nothing is missing.
         known = _Known(detect(replica, namespace, asked, key[1], budget), asked.answers)
         if budget.is_conclusive:
             self._on_look(remembered)
@@ -151,9 +151,9 @@ class Lookup:
 
         Args:
             cache: The cache to read and fill.
-            pod: The pod as it is to be created.
-            namespace: Where it is to be created.
-            surroundings: The view of the cluster around it, which records lookups.
+            pod: The pod as submitted for creation.
+            namespace: The namespace of the pod.
+            surroundings: The cluster context, which records lookups.
             policy: The policy that decides.
         """
         self._cache = cache
@@ -167,7 +167,7 @@ class Lookup:
         self._given: _Given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
 
     def recall(self) -> Decision | None:
-        """Return the cached decision, or None when it is absent, or a lookup has another answer now."""
+        """Return the cached decision, or None when it is absent, or a lookup result has changed."""
         return self._cache.decided(self._key, self._given, self._asked)
 
     def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
@@ -210,8 +210,8 @@ def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
     return _digest((namespace, seen)), catalog
 
 
-def _in_short(answer: Any) -> Any:  # noqa: ANN401 - as many types as answers
-    """Return what tells an answer from others; labels are their own."""
+def _in_short(answer: Any) -> Any:  # noqa: ANN401 - lookup results have many types
+    """Return the digest of a lookup result, or the result itself, such as labels, when it has none."""
     return getattr(answer, "digest", answer)
 
 

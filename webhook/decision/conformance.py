@@ -48,7 +48,7 @@ def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
 
     Args:
         pod: The pod as it is about to be stored.
-        decision: What was decided about it as it was created.
+        decision: The decision about it as it was created.
 
     Returns:
         None for a pod in the desired state, and for decisions that are not enforced.

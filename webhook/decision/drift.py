@@ -1,7 +1,8 @@
 """Detect drift: running pods whose sidecar differs from the one that they would get if they were created now.
 
-A pod keeps what it was created with. What is decided about its like may change afterwards: by an edit of the policy, of
-a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was created.
+A pod keeps the sidecar that it was created with. The decision about such a pod may change afterwards: by an edit of the
+policy, of a ConfigMap or of a Service, by a label on the namespace, or because the webhook was unavailable when it was
+created.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def drifted(
     Args:
         pod: The pod as the API server has it.
         document: The same as plain values.
-        surroundings: What is around it.
+        surroundings: The cluster context of the pod.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
         budget: As there. A pod that could not be decided about within it is not reported.
@@ -122,12 +123,12 @@ def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:
 
     Args:
         pod: The pod as it runs.
-        created: The same as it was created, before any webhook: see `webhook.mesh.created.as_created`.
+        created: The same pod as it was created, before any webhook: see `webhook.mesh.created.as_created`.
         decision: What is decided about `created` now.
 
     Returns:
         None for a pod that a restart would not change; for any outside of the mesh, where a sidecar may have been
-        written into the workload by hand, unless a decision brought it in; where it is not known whether the pod is in
+        written into the workload by hand, unless a decision brought it in; where it is unknown whether the pod is in
         the mesh; and in namespaces that the policy exempts.
     """
     if decision.reason is Reason.EXEMPT_NAMESPACE:

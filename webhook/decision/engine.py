@@ -50,7 +50,7 @@ def decide(  # noqa: PLR0913 - all inputs of a decision
         pod: The pod as it is to be created.
         namespace: Where it is to be created.
         document: Returns the whole pod as a dict; called at most once per CEL expression that reads it.
-        surroundings: The cluster, or the manifests that stand for it.
+        surroundings: The cluster, or the manifests that replace it.
         policy: The compiled policy, with the catalog of backends to look for.
         always_detect: Run detection even where it cannot change the decision, so that its findings can
             be shown.

@@ -1,6 +1,6 @@
 """The part of a decision that a pod's author may see where objects of other namespaces contributed to it.
 
-Whoever may create a pod may name any Service in it, and sees what is decided: in the pod, in warnings, Events and audit
+A user who may create a pod may name any Service in it, and sees the decision: in the pod, in warnings, Events and audit
 annotations. The decision uses everything; what is shown is computed from the pod and its own namespace alone. So two
 clusters that differ only in other namespaces show the same of a pod, except for what a rule did because of them: its
 action, its name, the ports of the pod's own configuration that it excludes, and that there was something of which it

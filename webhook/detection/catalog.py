@@ -115,7 +115,7 @@ class Catalog:
         return None
 
     def relays(self, image: str) -> str | None:
-        """Return what an image proxies: a kind, "" for any protocol, None when it is no proxy."""
+        """Return what an image proxies: a kind, "" for any protocol, None when it is not a proxy."""
         base = _repository(image[:_LONGEST_IMAGE])[-1]
         return self._by_proxy.get(base) or ("" if base in self._relays else None)
 

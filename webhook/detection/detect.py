@@ -1,4 +1,4 @@
-"""Detect the backends that a pod talks to: every mention in its configuration, resolved against its surroundings."""
+"""Detect the backends that a pod talks to: every mention in its configuration, resolved in its cluster context."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def detect(
     Args:
         pod: The pod.
         namespace: Where it runs.
-        surroundings: The Services, ConfigMaps and Secrets around it.
+        surroundings: Its Services, ConfigMaps and Secrets.
         catalog: The backends to look for.
         budget: The units that it may spend; None is a full one.
 

@@ -35,7 +35,7 @@ class Key:
             backend's name (`mongo: user-db:27017`).
         switched: What the value switches, if it is a switch.
         switches: The kind that a switch turns on: its name with nothing specific next to it (SESSION_REDIS, USE_KAFKA).
-        is_quiet: Whether a single word as the value is no evidence of any backend, alone or with another setting.
+        is_quiet: Whether a single word as the value is never evidence, alone or with another setting.
     """
 
     def __init__(self, path: tuple[str, ...], catalog: Catalog) -> None:

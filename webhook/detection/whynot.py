@@ -48,7 +48,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class WhyNot:
-    """The whole answer.
+    """The complete result.
 
     Attributes:
         answer: Yes, no or unknown.
@@ -69,7 +69,7 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     Args:
         pod: The pod.
         namespace: Where it runs.
-        surroundings: The Services, ConfigMaps and Secrets around it.
+        surroundings: Its Services, ConfigMaps and Secrets.
         catalog: The backends to look for.
         kind: One of the catalog's kinds.
 

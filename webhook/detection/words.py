@@ -71,7 +71,7 @@ _PASSWORD_ENDINGS = (
     *("password", "passwd", "pass", "pwd", "secret", "token", "key", "auth", "cookie", "passphrase", "credentials"),
     *("kennwort", "passwort", "wachtwoord"),
 )
-# Maps of these are no credentials, but may have some for keys.
+# Maps of these are not credentials, but may have credentials as keys.
 _ACCOUNT = "account"
 _ANNOUNCING = {*_CREDENTIAL, *_PASSWORD_ENDINGS, _ACCOUNT}
 may_announce = re.compile(

@@ -130,7 +130,7 @@ async def read(client: Client, *, namespace: str | None, secrets: bool, whole: b
         The snapshot.
 
     Raises:
-        ClusterError: The API server does not respond, or refuses a required request.
+        ClusterError: The API server does not respond, or rejects a required request.
 
     Example:
         snapshot = await read(connect(kubeconfig), namespace="shop", secrets=False, whole=False)

@@ -147,10 +147,10 @@ def parse(body: bytes | bytearray, decode: Callable[[bytes | bytearray], Any] = 
 
     Args:
         body: The body of the HTTP request.
-        decode: Decodes the body; may leave out fields of the object.
+        decode: Decodes the body; may omit fields of the object.
 
     Returns:
-        The review. An object that is not a Pod is no error: many reviews are about other kinds.
+        The review. An object that is not a Pod is not an error: many reviews are about other kinds.
 
     Raises:
         UnreadableReviewError: The body is not JSON, not an AdmissionReview v1, has no request, or a request without
@@ -219,7 +219,7 @@ def _problem(error: Exception) -> str:
     return _NO_JSON_OBJECT
 
 
-# msgspec's type errors contain the names of types and the path, with map keys already left out. Any other message could
+# msgspec's type errors contain the names of types and the path, with map keys already removed. Any other message could
 # contain a value and is not passed on.
 _TYPE_ERROR = re.compile(
     r"(?P<what>Expected `[^`$]+`, got `[a-z]+`|Expected `int` [<>]= -?[0-9]+|Object missing required field `\w+`"

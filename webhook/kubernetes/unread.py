@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """An object that could not be read, and is left out.
+    """An object that could not be read, and is skipped.
 
     Attributes:
         document: The object.

@@ -1,7 +1,7 @@
 """Parse untrusted YAML with libyaml, within limits. Everything but a user's own kubeconfig is parsed here.
 
 Three things make a short text expensive: nesting (libyaml's composer recurses in C), aliases and merge keys (each of
-which stands for many values), and directives (which libyaml compares pairwise). So the text is checked before it is
+which expands to many values), and directives (which libyaml compares pairwise). So the text is checked before it is
 composed, and its node graph before `webhook.kubernetes.yaml_values` constructs values from it.
 """
 
@@ -155,7 +155,7 @@ def _most_levels(text: str) -> int:
     """Return an upper bound on the nesting of a text, from its characters alone."""
     if _MARK in text:
         return len(text)  # after a byte order mark, columns are counted from the first one again
-    # A pair in a flow sequence is a mapping without a brace, and a sequence may stand in the column of its key.
+    # A pair in a flow sequence is a mapping without a brace, and a sequence may start in the column of its key.
     openers = text.count("[") + text.count("{")
     columns = max(map(len, _INDENT.findall(text))) + 1
     return 2 * (openers + columns)

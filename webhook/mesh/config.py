@@ -159,7 +159,7 @@ class IstioConfiguration:
         peers: PeerAuthentications.
         destinations: DestinationRules.
         routes: VirtualServices.
-        unread: Objects that could not be read, and are left out.
+        unread: Objects that could not be read, and are skipped.
     """
 
     peers: Sequence[PeerAuthentication] = ()

@@ -31,7 +31,7 @@ def as_created(
 
     Args:
         document: The pod as it is about to be stored, as plain values of the types that the API gives them.
-        namespace_labels: The labels of its namespace; None when they are not known.
+        namespace_labels: The labels of its namespace; None when they are unknown.
         believed: Whether to trust this webhook's annotations for the original label; see `is_refuted`.
 
     Returns:
@@ -59,8 +59,8 @@ def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | N
 
     Args:
         pod: The pod as received.
-        namespace: Where it is to be created.
-        namespace_labels: The labels of its namespace; None when they are not known.
+        namespace: The namespace of the pod.
+        namespace_labels: The labels of its namespace; None when they are unknown.
         decision: The decision about it as it was created according to these annotations.
     """
     if decision.reason not in {Reason.EXPLICIT_POD, Reason.NOT_IN_MESH, Reason.AMBIENT}:

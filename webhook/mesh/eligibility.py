@@ -20,11 +20,11 @@ chart and istioctl generate. Sources: istio.io "Installing the Sidecar", "Resour
 | otherwise                                                                    | not-in-mesh        | tried    |
 
 The last column: whether a policy's `inject` is tried, by the label sidecar.istio.io/inject=true on the pod. The
-selectors test whether `istio.io/rev` exists, so a label without a value is not an absent one: it names no revision,
-and no injector handles it. On a pod that is the author's doing, so `inject` is tried in vain, and the pod contradicts
-it. Pods of a namespace in ambient mode could be brought in, but whoever labelled it chose another way into the mesh.
+selectors test whether `istio.io/rev` exists, so a label without a value is not an absent one: it selects no revision,
+and no injector handles it. On a pod the author has set it, so `inject` is tried in vain, and the pod contradicts
+it. Pods of a namespace in ambient mode could be injected, but its label selects another data plane mode.
 
-The pod's own setting (inject=false) is no row of the table: it is the author's choice, which a policy respects or
+The pod's own setting (inject=false) is not in the table: it is the author's choice, which a policy respects or
 overrides, while the rows are what no label that this webhook sets could change. Containers show whether a pod has a
 sidecar, and never the annotation sidecar.istio.io/status, which anybody can write and istiod itself does not read.
 """
@@ -77,8 +77,9 @@ def is_istio_container(container: Container) -> bool:
 
     Its name is not enough, nor are its image and arguments: an author can choose all of them. It has to have what Istio
     writes into it, or an image that only the injector can fill in. A container into which an
-    author copies all of that cannot be distinguished: neither this one nor `sidecar_of` knows what its image runs. They
-    need not, for a container that Istio really injects may be customised to run another image or command, too.
+    author copies all of that cannot be distinguished: neither this function nor `sidecar_of` can determine what its
+    image runs. They need not, because a container that Istio really injects may be customised to run another image or
+    command, too.
     """
     if container.name not in _ISTIO_CONTAINERS:
         return False

@@ -43,7 +43,7 @@ def label_as_created(
     Args:
         labels: The pod's labels.
         annotations: The pod's annotations.
-        namespace_labels: The labels of its namespace; None when they are not known.
+        namespace_labels: The labels of its namespace; None when they are unknown.
 
     Returns:
         None where there was no label.
@@ -65,7 +65,7 @@ def patch(
     Args:
         pod: The pod as received.
         decision: What to do with it.
-        namespace_labels: The labels of its namespace; None when they are not known.
+        namespace_labels: The labels of its namespace; None when they are unknown.
         believed: Whether to trust this webhook's annotations on the received pod for its original label.
 
     Returns:

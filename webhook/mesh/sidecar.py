@@ -13,7 +13,7 @@ _IN_MESH = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN, Reason.EXPLIC
 def in_mesh(decision: Decision) -> bool:
     """Return whether Istio's injector is called for the pod, or would be by the label that the decision sets.
 
-    Where the namespace's labels are not known, that is not known either: no such pod is reported as different.
+    Where the namespace's labels are unknown, so is the result: no such pod is reported as different.
     """
     if decision.reason is Reason.UNKNOWN and not decision.findings.cut:
         return False

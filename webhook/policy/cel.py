@@ -200,7 +200,7 @@ def compile_expression(source: str) -> Expression:
     if len(source) > MAX_LENGTH:
         raise CelError(f"longer than {MAX_LENGTH} characters", "split it into several rules")
     if not source.strip():
-        raise CelError("an empty expression", "remove the field, or write an expression that gives true or false")
+        raise CelError("an empty expression", "remove the field, or write an expression that returns true or false")
     renamed = _OPAQUE.sub(lambda found: found["opaque"] or NAMESPACE, source)
     # The library takes 6 MB and the types 6 MB more, and most policies have no expression.
     from webhook.policy.cel_check import check, compiled  # noqa: PLC0415

@@ -54,8 +54,8 @@ class Bound:
         """Return a bound on the sum over the elements of a list.
 
         Args:
-            parts: The variables that stand for sizes of one element, with the sizes of the whole list: what the
-                elements hold together is no more than what the list holds.
+            parts: The variables for the sizes of one element, with the sizes of the whole list: the sum over the
+                elements does not exceed the size of the list.
             count: How many elements there are.
         """
         total = NOTHING

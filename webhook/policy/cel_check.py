@@ -108,7 +108,7 @@ def check(source: str) -> Checked:
     try:
         source.encode()
     except UnicodeEncodeError as error:
-        # YAML can contain half of a surrogate pair, which is no character.
+        # YAML can contain half of a surrogate pair, which is not a character.
         where = _at(error.start, source)
         raise CelError(
             f"half of a surrogate pair {where}", "write the whole character, for example '\\U0001F600'"

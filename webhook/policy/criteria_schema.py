@@ -141,7 +141,7 @@ class RequirementModel(Model):
 
 
 class SelectorModel(Model):
-    """A selector in Kubernetes' own syntax. All its conditions must hold."""
+    """A selector in Kubernetes' own syntax. All its conditions must match."""
 
     match_labels: Annotated[
         dict[StrictStr, StrictStr], Field(description="Names that must have exactly these values.")
@@ -191,7 +191,7 @@ AnnotationSelector = Annotated[SelectorModel, AfterValidator(_check_annotations)
 
 
 class Criteria(Model):
-    """What a pod must be like. All fields that are given must hold; a list holds when any of its entries does."""
+    """Criteria for a pod. All specified fields must match; a list matches when any of its entries does."""
 
     namespaces: Annotated[NameGlobs | None, Field(description="Globs over the pod's namespace.")] = None
     namespace_labels: Annotated[LabelSelector | None, Field(description="A selector over the namespace's labels.")] = (
@@ -207,7 +207,7 @@ class Criteria(Model):
             description="Who created the pod: a kind (Job) or kind/name with a glob for the name (Deployment/web-*). "
             "A Deployment's ReplicaSet counts as the Deployment, an Argo Rollout's as the Rollout, a CronJob's Job as "
             "both. A kind is one of any API group: Job is a Volcano Job, too, which counts as nothing else. Of several "
-            "owners only the controller counts, if one says that it is.",
+            "owners only the controller counts, if one is marked as such.",
         ),
     ] = None
     service_accounts: Annotated[
@@ -236,7 +236,7 @@ class Criteria(Model):
     when: Annotated[
         Cel | None,
         Field(
-            description="A CEL expression that gives true or false, over pod (the whole pod), namespace (name, "
+            description="A CEL expression that returns true or false, over pod (the whole pod), namespace (name, "
             "labels), owner (kind, name; empty when there is none), dependencies and serves (lists of kinds). "
             "It is checked against the fields of a pod, and its estimated cost is limited. "
             "An expression that fails on a pod does not match, and adds a warning; where a pod exceeds a limit, "

@@ -20,7 +20,7 @@ from webhook.policy.glob import is_literal, matcher
 from webhook.policy.image import image_globs, image_names
 
 _REMEMBERED_TEXTS = 4096
-# A pod may have an image of a megabyte, which is not worth keeping.
+# A pod may have an image name of a megabyte, which is not worth caching.
 _LONGEST_REMEMBERED = 512
 
 Lookup = Callable[[Facts], int]

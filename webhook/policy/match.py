@@ -1,8 +1,8 @@
 """`match` and `except`, compiled to small predicates over one pod.
 
-A criterion is a function that returns the phrases for why it holds, or None when it does not. A list of them
-holds when each does; a field that the rule does not set has no criterion and so costs nothing. What one of them reads
-may be unknown for a pod: then the result of the list is unknown too, unless another one does not hold.
+A criterion is a function that returns the phrases for why it matches, or None when it does not. A list of them
+matches when each does; a field that the rule does not set has no criterion and so costs nothing. An input may
+be unknown for a pod: then the result of the list is unknown too, unless another criterion does not match.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Match:
     Attributes:
         confidence: The least confidence of a dependency.
         kinds: The kinds of `dependencies`; None when it is not set.
-        needs_findings: Whether it depends on what the pod talks to or serves.
-        criteria: All must hold; the cheap ones come first. With each, what it reads that may be unknown: a sum of
+        needs_findings: Whether it depends on detection.
+        criteria: All must match; the cheap ones come first. With each, its inputs that may be unknown: a sum of
             `FINDINGS` and `CONTAINERS`, or 0.
     """
 
@@ -122,10 +122,10 @@ class Match:
     criteria: tuple[tuple[int, Criterion], ...]
 
     def holds(self, subject: Subject) -> tuple[str, ...] | None:
-        """Return why all criteria hold, as phrases; None when one does not.
+        """Return why all criteria match, as phrases; None when one does not.
 
         Raises:
-            NotKnownError: One reads something unknown, or exceeds a limit, and all others hold.
+            NotKnownError: One has an unknown input, or exceeds a limit, and all others match.
         """
         phrases: list[str] = []
         lacking = 0

@@ -103,7 +103,7 @@ class Rule(Model):
 
 
 class Exempt(Model):
-    """What the policy never looks at."""
+    """Pods that the policy ignores."""
 
     namespaces: Annotated[NameGlobs | None, Field(description="Globs over namespaces.")] = None
 
@@ -137,7 +137,7 @@ class Detection(Model):
 
 
 class Spec(Model):
-    """What the policy says."""
+    """The settings and rules of the policy."""
 
     mode: Annotated[Mode, Field(description="audit: decide and report everything, patch nothing.")] = Mode.ENFORCE
     explicit: Annotated[
@@ -186,7 +186,7 @@ def json_schema(kinds: frozenset[str]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,
         **schema,
-        # A file that brings kinds of its own may name them, and JSON Schema cannot say which those are.
+        # A file that brings kinds of its own may name them, and JSON Schema cannot express which those are.
         "if": _within("spec", {"required": ["detection"], **_within("detection", {"required": ["catalog"]})}),
         "else": _within(
             "spec", _within("rules", {"items": {"properties": dict.fromkeys(("match", "except"), _KNOWN_KINDS)}})

@@ -1,7 +1,7 @@
 """The active policy, reloaded when its files change.
 
 A first policy that is invalid is fatal. After that a change is read, validated and compiled as a whole and then
-activated by one assignment; an invalid change is reported, and the last good policy stays active.
+activated by one assignment; an invalid change is reported, and the last valid policy stays active.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from webhook.policy.load import build, default_policy
 from webhook.problem import Problem
 from webhook.regular import entries
 
-# Editors and the kubelet write in several steps; a batch is complete when nothing came for one step, or at the latest
-# after the debounce. Both are milliseconds.
+# Editors and the kubelet write in several steps; a batch is complete when no event arrives for one step, or at the
+# latest after the debounce. Both are milliseconds.
 _STEP = 50
 _DEBOUNCE = 200
 _VANISHED_GRACE = 0.2
-# Files that take so long to read, and change all the time, are read again after a pause of so many times as long.
+# Files that take so long to read, and change continuously, are read again after a pause of that many times as long.
 _LONG, _PAUSE = 0.5, 3
 # A pod may be decided by one replica and validated by another; a mounted ConfigMap reaches them up to a minute and a
 # bit apart.
@@ -43,7 +43,7 @@ class ReloadOutcome(StrEnum):
     LOADED = "loaded"
     """New content is active."""
     REJECTED = "rejected"
-    """New content is invalid; the last good policy stays active."""
+    """New content is invalid; the last valid policy stays active."""
 
 
 @dataclass(frozen=True, slots=True)

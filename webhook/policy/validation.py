@@ -48,7 +48,7 @@ def validated(
         model: The model of the document.
         document: The document; its own problems are part of the result.
         context: The context of the model's validators.
-        opaque: Names of fields with objects of other APIs, in which a field without a value is no error.
+        opaque: Names of fields with objects of other APIs, in which a field without a value is not an error.
 
     Returns:
         The model, or None when there is any error; and all problems, in the order of their lines.

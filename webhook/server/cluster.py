@@ -122,7 +122,7 @@ class LiveCluster:
 
 
 def inventory_health(inventory: LiveInventory) -> Health:
-    """Return ready once the cache is synced; a stale cache is remarked upon, but stays ready."""
+    """Return ready once the cache is synced; a stale cache adds a notice, but stays ready."""
     followed = inventory.followed
     if not inventory.synced:
         missing = [
@@ -147,7 +147,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
 
 
 def order_health(order: WebhookOrder) -> Health:
-    """Return ready with a remark for a wrong webhook order: no restart would fix it."""
+    """Return ready with a notice for a wrong webhook order: no restart would fix it."""
     return Health(ok=True, remark="; ".join(order.problems))
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the command line reads this module before it knows whether it needs a cluster
+if TYPE_CHECKING:  # the command line reads this module before it determines whether it needs a cluster
     from webhook.cluster.certificates import ManagedCertificates
 
 

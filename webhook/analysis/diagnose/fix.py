@@ -71,7 +71,7 @@ def rename_webhook_configuration(name: str, first: str) -> Fix:
 
 
 def delete_webhook_configuration(name: str, other: str) -> Fix:
-    """Leave one of two injectors."""
+    """Return the fix that deletes one of two injectors."""
     note = f"or {other}, whichever is not intended; to remove a whole revision: istioctl uninstall --revision"
     return Fix(_command("kubectl", "delete", "mutatingwebhookconfiguration", name), None, note)
 

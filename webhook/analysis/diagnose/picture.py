@@ -74,7 +74,7 @@ class Picture:
 
     Attributes:
         members: The workloads.
-        surroundings: The Services around them.
+        surroundings: The cluster context of the workloads.
         catalog: The backends to look for.
         least: The least confidence of a dependency to count.
         webhooks: The MutatingWebhookConfigurations, as plain values.

@@ -42,7 +42,7 @@ class Change:
 
 
 def changes(compared: Iterable[Change]) -> list[Change]:
-    """Return the workloads that would be treated differently; another rule with the same effect is no change."""
+    """Return the workloads that would be treated differently; another rule with the same effect does not count."""
     return [change for change in compared if _done(change.before) != _done(change.after)]
 
 

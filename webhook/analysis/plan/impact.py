@@ -55,7 +55,7 @@ class Party:
         name: Its name.
         pod: The pod that it creates.
         has_sidecar: Whether its pods would have one.
-        calls: The Services that it calls, as namespace and name, each with its evidence trail.
+        calls: The Services that it calls, as namespace and name, each with its evidence chain.
     """
 
     kind: str

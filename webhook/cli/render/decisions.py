@@ -26,7 +26,7 @@ def as_object(decided: Decided) -> dict[str, Any]:
 
     Returns:
         The workload, the decision, and the evidence. `rule` is None where no rule decided; `host` and `port` of a
-        dependency are None where they are not known.
+        dependency are None where they are unknown.
     """
     workload, decision = decided.workload, decided.decision
     return {

@@ -23,11 +23,11 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     Args:
         pod: The pod.
         namespace: Where it runs.
-        surroundings: The Services and ConfigMaps around it.
+        surroundings: Its Services and ConfigMaps.
         catalog: The backends that the settings may name.
 
     Returns:
-        For each Service's namespace and name the trail that leads to it; of a pod that exceeds the budget of a
+        For each Service's namespace and name the evidence chain; of a pod that exceeds the budget of a
         decision, those that were found until then.
     """
     budget = Budget()

@@ -1,4 +1,4 @@
-"""Infer dependencies from one container's settings and the places that they name.
+"""Infer dependencies from one container's settings and the hosts that they name.
 
 The mention itself outranks its neighbourhood, in this order: the scheme or dialect, the image behind the
 Service, the port, the provider that a neighbouring key chooses, the key's words, the host's words.
@@ -75,7 +75,7 @@ class Reading:
 
     def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
         """Return the dependency that a mention is evidence of, or None."""
-        # Checked before any Service is looked up: most single words are no places.
+        # Checked before any Service is looked up: most single words are not hosts.
         if mention.form is Form.BARE and not entry.key.locates:
             return None
         place = self.place_of(entry, mention)
@@ -143,7 +143,7 @@ class Reading:
         return self._behind(place, entry) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 
     def _over_other(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        """Infer from the place alone: a library's own scheme (ecto://, doctrine://) is no evidence."""
+        """Infer from the place alone: a library's own scheme (ecto://, doctrine://) is not evidence."""
         if mention.scheme in _NO_PLACES:
             return None
         return self._behind(place, entry) or self._by_port(entry, place)

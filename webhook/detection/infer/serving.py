@@ -40,7 +40,7 @@ def served_by(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Cat
 
     A server image or program is evidence, unless the pod is a Job or only runs the image's client tools. So is a
     well-known port that the pod exposes, when a Service that selects the pod has it too or the port's name agrees.
-    An image that can run several servers, of which the ports show another one, is no evidence.
+    An image that can run several servers, of which the ports show another one, is not evidence.
     """
     if is_batch(pod):
         return Served()

@@ -63,7 +63,7 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
 
     Args:
         arguments: `command` and `args`, one after the other.
-        quota: How much of them is read and kept; afterwards `cut` is set if that was not all.
+        quota: How much of them is parsed and stored; afterwards `cut` is set if that was not all.
 
     Returns:
         Flags and assignments with their names as path, dialled places without one.

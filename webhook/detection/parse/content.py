@@ -25,11 +25,11 @@ of it at once would hold the interpreter lock for too long.
 
 
 def read_content(key: str, text: str) -> Content:
-    """Parse the text of a key, and keep only its shape.
+    """Parse the text of a key, and return only its shape.
 
     Args:
-        key: The key's name. Where it names a credential, nothing is kept.
-        text: The text, of any length; beyond a megabyte (more than a ConfigMap can hold) it is not read.
+        key: The key's name. Where it names a credential, nothing is stored.
+        text: The text, of any length; above a megabyte (more than a ConfigMap can contain) it is not read.
 
     Returns:
         The shape.

@@ -93,7 +93,7 @@ def authority(scheme: str, rest: str, behind: str, *, are_places: Callable[[str]
 
 
 def without_user(text: str) -> str | None:
-    """Return what follows the user information of a text that is no URL; None where that is not certain."""
+    """Return what follows the user information of a text that is not a URL; None where that is not certain."""
     user, _, rest = _with_one_user(text).rpartition("@")
     return rest if is_user(user) else None
 

@@ -14,7 +14,7 @@ from webhook.detection.words import names_credential
 _TNS = re.compile(r"\s*+(?:[A-Za-z][\w.]{0,60}+\s*+=\s*+)?\(\s*+(?:DESCRIPTION|ADDRESS|PROTOCOL)", re.IGNORECASE)
 _TNS_HOST = re.compile(rf"\(\s*HOST\s*=\s*(?P<host>{HOST})\s*\)", re.IGNORECASE)
 _TNS_PORT = re.compile(rf"\(\s*PORT\s*=\s*(?P<port>{PORT})\s*\)", re.IGNORECASE)
-# Text that opens a quote or a brace and does not close it is no value.
+# Text with an unclosed quote or brace is not a value.
 _NAME = re.compile(r"[^=;]*+")
 _PAIR_NAME = re.compile(r"[A-Za-z_][\w .-]{0,63}+")
 _VALUE = re.compile(

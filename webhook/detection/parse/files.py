@@ -1,7 +1,7 @@
 """Parse a configuration file into its settings, each with the path of keys that leads to it.
 
 YAML and JSON are parsed as such. Everything else, and YAML that does not parse because it is still a template, is read
-line by line (`keyvalue`). All of it takes time linear in the file's length, and keeps no more than a `Quota`.
+line by line (`keyvalue`). All of it takes time linear in the file's length, and stores no more than a `Quota`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def read_file(text: str, quota: Quota | None = None) -> tuple[Line, ...]:
 
     Args:
         text: The whole file.
-        quota: How much of it is read and kept; afterwards `cut` is set if that was not all.
+        quota: How much of it is parsed and stored; afterwards `cut` is set if that was not all.
 
     Returns:
-        Its settings in order; lines without content are left out.
+        Its settings in order; lines without content are omitted.
     """
     quota = quota or Quota()
     if len(text) > LONGEST:

@@ -40,14 +40,14 @@ _ENVIRONMENT = re.compile(
     (?P<default>"(?:[^"\\\n]|\\.){0,400}+"|'(?:[^'\\\n]|\\.){0,400}+')(?![\w@:/.]))?""",
     re.VERBOSE,
 )
-# Of user:password@host, the beginning is no key.
+# The beginning of user:password@host is not a key.
 _USER = re.compile(r"\s*+(?:-\s++)?[\"']?[\w.$-]{1,200}+:(?![\s@])(?:(?!://)[^@]){1,500}@")
 _TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
 # Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
 _LONG_QUOTES = ('"""', "'''")
 _CONTINUED = "\\"
 _QUOTES = re.compile(r"[\"'\[\]]+")
-# The key in a program's lookup, settings["host"], is no value.
+# The key in a program's lookup, settings["host"], is not a value.
 _SUBSCRIPT = re.compile(r"""(?<=[\w\])])\[\s?(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s?\]""")
 _STRINGS = re.compile(r"""(?<!\\)(?:"((?:[^"\\\n]|\\.){1,1000}+)"|'((?:[^'\\\n]|\\.){1,1000}+)')""")
 _BEHIND_PLACES = frozenset(" \t,;)]}>") | {""}

@@ -38,7 +38,7 @@ def setting(path: tuple[str, ...], text: str) -> Line:
 def _is_unnamed(path: tuple[str, ...]) -> bool:
     """Return whether the innermost key has no words, as an address has none: its value may be the password for that.
 
-    The number of a list's element is no key.
+    The index of a list element is not a key.
     """
     key = next((key for key in reversed(path) if not _INDEX.fullmatch(key)), "-")
     return key != "-" and not any(map(str.isalpha, key_words(key)))
@@ -51,10 +51,10 @@ def as_key(key: str) -> str:
 
 
 class Quota:
-    """How much of one text is read and kept.
+    """How much of one text is parsed and stored.
 
     Attributes:
-        cut: Whether anything was left out.
+        cut: Whether anything was omitted.
         inline: Characters of lines that were parsed by themselves.
         mask: Hides the keys of the text that may be credentials.
     """
@@ -77,7 +77,7 @@ class Quota:
         return True
 
     def setting(self, path: tuple[str, ...], text: str) -> Line:
-        """As `setting`, with masked keys; record whether anything was left out."""
+        """As `setting`, with masked keys; record whether anything was omitted."""
         path = self.mask.path(path)
         line = setting(path, text)
         if len(text) > _SHORT and is_cut(text, line.value) and not holds_credential(path):

@@ -9,7 +9,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.words import STRUCTURE, announces_credentials, may_announce, names_credential, words
 
 # The separators of the parts of one key: tokens.x.url, Tokens:x:Url, [tokens "x"], TOKENS__x__URL.
-# The number of a list's element is no part of its own.
+# The index of a list element is not a separate part.
 _PARTS = re.compile(r"(\[\d{1,2}\]|[^\w…-]+|__+)")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*+")
 _LONGEST_PHRASE = 3
@@ -25,7 +25,7 @@ class Mask:
         self._names: dict[str, str] = {}
 
     def path(self, path: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the keys as they may be kept and shown.
+        """Return the keys as they may be stored and shown.
 
         All words below a key that names a credential, or is hidden itself ("…"), are replaced, unless they classify a
         value, or name a backend. The same word gets the same replacement, so that a host and its

@@ -33,7 +33,7 @@ _PROGRAMS = {
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
 # Programs and their commands that accept credentials as plain words, maybe after a URL.
 _POSITIONAL = frozenset("mc mcli htpasswd vault chpasswd add_user change_password authenticate_user".split())
-# The flags where the program is not known, as for an image's own entry point.
+# The flags where the program is unknown, as for an image's own entry point.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
 _DOUBTFUL = frozenset({"-a", "-w"})

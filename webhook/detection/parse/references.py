@@ -3,7 +3,7 @@
 The kubelet expands $(NAME), and only where a pod itself contains it: in env values, commands, arguments, commands of
 probes, and subPathExpr (`expand_as_kubernetes`). Everywhere else, as in a ConfigMap, it is a literal text. Shells and
 frameworks such as Spring expand the others: they are written ${NAME} or ${NAME:-default} after `normalised`, and
-expanded only when a whole pod is at hand.
+expanded only when a whole pod is available.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,120})")
 # What Ruby computes inside a string; nearly always a password that is read from a file.
 _RUBY = re.compile(r"#\{[^{}]{0,200}\}")
 UNSET = "${_}"
-"""A reference to no variable; it replaces a literal $(NAME) and what is not known."""
+"""A reference to no variable; it replaces a literal $(NAME) and what is unknown."""
 _NO_VARIABLE = "_"
 _NAME = re.compile(NAME)
 _NORMAL = re.compile(rf"\$\{{({NAME})(?::-([^{{}}]{{0,500}}))?\}}")

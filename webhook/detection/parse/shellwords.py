@@ -9,7 +9,7 @@ from typing import NamedTuple
 # A word of a text in which every quote is closed, or what separates commands.
 _WORD = re.compile(r"""(?:\\\n|[^\s;|&<>"'`]|"(?:[^"\\]|\\.)*+"|'[^']*+')++|[;|&\n]""", re.DOTALL)
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"|'[^']*+'|(?P<open>["'])""", re.DOTALL)
-# A line that is left out may have closed a quote of another one.
+# An omitted line may have closed a quote of another one.
 _MOST_ROUNDS = 4
 _SPACE = re.compile(r"\s")
 SEPARATORS = frozenset(";|&\n")
@@ -25,7 +25,7 @@ class Word(NamedTuple):
 
     Attributes:
         text: The word.
-        is_glued: Whether there is no space between it and the one before.
+        is_glued: Whether it follows the previous one without a space.
     """
 
     text: str

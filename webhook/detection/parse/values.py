@@ -51,7 +51,7 @@ _BEGINS_VALUE = re.compile(
     r"\s{0,9}(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//|(?:[A-Za-z][\w .-]{0,40}=[^;=\n]{0,200};){1,20}[A-Za-z][\w .-]{0,40}="
 )
 _BEGINS_URL = re.compile(r"(?:[\w.-]{1,80}+=)?+[\"']?(?:[A-Za-z][\w+.-]{0,40}+:){1,4}+//")
-# Most other values are one word, about which no dialect has to be asked.
+# Most other values are one word, for which no dialect has to be tried.
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,253}")
 _SENTENCE = re.compile(r"[^,;\s]\s+[^,;\s]")
 _SEPARATORS = re.compile(r"[,;\s]+")

@@ -34,7 +34,7 @@ class Links:
         self._surroundings = surroundings
 
     def value(self, name: str) -> str | None:
-        """Return the value of a variable: a host, a port, or both as host:port; None when it is no link."""
+        """Return the value of a variable: a host, a port, or both as host:port; None when it is not a link."""
         if _LINK.fullmatch(name) is None:
             return None
         for behind in _BEHIND_NAME.finditer(name):

@@ -42,7 +42,7 @@ class Place(Struct, frozen=True, gc=False):
     elsewhere: bool = False
 
     def __str__(self) -> str:
-        """Return the place as a part of a trail."""
+        """Return the host as a part of an evidence chain."""
         target = f" → {self.target}" if self.target else ""
         port = "" if self.port is None else f":{self.port}"
         return f"{'' if self.service is None else 'Service '}{self.host}{target}{port}"
@@ -57,7 +57,7 @@ class Places:
     """The resolver of host names for one pod.
 
     Attributes:
-        met_elsewhere: Whether an object of another namespace answered so far.
+        met_elsewhere: Whether a lookup found an object of another namespace so far.
     """
 
     def __init__(self, pod: Pod, namespace: str, surroundings: Surroundings, *, only_own: bool = False) -> None:
@@ -66,12 +66,12 @@ class Places:
         Args:
             pod: The pod.
             namespace: Where it runs.
-            surroundings: The Services around it.
+            surroundings: The Services that it can resolve.
             only_own: Resolve as if other namespaces had no objects.
         """
         self.met_elsewhere = False
         self._pod = pod
-        # A Job's pods are no servers, even where a Service's selector happens to match them.
+        # A Job's pods are not servers, even where a Service's selector happens to match them.
         self._serves = not is_batch(pod)
         self._namespace = namespace
         self._surroundings = surroundings
@@ -107,7 +107,7 @@ class Places:
         return None if self._is_own(service) else Place(host, number, service)
 
     def _behind(self, host: str, port: int | None, service: Service) -> Place | None:
-        """Return the place behind a chain of Services that are aliases."""
+        """Return the host behind a chain of Services that are aliases."""
         target, elsewhere = "", service.namespace != self._namespace
         for _ in range(_MOST_ALIASES):
             if not service.external_name:
@@ -115,7 +115,7 @@ class Places:
             target = service.external_name.lower().rstrip(".")
             if not _REMOTE.fullmatch(target):
                 return None
-            # An alias stands for a full name: search domains do not complete it.
+            # An alias is a full name: search domains do not complete it.
             behind = self._completed(target) if "." in target else None
             if behind is None:
                 break

@@ -35,7 +35,7 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def is_secret(self) -> bool:
-        """Whether it comes from a Secret, by its trail."""
+        """Whether it comes from a Secret, by its evidence chain."""
         return _ORIGIN in self.trail
 
     def names_host(self, word: str) -> bool:

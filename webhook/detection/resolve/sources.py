@@ -1,4 +1,4 @@
-"""Read a pod's configuration: environment, arguments and mounted files, each with its evidence trail."""
+"""Read a pod's configuration: environment, arguments and mounted files, each with its evidence chain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
 _MOST_EXPANDED = 1_000_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
-# Characters of the trail to a missing name; the names in it are a pod's and may be of any length.
+# Characters of the evidence chain of a missing name; the pod chooses the names in it, of any length.
 _LONGEST_TRAIL = 1_000
 
 
@@ -119,7 +119,7 @@ class Sources:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
     def _environment(self, container: Container, scope: Scope) -> dict[str, str]:
-        """Set every variable as the kubelet does; return the rest of the trail of those that are references.
+        """Set every variable as the kubelet does; return the rest of the evidence chain of references.
 
         `env` overrides `envFrom`, and the later the earlier. A reference $(NAME) sees what was set before it.
         """
@@ -171,7 +171,7 @@ class Sources:
         return expanded
 
     def _referred(self, name: str, source: EnvVarSource) -> tuple[Content | str, str] | None:
-        """Return a variable's content and trail; None when an optional reference is missing: then it is not set."""
+        """Return a variable's content and evidence chain; None where its optional reference is missing."""
         config_map, secret = source.config_map_key_ref, source.secret_key_ref
         reference, kind = (config_map, "ConfigMap") if config_map is not None else (secret, "Secret")
         if reference is None:
@@ -199,7 +199,7 @@ class Sources:
         return self._field(field), origin
 
     def _field(self, field: FieldReference) -> Content | str:
-        """Return the content of a field of the pod; names and addresses of the pod and its node are no backends."""
+        """Return the content of a field of the pod; names and addresses of the pod and its node are not backends."""
         if (label := _LABEL.fullmatch(field.field_path)) is not None:
             return self._pod.labels.get(label["key"], "")
         if field.field_path == "metadata.namespace":

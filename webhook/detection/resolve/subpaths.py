@@ -15,8 +15,8 @@ class SubPath(Struct, frozen=True, gc=False):
     """A file or folder of a volume.
 
     Attributes:
-        begin: The path; where a part of it is not known, what precedes that part.
-        end: What follows the last part that is not known; None when the whole path is known.
+        begin: The path; where a part of it is unknown, what precedes that part.
+        end: What follows the last part that is unknown; None when the whole path is known.
     """
 
     begin: str = ""
@@ -44,7 +44,7 @@ def sub_path(mount: VolumeMount, value_of: Callable[[str], str | None]) -> SubPa
 
     Args:
         mount: The mount.
-        value_of: Returns a variable's value; None or "" for one whose value is not known.
+        value_of: Returns a variable's value; None or "" for one whose value is unknown.
     """
     if mount.sub_path:
         return SubPath(clean(mount.sub_path))

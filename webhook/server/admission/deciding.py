@@ -41,7 +41,7 @@ class Policies(Protocol):
 
 
 Created = Callable[[], tuple[Pod, Callable[[], dict[str, Any]]]]
-"""Returns a pod as it is to be created, and a function that returns all of it as a dict."""
+"""Returns a pod as submitted for creation, and a function that returns all of it as a dict."""
 LookUp = Callable[[Collection[Reference]], Awaitable[bool]]
 """Reads objects directly that a decision looked up and missed; returns whether one of them exists now."""
 
@@ -79,7 +79,7 @@ async def decide(
     It is made again if an object that it looked up and missed turns out to have been created just now.
 
     Args:
-        created: Returns the pod as it is to be created. For a large review it is only called in a thread.
+        created: Returns the pod as submitted for creation. For a large review it is only called in a thread.
         review: The pod's review; for a large pod it may contain only an outline.
         decider: The decision's other dependencies.
         policy: The policy to evaluate.

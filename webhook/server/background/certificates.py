@@ -39,7 +39,7 @@ class SelfManaged:
     """Reconciles the Secret, and provides its certificate. Implements `webhook.server.tls.sources.PairSource`."""
 
     STALE_SECONDS: Final = 60.0
-    """Seconds since the last read of the Secret after which readiness contains a remark."""
+    """Seconds since the last read of the Secret after which readiness contains a notice."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class SelfManaged:
         await run_until(stop, *(reflector.run() for reflector in self._reflectors), self._reconcile(changed))
 
     def check(self) -> Health:
-        """Return ready once the webhook configurations trust the served certificate; later problems are remarks only.
+        """Return ready once the webhook configurations trust the served certificate; later problems are notices only.
 
         Before that, the API server could not call this replica.
         """

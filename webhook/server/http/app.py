@@ -13,16 +13,16 @@
 | /validate: a pod of too many values                    | 200  | by --on-error | unreadable-pod | warning or status |
 | deciding fails, --on-error allow                       | 200  | yes     | internal-error     | warning            |
 | deciding fails, --on-error deny                        | 200  | no      | internal-error     | status             |
-| /mutate: no thread was free, or it took too long       | 200  | yes     | overloaded         | as onUnknown says  |
+| /mutate: no thread was free, or it took too long       | 200  | yes     | overloaded         | by onUnknown       |
 | /validate: the same                                    | 200  | by --on-error | overloaded   | warning or status  |
-| the cluster has not been read once yet                 | 200  | by --on-error | not-synced   | warning or status  |
+| the cluster cache is not synced yet                    | 200  | by --on-error | not-synced   | warning or status  |
 | /validate: any of these six, --strict                  | 200  | no      | as above           | status             |
 | no JSON, no AdmissionReview v1, no request, empty uid  | 400  |         | bad-review         | text               |
 | no application/json, or encoded                        | 415  |         | wrong-content-type | text               |
 | more bytes than allowed                                | 413  |         | too-large          | text, closed       |
-| not here in time                                       | 408  |         | too-slow           | text, closed       |
+| not received in time                                   | 408  |         | too-slow           | text, closed       |
 | other large requests take all memory                   | 503  |         | too-busy           | text, closed       |
-| connection lost before it was here                     |      |         | client-gone        |                    |
+| connection lost before it was received                 |      |         | client-gone        |                    |
 | another path; another method                           | 404; 405 |     | not counted        |                    |
 
 A dry run is handled like any other request, and marked in the log and in the metric.

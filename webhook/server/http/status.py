@@ -78,6 +78,6 @@ def _metrics_format(accepted: str) -> str:
     try:
         _, content_type = choose_encoder(accepted)
     except (TypeError, ValueError):
-        content_type = ""  # a version that is no number
+        content_type = ""  # a version that is not a number
     _, encoded = choose_encoder(_OPEN_METRICS if content_type.startswith("application/openmetrics-text") else "")
     return encoded

@@ -42,7 +42,7 @@ class PolicyTelling:
 
 
 def policy_health(source: PolicySource) -> Health:
-    """Return ready, since there is always a valid active policy; with a remark for a rejected edit."""
+    """Return ready, since there is always a valid active policy; with a notice for a rejected edit."""
     problems = source.status.problems
     if problems is None:
         return Health(ok=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Health(NamedTuple):
-    """The result of one check. The remark is reported even if the check passes, and contains no value of a pod."""
+    """The result of one check. The `remark` is reported even if the check passes, and contains no value of a pod."""
 
     ok: bool
     remark: str = ""
@@ -32,7 +32,7 @@ class Report:
         return all(health.ok for health in self.checks.values())
 
     def text(self, *, verbose: bool = False) -> str:
-        """Format one line per check; only "ok" if all pass without remarks, unless `verbose`."""
+        """Format one line per check; only "ok" if all pass without a notice, unless `verbose`."""
         if self.ok and not verbose and not any(health.remark for health in self.checks.values()):
             return "ok\n"
         lines = [

@@ -1,7 +1,7 @@
 """Load, check and hot-reload the serving certificate without closing connections.
 
 The listener's SSLContext never changes. Its SNI callback switches each new handshake to the current context, which is
-created anew for each pair: loading a mismatched pair into a live context breaks it, and a previous key of another type
+created for each pair: loading a mismatched pair into a live context breaks it, and a previous key of another type
 would still be served next to the new one.
 """
 
@@ -108,7 +108,7 @@ class ServingCertificate:
     def check(self) -> Health:
         """Return ready if the served certificate is valid now and is that of the source.
 
-        An unservable pair in the source is a remark only, as long as the served certificate is valid.
+        An unservable pair in the source is a notice only, as long as the served certificate is valid.
         """
         served = self._served
         if served is None:

@@ -20,11 +20,11 @@ _POLL_MILLISECONDS = 10_000
 
 
 class UnservableError(Exception):
-    """There is no servable pair. The text contains its location and the reason."""
+    """No servable pair exists. The text contains its location and the reason."""
 
 
 class PendingError(UnservableError):
-    """There is no pair yet; the source's `watch` reports the first one."""
+    """No pair exists yet; the source's `watch` reports the first one."""
 
 
 class PairSource(Protocol):
