@@ -34,7 +34,7 @@ from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer, watch_loop_lag
 from webhook.server.observe.readiness import Health, Readiness
-from webhook.server.service import Listener, ListenerError, Service
+from webhook.server.service import Listener, ListenerError, ServerProcess
 from webhook.server.settings import Limits, LogFormat, LogLevel, OnError
 from webhook.server.tls.serving import ServingCertificate
 from webhook.server.tls.sources import PairFiles
@@ -113,7 +113,7 @@ def make_pod(app: str, **spec: Any) -> dict[str, Any]:
 class Running:
     """A server on free loopback ports, in a thread with an event loop of its own."""
 
-    service: Service
+    service: ServerProcess
     metrics: Metrics
     directory: Path
     lines: io.StringIO
@@ -191,7 +191,7 @@ def issue_into(directory: Path, authority=None) -> None:
 
 def build(
     directory: Path, *, limits: Limits, drain: float, on_error: OnError, parts: dict[str, Any]
-) -> tuple[Service, Metrics, io.StringIO]:
+) -> tuple[ServerProcess, Metrics, io.StringIO]:
     issue_into(directory)
     metrics = Metrics(CollectorRegistry())
     lines = io.StringIO()
@@ -209,7 +209,7 @@ def build(
     app = create_app(decider, Observer(metrics, log), limits)
     readiness = Readiness({"policy": lambda: Health(ok=True), "certificate": certificate.check})
     status = create_status_app(readiness, metrics.registry, lambda: {"generation": "00000001"})
-    service = Service(
+    service = ServerProcess(
         webhook=Listener(make_server(app, limits, tls=certificate.context), listen("127.0.0.1", 0, "--port")),
         status=Listener(make_server(status, limits), listen("127.0.0.1", 0, "--health-port")),
         readiness=readiness,

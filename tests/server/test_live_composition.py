@@ -11,7 +11,7 @@ import pytest
 from webhook.cluster.turns import SLICE_SECONDS
 from webhook.server.observe.logs import make_logger
 from webhook.server.serve import compose
-from webhook.server.settings import LogFormat, Settings
+from webhook.server.settings import LogFormat, ServerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def usual_interval():
 
 
 def composed(tmp_path, **how):
-    settings = Settings(host="127.0.0.1", port=0, health_port=0, cert_dir=tmp_path, **how)
+    settings = ServerSettings(host="127.0.0.1", port=0, health_port=0, cert_dir=tmp_path, **how)
     with ExitStack() as cleanup:
         outlet: Any = SimpleNamespace(lost=0)
         compose(settings, make_logger(io.StringIO(), LogFormat.JSON), outlet, cleanup)

@@ -27,7 +27,7 @@ from webhook.cluster.backoff import delay
 from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.later import Later
-from webhook.cluster.objects import Meta, Skipped, named, problem_of
+from webhook.cluster.objects import ListedMeta, Skipped, named, problem_of
 from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key, Versions
 
@@ -120,7 +120,7 @@ class Cache(Generic[T]):
         self._sink = sink
         self._turns = turns
 
-    async def change(self, item: Raw, metadata: Meta, *, late: bool = False) -> float:
+    async def change(self, item: Raw, metadata: ListedMeta, *, late: bool = False) -> float:
         """Apply an object from a list or watch, within a turn.
 
         Args:
@@ -163,7 +163,7 @@ class Cache(Generic[T]):
         cost = await self._take(item, metadata, wanted) if wanted() else 0.0
         return key in self.versions and key not in self.later and key not in self.skipped, cost
 
-    def skip(self, metadata: Meta, problem: str) -> None:
+    def skip(self, metadata: ListedMeta, problem: str) -> None:
         """Skip an object from a list or watch whose metadata is only partly readable."""
         if metadata.name:
             self._skip(metadata, problem)
@@ -217,10 +217,10 @@ class Cache(Generic[T]):
                 self.later.add(key)
                 await asyncio.sleep(max(delay(failures), asked))
 
-    def _is_current(self, metadata: Meta) -> bool:
+    def _is_current(self, metadata: ListedMeta) -> bool:
         return self.versions.is_current(metadata.key, metadata.resource_version)
 
-    async def _take(self, item: Raw, metadata: Meta, wanted: Callable[[], bool]) -> float:
+    async def _take(self, item: Raw, metadata: ListedMeta, wanted: Callable[[], bool]) -> float:
         """Read an object, and store it if `wanted` still returns True then; return the CPU seconds spent."""
         key = metadata.key
 
@@ -245,7 +245,7 @@ class Cache(Generic[T]):
         self.later.cost(key, cost)
         return cost
 
-    def _skip(self, metadata: Meta, problem: str) -> None:
+    def _skip(self, metadata: ListedMeta, problem: str) -> None:
         self._sink.drop(*metadata.key)
         self.versions.put(metadata.key, metadata.resource_version)
         self.later.discard(metadata.key)

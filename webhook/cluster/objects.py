@@ -20,7 +20,7 @@ from webhook.kubernetes import names
 _LONGEST_PROBLEM: Final = 200
 
 
-class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
+class ListedMeta(Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
     """The metadata of an object, a list or a Status."""
 
     name: str = ""
@@ -35,7 +35,7 @@ class Meta(Struct, rename={"resource_version": "resourceVersion", "continue_": "
 
 
 class _NamedObject(Struct):
-    metadata: Meta
+    metadata: ListedMeta
 
 
 _OBJECT = msgspec.json.Decoder(_NamedObject)
@@ -45,7 +45,7 @@ class UnreadableError(ClusterError):
     """The metadata of an object cannot be decoded. The text contains the path."""
 
 
-def named(item: Raw) -> Meta:
+def named(item: Raw) -> ListedMeta:
     """Return the metadata of an object.
 
     Args:
@@ -63,14 +63,14 @@ def named(item: Raw) -> Meta:
     return metadata
 
 
-def salvaged(item: Raw) -> Meta:
+def salvaged(item: Raw) -> ListedMeta:
     """Return as much of an object's metadata as can be decoded; without a name if the object cannot be identified."""
     try:
         fields = members(members(bytes(item))["metadata"])
     except (msgspec.DecodeError, KeyError):
-        return Meta()
+        return ListedMeta()
     name, namespace, version = (_text(fields.get(field, b'""')) for field in ("name", "namespace", "resourceVersion"))
-    return Meta("" if name is None or namespace is None else name, namespace or "", version or "")
+    return ListedMeta("" if name is None or namespace is None else name, namespace or "", version or "")
 
 
 def problem_of(error: Exception, item: Raw) -> str:

@@ -24,7 +24,7 @@ from msgspec import Raw, Struct
 from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError, ExpiredError, TooLargeError
 from webhook.cluster.fragments import elements, members
-from webhook.cluster.objects import Meta, UnreadableError, named, salvaged
+from webhook.cluster.objects import ListedMeta, UnreadableError, named, salvaged
 
 PAGE_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 """Limit on a page of several objects."""
@@ -38,7 +38,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class _List(Struct):
-    metadata: Meta
+    metadata: ListedMeta
     items: list[Raw] | None
 
 
@@ -188,7 +188,7 @@ async def _decoded(answer: bytes) -> _List:
 def _split_page(answer: bytes) -> _List:
     try:
         parts = members(answer)
-        metadata = msgspec.json.decode(parts["metadata"], type=Meta)
+        metadata = msgspec.json.decode(parts["metadata"], type=ListedMeta)
         return _List(metadata, [Raw(item) for item in elements(parts["items"])])
     except (KeyError, *UNREADABLE):
         raise ClusterError("unexpected response of the API server") from None

@@ -27,7 +27,7 @@ from webhook.cluster.cache import LARGE_BYTES, Cache, Resource, Sink
 from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError, ExpiredError, refusal
 from webhook.cluster.fragments import members
-from webhook.cluster.objects import Meta, Skipped, UnreadableError, named, salvaged
+from webhook.cluster.objects import ListedMeta, Skipped, UnreadableError, named, salvaged
 from webhook.cluster.pages import pages
 from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key
@@ -52,7 +52,7 @@ T = TypeVar("T")
 class _WatchStatus(Struct):
     message: str = ""
     code: int = 0
-    metadata: Meta = msgspec.field(default_factory=Meta)
+    metadata: ListedMeta = msgspec.field(default_factory=ListedMeta)
 
 
 class _WatchEvent(Struct):
@@ -233,13 +233,13 @@ class Reflector(Generic[T]):
         self._cache.versions.reach(version)
         return cost
 
-    async def _change(self, item: Raw, metadata: Meta, problem: str, *, late: bool) -> float:
+    async def _change(self, item: Raw, metadata: ListedMeta, problem: str, *, late: bool) -> float:
         if problem:
             self._cache.skip(metadata, problem)
             return 0.0
         return await self._cache.change(item, metadata, late=late)
 
-    async def _named(self, item: Raw) -> tuple[Meta, str]:
+    async def _named(self, item: Raw) -> tuple[ListedMeta, str]:
         """Return an object's metadata, and why it is incomplete; empty if it is complete."""
         try:
             return named(item), ""

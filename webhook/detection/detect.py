@@ -14,7 +14,7 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.infer.reading import Reading
 from webhook.detection.infer.serving import Served, served_by
 from webhook.detection.resolve.places import Places
-from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.kubernetes.pod import Pod
 
@@ -56,7 +56,7 @@ def _found(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     found: list[Dependency] = []
     own: list[Dependency] = []
     for scope in sources.scopes():
-        settings, runs = Settings(scope, catalog), served.by_container.get(scope.container.name)
+        settings, runs = ContainerSettings(scope, catalog), served.by_container.get(scope.container.name)
         stated = _dialled(Reading(settings, places, catalog, budget), runs, catalog)
         found += stated
         if places.met_elsewhere:

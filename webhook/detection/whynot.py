@@ -16,7 +16,7 @@ from webhook.detection.infer.reading import HTTP, Reading
 from webhook.detection.infer.serving import Served, served_by
 from webhook.detection.resolve.places import Place, Places, named_in
 from webhook.detection.resolve.scope import Entry
-from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.detection.words import Role
 from webhook.kubernetes.pod import Pod
@@ -91,7 +91,7 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     looked_at: Counter[str] = Counter({"Services": len(surroundings.services(namespace))})
     reasons: list[Reason] = []
     for scope in sources.scopes():
-        settings = Settings(scope, catalog)
+        settings = ContainerSettings(scope, catalog)
         doubts = _Doubts(settings, Reading(settings, places, catalog, budget), catalog, served, kind)
         looked_at.update(_source(entry) for entry in scope.all_entries())
         reasons += doubts.all()
@@ -115,7 +115,9 @@ _OFF = "it is empty or disabled"
 class _Doubts:
     """The settings of one container that relate to a kind, and why they do not count."""
 
-    def __init__(self, settings: Settings, reading: Reading, catalog: Catalog, served: Served, kind: str) -> None:
+    def __init__(
+        self, settings: ContainerSettings, reading: Reading, catalog: Catalog, served: Served, kind: str
+    ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._served = served

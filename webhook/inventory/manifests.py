@@ -18,7 +18,7 @@ from webhook.inventory.store import PodTemplate, Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.yaml import MANIFESTS, LimitError
-from webhook.kubernetes.yaml_lines import Document, documents
+from webhook.kubernetes.yaml_lines import YamlDocument, documents
 from webhook.mesh import MESH
 from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
@@ -223,7 +223,7 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield entry
 
 
-def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document]:
+def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[YamlDocument]:
     try:
         yield from documents(text)
     except yaml.MarkedYAMLError as error:
@@ -236,7 +236,7 @@ def _documents(file: str, text: str, errors: list[Problem]) -> Iterator[Document
         errors.append(Problem("error", file, None, "", "not valid YAML: a character that YAML does not allow"))
 
 
-def _objects(file: str, document: Document, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
+def _objects(file: str, document: YamlDocument, errors: list[Problem]) -> Iterator[tuple[ManifestObject, str]]:
     """Yield the objects of a document, each with its path; a List is expanded into its items."""
     found: list[tuple[object, str]] = [(document.content, "")]
     while found:

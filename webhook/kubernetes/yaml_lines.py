@@ -14,7 +14,7 @@ from webhook.kubernetes.yaml_values import plain
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """One YAML document.
 
     Attributes:
@@ -54,7 +54,7 @@ def _child(node: yaml.Node, key: str, index: str) -> yaml.Node | None:
     return None
 
 
-def documents(text: str) -> Iterator[Document]:
+def documents(text: str) -> Iterator[YamlDocument]:
     """Yield every non-empty document of a YAML or JSON text, within the limits of `MANIFESTS`.
 
     Raises:
@@ -63,7 +63,7 @@ def documents(text: str) -> Iterator[Document]:
     if text.lstrip()[:1] in {"{", "["}:
         text = _PAIR.sub(_as_yaml, text)
     for node in nodes(text, MANIFESTS):
-        yield Document(_with_text_keys(plain(node)), node)
+        yield YamlDocument(_with_text_keys(plain(node)), node)
 
 
 # JSON may escape a character beyond the BMP as a surrogate pair, of which YAML accepts neither half.

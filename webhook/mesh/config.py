@@ -31,7 +31,7 @@ MESH = "mesh"
 UNSET = "UNSET"
 
 
-class Meta(Struct, frozen=True, rename="camel"):
+class IstioMeta(Struct, frozen=True, rename="camel"):
     """The metadata of an object. One without a `creation_timestamp` counts as the oldest, as for Istio."""
 
     name: str = ""
@@ -60,7 +60,7 @@ class PeerSpec(Struct, frozen=True, rename="camel"):
 class PeerAuthentication(Struct, frozen=True):
     """Istio's setting for whether servers accept plaintext."""
 
-    metadata: Meta
+    metadata: IstioMeta
     spec: PeerSpec = PeerSpec()
 
     @property
@@ -112,7 +112,7 @@ class DestinationSpec(Struct, frozen=True, rename="camel"):
 class DestinationRule(Struct, frozen=True):
     """How clients with a sidecar connect to a host."""
 
-    metadata: Meta
+    metadata: IstioMeta
     spec: DestinationSpec = DestinationSpec()
 
     def is_mutual_for(self, labels: Mapping[str, str]) -> bool:
@@ -137,7 +137,7 @@ class VirtualSpec(Struct, frozen=True):
 class VirtualService(Struct, frozen=True):
     """Routes, which the sidecars of clients follow, and gateways where it names them."""
 
-    metadata: Meta
+    metadata: IstioMeta
     spec: VirtualSpec = VirtualSpec()
 
     @property
@@ -248,5 +248,5 @@ def mesh_holds(documents: Sequence[dict[str, Any]]) -> bool:
 
 
 class _MeshConfiguration(Struct, frozen=True):
-    metadata: Meta
+    metadata: IstioMeta
     data: dict[str, str | None] | None = None

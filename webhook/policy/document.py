@@ -53,7 +53,7 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class PolicyDocument:
     """A parsed document.
 
     Attributes:
@@ -93,7 +93,7 @@ def written(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def parse(file: str, content: bytes) -> Document:
+def parse(file: str, content: bytes) -> PolicyDocument:
     """Parse one YAML or JSON document.
 
     Args:
@@ -122,7 +122,7 @@ def parse(file: str, content: bytes) -> Document:
         return _failed(Problem("error", file, error.line, "", error.problem, error.hint))
     except yaml.YAMLError as error:
         return _failed(*reader.problems, _yaml_problem(file, text, error))
-    return Document(file, root.plain(), tuple(reader.problems), root)
+    return PolicyDocument(file, root.plain(), tuple(reader.problems), root)
 
 
 class _StopReading(Exception):  # noqa: N818 - carries a finding, is not one
@@ -131,8 +131,8 @@ class _StopReading(Exception):  # noqa: N818 - carries a finding, is not one
         self.problem = problem
 
 
-def _failed(*problems: Problem) -> Document:
-    return Document(problems[0].file, None, problems, _Node(None, 1))
+def _failed(*problems: Problem) -> PolicyDocument:
+    return PolicyDocument(problems[0].file, None, problems, _Node(None, 1))
 
 
 def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from webhook.core.decision import Confidence
 from webhook.policy.cel import compile_expression
 from webhook.policy.criteria_schema import Criteria
-from webhook.policy.document import Document
+from webhook.policy.document import PolicyDocument
 from webhook.policy.reach import covering
 from webhook.policy.schema import Rule
 from webhook.problem import Problem
@@ -19,7 +19,7 @@ class PlacedRule:
     """A rule and its location: `number` counts the rules of its own file from 0."""
 
     rule: Rule
-    document: Document
+    document: PolicyDocument
     number: int
 
     def warning(self, message: str, hint: str, *field: str) -> Problem:
@@ -27,7 +27,7 @@ class PlacedRule:
         return self.document.problem(("spec", "rules", self.number, *field), message, hint, warning=True)
 
 
-def duplicate_names(documents: Sequence[Document]) -> Iterator[Problem]:
+def duplicate_names(documents: Sequence[PolicyDocument]) -> Iterator[Problem]:
     """Yield errors for rules of one name, in one file or across files. Works on files that do not validate, too."""
     seen: dict[str, str] = {}
     for document in documents:
@@ -41,7 +41,7 @@ def duplicate_names(documents: Sequence[Document]) -> Iterator[Problem]:
                 seen[name] = f"{document.file}:{document.line(path)}"
 
 
-def _names(document: Document) -> Iterator[tuple[int, str]]:
+def _names(document: PolicyDocument) -> Iterator[tuple[int, str]]:
     spec = document.value.get("spec") if isinstance(document.value, dict) else None
     rules = spec.get("rules") if isinstance(spec, dict) else None
     for number, rule in enumerate(rules if isinstance(rules, list) else ()):

@@ -11,7 +11,7 @@ from webhook.policy.catalog_schema import claimed_twice
 from webhook.policy.cel import MOST_EXPRESSIONS
 from webhook.policy.compiled import CompiledPolicy, compile_policy
 from webhook.policy.criteria_schema import KINDS
-from webhook.policy.document import Document, parse
+from webhook.policy.document import PolicyDocument, parse
 from webhook.policy.files import PolicyError, Source, generation, read
 from webhook.policy.lint import PlacedRule, doubts, duplicate_names
 from webhook.policy.schema import InjectionPolicy, Spec
@@ -89,7 +89,7 @@ def build(sources: Sequence[Source], *, kinds: frozenset[str] | None = None) -> 
     return compile_policy(merged, generation=generation(sources), warnings=tuple(problems))
 
 
-def _expressions(document: Document) -> int:
+def _expressions(document: PolicyDocument) -> int:
     """Return how many CEL expressions a file has; also of a file that does not validate."""
     spec = document.value.get("spec") if isinstance(document.value, dict) else None
     rules = spec.get("rules") if isinstance(spec, dict) else None
@@ -102,7 +102,7 @@ def _expressions(document: Document) -> int:
     return sum("when" in fields for fields in criteria if isinstance(fields, dict))
 
 
-def _own_catalog(document: Document) -> frozenset[str]:
+def _own_catalog(document: PolicyDocument) -> frozenset[str]:
     """Return the kinds that a file's own catalog adds; also of a file that does not validate."""
     found = document.value
     for name in ("spec", "detection", "catalog"):
@@ -110,7 +110,7 @@ def _own_catalog(document: Document) -> frozenset[str]:
     return frozenset(found) if isinstance(found, dict) else frozenset()
 
 
-def _claimed_twice(document: Document, model: InjectionPolicy) -> list[Problem]:
+def _claimed_twice(document: PolicyDocument, model: InjectionPolicy) -> list[Problem]:
     return [
         document.problem(
             ("spec", "detection", "catalog", kind, field),
@@ -121,7 +121,7 @@ def _claimed_twice(document: Document, model: InjectionPolicy) -> list[Problem]:
     ]
 
 
-def _given_twice(documents: Sequence[Document], models: Sequence[InjectionPolicy]) -> list[Problem]:
+def _given_twice(documents: Sequence[PolicyDocument], models: Sequence[InjectionPolicy]) -> list[Problem]:
     problems = []
     given: dict[str, str] = {}
     for document, model in zip(documents, models, strict=True):

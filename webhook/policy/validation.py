@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from webhook.policy.document import Document, Path
+from webhook.policy.document import Path, PolicyDocument
 from webhook.problem import Problem, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
@@ -37,7 +37,7 @@ _YAML_NAMES = {
 
 def validated(
     model: type[M],
-    document: Document,
+    document: PolicyDocument,
     context: Mapping[str, Any] | None = None,
     *,
     opaque: frozenset[str] = frozenset(),
@@ -83,7 +83,7 @@ def _without_value(value: Any, path: Path, opaque: frozenset[str]) -> Iterator[P
 
 
 def _problems(
-    model: type[BaseModel], document: Document, error: ValidationError, reported: AbstractSet[Path]
+    model: type[BaseModel], document: PolicyDocument, error: ValidationError, reported: AbstractSet[Path]
 ) -> list[Problem]:
     details = error.errors(include_url=False)
     places = [_path(document, detail) for detail in details]
@@ -98,7 +98,7 @@ def _problems(
     return problems
 
 
-def _path(document: Document, detail: ErrorDetails) -> Path:
+def _path(document: PolicyDocument, detail: ErrorDetails) -> Path:
     """Return the error's path in the document: Pydantic's own, without the names of union members in it."""
     path: list[str | int] = []
     value: Any = document.value

@@ -32,8 +32,8 @@ from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer, watch_loop_lag
 from webhook.server.observe.policy_status import PolicyTelling, policy_document, policy_health
 from webhook.server.observe.readiness import Check, Readiness
-from webhook.server.service import Listener, Service, Watch
-from webhook.server.settings import Settings
+from webhook.server.service import Listener, ServerProcess, Watch
+from webhook.server.settings import ServerSettings
 from webhook.server.tls.files import certificate_files
 from webhook.server.tls.serving import ServingCertificate
 from webhook.server.tls.sources import PairFiles
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    settings: Settings, log: FilteringBoundLogger, threshold: Threshold, log_writer: AsyncLogWriter
+    settings: ServerSettings, log: FilteringBoundLogger, threshold: Threshold, log_writer: AsyncLogWriter
 ) -> signal.Signals:
     """Serve until SIGTERM or SIGINT. A second signal ends the drain time early. SIGUSR1 toggles debug logging.
 
@@ -80,8 +80,8 @@ def serve(
 
 
 def compose(
-    settings: Settings, log: FilteringBoundLogger, log_writer: AsyncLogWriter, cleanup: ExitStack
-) -> tuple[Service, Path | None]:
+    settings: ServerSettings, log: FilteringBoundLogger, log_writer: AsyncLogWriter, cleanup: ExitStack
+) -> tuple[ServerProcess, Path | None]:
     """Compose the service; every error that prevents a start is raised here.
 
     Args:
@@ -155,7 +155,7 @@ def compose(
     status_app = create_status_app(readiness, metrics.registry, *documents)
     webhook = cleanup.enter_context(listen(settings.host, settings.port, "--port"))
     status = cleanup.enter_context(listen(settings.host, settings.health_port, "--health-port"))
-    service = Service(
+    service = ServerProcess(
         webhook=Listener(make_server(app, settings.limits, tls=certificate.context), webhook),
         status=Listener(make_server(status_app, settings.limits), status),
         readiness=readiness,
@@ -175,7 +175,7 @@ def _cache(metrics: Metrics) -> DecisionCache:
     return cache
 
 
-def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
+def _manifests(settings: ServerSettings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
     known = manifests.read(
         [str(path) for path in settings.manifests],
         secrets=settings.secrets or policies.current.read_secrets,
@@ -188,7 +188,7 @@ def _manifests(settings: Settings, policies: PolicySource, log: FilteringBoundLo
     return known
 
 
-def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
+def _live(settings: ServerSettings, policies: PolicySource, metrics: Metrics, log: FilteringBoundLogger) -> LiveCluster:
     # The slowest of all imports, and only needed with a cluster.
     from webhook.cluster.client import connect  # noqa: PLC0415
     from webhook.server.cluster import LiveCluster  # noqa: PLC0415
@@ -200,7 +200,9 @@ def _live(settings: Settings, policies: PolicySource, metrics: Metrics, log: Fil
     )
 
 
-def _managed(settings: Settings, live: LiveCluster, metrics: Metrics, log: FilteringBoundLogger) -> SelfManaged | None:
+def _managed(
+    settings: ServerSettings, live: LiveCluster, metrics: Metrics, log: FilteringBoundLogger
+) -> SelfManaged | None:
     from webhook.server.background.certificates import SelfManaged  # noqa: PLC0415 - needs the client too
 
     return None if settings.managed is None else SelfManaged(live.client, settings.managed, metrics=metrics, log=log)
@@ -211,7 +213,7 @@ def _toggle(threshold: Threshold, log: FilteringBoundLogger) -> None:
     log.error("log level", to=threshold.toggle().value)
 
 
-async def _until_signal(service: Service, host: str, authority: Path | None) -> signal.Signals:
+async def _until_signal(service: ServerProcess, host: str, authority: Path | None) -> signal.Signals:
     stop, skip_drain = asyncio.Event(), asyncio.Event()
     received: list[signal.Signals] = []
 

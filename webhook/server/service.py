@@ -39,7 +39,7 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServerProcess:
     """Both listeners and the background tasks.
 
     Attributes:

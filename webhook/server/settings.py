@@ -101,7 +101,7 @@ _UNITS = {b"ms": 0.001, b"s": 1.0, b"m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """The configuration of one server process.
 
     Attributes:

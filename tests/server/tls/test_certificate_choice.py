@@ -1,11 +1,11 @@
 from contextlib import ExitStack
 
-from webhook.server.settings import Settings
+from webhook.server.settings import ServerSettings
 from webhook.server.tls.files import certificate_files
 
 
 def settings(**given):
-    return Settings(manifests=(), **given)
+    return ServerSettings(manifests=(), **given)
 
 
 def test_given_files_are_taken_as_they_are(tmp_path):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validat
 
 from webhook.core.decision import Action, Mode, Reason
 from webhook.policy.criteria_schema import KINDS, Kind, Model, invalid
-from webhook.policy.document import Document, parse
+from webhook.policy.document import PolicyDocument, parse
 from webhook.policy.files import PolicyError, read
 from webhook.policy.schema import Port
 from webhook.policy.validation import validated
@@ -90,7 +90,7 @@ class PolicyTest(Model):
     tests: Annotated[tuple[Case, ...], Field(min_length=1, description="The tests.")]
 
 
-def load_cases(path: Path, *, kinds: frozenset[str] | None) -> tuple[PolicyTest, Document]:
+def load_cases(path: Path, *, kinds: frozenset[str] | None) -> tuple[PolicyTest, PolicyDocument]:
     """Read a file of tests.
 
     Args:

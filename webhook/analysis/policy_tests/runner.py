@@ -16,7 +16,7 @@ from webhook.decision.engine import decide
 from webhook.inventory.manifests import ManifestError, Manifests, read
 from webhook.kubernetes.pod import Pod
 from webhook.policy.compiled import CompiledPolicy
-from webhook.policy.document import Document
+from webhook.policy.document import PolicyDocument
 from webhook.policy.files import PolicyError
 from webhook.policy.load import load
 from webhook.problem import field_and_message
@@ -95,7 +95,7 @@ def _manifests(path: Path, tests: PolicyTest, policy: CompiledPolicy) -> Manifes
     return manifests
 
 
-def _subjects(tests: PolicyTest, document: Document, manifests: Manifests) -> list[_Subject]:
+def _subjects(tests: PolicyTest, document: PolicyDocument, manifests: Manifests) -> list[_Subject]:
     subjects = []
     problems = []
     for number, case in enumerate(tests.tests):
@@ -146,7 +146,7 @@ def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) ->
     )
 
 
-def _outcome(case: Case, document: Document, number: int, decision: Decision, policy: CompiledPolicy) -> Outcome:
+def _outcome(case: Case, document: PolicyDocument, number: int, decision: Decision, policy: CompiledPolicy) -> Outcome:
     least = policy.min_confidence.rank
     trail = [f"{found.kind} ({found.confidence}): {found.evidence}" for found in decision.findings.dependencies]
     matched = f": {', '.join(decision.matched)}" if decision.matched else ""

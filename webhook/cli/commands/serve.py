@@ -27,7 +27,7 @@ from webhook.cli.managed import (
     pod_namespace,
 )
 from webhook.cli.options import Context, Kubeconfig, check_context, duration, failure
-from webhook.server.settings import LogFormat, LogLevel, OnError, Settings
+from webhook.server.settings import LogFormat, LogLevel, OnError, ServerSettings
 
 
 def _traces(url: str) -> str:
@@ -175,7 +175,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             lifetimes=(cert_lifetime, authority_lifetime),
             waits=(trust_wait, serve_wait),
         )
-    settings = Settings(
+    settings = ServerSettings(
         manifests=tuple(manifests or ()),
         kubeconfig=kubeconfig,
         context=context,
@@ -210,7 +210,7 @@ def _lease(written: str | None) -> tuple[str, str] | None:
     return namespace, name
 
 
-def _serve(settings: Settings, log_format: LogFormat, log_level: LogLevel) -> None:
+def _serve(settings: ServerSettings, log_format: LogFormat, log_level: LogLevel) -> None:
     from certs.issue import CertificateError
     from webhook.cluster.errors import NoClusterError
     from webhook.inventory.manifests import ManifestError

@@ -11,7 +11,7 @@ from webhook.core.values import Form
 from webhook.detection.catalog import Catalog
 from webhook.detection.infer.reading import Reading
 from webhook.detection.resolve.places import Places
-from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.detection.words import Role
 from webhook.kubernetes.pod import Pod
@@ -35,13 +35,13 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     found: dict[tuple[str, str], str] = {}
     with suppress(BudgetExceededError):
         for scope in Sources(pod, namespace, surroundings, catalog, budget).scopes():
-            settings = Settings(scope, catalog)
+            settings = ContainerSettings(scope, catalog)
             for service, trail in _named_in(settings, Reading(settings, places, catalog, budget)):
                 found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
     return found
 
 
-def _named_in(settings: Settings, reading: Reading) -> Iterator[tuple[Service, str]]:
+def _named_in(settings: ContainerSettings, reading: Reading) -> Iterator[tuple[Service, str]]:
     for entry in settings.live():
         if entry.key.is_aside or not entry.value.readable:
             continue

@@ -17,7 +17,7 @@ from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.resolve.scope import Entry
-from webhook.detection.resolve.settings import Settings
+from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.words import Role
 
 HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
@@ -38,7 +38,7 @@ _FEW = 8
 class Reading:
     """The inference from one container's settings to its dependencies."""
 
-    def __init__(self, settings: Settings, places: Places, catalog: Catalog, budget: Budget) -> None:
+    def __init__(self, settings: ContainerSettings, places: Places, catalog: Catalog, budget: Budget) -> None:
         self._settings = settings
         self._budget = budget
         self._places = places

@@ -17,7 +17,7 @@ _NOWHERE_CHOSEN = frozenset("log sync array null sendmail".split())
 _CHOSEN_BY = frozenset({"mailer", "driver", "connection"})
 
 
-class Settings:
+class ContainerSettings:
     """The entries of one container, indexed by what they set for other entries."""
 
     def __init__(self, scope: Scope, catalog: Catalog) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from certs import files
 from certs.issue import issue_authority, issue_serving, verify
-from webhook.server.settings import Settings
+from webhook.server.settings import ServerSettings
 from webhook.server.tls.sources import contents
 
 _ADDRESSES = ("127.0.0.1", "::1")
 _WORTH_KEEPING = timedelta(days=30)
 
 
-def certificate_files(settings: Settings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
+def certificate_files(settings: ServerSettings, cleanup: ExitStack) -> tuple[Path, Path, Path | None]:
     """Return the files of the certificate, its key, and, for a self-issued one, its CA.
 
     A self-issued certificate in a persistent directory is reused while it is valid for another month, so that clients
