@@ -71,7 +71,7 @@ class SecretStore(Protocol):
 
 
 class Configuration(Protocol):
-    """One of our webhook configurations, as read; `problem` is set if reading failed."""
+    """One of the managed webhook configurations, as read; `problem` is set if reading failed."""
 
     @property
     def name(self) -> str:
@@ -79,11 +79,11 @@ class Configuration(Protocol):
 
     @property
     def bundles(self) -> Sequence[bytes]:
-        """The caBundle of each entry that calls our Service."""
+        """The caBundle of each entry that calls the webhook's Service."""
 
     @property
     def problem(self) -> str:
-        """Why it could not be read, or has no entry that calls our Service; empty if neither."""
+        """Why it could not be read, or has no entry that calls the webhook's Service; empty if neither."""
 
     async def install(self, bundle: bytes) -> str:
         """Write the bundle to these entries unless the configuration has changed since it was read.
@@ -97,7 +97,7 @@ class Configuration(Protocol):
 
 
 class Configurations(Protocol):
-    """Access to our webhook configurations."""
+    """Access to the managed webhook configurations."""
 
     async def read(self) -> Sequence[Configuration]:
         """Return all that exist."""

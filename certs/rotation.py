@@ -52,9 +52,9 @@ def plan(
         state: The stored state; None if there is none.
         names: The DNS SANs of the serving certificate; at least one.
         now: The time, timezone-aware. It is compared with times written by other replicas' clocks.
-        trusted: Whether every one of our webhook configurations contains exactly `state.bundle`.
+        trusted: Whether every managed webhook configuration contains exactly `state.bundle`.
         schedule: Lifetimes and waits.
-        held: The certificates in our webhook configurations.
+        held: The certificates in the managed webhook configurations.
         force: What to replace although it is not due; ignored while a CA is being replaced.
 
     Returns:
@@ -95,8 +95,8 @@ def take(
         names: The DNS SANs of the serving certificate.
         now: The time, timezone-aware.
         schedule: Lifetimes and waits.
-        found: The certificates in our webhook configurations. They stay trusted if the state was lost, since replicas
-            may still serve certificates that these signed.
+        found: The certificates in the managed webhook configurations. They stay trusted if the state was lost, since
+            replicas may still serve certificates that these signed.
 
     Returns:
         The state to store.

@@ -45,8 +45,8 @@ class Content:
     """The content of a Secret to write.
 
     Attributes:
-        data: The value of each of our keys; None removes it. Excluded from the repr, since it contains private keys.
-        annotations: The value of each of our annotations; None removes it.
+        data: The value of each managed key; None removes it. Excluded from the repr, since it contains private keys.
+        annotations: The value of each managed annotation; None removes it.
     """
 
     data: Mapping[str, bytes | None] = field(repr=False)

@@ -244,7 +244,7 @@ def _unusable(kubeconfig: Path | None, error: Exception) -> str:
 async def _without_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Refuse to follow redirects: no API server sends any, and another host must not get our token."""
+    """Refuse to follow redirects: no API server sends any, and another host must not get the token."""
     response = await handler(request)
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
         response.close()

@@ -1,6 +1,6 @@
-"""Read and write the caBundle of our webhook configurations.
+"""Read and write the caBundle of the managed webhook configurations.
 
-Only entries that call our Service are read, and only their caBundle is ever written.
+Only entries that call the webhook's Service are read, and only their caBundle is ever written.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class WebhookConfiguration:
         client: The API client.
         path: Its path in the API.
         name: Kind and name, for example "MutatingWebhookConfiguration 0-sidecar-policy".
-        entries: The bundle of each entry that calls our Service, by the entry's index.
+        entries: The bundle of each entry that calls the webhook's Service, by the entry's index.
         version: The resource version.
-        problem: Why it could not be read, or has no entry that calls our Service; empty if neither.
+        problem: Why it could not be read, or has no entry that calls the webhook's Service; empty if neither.
     """
 
     client: Client = field(repr=False)
@@ -70,7 +70,7 @@ class WebhookConfiguration:
 
     @property
     def bundles(self) -> Sequence[bytes]:
-        """The caBundle of each entry that calls our Service, decoded."""
+        """The caBundle of each entry that calls the webhook's Service, decoded."""
         return tuple(self.entries.values())
 
     async def install(self, bundle: bytes) -> str:
@@ -109,8 +109,8 @@ class WebhookConfigurations:
 
         Args:
             client: The API client.
-            names: Names of our configurations; each may exist in both kinds, in one, or in none.
-            service: Namespace and name of our Service.
+            names: Names of the managed configurations; each may exist in both kinds, in one, or in none.
+            service: Namespace and name of the webhook's Service.
         """
         self._client = client
         self._service = service

@@ -1,7 +1,7 @@
 """Self-managed certificates: stored in a Secret that all replicas share, installed and rotated by any of them.
 
-Each replica watches the Secret and our webhook configurations, so that a new certificate is served, and a removed
-caBundle is restored, as soon as the watch delivers the change; it also reconciles every ten seconds.
+Each replica watches the Secret and the managed webhook configurations, so that a new certificate is served, and a
+removed caBundle is restored, as soon as the watch delivers the change; it also reconciles every ten seconds.
 """
 
 from __future__ import annotations

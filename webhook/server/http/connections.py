@@ -21,7 +21,7 @@ _PAUSE = 0.1
 """Seconds without accepting while file descriptors or connections are exhausted; clients wait in the backlog."""
 _UNREAD = 32 * 1024
 """Socket buffer of a connection per direction, in bytes; Linux allows twice that. Usual requests of the API server and
-our responses are smaller. By default Linux buffers up to 4 MiB of responses, in the container's memory."""
+this server's responses are smaller. By default Linux buffers up to 4 MiB of responses, in the container's memory."""
 _SHARE = 3
 """A port uses at most this fraction of the process's descriptors, so two ports leave as much for everything else."""
 
