@@ -14,7 +14,6 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.infer.reading import Reading
 from webhook.detection.infer.serving import Served, served_by
 from webhook.detection.resolve.places import Places
-from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.kubernetes.pod import Pod
 
@@ -55,13 +54,13 @@ def _found(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     served = served_by(pod, namespace, surroundings, catalog, budget)
     found: list[Dependency] = []
     own: list[Dependency] = []
-    for scope in sources.scopes():
-        settings, runs = ContainerSettings(scope, catalog), served.by_container.get(scope.container.name)
-        stated = _dialled(Reading(settings, places, catalog, budget), runs, catalog)
+    for configuration in sources.configurations():
+        runs = served.by_container.get(configuration.container.name)
+        stated = _dialled(Reading(configuration, places, catalog, budget), runs, catalog)
         found += stated
         if places.met_elsewhere:
             own_places = Places(pod, namespace, surroundings, only_own=True)
-            stated = _dialled(Reading(settings, own_places, catalog, budget), runs, catalog)
+            stated = _dialled(Reading(configuration, own_places, catalog, budget), runs, catalog)
         own += stated
     if not found or not own:
         paired = tuple(_paired(pod, namespace, surroundings, catalog, budget))

@@ -14,9 +14,8 @@ from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.detection.infer.reading import HTTP, Reading
 from webhook.detection.infer.serving import Served, served_by
+from webhook.detection.resolve.configuration import Configuration, Entry
 from webhook.detection.resolve.places import Place, Places, named_in
-from webhook.detection.resolve.scope import Entry
-from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.detection.words import Role
 from webhook.kubernetes.pod import Pod
@@ -90,10 +89,9 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     served = served_by(pod, namespace, surroundings, catalog, budget)
     looked_at: Counter[str] = Counter({"Services": len(surroundings.services(namespace))})
     reasons: list[Reason] = []
-    for scope in sources.scopes():
-        settings = ContainerSettings(scope, catalog)
-        doubts = _Doubts(settings, Reading(settings, places, catalog, budget), catalog, served, kind)
-        looked_at.update(_source(entry) for entry in scope.all_entries())
+    for configuration in sources.configurations():
+        doubts = _Doubts(configuration, Reading(configuration, places, catalog, budget), catalog, served, kind)
+        looked_at.update(_source(entry) for entry in configuration.all_entries())
         reasons += doubts.all()
     if found:
         return WhyNot(Answer.YES, dict(looked_at), tuple(found), findings.unknown)
@@ -116,16 +114,16 @@ class _Doubts:
     """The settings of one container that relate to a kind, and why they do not count."""
 
     def __init__(
-        self, settings: ContainerSettings, reading: Reading, catalog: Catalog, served: Served, kind: str
+        self, configuration: Configuration, reading: Reading, catalog: Catalog, served: Served, kind: str
     ) -> None:
-        self._settings = settings
+        self._configuration = configuration
         self._catalog = catalog
         self._served = served
         self._kind = kind
         self._reading = reading
 
     def all(self) -> Iterator[Reason]:
-        for entry in self._settings.scope.all_entries():
+        for entry in self._configuration.all_entries():
             in_key = entry.key.hint == self._kind
             concerned = [mention for mention in entry.value.mentions if in_key or self._concerns(entry, mention)]
             for mention in concerned:
@@ -153,7 +151,7 @@ class _Doubts:
             return "the key names a listen, advertise or no-proxy address, not a connection target"
         if entry.key.role is Role.SWITCH and entry.value.switch is False:
             return _OFF
-        if self._settings.is_off(entry.key):
+        if self._configuration.is_off(entry.key):
             return "a related setting disables it or selects another backend"
         if entry.key.role is Role.CREDENTIAL and not entry.value.mentions:
             return "a credential alone is not evidence of use"
@@ -179,7 +177,7 @@ class _Doubts:
             return f"it resolves to {place}, which is {concluded.kind}"
         if self._catalog.is_server_only(self._kind):
             return f"clients of {self._kind} are not reported, since they speak plain HTTP"
-        runs = self._served.by_container.get(self._settings.scope.container.name)
+        runs = self._served.by_container.get(self._configuration.container.name)
         if self._kind not in self._served.kinds and not self._catalog.may_dial(runs, self._kind):
             return f"the container runs {runs}, which is not a client of {self._kind}"
         return f"the pod itself serves {self._kind}, and its replicas connect to each other"

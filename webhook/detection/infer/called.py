@@ -10,8 +10,8 @@ from webhook.core.surroundings import Service, Surroundings
 from webhook.core.values import Form
 from webhook.detection.catalog import Catalog
 from webhook.detection.infer.reading import Reading
+from webhook.detection.resolve.configuration import Configuration
 from webhook.detection.resolve.places import Places
-from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.resolve.sources import Sources
 from webhook.detection.words import Role
 from webhook.kubernetes.pod import Pod
@@ -34,15 +34,14 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     places = Places(pod, namespace, surroundings)
     found: dict[tuple[str, str], str] = {}
     with suppress(BudgetExceededError):
-        for scope in Sources(pod, namespace, surroundings, catalog, budget).scopes():
-            settings = ContainerSettings(scope, catalog)
-            for service, trail in _named_in(settings, Reading(settings, places, catalog, budget)):
+        for configuration in Sources(pod, namespace, surroundings, catalog, budget).configurations():
+            for service, trail in _named_in(configuration, Reading(configuration, places, catalog, budget)):
                 found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
     return found
 
 
-def _named_in(settings: ContainerSettings, reading: Reading) -> Iterator[tuple[Service, str]]:
-    for entry in settings.live():
+def _named_in(configuration: Configuration, reading: Reading) -> Iterator[tuple[Service, str]]:
+    for entry in configuration.live():
         if entry.key.is_aside or not entry.value.readable:
             continue
         for mention in entry.value.mentions:

@@ -15,9 +15,8 @@ from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
+from webhook.detection.resolve.configuration import Configuration, Entry
 from webhook.detection.resolve.places import Place, Places
-from webhook.detection.resolve.scope import Entry
-from webhook.detection.resolve.settings import ContainerSettings
 from webhook.detection.words import Role
 
 HTTP = frozenset({"http", "https", "ws", "wss", "h2c", "grpc", "grpcs"})
@@ -38,8 +37,8 @@ _FEW = 8
 class Reading:
     """The inference from one container's settings to its dependencies."""
 
-    def __init__(self, settings: ContainerSettings, places: Places, catalog: Catalog, budget: Budget) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration, places: Places, catalog: Catalog, budget: Budget) -> None:
+        self._configuration = configuration
         self._budget = budget
         self._places = places
         self._catalog = catalog
@@ -47,7 +46,7 @@ class Reading:
     def dependencies(self) -> Iterator[Dependency]:
         """Yield every dependency that the settings are evidence of, kind by kind and place by place."""
         mentions = 0
-        for entry in self._settings.live():
+        for entry in self._configuration.live():
             value = entry.value
             if entry.key.is_aside:
                 continue
@@ -106,17 +105,17 @@ class Reading:
 
     def place_of(self, entry: Entry, mention: Mention) -> Place | None:
         """Resolve a mention; return None when it does not resolve, or resolves to the pod itself."""
-        scope = self._settings.scope
-        host, port = self._settings.expanded(mention.host), self._settings.expanded(mention.port)
+        configuration = self._configuration
+        host, port = configuration.expanded(mention.host), configuration.expanded(mention.port)
         if mention.unless:
-            if scope.defines(mention.unless):
+            if configuration.defines(mention.unless):
                 return None
-            host = scope.link(mention.unless) or host
-        port = port or self._settings.port_beside(entry.key)
+            host = configuration.link(mention.unless) or host
+        port = port or configuration.port_beside(entry.key)
         if ":" in port:
             port = port.rpartition(":")[2]  # a service link such as REDIS_PORT is host:port
         look_up = self._is_host(entry, mention, host, port) and not entry.is_secret
-        if look_up and (secrets := scope.secret_words()):
+        if look_up and (secrets := configuration.secret_words()):
             self._budget.spend(len(secrets) // 16)
             look_up = not any(word in host.lower() for word in secrets)
         return self._places.resolve(host, port, look_up=look_up)
@@ -155,7 +154,7 @@ class Reading:
         if kind is None:
             if place.port is None:
                 return None
-            kind = entry.key.hint or self._settings.provider(entry.key) or place.named(self._catalog)
+            kind = entry.key.hint or self._configuration.provider(entry.key) or place.named(self._catalog)
             if kind is None or not self._catalog.uses_port(kind, place.port):
                 return None
         return (kind, Confidence.PROBABLE, place) if self._catalog.speaks_http(kind) else None
@@ -229,10 +228,10 @@ class Reading:
 
     def _is_hinted(self, kind: str, entry: Entry, place: Place) -> bool:
         """Return whether the words around a place name the kind."""
-        return kind in (entry.key.hint, self._settings.provider(entry.key)) or place.named(self._catalog) == kind
+        return kind in (entry.key.hint, self._configuration.provider(entry.key)) or place.named(self._catalog) == kind
 
     def _by_words(self, entry: Entry, mention: Mention, place: Place) -> tuple[str, Confidence, Place] | None:
-        kind = self._settings.provider(entry.key) or entry.key.hint
+        kind = self._configuration.provider(entry.key) or entry.key.hint
         if kind is None and entry.key.subject:
             kind = place.named(self._catalog)
         if kind is None or not (entry.key.locates or mention.form is not Form.BARE):
@@ -266,7 +265,7 @@ class Reading:
     def _is_weak(self, entry: Entry, kind: str, place: Place) -> bool:
         """Return whether only a weak name is evidence of the kind: EMAIL_HOST may be the shop's own mailing service."""
         return (
-            kind not in (self._settings.provider(entry.key), entry.key.strong_hint)
+            kind not in (self._configuration.provider(entry.key), entry.key.strong_hint)
             and place.named(self._catalog, weak=False) != kind
         )
 

@@ -18,9 +18,9 @@ from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import is_plain_text
 from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand_as_kubernetes, is_variable, referred
+from webhook.detection.resolve.configuration import Configuration, Entry
 from webhook.detection.resolve.links import Links
 from webhook.detection.resolve.mounts import MountPoints, Projection, projections
-from webhook.detection.resolve.scope import Entry, Scope
 from webhook.detection.resolve.subpaths import sub_path
 from webhook.detection.words import is_credential
 from webhook.kubernetes.pod import Container, EnvVarSource, FieldReference, Pod, Volume
@@ -61,20 +61,20 @@ class Sources:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What could not be read, as sentences; complete when all of `scopes` was taken."""
+        """What could not be read, as sentences; complete when all of `configurations` was taken."""
         return tuple(self._unknown)
 
-    def scopes(self) -> Iterator[Scope]:
-        """Yield the settings of every container of the application, init containers included."""
+    def configurations(self) -> Iterator[Configuration]:
+        """Yield the configuration of every container of the application, init containers included."""
         for container in self._pod.containers():
             if not MESH.is_injected(container):
-                yield self._scope(container)
+                yield self._read(container)
 
-    def _scope(self, container: Container) -> Scope:
-        scope = Scope(container, self._links)
-        origins = self._environment(container, scope)
-        entries, quiet = scope.entries, scope.quiet
-        for name, text in scope.variables.items():
+    def _read(self, container: Container) -> Configuration:
+        configuration = Configuration(container, self._links, self._catalog)
+        origins = self._environment(container, configuration)
+        entries, quiet = configuration.entries, configuration.quiet
+        for name, text in configuration.variables.items():
             key = key_of(self._catalog, name)
             if key.is_quiet and isinstance(text, str) and is_plain_text(text):
                 quiet[name] = key
@@ -82,28 +82,29 @@ class Sources:
             if isinstance(text, str) and len(text) >= 64:
                 self._budget.spend(len(text) // 64)
             trail = f"env {name}{origins.get(name, '')}"
-            content = scope.content(name)
+            content = configuration.content(name)
             self._notice(trail, cut=content.cut)
             if content.lines:
                 self._budget.spend(len(content.lines))
                 entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, trail, content.value))
-        for line in self._command("args", started(container, scope.refer)):
+        for line in self._command("args", started(container, configuration.refer)):
             trail = f"args {'.'.join(line.path)}" if line.path else "args"
             entries.append(self._entry(line, trail))
             if len(line.path) == 1:
-                scope.arguments.setdefault(line.path[0], line.value.word)
+                configuration.arguments.setdefault(line.path[0], line.value.word)
         for where, command in chain(probed(container), container.hooks()):
             trail = f"{where} command"
             entries += [self._entry(line, trail) for line in self._command(trail, command)]
-        for content, trail, name in self._files(container, scope):
+        for content, trail, name in self._files(container, configuration):
             self._budget.spend(1 + len(content.lines))
             self._notice(trail, cut=content.cut)
             for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
                 entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
-        return scope
+        configuration.relate()
+        return configuration
 
     def _command(self, trail: str, arguments: list[str]) -> tuple[Line, ...]:
         if not arguments:
@@ -118,12 +119,12 @@ class Sources:
     def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
 
-    def _environment(self, container: Container, scope: Scope) -> dict[str, str]:
+    def _environment(self, container: Container, configuration: Configuration) -> dict[str, str]:
         """Set every variable as the kubelet does; return the rest of the evidence chain of references.
 
         `env` overrides `envFrom`, and the later the earlier. A reference $(NAME) sees what was set before it.
         """
-        environment = scope.variables
+        environment = configuration.variables
         origins: dict[str, str] = {}
         for held_by in container.env_from or ():
             for reference, kind in ((held_by.config_map_ref, "ConfigMap"), (held_by.secret_ref, "Secret")):
@@ -143,25 +144,25 @@ class Sources:
         for variable in container.env or ():
             name, text, source = variable.name[:LONGEST_NAME], variable.value or "", variable.value_from
             if text or source is None:
-                environment[name] = self._expanded(text, name, scope) if "$" in text else text
+                environment[name] = self._expanded(text, name, configuration) if "$" in text else text
                 if origins:
                     origins.pop(name, None)
             elif (found := self._referred(name, source)) is not None:
                 environment[name], origins[name] = found
         return origins
 
-    def _expanded(self, text: str, name: str, scope: Scope) -> Content | str:
+    def _expanded(self, text: str, name: str, configuration: Configuration) -> Content | str:
         """Expand the variables in a variable's text, but for those that are not a single word.
 
         A text that is one reference and nothing else has the content of that variable.
         """
         whole = referred(text)
-        if whole in scope.variables:
-            content = scope.content(whole)
+        if whole in configuration.variables:
+            content = configuration.content(whole)
             return _NOTHING if content.lines else _under_key(name, content)
 
         def value_of(other: str) -> str | None:
-            value = scope.variable(other)
+            value = configuration.variable(other)
             self._room -= len(value or "")
             return value if self._room >= 0 else ""
 
@@ -206,7 +207,7 @@ class Sources:
             return Content(Value(word=self._namespace))
         return _NOTHING
 
-    def _files(self, container: Container, scope: Scope) -> Iterator[tuple[Content, str, str]]:
+    def _files(self, container: Container, configuration: Configuration) -> Iterator[tuple[Content, str, str]]:
         """Yield every file that the container sees, once, under the first path that it is mounted at."""
         seen: set[tuple[str, ...]] = set()
         mounts = container.volume_mounts or ()
@@ -216,7 +217,7 @@ class Sources:
         for index, mount in enumerate(mounts):
             if (volume := self._volumes.get(mount.name)) is None:
                 continue
-            payload, part = self._payload(volume), sub_path(mount, scope.variable)
+            payload, part = self._payload(volume), sub_path(mount, configuration.variable)
             self._budget.spend(1 + len(payload) // 16)
             for path, file in payload.items():
                 inside = part.inside(path)

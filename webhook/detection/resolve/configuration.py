@@ -1,21 +1,27 @@
-"""The settings of one container: the content and location of each, and the references between them."""
+"""The configuration of one container: its settings, the references between them, and what they say of each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from webhook.core.values import Content, Value, are_alike
+from webhook.detection.catalog import Catalog
 from webhook.detection.keys import Key
 from webhook.detection.parse.content import read_content
-from webhook.detection.parse.references import reference
+from webhook.detection.parse.references import expand, reference
 from webhook.detection.resolve.links import Links
+from webhook.detection.words import Role, words
 from webhook.kubernetes.pod import Container
 
 # Shorter words occur in many hosts by chance.
 _SHORTEST_SECRET = 3
 _ORIGIN = " ← Secret "
+_NOWHERE = frozenset("sqlite sqlite3 memory inmemory local file filesystem h2 dummy noop embedded derby".split())
+# The names that frameworks give to a mailer, a queue or a broadcaster that does not use the network.
+_NOWHERE_CHOSEN = frozenset("log sync array null sendmail".split())
+_CHOSEN_BY = frozenset({"mailer", "driver", "connection"})
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -49,8 +55,8 @@ class Entry(Struct, frozen=True, gc=False):
         return self.key.names_host or (word.split(".")[2:3] == ["svc"] and not self.is_secret)
 
 
-class Scope:
-    """All settings of one container, which may refer to each other.
+class Configuration:
+    """All settings of one container, which may refer to each other, and set a port, a provider or a switch for others.
 
     Attributes:
         container: The container.
@@ -60,14 +66,23 @@ class Scope:
         arguments: Each argument that is a single word or number.
     """
 
-    def __init__(self, container: Container, links: Links) -> None:
+    def __init__(self, container: Container, links: Links, catalog: Catalog) -> None:
         self.container = container
         self.entries: list[Entry] = []
         self.quiet: dict[str, Key] = {}
         self.variables: dict[str, Content | str] = {}
         self.arguments: dict[str, str] = {}
         self._links = links
+        self._catalog = catalog
         self._secret_words: tuple[str, ...] | None = None
+        self._ports: dict[tuple[str, ...], str] = {}
+        self._providers: dict[tuple[str, ...], str] = {}
+        self._off: set[tuple[str, ...]] = set()
+
+    def relate(self) -> None:
+        """Index what the settings say of each other, once all of them are there."""
+        for entry in self.entries:
+            self._note(entry.key, entry.value)
 
     def word(self, name: str) -> str:
         """Return the environment variable or argument of this name where it is a single word or number; else ""."""
@@ -116,3 +131,44 @@ class Scope:
         yield from self.entries
         for name, key in self.quiet.items():
             yield Entry(key, f"env {name}", self.content(name).value)
+
+    def _note(self, key: Key, value: Value) -> None:
+        if key.role is Role.PORT and value.word:
+            self._ports.setdefault(key.subject, value.word)
+        elif key.role is Role.SWITCH and value.switch is not None:
+            off = value.switch if key.tokens[-1].startswith("disable") else not value.switch
+            if off and key.switched:
+                self._off.add(key.switched)
+        if key.may_choose and value.word and key.subject:
+            chosen = words(value.word)
+            nowhere = _NOWHERE.intersection(chosen) or "".join(chosen) in _NOWHERE
+            if nowhere or (key.tokens[-1] in _CHOSEN_BY and value.word.lower() in _NOWHERE_CHOSEN):
+                self._off.add(key.subject)
+            elif kind := self._catalog.named(chosen):
+                self._providers.setdefault(key.subject, kind)
+
+    def live(self) -> Iterable[Entry]:
+        """Return the entries that are not switched off."""
+        entries = self.entries
+        return [entry for entry in entries if not self.is_off(entry.key)] if self._off else entries
+
+    def is_off(self, key: Key) -> bool:
+        """Return whether a neighbouring entry switches off what the key belongs to, or chooses something else."""
+        return not self._off.isdisjoint(key.above)
+
+    def provider(self, key: Key) -> str | None:
+        """Return the kind that a neighbouring key chooses for what this key is about (DB_TYPE for DB_HOST)."""
+        if self._providers:
+            for length in range(len(key.subject), 0, -1):
+                if kind := self._providers.get(key.subject[:length]):
+                    return kind
+        return None
+
+    def port_beside(self, key: Key) -> str:
+        """Return the port that a neighbouring key sets (DB_PORT for DB_HOST), or ""."""
+        port = self._ports.get(key.subject, "")
+        return self.expanded(port) if port else ""
+
+    def expanded(self, text: str) -> str:
+        """Expand the references to the container's variables in a text."""
+        return expand(text, self.word)
