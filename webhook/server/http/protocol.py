@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from webhook.server.http.coalescing import CoalescingTransport
 from webhook.server.http.connections import Connection, Standing
-from webhook.server.http.gathered import CoalescingTransport
 from webhook.server.settings import Limits
 
 _BUFFER = 64 * 1024
