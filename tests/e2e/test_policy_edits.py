@@ -122,4 +122,4 @@ def test_a_broken_edit_keeps_the_last_good_policy(mesh_namespace, server):
 
     assert in_force(server)["name"] == "new"
     assert [marks(pod) for pod in pods] == [MARKS["client"]["new-clients"]] * 10
-    assert f"generation {in_force(server)['generation']} is kept" in server.get("/readyz?verbose")
+    assert f"generation {in_force(server)['generation']} stays active" in server.get("/readyz?verbose")
