@@ -72,7 +72,7 @@ def test_what_is_installed_is_what_is_locked(run):
 def test_its_modules_are_compiled(run):
     package = run("/opt/sidecar-policy/bin/python", "-c", "import webhook; print(webhook.__path__[0])").strip()
 
-    assert "engine." in run("ls", f"{package}/core/__pycache__")
+    assert "engine." in run("ls", f"{package}/decision/__pycache__")
 
 
 def test_it_says_what_it_is(built, builder):
