@@ -47,7 +47,7 @@ class _Known:
 
     def __init__(self, findings: Findings, answers: Mapping[Reference, Any]) -> None:
         self.findings = findings
-        self.answers = {question: _in_short(answer) for question, answer in answers.items()}
+        self.answers = {question: getattr(answer, "digest", answer) for question, answer in answers.items()}
         self.decided: tuple[_Given, Decision] | None = None
 
     @property
@@ -208,11 +208,6 @@ class _Read:
 
 def _key(seen: Pod, namespace: str, catalog: Catalog) -> _Key:
     return _digest((namespace, seen)), catalog
-
-
-def _in_short(answer: Any) -> Any:  # noqa: ANN401 - lookup results have many types
-    """Return the digest of a lookup result, or the result itself, such as labels, when it has none."""
-    return getattr(answer, "digest", answer)
 
 
 def _digest(what: object) -> bytes:

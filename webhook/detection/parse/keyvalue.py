@@ -174,7 +174,7 @@ def _lines(text: str, quota: Quota) -> Iterator[str]:
 
 
 def _section(line: str) -> str:
-    """Return the name of an INI or TOML section, or "" if the line is none."""
+    """Return the name of an INI or TOML section, or "" if the line is not one."""
     stripped = line.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")):
         return ""

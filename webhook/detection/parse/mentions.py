@@ -24,7 +24,7 @@ def is_place(text: str) -> bool:
 
 
 def mention_of(text: str, scheme: str, form: Form) -> Mention:
-    """Parse a text as a place; return one without a host when it is none."""
+    """Parse a text as a place; return one without a host when it is not a place."""
     text = _DISCOVERY.sub("", text.removeprefix("tcp(").removesuffix(")"))
     match = _HOST_PORT.fullmatch(text)
     return Mention(match["host"].strip("[]"), match["port"] or "", scheme, form) if match else Mention("")
