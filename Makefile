@@ -95,6 +95,7 @@ lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/runtime.txt requirements/runtime.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/dev.txt requirements/dev.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/build.txt requirements/build.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements/mesh.txt requirements/mesh.in
 
 clean: ## Remove the output of the other targets
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

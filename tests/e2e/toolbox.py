@@ -28,6 +28,9 @@ MODULE = Path(__file__).parent / "tools"
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 ISTIO = ("istioctl", "pilot-discovery")
+DATA_PLANE = ("pilot-agent",)
+"""What runs in a pod of the mesh, beside Envoy."""
+
 CLIENTS = ("kubectl", "helm")
 NODE = ("kube-scheduler", "kubelet", "kube-proxy")
 """What a node needs on top; no scenario without a node builds them."""
