@@ -73,7 +73,7 @@ labels: the label on the pod enables injection. Every other action leaves such p
 `namespaceLabels` unless it is for the whole cluster.
 
 `onUnknown` decides where a rule depends on what could not be read: the pod's configuration exceeds the budget of one
-decision (20,000 settings, hosts and lookups; the largest known pods of real software have some 500), it was not
+decision (10,000 settings, hosts and lookups; the largest known pods of real software have some 500), it was not
 read in time, it exceeds a [limit of an expression](#expressions), or the pod's namespace is unknown. Earlier rules
 that do not depend on dependencies decide as usual. The decision has the reason `unknown`, and a
 warning has the cause.

@@ -22,8 +22,8 @@ class Budget:
         cancelled: Whether it was stopped by `cancelled` and not by its size. The same work may succeed another time.
     """
 
-    FULL: Final = 20_000
-    """Units of a whole decision: under a second. The largest known pod of real software needs some 500."""
+    FULL: Final = 10_000
+    """Units of a whole decision: under half a second. The largest known pod of real software needs some 500."""
     _EVERY: Final = 32
     """Units between two checks for cancellation."""
 

@@ -47,7 +47,7 @@ def is_kubernetes_own(kind: str, api_version: str) -> bool:
 
 MOST_CHARACTERS: Final = 1 << 20
 """Characters in all values of a ConfigMap or Secret; the API server accepts no more."""
-MOST_SETTINGS: Final = 10_000
+MOST_SETTINGS: Final = 5_000
 """Settings in all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
 MOST_PORTS: Final = 1_000
 """Ports of a Service."""

@@ -14,7 +14,7 @@ LONGEST = 1_000_000
 """Characters of a text that are read: more than a ConfigMap can contain."""
 # Characters of all keys that lead to a setting: no program needs more, and parsed keys are cached.
 _LONGEST_PATH = 1_000
-_MOST_READ = 10_000
+_MOST_READ = 5_000
 _NAME = re.compile(r"@?[\w\s.$/*#%()\[\]{}<>+-]*+(?:::?+[A-Za-z_.-]++)*+")
 _INDEX = re.compile(r"\[?\d{1,4}\]?")
 # A text with as many places as a value may name is longer.

@@ -28,7 +28,7 @@ from webhook.mesh import MESH
 
 _NOTHING = Content(Value())
 _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
-_MOST_EXPANDED = 1_000_000
+_MOST_EXPANDED = 500_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
 # Characters of the evidence chain of a missing name; the pod chooses the names in it, of any length.
 _LONGEST_TRAIL = 1_000
