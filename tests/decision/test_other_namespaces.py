@@ -18,7 +18,7 @@ from webhook.policy.files import Source
 from webhook.policy.load import build
 from webhook.server.admission.outcome import Admission
 from webhook.server.admission.pods import Decider, admit, mutate, validate
-from webhook.server.observe.event_text import is_told, tell
+from webhook.server.observe.event_text import is_reported, of_decision
 
 SHOWING = "detection: {otherNamespaces: show}"
 
@@ -81,7 +81,7 @@ def _patched(response):
 
 def _shown(response, decision):
     """All that the pod's author sees, as one text without digests and Base64, which may hold any digits."""
-    event = tell(decision) if is_told(decision) else None
+    event = of_decision(decision) if is_reported(decision) else None
     readable = {key: value for key, value in response.items() if key != "patch"}
     return (json.dumps([readable, _patched(response)]) + repr(event)).replace(decision.policy, "")
 
@@ -140,7 +140,7 @@ def test_a_policy_may_show_other_namespaces():
 
     assert _patched(response)["traffic.sidecar.istio.io/excludeOutboundPorts"] == "7001"
     assert response["auditAnnotations"]["dependencies"] == "redis"
-    assert "Service vault.victim:7001" in tell(decision).note
+    assert "Service vault.victim:7001" in of_decision(decision).note
     assert "warnings" not in response
 
 

@@ -35,7 +35,7 @@ from webhook.inventory.workloads import workload_of
 from webhook.policy.load import default_policy
 from webhook.server.admission.pods import Decider
 from webhook.server.http.app import create_app
-from webhook.server.observe.event_text import is_told, tell
+from webhook.server.observe.event_text import is_reported, of_decision
 from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer
@@ -55,8 +55,8 @@ class Told:
         self.notes = []
 
     def offer(self, decision, pod, namespace, *, dry_run):
-        if is_told(decision):
-            self.notes.append(repr(tell(decision)))
+        if is_reported(decision):
+            self.notes.append(repr(of_decision(decision)))
 
     def contradiction(self, code, sentence, pod, namespace, *, dry_run):
         self.notes.append(sentence)

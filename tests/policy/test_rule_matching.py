@@ -109,7 +109,7 @@ def test_the_default_holds_where_no_rule_matches(compiled, facts_of, default):
         facts_of()
     )
 
-    assert (verdict.rule, verdict.action) == (None, Action(default))
+    assert (verdict.rule, verdict.action.value) == (None, default)
 
 
 @pytest.mark.parametrize(

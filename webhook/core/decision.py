@@ -12,14 +12,24 @@ from msgspec import Struct
 class Action(StrEnum):
     """The action for the sidecar of one pod."""
 
-    INHERIT = "inherit"
+    sidecar: bool | None
+    """Whether the pod gets a sidecar; None where Istio's default injection decides."""
+
+    INHERIT = ("inherit", None)
     """Istio's default injection."""
-    SKIP = "skip"
+    SKIP = ("skip", False)
     """No sidecar."""
-    INJECT = "inject"
+    INJECT = ("inject", True)
     """A sidecar, even where Istio's own default would be none."""
-    BYPASS = "bypass"
+    BYPASS = ("bypass", None)
     """A sidecar that does not intercept outbound traffic to the ports of some dependencies."""
+
+    def __new__(cls, value: str, sidecar: bool | None) -> Self:  # noqa: FBT001 - a row of the table above
+        """Create a member that equals its value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sidecar = sidecar
+        return member
 
 
 class Mode(StrEnum):

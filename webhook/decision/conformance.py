@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from webhook.core.decision import Action, Decision
+from webhook.core.decision import Decision
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
 
@@ -56,9 +56,9 @@ def contradiction(pod: Pod, decision: Decision) -> Contradiction | None:
     if not decision.is_enforced:
         return None
     if not MESH.has_sidecar(pod):
-        return Contradiction.NO_SIDECAR_DESPITE_INJECT if decision.action is Action.INJECT else None
+        return Contradiction.NO_SIDECAR_DESPITE_INJECT if decision.action.sidecar else None
     decided = MESH.decided_action(pod) is not None
-    if decision.action is Action.SKIP:
+    if decision.action.sidecar is False:
         # A label that is still there was put there after the sidecar.
         lost = decided and not MESH.is_labelled(pod, decision)
         return Contradiction.LABEL_LOST if lost else Contradiction.INJECTED_UNDECIDED

@@ -99,7 +99,7 @@ def decide(  # noqa: PLR0913 - all inputs of a decision
     except BudgetExceededError as error:
         facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
         decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
-    if outside is not None and (decision.action is not Action.INJECT or decision.reason is Reason.UNKNOWN):
+    if outside is not None and (not decision.action.sidecar or decision.reason is Reason.UNKNOWN):
         return _left_alone(outside, policy, facts.findings if always_detect else NO_FINDINGS)
     return decision
 
@@ -155,8 +155,8 @@ def _settled(
 
 
 def _overruled(action: Action, explicit: Explicit | None) -> bool:
-    wanted = {Explicit.INJECT: Action.SKIP, Explicit.SKIP: Action.INJECT}
-    return explicit is not None and action is wanted[explicit]
+    """Return whether an action does the opposite of what the pod's author chose."""
+    return explicit is not None and action.sidecar is (explicit is Explicit.SKIP)
 
 
 def _reason(verdict: Verdict) -> Reason:

@@ -85,8 +85,8 @@ def decided_action(pod: Pod) -> str | None:
 
 
 def is_labelled(pod: Pod, decision: Decision) -> bool:
-    """Return whether the pod has the label that implements a decision to skip or to inject."""
-    return pod.labels.get(eligibility.INJECT) == LABELS[decision.action]
+    """Return whether the pod has the label that implements a decision; see `LABELS`."""
+    return pod.labels.get(eligibility.INJECT) == LABELS.get(decision.action)
 
 
 def has_leftover(pod: Pod) -> bool:

@@ -7,7 +7,7 @@ change. A pod that is already in the desired state gets no operations, so a seco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import yaml
 
@@ -22,7 +22,7 @@ AUTHORS_LABEL = "sidecar-policy.dev/authors-label"
 """The annotation with the author's `sidecar.istio.io/inject` label, where the pod itself does not show it any more."""
 NO_LABEL = "(none)"
 """The value of that annotation where there was no label."""
-LABELS: Final = {Action.SKIP: "false", Action.INJECT: "true"}
+LABELS: Final = {action: "true" if action.sidecar else "false" for action in Action if action.sidecar is not None}
 """The value of the label for the actions that it implements."""
 HOLD = "holdApplicationUntilProxyStarts"
 
@@ -93,9 +93,14 @@ def patch(
 def required_annotations(pod: Pod, decision: Decision) -> dict[str, str]:
     """Return the annotations that implement bypass and hold, minus those already set."""
     annotations: dict[str, str] = {}
-    if decision.action is Action.BYPASS and decision.ports:
-        annotations |= _excluded_ports(pod.annotations, decision.ports)
-    if decision.hold and decision.action is not Action.SKIP:
+    match decision.action:
+        case Action.INHERIT | Action.SKIP | Action.INJECT:
+            pass
+        case Action.BYPASS:
+            annotations |= _excluded_ports(pod.annotations, decision.ports)
+        case _:
+            assert_never(decision.action)
+    if decision.hold and decision.action.sidecar is not False:
         annotations |= _held(pod.annotations)
     return annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.core.decision import Action, Decision, Reason
+from webhook.core.decision import Decision, Reason
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import eligibility
 from webhook.mesh.data_plane import Explicit
@@ -34,8 +34,8 @@ def gets_sidecar(pod: Pod, decision: Decision) -> bool:
         return True
     if not in_mesh(decision):
         return False
-    if decision.is_enforced and decision.action in {Action.SKIP, Action.INJECT}:
-        return decision.action is Action.INJECT
+    if decision.is_enforced and decision.action.sidecar is not None:
+        return decision.action.sidecar
     return eligibility.explicit_choice(pod) is not Explicit.SKIP
 
 

@@ -170,7 +170,7 @@ def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[P
         document=model.model_dump(mode="json", by_alias=True, exclude_none=True),
         mode=spec.mode,
         overrides_explicit=spec.explicit == "override",
-        injects=Action.INJECT in {spec.default, *(rule.action for rule in spec.rules)},
+        injects=any(action.sidecar for action in (spec.default, *(rule.action for rule in spec.rules))),
         min_confidence=least,
         read_secrets=spec.detection.secrets,
         hides_other_namespaces=spec.detection.other_namespaces == "hide",

@@ -44,8 +44,9 @@ def _only_with_bypass(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 
 
 
 def _only_with_sidecar(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - the field's own type
-    if value and info.data.get("action") is Action.SKIP:
-        raise invalid("hold has no effect with action skip: there is no sidecar to wait for", "remove hold")
+    action = info.data.get("action")
+    if value and action is not None and action.sidecar is False:
+        raise invalid(f"hold has no effect with action {action}: there is no sidecar to wait for", "remove hold")
     return value
 
 

@@ -37,7 +37,7 @@ def told_about(pod, uids=None):
 
 
 def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
-    message = event_text.tell(decision())
+    message = event_text.of_decision(decision())
 
     assert message == Message(
         reason="SidecarSkipped",
@@ -86,9 +86,9 @@ def test_a_skip_tells_rule_policy_match_and_the_evidence_of_what_matched():
     ],
 )
 def test_each_decision_has_its_codes_and_its_sentence(made, reason, action, start):
-    message = event_text.tell(made)
+    message = event_text.of_decision(made)
 
-    assert event_text.is_told(made)
+    assert event_text.is_reported(made)
     assert (message.reason, message.action) == (reason, action)
     assert message.note.startswith(start)
 
@@ -104,11 +104,11 @@ def test_each_decision_has_its_codes_and_its_sentence(made, reason, action, star
     ids=["inherit", "bypass of no port", "not in the mesh", "not the policy's"],
 )
 def test_what_changes_nothing_is_not_told(made):
-    assert not event_text.is_told(made)
+    assert not event_text.is_reported(made)
 
 
 def test_bypassed_ports_bring_the_evidence_of_their_dependencies():
-    message = event_text.tell(decision(Action.BYPASS, ports=(9092,), matched=("owner Deployment/basket",)))
+    message = event_text.of_decision(decision(Action.BYPASS, ports=(9092,), matched=("owner Deployment/basket",)))
 
     assert message.note.endswith("Evidence: env BROKER → Service kafka:9092 → kafka")
 
@@ -117,20 +117,20 @@ def test_a_long_note_is_cut_to_1024_bytes_between_two_characters():
     trails = (Dependency("redis", Confidence.CERTAIN, None, 6379, f"env {n}{'→' * 40}") for n in range(100))
     made = Decision(Action.SKIP, Reason.RULE, findings=Findings(tuple(trails)), matched=("dependency redis",))
 
-    note = event_text.tell(made).note
+    note = event_text.of_decision(made).note
 
     assert 1021 <= len(note.encode()) <= 1024
     assert note.endswith("→…")
 
 
 def test_a_note_is_one_line_of_printable_characters():
-    note = event_text.tell(decision(matched=("image a\n\x1b[31mb\ud800",))).note
+    note = event_text.of_decision(decision(matched=("image a\n\x1b[31mb\ud800",))).note
 
     assert note.endswith(": image a [31mb")
 
 
 def test_a_contradiction_is_a_warning_whose_reason_is_its_code_in_camel_case():
-    message = event_text.warn("sidecar-despite-skip", "the pod has a sidecar, although …")
+    message = event_text.of_contradiction("sidecar-despite-skip", "the pod has a sidecar, although …")
 
     assert message == Message("SidecarDespiteSkip", "Validate", "the pod has a sidecar, although …", warning=True)
     assert event_text.body(DEPLOYMENT, message, instance="pod-1", time="t")["type"] == "Warning"
@@ -230,7 +230,7 @@ def test_no_value_of_the_pods_configuration_is_told(tmp_path):
         policy=default_policy(),
     )
 
-    event = event_text.body(DEPLOYMENT, event_text.tell(made), instance="pod-1", time="t")
+    event = event_text.body(DEPLOYMENT, event_text.of_decision(made), instance="pod-1", time="t")
 
     assert "rabbitmq" in event["note"]
     assert "sql-data" in event["note"]

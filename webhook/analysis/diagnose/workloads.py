@@ -81,7 +81,7 @@ _BY_DEPENDENCY = "dependency "
 def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> Iterator[Finding]:
     """Yield pods that the policy skips for dependencies whose Services are all known, and at least one is wrong."""
     for member in picture.members:
-        if member.decision.action is Action.SKIP and (finding := _about(member, picture, wrong)) is not None:
+        if member.decision.action.sidecar is False and (finding := _about(member, picture, wrong)) is not None:
             yield finding
 
 

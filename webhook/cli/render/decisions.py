@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import yaml
 from rich import box
@@ -15,8 +15,6 @@ from rich.text import Text
 from webhook.analysis.workloads import Decided
 from webhook.core.decision import Action, Decision, Dependency, Mode
 from webhook.problem import printable
-
-STYLES = {Action.SKIP: "yellow", Action.BYPASS: "cyan", Action.INJECT: "green", Action.INHERIT: "dim"}
 
 _HEADINGS = ("NAMESPACE", "WORKLOAD", "DECISION", "RULE", "TALKS-TO", "SERVES", "EVIDENCE")
 
@@ -96,6 +94,21 @@ def verb(decision: Decision) -> str:
     return f"{decision.action.value}{ports}{hold}{audit}"
 
 
+def style(action: Action) -> str:
+    """Return the style of an action on a terminal."""
+    match action:
+        case Action.INHERIT:
+            return "dim"
+        case Action.SKIP:
+            return "yellow"
+        case Action.INJECT:
+            return "green"
+        case Action.BYPASS:
+            return "cyan"
+        case _:
+            assert_never(action)
+
+
 def _table(decided: Sequence[Decided]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     # The first two are narrow, so that the trails have room on a terminal of 80 columns.
@@ -108,7 +121,7 @@ def _table(decided: Sequence[Decided]) -> Table:
         place = f"{workload.kind} in {workload.namespace}" if several else workload.kind
         table.add_row(
             _cell([(workload.name, "bold"), (place, "dim")]),
-            _cell([(decision.action.value, STYLES[decision.action]), *_details(decision)]),
+            _cell([(decision.action.value, style(decision.action)), *_details(decision)]),
             _cell(_evidence(decision)),
         )
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from rich import box
 from rich.console import Console
@@ -14,8 +14,6 @@ from rich.text import Text
 from webhook.analysis.diagnose.finding import Finding, Severity
 from webhook.cli.render.kubernetes_yaml import dump
 from webhook.problem import printable
-
-_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
 def as_object(finding: Finding) -> dict[str, Any]:
@@ -96,12 +94,24 @@ def _summary(findings: Sequence[Finding]) -> str:
     return "found: " + ", ".join(f"{count} {severity}" for severity, count in counts if count)
 
 
+def _style(severity: Severity) -> str:
+    match severity:
+        case Severity.ERROR:
+            return "red"
+        case Severity.WARNING:
+            return "yellow"
+        case Severity.INFO:
+            return "dim"
+        case _:
+            assert_never(severity)
+
+
 def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     table.add_column("Object", overflow="fold", max_width=30)
     table.add_column("Problem and evidence", overflow="fold")
     for finding in findings:
-        style = _STYLES[finding.severity]
+        style = _style(finding.severity)
         message = Text(printable(finding.message)).append(f"  {finding.code.code}", style=style)
         for evidence in finding.evidence:
             message.append(f"\n{printable(evidence)}", style="dim")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from webhook.analysis.plan.changes import Change
 from webhook.analysis.plan.plan import Plan
-from webhook.cli.render.decisions import STYLES, verb, why
+from webhook.cli.render.decisions import style, verb, why
 from webhook.cli.render.kubernetes_yaml import dump
 from webhook.core.decision import Decision
 from webhook.decision.drift import Drifted, restart_command
@@ -151,7 +151,7 @@ def _table(changes: Sequence[Change]) -> Table:
     for change in changes:
         before, after = change.before, change.after
         step = Text(printable(f"{verb(before)} ({why(before)})")).append("\n→ ")
-        step.append(printable(f"{verb(after)} ({why(after)})"), style=STYLES[after.action])
+        step.append(printable(f"{verb(after)} ({why(after)})"), style=style(after.action))
         place = Text(printable(change.name)).append("\n")
         place.append(printable(f"{change.kind} in {change.namespace}"), "dim")
         table.add_row(place, step, Text("\n".join(map(printable, _evidence(change))), style="dim"))

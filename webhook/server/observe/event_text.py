@@ -9,11 +9,11 @@ Source of the API server's limits: kubernetes pkg/apis/core/validation/events.go
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, assert_never
 
 from webhook.core.decision import Action, Decision, Dependency, Mode, Reason
 from webhook.core.facts import owners_of
@@ -27,13 +27,6 @@ AUDIT_ONLY: Final = "AuditOnly"
 _MAX_CODE = 128
 _MAX_NAME = 253
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_REASONS = {
-    Action.SKIP: "SidecarSkipped",
-    Action.INJECT: "SidecarInjected",
-    Action.BYPASS: "PortsBypassed",
-    Action.INHERIT: "ApplicationHeld",
-}
-_ACTIONS = {Action.SKIP: "Skip", Action.INJECT: "Inject", Action.BYPASS: "Bypass", Action.INHERIT: "Hold"}
 
 Resolve = Callable[[str, str, str], str | None]
 """Returns the uid of an object by namespace, kind and name; None if it is unknown."""
@@ -116,42 +109,31 @@ def regarding(owner: Owner, resolve: Resolve) -> Regarding:
     return Regarding(reference.api_version, reference.kind, owner.namespace, reference.name, reference.uid)
 
 
-def is_told(decision: Decision) -> bool:
+def is_reported(decision: Decision) -> bool:
     """Return whether a decision is reported as an Event: the policy changes something, or would in audit mode."""
-    if not decision.by_policy:
-        return False
-    match decision.action:
-        case Action.INHERIT:
-            return decision.hold
-        case Action.BYPASS:
-            return bool(decision.ports) or decision.hold
-        case _:
-            return True
+    return decision.by_policy and any(_effects(decision.shown))
 
 
-def tell(decision: Decision) -> Message:
-    """Return the Event's content for a decision that `is_told`, limited to what the pod's author may see."""
+def of_decision(decision: Decision) -> Message:
+    """Return the Event's content for a decision that `is_reported`, limited to what the pod's author may see."""
     decision = decision.shown
     audit = decision.mode is Mode.AUDIT
-    done = " and ".join(_deeds(decision, audit=audit))
+    first, *others = _effects(decision)
+    done = " and ".join(effect.clause(audit=audit) for effect in (first, *others))
     by = f"rule {decision.rule}"
     if decision.rule is None:
         by = "onUnknown" if decision.reason is Reason.UNKNOWN else "the default"
     note = f"{'Audit only: ' if audit else ''}{done} by {by} (policy {decision.policy})"
     if decision.matched:
         note += f": {'; '.join(decision.matched)}"
-    if trail := list(dict.fromkeys(found.evidence for found in _matched(decision))):
-        note += f". Evidence: {'; '.join(trail)}"
-    only_held = decision.action is Action.BYPASS and not decision.ports
-    action = Action.INHERIT if only_held else decision.action
+    if evidence := list(dict.fromkeys(found.evidence for found in _matched(decision))):
+        note += f". Evidence: {'; '.join(evidence)}"
     return Message(
-        reason=AUDIT_ONLY if audit else _REASONS[action],
-        action=_ACTIONS[action],
-        note=_fit(note[0].upper() + note[1:]),
+        reason=AUDIT_ONLY if audit else first.reason, action=first.action, note=_fit(note[0].upper() + note[1:])
     )
 
 
-def warn(code: str, sentence: str) -> Message:
+def of_contradiction(code: str, sentence: str) -> Message:
     """Return the Event's content for a pod that contradicts its decision after admission.
 
     Args:
@@ -232,18 +214,34 @@ def micro_time(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _deeds(decision: Decision, *, audit: bool) -> list[str]:
-    ports = ", ".join(map(str, decision.ports))
-    deeds = []
-    if decision.action is Action.SKIP:
-        deeds.append("sidecar would be skipped" if audit else "sidecar skipped")
-    if decision.action is Action.INJECT:
-        deeds.append("sidecar would be requested" if audit else "sidecar requested")
-    if decision.action is Action.BYPASS and ports:
-        deeds.append(f"outbound ports {ports} {'would be excluded' if audit else 'excluded'} from interception")
-    if decision.hold and decision.action is not Action.SKIP:
-        deeds.append(f"application {'would be held' if audit else 'held'} until the sidecar is ready")
-    return deeds
+class _Effect(NamedTuple):
+    """One effect of a decision on a pod: the Event's reason and action, and the subject and predicate of its note."""
+
+    reason: str
+    action: str
+    subject: str
+    done: str
+
+    def clause(self, *, audit: bool) -> str:
+        return f"{self.subject} would be {self.done}" if audit else f"{self.subject} {self.done}"
+
+
+def _effects(decision: Decision) -> Iterator[_Effect]:
+    match decision.action:
+        case Action.INHERIT:
+            pass
+        case Action.SKIP:
+            yield _Effect("SidecarSkipped", "Skip", "sidecar", "skipped")
+        case Action.INJECT:
+            yield _Effect("SidecarInjected", "Inject", "sidecar", "requested")
+        case Action.BYPASS:
+            if decision.ports:
+                ports = ", ".join(map(str, decision.ports))
+                yield _Effect("PortsBypassed", "Bypass", f"outbound ports {ports}", "excluded from interception")
+        case _:
+            assert_never(decision.action)
+    if decision.hold and decision.action.sidecar is not False:
+        yield _Effect("ApplicationHeld", "Hold", "application", "held until the sidecar is ready")
 
 
 def _matched(decision: Decision) -> list[Dependency]:

@@ -121,8 +121,8 @@ class Events:
             namespace: The pod's namespace.
             dry_run: Whether the request is a dry run.
         """
-        if not dry_run and event_text.is_told(decision):
-            self._put(pod, namespace, partial(event_text.tell, decision))
+        if not dry_run and event_text.is_reported(decision):
+            self._put(pod, namespace, partial(event_text.of_decision, decision))
 
     def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
         """Queue a warning Event about a pod that contradicts its decision. As cheap as `offer`.
@@ -136,7 +136,7 @@ class Events:
             dry_run: Whether the request is a dry run.
         """
         if not dry_run:
-            self._put(pod, namespace, partial(event_text.warn, code, sentence))
+            self._put(pod, namespace, partial(event_text.of_contradiction, code, sentence))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write queued Events until `stop` is set, then flush for up to `limits.grace` seconds."""
