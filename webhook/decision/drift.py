@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import msgspec
-
 from webhook.core.budget import Budget
 from webhook.core.decision import Action, Decision, Reason
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
+from webhook.decision.created import AsCreated
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
 from webhook.detection.detect import detect as detect_anew
@@ -90,25 +89,24 @@ def drifted(
         None for a pod that a restart would not change.
     """
     namespace = pod.metadata.namespace or ""
-    namespace_labels = surroundings.namespace_labels(namespace)
     budget = budget or Budget()
+    as_created = AsCreated(pod, namespace, lambda: document, surroundings)
 
-    def decided(*, believed: bool) -> tuple[Pod, Decision]:
-        original = MESH.as_created(document, namespace_labels, believed=believed)
-        created = msgspec.convert(original, Pod)
+    def decided() -> tuple[Pod, Decision]:
+        created, whole = as_created()
         return created, decide(
             created,
             namespace,
-            document=lambda: original,
+            document=whole,
             surroundings=surroundings,
             policy=policy,
             detect=detect,
             budget=budget,
         )
 
-    created, decision = decided(believed=True)
-    if MESH.is_refuted(pod, namespace, namespace_labels, decision):
-        created, decision = decided(believed=False)
+    created, decision = decided()
+    if as_created.is_refuted_by(decision):
+        created, decision = decided()
     if budget.cancelled:
         return None
     found = drift(pod, created, decision)

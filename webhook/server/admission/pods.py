@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
-
-import msgspec
 
 from webhook.core.decision import Decision
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.decision.conformance import Contradiction, contradiction
+from webhook.decision.created import AsCreated
+from webhook.decision.policy import Policy
 from webhook.kubernetes.admission import AdmissionRequest, Review, UnreadableObjectError
 from webhook.kubernetes.outline import is_large, parse
 from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.response import Denial, answer
 from webhook.mesh import MESH
-from webhook.server.admission.deciding import Created, Decider, decide, decide_undetected
+from webhook.server.admission.deciding import Decider, decide, decide_undetected
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError, OverloadedError
 from webhook.server.settings import OnError
@@ -92,18 +91,14 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     applied, gets the same decision as before.
     """
     policy = decider.policies.current
-    namespace, believed = review.request.namespace, True
-    namespace_labels = decider.surroundings.namespace_labels(namespace)
-    created = _as_created(review, decider) if MESH.is_decided(pod) else _as_it_is(pod, review)
+    created = _as_created(pod, review, decider, changed=MESH.is_decided(pod))
     try:
-        decision, in_time = await decide(created, review, decider, policy, caller)
-        if MESH.is_decided(pod) and MESH.is_refuted(pod, namespace, namespace_labels, decision):
-            created, believed = _as_created(review, decider, believed=False), False
-            decision, in_time = await decide(created, review, decider, policy, caller)
+        decision, in_time = await _decide(created, review, decider, policy, caller)
     except OverloadedError as error:
-        created = _as_it_is(pod, review) if is_large(review.body) else created
-        decision, in_time = decide_undetected(created, review, decider, policy, str(error)), False
-    operations = MESH.patch(pod, decision, namespace_labels, believed=believed)
+        cheap = _as_created(pod, review, decider, changed=False) if is_large(review.body) else created
+        decision, in_time = decide_undetected(cheap, review, decider, policy, str(error)), False
+    namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
+    operations = MESH.patch(pod, decision, namespace_labels, believed=created.believed)
     response = answer(
         review.request.uid,
         patch=operations,
@@ -127,15 +122,10 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
         # The author chooses a pod's size, and must not evade the check by it.
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
-    namespace = review.request.namespace
-    namespace_labels = decider.surroundings.namespace_labels(namespace)
-    created = _as_created(review, decider)
     found: Contradiction | None = None
     for policy in decider.policies.recent:
-        admission.decision, in_time = await decide(created, review, decider, policy, caller)
-        if MESH.is_decided(pod) and MESH.is_refuted(pod, namespace, namespace_labels, admission.decision):
-            unforged = _as_created(review, decider, believed=False)
-            admission.decision, in_time = await decide(unforged, review, decider, policy, caller)
+        created = _as_created(pod, review, decider)
+        admission.decision, in_time = await _decide(created, review, decider, policy, caller)
         if not in_time:
             raise OverloadedError(_NOT_IN_TIME)
         found = contradiction(pod, admission.decision)
@@ -155,21 +145,17 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
     )
 
 
-def _as_it_is(pod: Pod, review: Review) -> Created:
-    return lambda: (pod, review.document)
+def _as_created(pod: Pod, review: Review, decider: Decider, *, changed: bool = True) -> AsCreated:
+    return AsCreated(pod, review.request.namespace, review.document, decider.surroundings, changed=changed)
 
 
-def _as_created(review: Review, decider: Decider, *, believed: bool = True) -> Created:
-    """Return a function for the pod as it was before any webhook, given the namespace's labels at the time of the call.
-
-    A namespace may be discovered between two calls. The pod is not cached, since a review may be large.
-    """
-
-    def made() -> tuple[Pod, Callable[[], dict[str, Any]]]:
-        namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
-        document = MESH.as_created(review.document(), namespace_labels, believed=believed)
-        return msgspec.convert(document, Pod), lambda: document
-
+async def _decide(
+    created: AsCreated, review: Review, decider: Decider, policy: Policy, caller: Caller
+) -> tuple[Decision, bool]:
+    """Decide as `webhook.server.admission.deciding.decide`; again if the pod's annotations turn out to be forged."""
+    made = await decide(created, review, decider, policy, caller)
+    if created.is_refuted_by(made[0]):
+        made = await decide(created, review, decider, policy, caller)
     return made
 
 
