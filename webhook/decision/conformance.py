@@ -12,10 +12,7 @@ from webhook.core.decision import Decision
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
 
-_LATE = (
-    "/mutate was not called, or only after Istio's injector; "
-    "the name of sidecar-policy's MutatingWebhookConfiguration must sort before istio-"
-)
+_LATE = f"/mutate was not called, or only after Istio's injector; {MESH.CALL_ORDER}"
 
 
 class Contradiction(Enum):

@@ -26,10 +26,12 @@ class DataPlane(Protocol):
     Attributes:
         CHOICE: The label by which a pod's author chooses.
         MEMBERSHIP: Labels that make a namespace a part of the mesh.
+        CALL_ORDER: What makes the API server call this project's webhook before the mesh's injector, as a sentence.
     """
 
     CHOICE: str
     MEMBERSHIP: Mapping[str, str]
+    CALL_ORDER: str
 
     # Eligibility
 

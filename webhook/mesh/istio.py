@@ -16,8 +16,10 @@ from webhook.mesh.eligibility import is_istio_container as is_injected
 from webhook.mesh.eligibility import is_istio_name as is_injected_name
 from webhook.mesh.patch import patch, required_annotations
 from webhook.mesh.sidecar import gets_sidecar, in_mesh
+from webhook.mesh.webhook_order import CALL_ORDER
 
 __all__ = [
+    "CALL_ORDER",
     "CHOICE",
     "MEMBERSHIP",
     "as_created",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from webhook.analysis.diagnose.injectors import KIND, Configuration
 from webhook.analysis.diagnose.picture import Member, Picture, Sidecars
 from webhook.core.facts import owners_of
 from webhook.kubernetes.pod import Pod
@@ -15,6 +14,7 @@ from webhook.kubernetes.unread import Unread, understood
 from webhook.mesh.config import IstioConfiguration, mesh_holds
 from webhook.mesh.eligibility import sidecar_of
 from webhook.mesh.sidecar import is_native
+from webhook.mesh.webhook_order import KIND, Configuration
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory

@@ -4,41 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
-
 from webhook.analysis.diagnose.finding import Code, Finding, Subject
 from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.analysis.diagnose.picture import Picture
-from webhook.kubernetes.labels import LabelSelector
 from webhook.kubernetes.unread import understood
 from webhook.mesh import eligibility
-from webhook.mesh.webhook_order import ISTIOS, called_too_late
-
-KIND = "MutatingWebhookConfiguration"
-
-
-class _Webhook(Struct, frozen=True, rename="camel"):
-    name: str = ""
-    namespace_selector: LabelSelector | None = None
-    object_selector: LabelSelector | None = None
-
-    def selects(self, namespace: Mapping[str, str], pod: Mapping[str, str]) -> bool:
-        """Return whether the webhook is called for a pod, by the labels of its namespace and its own."""
-        return all(
-            selector is None or selector.holds(labels)
-            for selector, labels in ((self.namespace_selector, namespace), (self.object_selector, pod))
-        )
-
-
-class _Named(Struct, frozen=True):
-    name: str = ""
-
-
-class Configuration(Struct, frozen=True):
-    """A MutatingWebhookConfiguration."""
-
-    metadata: _Named
-    webhooks: list[_Webhook] | None = None
+from webhook.mesh.webhook_order import KIND, SORTS_FIRST, Configuration, called_too_late
 
 
 def injectors(picture: Picture) -> Iterator[Finding]:
@@ -53,11 +24,7 @@ def injectors(picture: Picture) -> Iterator[Finding]:
 
 
 def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Finding]:
-    names = {
-        configuration.metadata.name: [webhook.name for webhook in configuration.webhooks or ()]
-        for configuration in configurations
-    }
-    for ours, istios in called_too_late(names):
+    for ours, istios in called_too_late({found.metadata.name: found.names for found in configurations}):
         yield Finding(
             code=Code.WEBHOOK_ORDER,
             subject=Subject(KIND, "", ours),
@@ -66,7 +33,7 @@ def _called_too_late(configurations: Sequence[Configuration]) -> Iterator[Findin
                 "the API server calls webhooks in the order of their configurations' names",
                 f"{istios} sorts before {ours}",
             ),
-            fix=rename_webhook_configuration(ours, f"0-{ours}"),
+            fix=rename_webhook_configuration(ours, SORTS_FIRST + ours),
             severity=Code.WEBHOOK_ORDER.severity,
         )
 
@@ -102,7 +69,7 @@ def _two_injectors(
             configuration.metadata.name: webhook.name
             for configuration in configurations
             for webhook in configuration.webhooks or ()
-            if webhook.name.endswith(ISTIOS) and webhook.selects(labels, pod_labels)
+            if webhook.is_istios and webhook.selects(labels, pod_labels)
         }
         if len(claiming) > 1:
             first, *others = sorted(claiming)

@@ -10,24 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
-from webhook.mesh.webhook_order import order_problems
+from webhook.mesh.webhook_order import KIND, Configuration, order_problems
 
-CONFIGURATIONS: Final = Resource(
-    "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-)
-
-
-class _Webhook(Struct):
-    name: str = ""
-
-
-class _Configuration(Struct):
-    webhooks: list[_Webhook] | None = None
+CONFIGURATIONS: Final = Resource(KIND, "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")
 
 
 class WebhookOrder:
@@ -74,5 +64,4 @@ class WebhookOrder:
 
 
 def _webhooks(configuration: Raw) -> tuple[str, ...]:
-    webhooks = msgspec.json.decode(configuration, type=_Configuration).webhooks or ()
-    return tuple(webhook.name for webhook in webhooks)
+    return msgspec.json.decode(configuration, type=Configuration).names
