@@ -20,8 +20,7 @@ from clients import found_and_asked
 from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
-from webhook.analysis.workloads import decide_by
-from webhook.cli.decided import Answered
+from webhook.analysis.workloads import Answered, decide_by
 from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import RecordingView
 from webhook.core.values import Content, Value

@@ -1,4 +1,4 @@
-"""Decide about every workload of an inventory, the first step of all analyses."""
+"""The decision about every workload of an inventory, the first step of all analyses; or why a kind is not detected."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.core.decision import Decision
 from webhook.decision.engine import decide
+from webhook.detection.whynot import WhyNot, why_not
 from webhook.inventory.workloads import Workload
 from webhook.policy.compiled import CompiledPolicy
 
@@ -25,6 +26,15 @@ class Decided:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One workload, and why it is not found to be a client of a kind."""
+
+    workload: Workload
+    kind: str
+    why_not: WhyNot
+
+
 def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
     """Return a policy's decision for every workload, in the inventory's order."""
 
@@ -40,3 +50,11 @@ def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
         return Decided(workload, decision)
 
     return [decided(workload) for workload in inventory.workloads]
+
+
+def why_not_by(policy: CompiledPolicy, inventory: Inventory, kind: str) -> list[Answered]:
+    """Return for every workload why it is not found to be a client of a kind of the policy's catalog."""
+    return [
+        Answered(workload, kind, why_not(workload.pod, workload.namespace, inventory, policy.catalog, kind))
+        for workload in inventory.workloads
+    ]

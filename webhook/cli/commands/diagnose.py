@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from webhook.cli.decided import (
+from webhook.cli.exits import ExitCode
+from webhook.cli.inputs import (
     Filenames,
     Files,
     NamespaceLabels,
@@ -18,7 +19,6 @@ from webhook.cli.decided import (
     load_policy,
     read_inventory,
 )
-from webhook.cli.exits import ExitCode
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
 from webhook.cli.unread import istio_of, leave_out
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from webhook.cli.decided import (
+from webhook.cli.inputs import (
     Filenames,
     Files,
     NamespaceLabels,
@@ -14,11 +15,14 @@ from webhook.cli.decided import (
     Question,
     Secrets,
     conclude,
-    decide_all,
-    why_not_all,
+    load_policy,
+    read_inventory,
 )
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
 from webhook.cli.options import Format
+
+if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
+    from webhook.analysis.workloads import Answered, Decided
 
 
 def explain(  # noqa: PLR0913 - one parameter for each option
@@ -48,13 +52,30 @@ def explain(  # noqa: PLR0913 - one parameter for each option
     On a terminal the table is laid out for people; in a pipe it is one line for each workload, with columns that
     start at the same place.
     """
+    from webhook.analysis.workloads import decide_by, why_not_by
+
     cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster)
+    compiled = load_policy(question.policy)
     if why_not is not None:
-        _explain_why_not(question, why_not, output)
-        return
-    manifests, decided = decide_all(question)
+        _check_kind(why_not, compiled.catalog.kinds)
+    inventory = read_inventory(question, secrets=secrets or compiled.read_secrets)
+    if why_not is not None:
+        _show_why_not(why_not_by(compiled, inventory, why_not), output)
+    else:
+        _show(decide_by(compiled, inventory), output)
+    conclude(inventory)
 
+
+def _check_kind(kind: str, kinds: Collection[str]) -> None:
+    from webhook.problem import did_you_mean
+
+    if kind not in kinds:
+        hint = did_you_mean(kind, kinds) or f"valid values: {', '.join(sorted(kinds))}"
+        raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
+
+
+def _show(decided: Sequence[Decided], output: Format) -> None:
     from webhook.cli.render import decisions
 
     if output is Format.JSON:
@@ -63,12 +84,9 @@ def explain(  # noqa: PLR0913 - one parameter for each option
         typer.echo(decisions.as_yaml(decided), nl=False)
     elif decided:
         decisions.show(decided)
-    conclude(manifests)
 
 
-def _explain_why_not(question: Question, kind: str, output: Format) -> None:
-    manifests, answered = why_not_all(question, kind)
-
+def _show_why_not(answered: Sequence[Answered], output: Format) -> None:
     from webhook.cli.render import whynot
 
     if output is Format.JSON:
@@ -77,4 +95,3 @@ def _explain_why_not(question: Question, kind: str, output: Format) -> None:
         typer.echo(whynot.as_yaml(answered), nl=False)
     elif answered:
         typer.echo(whynot.as_text(answered))
-    conclude(manifests)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from webhook.cli.decided import (
+from webhook.cli.inputs import (
     Filenames,
     Files,
     NamespaceLabels,

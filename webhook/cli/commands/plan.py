@@ -9,7 +9,8 @@ import typer
 from typer.exceptions import TyperException
 
 from webhook.cli.command import Command
-from webhook.cli.decided import (
+from webhook.cli.exits import PlanExitCode
+from webhook.cli.inputs import (
     Filenames,
     NamespaceLabels,
     Question,
@@ -18,7 +19,6 @@ from webhook.cli.decided import (
     load_policy,
     read_inventory,
 )
-from webhook.cli.exits import PlanExitCode
 from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
 from webhook.cli.options import Format
 from webhook.cli.unread import istio_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from webhook.cli.decided import Answered
+from webhook.analysis.workloads import Answered
 from webhook.cli.render.decisions import json_list, yaml_list
 from webhook.problem import printable
 
@@ -40,7 +40,7 @@ def as_yaml(answered: Iterable[Answered]) -> str:
 
 def as_text(answered: Sequence[Answered]) -> str:
     """Return the answers as text: one line for each workload, and its reasons indented below it."""
-    return "\n".join(printable(line) for answer in answered for line in _lines(answer))
+    return "\n".join(printable(line) for each in answered for line in _lines(each))
 
 
 def _lines(answered: Answered) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The options that commands share, and the decision for every workload in manifests or a live cluster."""
+"""The input of commands: the options that select it, and how policy, manifests or a live cluster are read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from webhook.cli.exits import ExitCode
 from webhook.cli.live import Cluster, read_live
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
-    from webhook.analysis.workloads import Decided, Inventory
-    from webhook.detection.whynot import WhyNot
+    from webhook.analysis.workloads import Inventory
     from webhook.inventory.manifests import Manifests
     from webhook.inventory.snapshot import Snapshot
-    from webhook.inventory.workloads import Workload
     from webhook.policy.load import CompiledPolicy
     from webhook.problem import Problem
 
@@ -94,58 +92,6 @@ class Question:
             raise typer.BadParameter("pass at least one file, for example: -f deploy/", param_hint="-f")
         labels = dict(map(_label, namespace_labels or ()))
         return cls(files, policy, secrets, labels or None, cluster, whole)
-
-
-def decide_all(question: Question) -> tuple[Inventory, list[Decided]]:
-    """Read the manifests or the cluster, and the policy, and decide about every workload.
-
-    Problems and notes about the input are printed to standard error.
-
-    Raises:
-        typer.Exit: With `ExitCode.UNREADABLE`, when a file could not be read, or the policy is invalid.
-    """
-    from webhook.analysis.workloads import decide_by
-
-    policy = load_policy(question.policy)
-    inventory = read_inventory(question, secrets=question.secrets or policy.read_secrets)
-    return inventory, decide_by(policy, inventory)
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One workload, and why it is not found to be a client of a kind.
-
-    Attributes:
-        workload: The workload.
-        kind: The kind.
-        why_not: The answer.
-    """
-
-    workload: Workload
-    kind: str
-    why_not: WhyNot
-
-
-def why_not_all(question: Question, kind: str) -> tuple[Inventory, list[Answered]]:
-    """Explain for every workload why it is not found to be a client of a kind.
-
-    Raises:
-        typer.BadParameter: The catalog has no such kind.
-        typer.Exit: As `decide_all`.
-    """
-    from webhook.detection.whynot import why_not
-    from webhook.problem import did_you_mean
-
-    policy = load_policy(question.policy)
-    catalog = policy.catalog
-    if kind not in catalog.kinds:
-        hint = did_you_mean(kind, catalog.kinds) or f"valid values: {', '.join(sorted(catalog.kinds))}"
-        raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
-    manifests = read_inventory(question, secrets=question.secrets or policy.read_secrets)
-    return manifests, [
-        Answered(workload, kind, why_not(workload.pod, workload.namespace, manifests, catalog, kind))
-        for workload in manifests.workloads
-    ]
 
 
 def load_policy(path: Path | None) -> CompiledPolicy:
