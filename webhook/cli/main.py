@@ -71,7 +71,7 @@ def run() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
-    # Arrows in trails, and names in any script, must not end the program on a terminal that cannot show them.
+    # Arrows in evidence chains, and names in any script, must not end the program on a terminal that cannot show them.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

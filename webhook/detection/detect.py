@@ -106,8 +106,8 @@ def _paired(
         kinds |= {kind for port in service.ports if (kind := catalog.of_port(port.number)) is not None}
         if len(kinds) == 1:
             kind = kinds.pop()
-            trail = f"Service {service.name} is named after {stem} → {kind}"
-            yield Dependency(kind, Confidence.POSSIBLE, service.name, catalog.default_port(kind), trail)
+            evidence = f"Service {service.name} is named after {stem} → {kind}"
+            yield Dependency(kind, Confidence.POSSIBLE, service.name, catalog.default_port(kind), evidence)
 
 
 def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:

@@ -91,20 +91,12 @@ def why_not(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catal
     reasons: list[Reason] = []
     for configuration in sources.configurations():
         doubts = _Doubts(configuration, Reading(configuration, places, catalog, budget), catalog, served, kind)
-        looked_at.update(_source(entry) for entry in configuration.all_entries())
+        looked_at.update(entry.source.value for entry in configuration.all_entries())
         reasons += doubts.all()
     if found:
         return WhyNot(Answer.YES, dict(looked_at), tuple(found), findings.unknown)
     answer = Answer.UNKNOWN if findings.unknown else Answer.NO
     return WhyNot(answer, dict(looked_at), tuple(dict.fromkeys(reasons)), findings.unknown)
-
-
-def _source(entry: Entry) -> str:
-    if entry.in_file:
-        return "settings in files"
-    if entry.trail.startswith("env "):
-        return "environment variables"
-    return "arguments" if entry.trail.startswith("args") else "commands of probes and hooks"
 
 
 _OFF = "it is empty or disabled"
@@ -127,9 +119,9 @@ class _Doubts:
             in_key = entry.key.hint == self._kind
             concerned = [mention for mention in entry.value.mentions if in_key or self._concerns(entry, mention)]
             for mention in concerned:
-                yield Reason(entry.trail, self._of_entry(entry) or self._of_mention(entry, mention))
+                yield Reason(entry.evidence, self._of_entry(entry) or self._of_mention(entry, mention))
             if in_key and not concerned and entry.value.readable:
-                yield Reason(entry.trail, self._of_entry(entry) or self._without_place(entry))
+                yield Reason(entry.evidence, self._of_entry(entry) or self._without_place(entry))
 
     def _concerns(self, entry: Entry, mention: Mention) -> bool:
         """Return whether the value itself relates to the kind: by its scheme, its host, its port or its Service."""

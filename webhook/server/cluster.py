@@ -130,7 +130,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
             for kind, reflector in followed.items()
             if not reflector.synced
         ]
-        return Health(ok=False, remark="not synced yet: " + ", ".join(missing))
+        return Health(ok=False, notice="not synced yet: " + ", ".join(missing))
     behind = {
         kind: reflector.behind
         for kind, reflector in followed.items()
@@ -141,14 +141,14 @@ def inventory_health(inventory: LiveInventory) -> Health:
     oldest = max(behind, key=behind.__getitem__)
     return Health(
         ok=True,
-        remark=f"using the last known state of {', '.join(behind)}, {behind[oldest]:.0f} s old: "
+        notice=f"using the last known state of {', '.join(behind)}, {behind[oldest]:.0f} s old: "
         + (followed[oldest].problem or "the watch is being opened"),
     )
 
 
 def order_health(order: WebhookOrder) -> Health:
     """Return ready with a notice for a wrong webhook order: no restart would fix it."""
-    return Health(ok=True, remark="; ".join(order.problems))
+    return Health(ok=True, notice="; ".join(order.problems))
 
 
 def _staleness(inventory: LiveInventory, kind: str) -> float:

@@ -30,7 +30,7 @@ from webhook.server.observe.log_writer import AsyncLogWriter
 from webhook.server.observe.logs import Threshold
 from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.observer import Observer, watch_loop_lag
-from webhook.server.observe.policy_status import PolicyTelling, policy_document, policy_health
+from webhook.server.observe.policy_status import PolicyReporter, policy_document, policy_health
 from webhook.server.observe.readiness import Check, Readiness
 from webhook.server.service import Listener, ServerProcess, Watch
 from webhook.server.settings import ServerSettings
@@ -100,7 +100,7 @@ def compose(
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics(CollectorRegistry())
     metrics.count_lost_lines(lambda: log_writer.lost)
-    policy_reporter = PolicyTelling(metrics, log)
+    policy_reporter = PolicyReporter(metrics, log)
     policies = PolicySource(settings.policy, on_outcome=policy_reporter)
     policy_reporter.start(policies)
     live = None if settings.manifests else _live(settings, policies, metrics, log)

@@ -75,7 +75,7 @@ def test_without_an_api_server_it_goes_on_asking_and_says_so_once(client, parts)
     async def scenario():
         stop = asyncio.Event()
         watching = asyncio.create_task(certificates.watch(stop, lambda: changes.append(1)))
-        while "cannot be reached" not in certificates.check().remark:
+        while "cannot be reached" not in certificates.check().notice:
             await asyncio.sleep(0.01)
         stop.set()
         await watching

@@ -33,18 +33,20 @@ def test_readiness_is_json_for_who_accepts_it(server):
 
 
 def test_one_failed_check_is_enough():
-    readiness = Readiness({"a": lambda: Health(ok=True), "b": lambda: Health(ok=False, remark="broken")})
+    readiness = Readiness({"a": lambda: Health(ok=True), "b": lambda: Health(ok=False, notice="broken")})
     report = readiness.report()
 
     assert not report.ok
     assert report.text() == "[+]shutdown ok\n[+]a ok\n[-]b failed: broken\nreadyz check failed\n"
 
 
-def test_a_remark_is_shown_although_all_is_well():
-    report = Readiness({"a": lambda: Health(ok=True, remark="an edit was rejected")}).report()
+def test_a_notice_is_shown_although_all_is_well():
+    report = Readiness({"a": lambda: Health(ok=True, notice="an edit was rejected")}).report()
 
     assert report.ok
     assert "[+]a ok: an edit was rejected" in report.text()
+    (check,) = [check for check in report.document()["checks"] if check["name"] == "a"]
+    assert check["notice"] == check["remark"] == "an edit was rejected"
 
 
 def test_leaving_is_not_ready():

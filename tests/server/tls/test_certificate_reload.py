@@ -205,7 +205,7 @@ def test_a_file_that_is_gone_does_not_make_the_server_unready(tmp_path, pair, lo
     certificate.reload()
 
     assert certificate.check().ok
-    assert "tls.crt: No such file or directory" in certificate.check().remark
+    assert "tls.crt: No such file or directory" in certificate.check().notice
     assert handshake(certificate) == expected
 
 
@@ -222,16 +222,16 @@ def test_a_certificate_on_disk_that_is_not_served_yet_is_not_ready(tmp_path, pai
 
 
 @pytest.mark.parametrize(
-    ("now", "remark"),
+    ("now", "notice"),
     [(NOW + timedelta(days=400), "expired at 2027-03-01"), (NOW - timedelta(days=1), "not valid before 2026-02-28")],
 )
-def test_a_certificate_out_of_its_time_is_not_ready(pair, load, now, remark):
+def test_a_certificate_out_of_its_time_is_not_ready(pair, load, now, notice):
     pair()
     certificate, _, _ = load(now)
     health = certificate.check()
 
     assert not health.ok
-    assert remark in health.remark
+    assert notice in health.notice
 
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key"])

@@ -44,9 +44,9 @@ class Ports:
         self._clients: dict[Place, dict[str, tuple[str, Confidence, str]]] = {}
         for member in picture.members:
             for dependency, service, port in picture.called(member):
-                trail = f"client {member.label}: {dependency.evidence}"
+                client = f"client {member.label}: {dependency.evidence}"
                 calls = self._clients.setdefault((service.namespace, service.name, port.number), {})
-                calls.setdefault(f"{member.namespace}/{member.label}", (dependency.kind, dependency.confidence, trail))
+                calls.setdefault(f"{member.namespace}/{member.label}", (dependency.kind, dependency.confidence, client))
 
     def findings(self) -> Iterator[Finding]:
         """Yield findings about the Services of the diagnosed namespaces."""
@@ -129,7 +129,7 @@ class Ports:
             f"port {number} is a known port of {kind}" for number in numbers if self._catalog.uses_port(kind, number)
         ]
         agreeing = [call for call in calls if call[0] == kind]
-        evidence += [trail for _, _, trail in agreeing[:_SHOWN_CLIENTS]]
+        evidence += [shown for _, _, shown in agreeing[:_SHOWN_CLIENTS]]
         if len(agreeing) > _SHOWN_CLIENTS:
             evidence.append(f"further clients: {len(agreeing) - _SHOWN_CLIENTS}")
         sure = certain or any(confidence is Confidence.CERTAIN for _, confidence, _ in agreeing)

@@ -30,9 +30,9 @@ def plain_sidecars(picture: Picture) -> Iterator[Finding]:
             yield _never_finishes(member, picture, known_by)
         elif not picture.sidecars.held and not _is_held(member):
             dependencies = member.decision.findings.dependencies
-            trails = [found.evidence for found in dependencies if found.confidence.rank >= picture.least.rank]
-            if trails:
-                yield _hold_missing(member, known_by, tuple(trails))
+            evidence = [found.evidence for found in dependencies if found.confidence.rank >= picture.least.rank]
+            if evidence:
+                yield _hold_missing(member, known_by, tuple(evidence))
 
 
 def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
@@ -61,7 +61,7 @@ def _is_held(member: Member) -> bool:
     )
 
 
-def _hold_missing(member: Member, known_by: str, trails: tuple[str, ...]) -> Finding:
+def _hold_missing(member: Member, known_by: str, evidence: tuple[str, ...]) -> Finding:
     held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
     annotations = required_annotations(member.pod, held)
     note = f"or set hold: true in the policy's rule, or {HOLD} in the mesh's defaultConfig"
@@ -69,7 +69,7 @@ def _hold_missing(member: Member, known_by: str, trails: tuple[str, ...]) -> Fin
         code=Code.HOLD_MISSING,
         subject=Subject(member.kind, member.namespace, member.name),
         message="the application may start before its sidecar, and its first connections fail",
-        evidence=(known_by, *trails),
+        evidence=(known_by, *evidence),
         fix=patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note),
         severity=Code.HOLD_MISSING.severity,
     )

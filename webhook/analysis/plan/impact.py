@@ -84,11 +84,11 @@ class Consequences:
         return (warned for warned in self._as_client(party) if warned.consequence is Consequence.STRICT_REFUSES)
 
     def _as_client(self, party: Party) -> Iterator[Warned]:
-        for (namespace, name), trail in party.calls.items():
+        for (namespace, name), evidence in party.calls.items():
             service = self._surroundings.service(namespace, name)
             if service is None:
                 continue
-            yield from self._refused(party, service, trail)
+            yield from self._refused(party, service, evidence)
             for route in self._istio.routes:
                 if not route.is_for_sidecars:
                     continue
@@ -96,9 +96,9 @@ class Consequences:
                     where = f"only at the gateway {', '.join(route.gateways)}" if route.gateways else "nowhere"
                     message = f"VirtualService {route.metadata} no longer applies to its calls to {name}: "
                     message += f"its routes would apply {where}"
-                    yield _warned(party, Consequence.ROUTES_NOT_FOLLOWED, message, trail)
+                    yield _warned(party, Consequence.ROUTES_NOT_FOLLOWED, message, evidence)
 
-    def _refused(self, party: Party, service: Service, trail: str) -> Iterator[Warned]:
+    def _refused(self, party: Party, service: Service, evidence: str) -> Iterator[Warned]:
         for server in self._parties:
             if server.namespace != service.namespace or not service.selects(server.pod.labels):
                 continue
@@ -111,7 +111,7 @@ class Consequences:
                 )
                 if peer is not None:
                     message = f"PeerAuthentication {peer.metadata} makes {server.name} reject its plaintext traffic"
-                    yield _warned(party, Consequence.STRICT_REFUSES, message, trail)
+                    yield _warned(party, Consequence.STRICT_REFUSES, message, evidence)
                     return
 
     def _as_server(self, party: Party) -> Iterator[Warned]:

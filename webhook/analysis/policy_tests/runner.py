@@ -148,14 +148,14 @@ def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) ->
 
 def _outcome(case: Case, document: PolicyDocument, number: int, decision: Decision, policy: CompiledPolicy) -> Outcome:
     least = policy.min_confidence.rank
-    trail = [f"{found.kind} ({found.confidence}): {found.evidence}" for found in decision.findings.dependencies]
+    chains = [f"{found.kind} ({found.confidence}): {found.evidence}" for found in decision.findings.dependencies]
     matched = f": {', '.join(decision.matched)}" if decision.matched else ""
     return Outcome(
         file=document.file,
         line=document.line(("tests", number)),
         name=case.name,
         differences=tuple(_differences(case.expect, decision, least)),
-        evidence=(f"{decision.reason.sentence}{matched}", *trail, *decision.findings.unknown, *decision.warnings),
+        evidence=(f"{decision.reason.sentence}{matched}", *chains, *decision.findings.unknown, *decision.warnings),
     )
 
 

@@ -111,7 +111,7 @@ def style(action: Action) -> str:
 
 def _table(decided: Sequence[Decided]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
-    # The first two are narrow, so that the trails have room on a terminal of 80 columns.
+    # The first two are narrow, so that the evidence has room on a terminal of 80 columns.
     table.add_column("Workload", overflow="fold", max_width=26)
     table.add_column("Decision", overflow="fold", max_width=20)
     table.add_column("Dependencies and evidence", overflow="fold")
@@ -169,7 +169,7 @@ def _lines(decided: Sequence[Decided]) -> Iterator[str]:
 
 def _row(decided: Decided) -> tuple[str, ...]:
     decision, findings = decided.decision, decided.decision.findings
-    remarks = [
+    evidence = [
         *(dependency.evidence for dependency in findings.dependencies),
         *(f"unknown: {unknown}" for unknown in findings.unknown),
         *(f"warning: {warning}" for warning in decision.warnings),
@@ -181,7 +181,7 @@ def _row(decided: Decided) -> tuple[str, ...]:
         why(decision).replace(" ", "-"),
         ",".join(map(_word, findings.dependencies)),
         ",".join(findings.serves),
-        "; ".join(remarks),
+        "; ".join(evidence),
     )
     return tuple(printable(cell) or "-" for cell in cells)
 

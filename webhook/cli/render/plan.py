@@ -92,9 +92,9 @@ def _decision(decision: Decision) -> dict[str, Any]:
 
 
 def _evidence(change: Change) -> list[str]:
-    """Return what the two rules matched, and the evidence trails."""
-    trails = (dependency.evidence for dependency in change.after.findings.dependencies)
-    return list(dict.fromkeys([*change.after.matched, *change.before.matched, *trails]))
+    """Return what the two rules matched, and the evidence chains."""
+    chains = (dependency.evidence for dependency in change.after.findings.dependencies)
+    return list(dict.fromkeys([*change.after.matched, *change.before.matched, *chains]))
 
 
 def _restarts(drifted: Sequence[Drifted]) -> dict[str, Any]:
@@ -161,9 +161,9 @@ def _table(changes: Sequence[Change]) -> Table:
 def _rest(plan: Plan) -> Iterator[str]:
     for warned in plan.consequences:
         severity = "breaks" if warned.consequence.breaks else "note"
-        trails = f" ({'; '.join(warned.evidence)})" if warned.evidence else ""
+        chains = f" ({'; '.join(warned.evidence)})" if warned.evidence else ""
         place = f"{warned.namespace} {warned.kind}/{warned.name}"
-        yield f"{severity}: {warned.consequence.code} {place}: {warned.message}{trails}"
+        yield f"{severity}: {warned.consequence.code} {place}: {warned.message}{chains}"
     yield from _restart_lines(plan.restarts_now, f"pods differ from policy {plan.now}; restart with:")
     # A pod that differs from both policies is reported once.
     reported = {(pod.namespace, pod.name) for pod in plan.restarts_now}

@@ -35,8 +35,8 @@ def called(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     found: dict[tuple[str, str], str] = {}
     with suppress(BudgetExceededError):
         for configuration in Sources(pod, namespace, surroundings, catalog, budget).configurations():
-            for service, trail in _named_in(configuration, Reading(configuration, places, catalog, budget)):
-                found.setdefault((service.namespace, service.name), f"{trail} → Service {service.name}")
+            for service, evidence in _named_in(configuration, Reading(configuration, places, catalog, budget)):
+                found.setdefault((service.namespace, service.name), f"{evidence} → Service {service.name}")
     return found
 
 
@@ -50,4 +50,4 @@ def _named_in(configuration: Configuration, reading: Reading) -> Iterator[tuple[
                 continue
             place = reading.place_of(entry, mention)
             if place is not None and place.service is not None:
-                yield place.service, entry.trail
+                yield place.service, entry.evidence

@@ -15,7 +15,7 @@ from webhook.core.decision import Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
-from webhook.detection.resolve.configuration import Configuration, Entry
+from webhook.detection.resolve.configuration import Configuration, Entry, Source
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.words import Role
 
@@ -65,12 +65,12 @@ class Reading:
     def _by_key_alone(self, entry: Entry) -> Iterator[Dependency]:
         kind = entry.key.hint
         if kind is not None and entry.key.role is Role.LOCATION:
-            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} (not readable) → {kind}")
+            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.evidence} (not readable) → {kind}")
 
     def _by_switch(self, entry: Entry) -> Iterator[Dependency]:
         kind = entry.key.switches
-        if kind is not None and not entry.in_file and not entry.value.word:
-            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.trail} is enabled → {kind}")
+        if kind is not None and entry.source is not Source.FILES and not entry.value.word:
+            yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.evidence} is enabled → {kind}")
 
     def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
         """Return the dependency that a mention is evidence of, or None."""
@@ -89,14 +89,14 @@ class Reading:
         kind, confidence, place = concluded
         port_number = place.port or self._catalog.default_port(kind)
         if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
-            return Dependency(kind, confidence, None, None, f"{entry.trail} → {kind}")
-        trail = f"{entry.trail} → {place} → {kind}"
+            return Dependency(kind, confidence, None, None, f"{entry.evidence} → {kind}")
+        evidence = f"{entry.evidence} → {place} → {kind}"
         by_service = (
             place.elsewhere
             and unwritten
             and (place.port is not None or self._kind_alone(entry, mention, place.host) != kind)
         )
-        return Dependency(kind, confidence, place.host, port_number, trail, by_service)
+        return Dependency(kind, confidence, place.host, port_number, evidence, by_service)
 
     def _kind_alone(self, entry: Entry, mention: Mention, host: str) -> str | None:
         """Return the kind that a mention without a port is evidence of, whatever its host resolves to."""
@@ -137,7 +137,7 @@ class Reading:
                 return self._over_other(entry, mention, place)
             behind = self._behind(place, entry) if mention.form is Form.ADO else None
             return behind or (kind, Confidence.CERTAIN, place)
-        if entry.in_file and entry.key.path and not (entry.key.locates or entry.key.hint):
+        if entry.source is Source.FILES and entry.key.path and not (entry.key.locates or entry.key.hint):
             return None
         return self._behind(place, entry) or self._by_port(entry, place) or self._by_words(entry, mention, place)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -24,25 +25,34 @@ _NOWHERE_CHOSEN = frozenset("log sync array null sendmail".split())
 _CHOSEN_BY = frozenset({"mailer", "driver", "connection"})
 
 
+class Source(StrEnum):
+    """What a setting comes from, as users read it."""
+
+    ENVIRONMENT = "environment variables"
+    ARGUMENTS = "arguments"
+    COMMANDS = "commands of probes and hooks"
+    FILES = "settings in files"
+
+
 class Entry(Struct, frozen=True, gc=False):
     """One setting of a container.
 
     Attributes:
         key: The keys that lead to it.
-        trail: Its location, for users: "env NAME ← ConfigMap cfg/key".
+        evidence: Its location, for users, where an evidence chain begins: "env NAME ← ConfigMap cfg/key".
         value: Its parsed value.
-        in_file: Whether it comes from a mounted file.
+        source: What it comes from.
     """
 
     key: Key
-    trail: str
+    evidence: str
     value: Value
-    in_file: bool = False
+    source: Source = Source.ENVIRONMENT
 
     @property
     def is_secret(self) -> bool:
         """Whether it comes from a Secret, by its evidence chain."""
-        return _ORIGIN in self.trail
+        return _ORIGIN in self.evidence
 
     def names_host(self, word: str) -> bool:
         """Return whether a word is a host by its key or, outside of Secrets, its domain; of several, one may be secret.
@@ -120,7 +130,7 @@ class Configuration:
     def secret_words(self) -> tuple[str, ...]:
         """Return words and hosts from Secrets, in lower case, which references may bring into other settings."""
         if self._secret_words is None:
-            values = [entry.value for entry in self.entries if _ORIGIN in entry.trail]
+            values = [entry.value for entry in self.entries if _ORIGIN in entry.evidence]
             words = {word for value in values for word in value.word.lower().split(":")}
             words |= {mention.host.lower() for value in values for mention in value.mentions}
             self._secret_words = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)

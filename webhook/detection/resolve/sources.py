@@ -18,7 +18,7 @@ from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import is_plain_text
 from webhook.detection.parse.lines import Quota
 from webhook.detection.parse.references import expand_as_kubernetes, is_variable, referred
-from webhook.detection.resolve.configuration import Configuration, Entry
+from webhook.detection.resolve.configuration import Configuration, Entry, Source
 from webhook.detection.resolve.links import Links
 from webhook.detection.resolve.mounts import MountPoints, Projection, projections
 from webhook.detection.resolve.subpaths import sub_path
@@ -31,7 +31,7 @@ _LABEL = re.compile(r"metadata\.labels\['(?P<key>[^']+)'\]")
 _MOST_EXPANDED = 500_000
 """Characters that references $(NAME) in one pod's environment may add up to."""
 # Characters of the evidence chain of a missing name; the pod chooses the names in it, of any length.
-_LONGEST_TRAIL = 1_000
+_LONGEST_EVIDENCE = 1_000
 
 
 class File(Struct, frozen=True, gc=False):
@@ -81,43 +81,46 @@ class Sources:
                 continue
             if isinstance(text, str) and len(text) >= 64:
                 self._budget.spend(len(text) // 64)
-            trail = f"env {name}{origins.get(name, '')}"
+            evidence = f"env {name}{origins.get(name, '')}"
             content = configuration.content(name)
-            self._notice(trail, cut=content.cut)
+            self._notice(evidence, cut=content.cut)
             if content.lines:
                 self._budget.spend(len(content.lines))
-                entries += [self._entry(line, f"{trail}: {'.'.join(line.path)}", name) for line in content.lines]
+                entries += [
+                    self._entry(line, f"{evidence}: {'.'.join(line.path)}", Source.ENVIRONMENT, name)
+                    for line in content.lines
+                ]
             else:
-                entries.append(Entry(key, trail, content.value))
+                entries.append(Entry(key, evidence, content.value))
         for line in self._command("args", started(container, configuration.refer)):
-            trail = f"args {'.'.join(line.path)}" if line.path else "args"
-            entries.append(self._entry(line, trail))
+            evidence = f"args {'.'.join(line.path)}" if line.path else "args"
+            entries.append(self._entry(line, evidence, Source.ARGUMENTS))
             if len(line.path) == 1:
                 configuration.arguments.setdefault(line.path[0], line.value.word)
         for where, command in chain(probed(container), container.hooks()):
-            trail = f"{where} command"
-            entries += [self._entry(line, trail) for line in self._command(trail, command)]
-        for content, trail, name in self._files(container, configuration):
+            evidence = f"{where} command"
+            entries += [self._entry(line, evidence, Source.COMMANDS) for line in self._command(evidence, command)]
+        for content, evidence, name in self._files(container, configuration):
             self._budget.spend(1 + len(content.lines))
-            self._notice(trail, cut=content.cut)
+            self._notice(evidence, cut=content.cut)
             for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
-                entries.append(self._entry(line, f"{trail}: {inner}" if inner else trail, in_file=True))
+                entries.append(self._entry(line, f"{evidence}: {inner}" if inner else evidence, Source.FILES))
         configuration.relate()
         return configuration
 
-    def _command(self, trail: str, arguments: list[str]) -> tuple[Line, ...]:
+    def _command(self, evidence: str, arguments: list[str]) -> tuple[Line, ...]:
         if not arguments:
             return ()
         self._budget.spend(len(arguments) // 16 + sum(map(len, arguments)) // 64)
         quota = Quota()
         lines = read_command(arguments, quota)
         self._budget.spend(len(lines))
-        self._notice(trail, cut=quota.cut)
+        self._notice(evidence, cut=quota.cut)
         return lines
 
-    def _entry(self, line: Line, trail: str, *above: str, in_file: bool = False) -> Entry:
-        return Entry(key_of(self._catalog, *above, *line.path), trail, line.value, in_file=in_file)
+    def _entry(self, line: Line, evidence: str, source: Source, *above: str) -> Entry:
+        return Entry(key_of(self._catalog, *above, *line.path), evidence, line.value, source)
 
     def _environment(self, container: Container, configuration: Configuration) -> dict[str, str]:
         """Set every variable as the kubelet does; return the rest of the evidence chain of references.
@@ -233,8 +236,8 @@ class Sources:
                     continue
                 seen.add(known_by)
                 where = f"{mount.mount_path.rstrip('/')}/{inside}" if inside else mount.mount_path
-                trail = f"file {where[:LONGEST_NAME]} ← {file.kind} {file.name}/{file.key}"
-                yield file.content, trail, path[:LONGEST_NAME]
+                evidence = f"file {where[:LONGEST_NAME]} ← {file.kind} {file.name}/{file.key}"
+                yield file.content, evidence, path[:LONGEST_NAME]
 
     def _payload(self, volume: Volume) -> dict[str, File | None]:
         """Return the files of a volume by their paths; None for one that contains no configuration."""
@@ -271,17 +274,17 @@ class Sources:
             self._not_readable(kind, name, f"{where} ← {kind} {name}", "", optional=optional)
         return held or {}
 
-    def _notice(self, trail: str, *, cut: bool) -> None:
+    def _notice(self, evidence: str, *, cut: bool) -> None:
         """Report a text that was not read to its end: once for an object's key, wherever it is mounted."""
-        if cut and (origin := trail.rpartition(" ← ")[2]) not in self._cut:
+        if cut and (origin := evidence.rpartition(" ← ")[2]) not in self._cut:
             self._cut.add(origin)
-            self._not_known(f"{trail}: only its beginning was read")
+            self._not_known(f"{evidence}: only its beginning was read")
 
-    def _not_readable(self, kind: str, name: str, trail: str, variable: str, *, optional: bool | None) -> None:
+    def _not_readable(self, kind: str, name: str, evidence: str, variable: str, *, optional: bool | None) -> None:
         if optional or is_credential(variable):
             return
         why = "cannot be read, or does not exist" if kind == "Secret" else "does not exist, or has no such key"
-        self._not_known(f"{trail[:_LONGEST_TRAIL]}: {kind} {name[:LONGEST_NAME]} {why}")
+        self._not_known(f"{evidence[:_LONGEST_EVIDENCE]}: {kind} {name[:LONGEST_NAME]} {why}")
 
     def _not_known(self, sentence: str) -> None:
         self._unknown[sentence] = None

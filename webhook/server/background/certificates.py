@@ -110,11 +110,11 @@ class SelfManaged:
         problems = "; ".join(self._problems)
         if not self._trusted:
             waiting = problems or "it is being installed"
-            return Health(ok=False, remark=f"the webhook configurations do not contain the CA yet: {waiting}")
+            return Health(ok=False, notice=f"the webhook configurations do not contain the CA yet: {waiting}")
         silent = time.monotonic() - self._read
         if silent > self.STALE_SECONDS:
-            return Health(ok=True, remark=f"Secret {self._secret.place} was last read {silent:.0f} s ago: {problems}")
-        return Health(ok=True, remark=problems)
+            return Health(ok=True, notice=f"Secret {self._secret.place} was last read {silent:.0f} s ago: {problems}")
+        return Health(ok=True, notice=problems)
 
     def _change_signal(self, client: Client, resource: Resource) -> Reflector[None]:
         """Return a reflector that signals every change; the content is read again by the keeper."""

@@ -12,7 +12,7 @@ from webhook.server.observe.metrics import Metrics
 from webhook.server.observe.readiness import Health
 
 
-class PolicyTelling:
+class PolicyReporter:
     """Logs and counts every change of the policy's status."""
 
     def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
@@ -48,7 +48,7 @@ def policy_health(source: PolicySource) -> Health:
         return Health(ok=True)
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
     first = str(problems[0]) if problems else "the files cannot be read"
-    return Health(ok=True, remark=f"generation {source.status.generation} stays active: {first}{more}")
+    return Health(ok=True, notice=f"generation {source.status.generation} stays active: {first}{more}")
 
 
 def policy_document(source: PolicySource) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 
 class Health(NamedTuple):
-    """The result of one check. The `remark` is reported even if the check passes, and contains no value of a pod."""
+    """The result of one check. The `notice` is reported even if the check passes, and contains no value of a pod."""
 
     ok: bool
-    remark: str = ""
+    notice: str = ""
 
 
 Check = Callable[[], Health]
@@ -33,18 +33,22 @@ class Report:
 
     def text(self, *, verbose: bool = False) -> str:
         """Format one line per check; only "ok" if all pass without a notice, unless `verbose`."""
-        if self.ok and not verbose and not any(health.remark for health in self.checks.values()):
+        if self.ok and not verbose and not any(health.notice for health in self.checks.values()):
             return "ok\n"
         lines = [
             f"[{'+' if health.ok else '-'}]{name} {'ok' if health.ok else 'failed'}"
-            + (f": {health.remark}" if health.remark else "")
+            + (f": {health.notice}" if health.notice else "")
             for name, health in self.checks.items()
         ]
         return "\n".join([*lines, f"readyz check {'passed' if self.ok else 'failed'}"]) + "\n"
 
     def document(self) -> dict[str, Any]:
         """Return the results as plain data."""
-        checks = [{"name": name, "ok": health.ok, "remark": health.remark} for name, health in self.checks.items()]
+        # `remark` is the former name of `notice`, kept for one minor version.
+        checks = [
+            {"name": name, "ok": health.ok, "notice": health.notice, "remark": health.notice}
+            for name, health in self.checks.items()
+        ]
         return {"ok": self.ok, "checks": checks}
 
 
@@ -61,5 +65,5 @@ class Readiness:
 
     def report(self) -> Report:
         """Run every check."""
-        leaving = Health(ok=False, remark="the server is shutting down") if self._leaving else Health(ok=True)
+        leaving = Health(ok=False, notice="the server is shutting down") if self._leaving else Health(ok=True)
         return Report({"shutdown": leaving} | {name: check() for name, check in self._checks.items()})

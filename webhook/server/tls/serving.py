@@ -112,20 +112,20 @@ class ServingCertificate:
         """
         served = self._served
         if served is None:
-            return Health(ok=False, remark=f"no certificate yet: {self._problem}")
+            return Health(ok=False, notice=f"no certificate yet: {self._problem}")
         now = self._clock()
         if now >= served.leaf.not_after:
-            return Health(ok=False, remark=f"expired at {served.leaf.not_after:%Y-%m-%dT%H:%M:%SZ}")
+            return Health(ok=False, notice=f"expired at {served.leaf.not_after:%Y-%m-%dT%H:%M:%SZ}")
         if now < served.leaf.not_before:
-            return Health(ok=False, remark=f"not valid before {served.leaf.not_before:%Y-%m-%dT%H:%M:%SZ}")
+            return Health(ok=False, notice=f"not valid before {served.leaf.not_before:%Y-%m-%dT%H:%M:%SZ}")
         if self._problem:
-            return Health(ok=True, remark=f"the previous certificate is served: {self._problem}")
+            return Health(ok=True, notice=f"the previous certificate is served: {self._problem}")
         try:
             current = self._leaf(self._source.read())
         except UnservableError as error:
-            return Health(ok=True, remark=f"the previous certificate is served: {error}")
+            return Health(ok=True, notice=f"the previous certificate is served: {error}")
         if current.fingerprint != served.leaf.fingerprint:
-            return Health(ok=False, remark=f"{self._source.certificate} is not served yet")
+            return Health(ok=False, notice=f"{self._source.certificate} is not served yet")
         return Health(ok=True)
 
     def _load(self, pair: KeyPair) -> _Served:
