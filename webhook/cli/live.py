@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
 LiveFlag = Annotated[
     bool, typer.Option("--live", help="Read a live cluster, with your own permissions, instead of files.")
 ]
-Kubeconfig = Annotated[
+LiveKubeconfig = Annotated[
     Path | None,
     typer.Option(
         "--kubeconfig",
@@ -26,10 +26,6 @@ Kubeconfig = Annotated[
         "configuration]",
         show_default=False,
     ),
-]
-Context = Annotated[
-    str | None,
-    typer.Option("--context", help="With --live: the context in the kubeconfig. [default: its current context]"),
 ]
 Namespace = Annotated[
     str | None,

@@ -19,7 +19,8 @@ from webhook.cli.inputs import (
     load_policy,
     read_inventory,
 )
-from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
+from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
+from webhook.cli.options import Context
 from webhook.cli.unread import istio_of, leave_out
 
 
@@ -37,7 +38,7 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
     files: Files = None,
     filename: Filenames = None,
     live: LiveFlag = False,
-    kubeconfig: Kubeconfig = None,
+    kubeconfig: LiveKubeconfig = None,
     context: Context = None,
     namespace: Namespace = None,
     policy: PolicyFile = None,

@@ -18,8 +18,8 @@ from webhook.cli.inputs import (
     load_policy,
     read_inventory,
 )
-from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
-from webhook.cli.options import Format
+from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
+from webhook.cli.options import Context, Format
 
 if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
     from webhook.analysis.workloads import Answered, Decided
@@ -30,7 +30,7 @@ def explain(  # noqa: PLR0913 - one parameter for each option
     files: Files = None,
     filename: Filenames = None,
     live: LiveFlag = False,
-    kubeconfig: Kubeconfig = None,
+    kubeconfig: LiveKubeconfig = None,
     context: Context = None,
     namespace: Namespace = None,
     policy: PolicyFile = None,

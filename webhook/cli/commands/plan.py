@@ -19,8 +19,8 @@ from webhook.cli.inputs import (
     load_policy,
     read_inventory,
 )
-from webhook.cli.live import Cluster, Context, Kubeconfig, LiveFlag, Namespace
-from webhook.cli.options import Format
+from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
+from webhook.cli.options import Context, Format
 from webhook.cli.unread import istio_of
 
 
@@ -55,7 +55,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     ],
     filename: Filenames = None,
     live: LiveFlag = False,
-    kubeconfig: Kubeconfig = None,
+    kubeconfig: LiveKubeconfig = None,
     context: Context = None,
     namespace: Namespace = None,
     policy: Annotated[
