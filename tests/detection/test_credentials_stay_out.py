@@ -116,20 +116,19 @@ def outputs(server, described):
     asked = RecordingView(surroundings)
     said = asyncio.run(server.ask(pod, asked))
     decided = decide_by(POLICY, surroundings)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        decisions.show(decided)
     answered = [
         Answered(workload, kind, why_not(workload.pod, workload.namespace, asked, POLICY.catalog, kind))
         for kind in ("redis", "postgresql")
     ]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        decisions.show(decided)
+        whynot.show(answered)
     # What is only mentioned is looked for among what is known, and never asked for.
     questions = [
         f"{asked_for.namespace}/{asked_for.name}" for asked_for in asked.answers if asked_for.kind != "Mention"
     ]
-    return "\n".join(
-        [*said, *questions, printed.getvalue(), decisions.as_json(decided), whynot.as_text(answered)]
-    ).lower()
+    return "\n".join([*said, *questions, printed.getvalue(), decisions.as_json(decided)]).lower()
 
 
 def pieces(password, elsewhere):

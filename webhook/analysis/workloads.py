@@ -37,19 +37,19 @@ class Answered:
 
 def decide_by(policy: CompiledPolicy, inventory: Inventory) -> list[Decided]:
     """Return a policy's decision for every workload, in the inventory's order."""
+    return [Decided(workload, decide_about(workload, policy, inventory)) for workload in inventory.workloads]
 
-    def decided(workload: Workload) -> Decided:
-        decision = decide(
-            workload.pod,
-            workload.namespace,
-            document=lambda: workload.document,
-            surroundings=inventory,
-            policy=policy,
-            always_detect=True,
-        )
-        return Decided(workload, decision)
 
-    return [decided(workload) for workload in inventory.workloads]
+def decide_about(workload: Workload, policy: CompiledPolicy, inventory: Inventory) -> Decision:
+    """Return a policy's decision about one workload, with all findings."""
+    return decide(
+        workload.pod,
+        workload.namespace,
+        document=lambda: workload.document,
+        surroundings=inventory,
+        policy=policy,
+        always_detect=True,
+    )
 
 
 def why_not_by(policy: CompiledPolicy, inventory: Inventory, kind: str) -> list[Answered]:

@@ -121,25 +121,28 @@ def conclude(inventory: Inventory) -> None:
         raise typer.Exit(ExitCode.UNREADABLE)
 
 
-def read_inventory(question: Question, *, secrets: bool) -> Inventory:
+def read_inventory(question: Question, *policies: CompiledPolicy) -> Inventory:
     """Read the manifests or the cluster; print problems and notes about it to standard error.
+
+    Secrets are read if the question or one of the policies asks for it.
 
     Raises:
         typer.Exit: With `ExitCode.UNREADABLE`, when it could not be read.
     """
     if question.cluster is not None:
+        secrets = _reads_secrets(question, policies)
         return _reported(read_live(question.cluster, secrets=secrets, whole=question.whole), "in the cluster")
-    return read_files(question, secrets=secrets)
+    return read_files(question, *policies)
 
 
-def read_files(question: Question, *, secrets: bool) -> Manifests:
+def read_files(question: Question, *policies: CompiledPolicy) -> Manifests:
     """Read the manifests; otherwise as `read_inventory`."""
     from webhook.inventory.manifests import ManifestError, read
 
     try:
         manifests = read(
             question.files,
-            secrets=secrets,
+            secrets=_reads_secrets(question, policies),
             namespace_labels=question.namespace_labels,
             stdin=typer.get_text_stream("stdin", encoding="utf-8"),
         )
@@ -147,6 +150,10 @@ def read_files(question: Question, *, secrets: bool) -> Manifests:
         _print_problems(error.problems)
         raise typer.Exit(ExitCode.UNREADABLE) from None
     return _reported(manifests, "among the manifests")
+
+
+def _reads_secrets(question: Question, policies: Iterable[CompiledPolicy]) -> bool:
+    return question.secrets or any(policy.read_secrets for policy in policies)
 
 
 Read = TypeVar("Read", "Manifests", "Snapshot")

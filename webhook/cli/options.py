@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,6 +19,8 @@ Kubeconfig = Annotated[
 Context = Annotated[
     str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current context.")
 ]
+
+T = TypeVar("T")
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -47,6 +50,27 @@ def check_context(kubeconfig: Path | None, context: str | None) -> None:
     """
     if context and not kubeconfig:
         raise typer.BadParameter("--context can only be used with --kubeconfig")
+
+
+def write(
+    output: str, found: T, *, as_json: Callable[[T], str], as_yaml: Callable[[T], str], show: Callable[[T], None]
+) -> None:
+    """Write a result to standard output: in a format for programs, or as `show` does for users.
+
+    Args:
+        output: The value of a `Format`.
+        found: The result.
+        as_json: Returns it as JSON.
+        as_yaml: Returns it as YAML, with a line break at the end.
+        show: Prints it.
+    """
+    match output:
+        case Format.JSON:
+            typer.echo(as_json(found))
+        case Format.YAML:
+            typer.echo(as_yaml(found), nl=False)
+        case _:
+            show(found)
 
 
 def failure(code: ExitCode, *lines: str) -> typer.Exit:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from webhook.analysis.policy_tests.cases import Case, Expectation, PolicyTest, load_cases
+from webhook.analysis.workloads import decide_about
 from webhook.core.decision import Decision
-from webhook.decision.engine import decide
 from webhook.inventory.manifests import ManifestError, Manifests, read
+from webhook.inventory.workloads import Workload
 from webhook.kubernetes.pod import Pod
 from webhook.policy.compiled import CompiledPolicy
 from webhook.policy.document import PolicyDocument
@@ -54,13 +54,6 @@ class Outcome:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    pod: Pod
-    namespace: str
-    document: dict[str, Any]
-
-
 def run(path: Path) -> list[Outcome]:
     """Run all tests of a file.
 
@@ -75,10 +68,10 @@ def run(path: Path) -> list[Outcome]:
     policy = load([path.parent / tests.policy])
     load_cases(path, kinds=policy.catalog.kinds)
     manifests = _manifests(path, tests, policy)
-    subjects = _subjects(tests, document, manifests)
+    workloads = _workloads(tests, document, manifests)
     return [
-        _outcome(case, document, number, _decided(subject, manifests, policy), policy)
-        for number, (case, subject) in enumerate(zip(tests.tests, subjects, strict=True))
+        _outcome(case, document, number, decide_about(workload, policy, manifests), policy)
+        for number, (case, workload) in enumerate(zip(tests.tests, workloads, strict=True))
     ]
 
 
@@ -95,12 +88,12 @@ def _manifests(path: Path, tests: PolicyTest, policy: CompiledPolicy) -> Manifes
     return manifests
 
 
-def _subjects(tests: PolicyTest, document: PolicyDocument, manifests: Manifests) -> list[_Subject]:
-    subjects = []
+def _workloads(tests: PolicyTest, document: PolicyDocument, manifests: Manifests) -> list[Workload]:
+    workloads = []
     problems = []
     for number, case in enumerate(tests.tests):
         try:
-            subjects.append(_inline(case) if case.pod is not None else _named(case, manifests))
+            workloads.append(_inline(case) if case.pod is not None else _named(case, manifests))
         except msgspec.ValidationError as error:
             field, message = field_and_message(error)
             steps = re.findall(r"[A-Za-z]\w*|\d+", field)
@@ -110,16 +103,17 @@ def _subjects(tests: PolicyTest, document: PolicyDocument, manifests: Manifests)
             problems.append(document.problem(("tests", number, "workload"), str(error.args[0])))
     if problems:
         raise PolicyError(problems)
-    return subjects
+    return workloads
 
 
-def _inline(case: Case) -> _Subject:
+def _inline(case: Case) -> Workload:
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}, **(case.pod or {})}
     pod = msgspec.convert(document, Pod)
-    return _Subject(pod, case.namespace or pod.metadata.namespace or "default", document)
+    namespace = case.namespace or pod.metadata.namespace or "default"
+    return Workload("Pod", namespace, pod.metadata.name or "", pod, document, "")
 
 
-def _named(case: Case, manifests: Manifests) -> _Subject:
+def _named(case: Case, manifests: Manifests) -> Workload:
     kind, *namespaces, name = str(case.workload).split("/")
     found = [
         workload
@@ -132,18 +126,7 @@ def _named(case: Case, manifests: Manifests) -> _Subject:
             "is in several namespaces: write kind/namespace/name" if found else f"is not among the manifests: {there}"
         )
         raise LookupError(f"{case.workload} {fault}")
-    return _Subject(found[0].pod, case.namespace or found[0].namespace, found[0].document)
-
-
-def _decided(subject: _Subject, manifests: Manifests, policy: CompiledPolicy) -> Decision:
-    return decide(
-        subject.pod,
-        subject.namespace,
-        document=lambda: subject.document,
-        surroundings=manifests,
-        policy=policy,
-        always_detect=True,
-    )
+    return replace(found[0], namespace=case.namespace or found[0].namespace)
 
 
 def _outcome(case: Case, document: PolicyDocument, number: int, decision: Decision, policy: CompiledPolicy) -> Outcome:

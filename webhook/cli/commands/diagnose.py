@@ -20,7 +20,7 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context
+from webhook.cli.options import Context, write
 from webhook.cli.unread import istio_of, leave_out
 
 
@@ -76,20 +76,16 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
         files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster, whole=True
     )
     compiled = load_policy(question.policy)
-    inventory = read_inventory(question, secrets=secrets or compiled.read_secrets)
+    inventory = read_inventory(question, compiled)
     decided = decide_by(compiled, inventory)
     istio = istio_of(inventory)
     leave_out(inventory, unread_webhooks(inventory))
     picture = picture_of(inventory, istio, compiled, decided, namespace=namespace, native=native_sidecars)
     findings = find(picture)
-    if output is Format.JSON:
-        typer.echo(as_json(findings))
-    elif output is Format.YAML:
-        typer.echo(as_yaml(findings), nl=False)
-    elif output is Format.COMMANDS:
+    if output is Format.COMMANDS:
         show_commands(findings)
     else:
-        show(findings)
+        write(output, findings, as_json=as_json, as_yaml=as_yaml, show=show)
     conclude(inventory)
     if any(finding.severity is not Severity.INFO for finding in findings):
         raise typer.Exit(ExitCode.NEGATIVE)

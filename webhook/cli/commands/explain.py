@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection
+from typing import Annotated
 
 import typer
 
@@ -19,10 +19,7 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context, Format
-
-if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
-    from webhook.analysis.workloads import Answered, Decided
+from webhook.cli.options import Context, Format, write
 
 
 def explain(  # noqa: PLR0913 - one parameter for each option
@@ -53,17 +50,20 @@ def explain(  # noqa: PLR0913 - one parameter for each option
     start at the same place.
     """
     from webhook.analysis.workloads import decide_by, why_not_by
+    from webhook.cli.render import decisions, whynot
 
     cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster)
     compiled = load_policy(question.policy)
     if why_not is not None:
         _check_kind(why_not, compiled.catalog.kinds)
-    inventory = read_inventory(question, secrets=secrets or compiled.read_secrets)
+    inventory = read_inventory(question, compiled)
     if why_not is not None:
-        _show_why_not(why_not_by(compiled, inventory, why_not), output)
+        answered = why_not_by(compiled, inventory, why_not)
+        write(output, answered, as_json=whynot.as_json, as_yaml=whynot.as_yaml, show=whynot.show)
     else:
-        _show(decide_by(compiled, inventory), output)
+        decided = decide_by(compiled, inventory)
+        write(output, decided, as_json=decisions.as_json, as_yaml=decisions.as_yaml, show=decisions.show)
     conclude(inventory)
 
 
@@ -73,25 +73,3 @@ def _check_kind(kind: str, kinds: Collection[str]) -> None:
     if kind not in kinds:
         hint = did_you_mean(kind, kinds) or f"valid values: {', '.join(sorted(kinds))}"
         raise typer.BadParameter(f"unknown kind {kind!r} ({hint})", param_hint="--why-not")
-
-
-def _show(decided: Sequence[Decided], output: Format) -> None:
-    from webhook.cli.render import decisions
-
-    if output is Format.JSON:
-        typer.echo(decisions.as_json(decided))
-    elif output is Format.YAML:
-        typer.echo(decisions.as_yaml(decided), nl=False)
-    elif decided:
-        decisions.show(decided)
-
-
-def _show_why_not(answered: Sequence[Answered], output: Format) -> None:
-    from webhook.cli.render import whynot
-
-    if output is Format.JSON:
-        typer.echo(whynot.as_json(answered))
-    elif output is Format.YAML:
-        typer.echo(whynot.as_yaml(answered), nl=False)
-    elif answered:
-        typer.echo(whynot.as_text(answered))

@@ -51,9 +51,9 @@ def inject(
     from webhook.cli.render.kubernetes_yaml import dump
 
     question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label)
-    policy_in_force = load_policy(question.policy)
-    manifests = read_files(question, secrets=question.secrets or policy_in_force.read_secrets)
-    documents = list(_injected(manifests.objects, decide_by(policy_in_force, manifests)))
+    compiled = load_policy(question.policy)
+    manifests = read_files(question, compiled)
+    documents = list(_injected(manifests.objects, decide_by(compiled, manifests)))
     if output is Format.JSON:
         typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2, ensure_ascii=False))
     else:

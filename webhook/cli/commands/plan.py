@@ -20,7 +20,7 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context, Format
+from webhook.cli.options import Context, Format, write
 from webhook.cli.unread import istio_of
 
 
@@ -82,16 +82,11 @@ def plan(  # noqa: PLR0913 - one parameter for each option
         None, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster, whole=True
     )
     now, then = load_policy(question.policy), load_policy(new_policy)
-    inventory = read_inventory(question, secrets=secrets or now.read_secrets or then.read_secrets)
+    inventory = read_inventory(question, now, then)
     found = plan_of(now, then, inventory, istio_of(inventory))
     for pod_namespace, pod in found.left_out:
         typer.echo(f"note: pod {pod_namespace}/{pod} skipped: unexpected field type", err=True)
-    if output is Format.JSON:
-        typer.echo(as_json(found))
-    elif output is Format.YAML:
-        typer.echo(as_yaml(found), nl=False)
-    else:
-        show(found)
+    write(output, found, as_json=as_json, as_yaml=as_yaml, show=show)
     conclude(inventory)
     if found.changes:
         raise typer.Exit(PlanExitCode.CHANGES)

@@ -80,6 +80,8 @@ def yaml_list(objects: Iterable[dict[str, Any]]) -> str:
 def show(decided: Sequence[Decided]) -> None:
     """Print the decisions: a table on a terminal, aligned lines without colour anywhere else."""
     console = Console()
+    if not decided:
+        return
     if console.is_terminal:
         console.print(_table(decided))
     else:

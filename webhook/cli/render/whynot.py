@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from webhook.analysis.workloads import Answered
@@ -38,9 +38,11 @@ def as_yaml(answered: Iterable[Answered]) -> str:
     return yaml_list(map(as_object, answered))
 
 
-def as_text(answered: Sequence[Answered]) -> str:
-    """Return the answers as text: one line for each workload, and its reasons indented below it."""
-    return "\n".join(printable(line) for each in answered for line in _lines(each))
+def show(answered: Iterable[Answered]) -> None:
+    """Print the answers: one line for each workload, and its reasons indented below it."""
+    for each in answered:
+        for line in _lines(each):
+            print(printable(line))
 
 
 def _lines(answered: Answered) -> Iterator[str]:
