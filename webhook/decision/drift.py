@@ -18,7 +18,7 @@ from webhook.core.surroundings import Surroundings
 from webhook.decision.created import AsCreated
 from webhook.decision.engine import Detect, decide
 from webhook.decision.policy import Policy
-from webhook.detection.detect import detect as detect_anew
+from webhook.detection.detect import detect as detect_uncached
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
 from webhook.kubernetes.pod import OwnerReference, Pod
 from webhook.mesh import MESH
@@ -72,7 +72,7 @@ def drifted(
     *,
     surroundings: Surroundings,
     policy: Policy,
-    detect: Detect = detect_anew,
+    detect: Detect = detect_uncached,
     budget: Budget | None = None,
 ) -> Drifted | None:
     """Compare a running pod with what a policy decides about it now.

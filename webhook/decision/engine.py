@@ -15,7 +15,7 @@ from webhook.core.verdict import Verdict
 from webhook.decision.other_namespaces import hide, only_own
 from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
-from webhook.detection.detect import detect as detect_anew
+from webhook.detection.detect import detect as detect_uncached
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
 from webhook.mesh.data_plane import Explicit
@@ -40,7 +40,7 @@ def decide(  # noqa: PLR0913 - all inputs of a decision
     surroundings: Surroundings,
     policy: Policy,
     always_detect: bool = False,
-    detect: Detect = detect_anew,
+    detect: Detect = detect_uncached,
     budget: Budget | None = None,
     unread: str = "",
 ) -> Decision:

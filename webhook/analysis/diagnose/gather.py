@@ -18,17 +18,9 @@ from webhook.mesh.webhook_order import KIND, Configuration
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
-    from webhook.inventory.workloads import RunningPod
+    from webhook.core.decision import Decision
+    from webhook.inventory.workloads import RunningPod, Workload
     from webhook.policy.compiled import CompiledPolicy
-
-
-def members(decided: Sequence[Decided]) -> tuple[Member, ...]:
-    """Return the workloads of decisions as members of a diagnosis."""
-    workloads = ((each.workload, each.decision) for each in decided)
-    return tuple(
-        Member(workload.kind, workload.namespace, workload.name, workload.pod, decision)
-        for workload, decision in workloads
-    )
 
 
 def picture_of(
@@ -51,7 +43,7 @@ def picture_of(
         native: Whether Istio renders native sidecars where no running pod shows it.
     """
     return Picture(
-        members=members(decided),
+        members=[_member(each.workload, each.decision) for each in decided],
         surroundings=inventory,
         catalog=policy.catalog,
         least=policy.min_confidence,
@@ -66,6 +58,10 @@ def unread_webhooks(inventory: Inventory) -> list[Unread]:
     """Return the webhook configurations that cannot be read."""
     read = (understood(document, Configuration) for document in _webhooks(inventory))
     return [unread for unread in read if isinstance(unread, Unread)]
+
+
+def _member(workload: Workload, decision: Decision) -> Member:
+    return Member(workload.kind, workload.namespace, workload.name, workload.pod, decision)
 
 
 def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:

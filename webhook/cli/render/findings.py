@@ -60,7 +60,7 @@ def show(findings: Sequence[Finding]) -> None:
     elif console.is_terminal:
         console.print(_table(findings))
         # Outside of the table, so that a line can be copied whole.
-        print("\n".join(f"# {found.code.code}: {printable(str(found.subject))}\n{_mend(found)}" for found in findings))
+        print("\n".join(f"# {found.code.code}: {printable(str(found.subject))}\n{_fix(found)}" for found in findings))
         print(_summary(findings))
     else:
         print("\n".join(line for finding in findings for line in _lines(finding)))
@@ -79,13 +79,13 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield printable(f"{finding.severity} {finding.code.code} {finding.subject}: {finding.message}")
     for evidence in finding.evidence:
         yield f"  {printable(evidence)}"
-    yield f"  fix: {_mend(finding)}"
+    yield f"  fix: {_fix(finding)}"
     if finding.fix.note and finding.fix.command:
         yield f"  {printable(finding.fix.note)}"
     yield f"  see {finding.code.docs}"
 
 
-def _mend(finding: Finding) -> str:
+def _fix(finding: Finding) -> str:
     return printable(finding.fix.command or finding.fix.note)
 
 

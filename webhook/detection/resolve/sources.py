@@ -86,26 +86,25 @@ class Sources:
             self._notice(evidence, cut=content.cut)
             if content.lines:
                 self._budget.spend(len(content.lines))
-                entries += [
-                    self._entry(line, f"{evidence}: {'.'.join(line.path)}", Source.ENVIRONMENT, name)
-                    for line in content.lines
-                ]
+                entries += [self._entry(line, f"{evidence}: {'.'.join(line.path)}", name) for line in content.lines]
             else:
                 entries.append(Entry(key, evidence, content.value))
         for line in self._command("args", started(container, configuration.refer)):
             evidence = f"args {'.'.join(line.path)}" if line.path else "args"
-            entries.append(self._entry(line, evidence, Source.ARGUMENTS))
+            entries.append(self._entry(line, evidence, source=Source.ARGUMENTS))
             if len(line.path) == 1:
                 configuration.arguments.setdefault(line.path[0], line.value.word)
         for where, command in chain(probed(container), container.hooks()):
             evidence = f"{where} command"
-            entries += [self._entry(line, evidence, Source.COMMANDS) for line in self._command(evidence, command)]
+            entries += [
+                self._entry(line, evidence, source=Source.COMMANDS) for line in self._command(evidence, command)
+            ]
         for content, evidence, name in self._files(container, configuration):
             self._budget.spend(1 + len(content.lines))
             self._notice(evidence, cut=content.cut)
             for line in content.lines or (_as_setting(name, content),):
                 inner = ".".join(line.path) if content.lines else ""
-                entries.append(self._entry(line, f"{evidence}: {inner}" if inner else evidence, Source.FILES))
+                entries.append(self._entry(line, f"{evidence}: {inner}" if inner else evidence, source=Source.FILES))
         configuration.relate()
         return configuration
 
@@ -119,7 +118,7 @@ class Sources:
         self._notice(evidence, cut=quota.cut)
         return lines
 
-    def _entry(self, line: Line, evidence: str, source: Source, *above: str) -> Entry:
+    def _entry(self, line: Line, evidence: str, *above: str, source: Source = Source.ENVIRONMENT) -> Entry:
         return Entry(key_of(self._catalog, *above, *line.path), evidence, line.value, source)
 
     def _environment(self, container: Container, configuration: Configuration) -> dict[str, str]:
