@@ -62,10 +62,10 @@ class AsCreated:
 
         From then on they are not believed. A second decision is final.
         """
-        if self.believed and self._changed:
-            self.believed = not MESH.is_refuted(self._pod, self._namespace, self._labels, decision)
-            return not self.believed
-        return False
+        if not (self._changed and self.believed and MESH.is_decided(self._pod)):
+            return False
+        self.believed = not MESH.is_refuted(self._pod, self._namespace, self._labels, decision)
+        return not self.believed
 
     @property
     def _labels(self) -> Mapping[str, str] | None:

@@ -63,7 +63,7 @@ def is_refuted(pod: Pod, namespace: str, namespace_labels: Mapping[str, str] | N
         namespace_labels: The labels of its namespace; None when they are unknown.
         decision: The decision about it as it was created according to these annotations.
     """
-    if decision.reason not in {Reason.EXPLICIT_POD, Reason.NOT_IN_MESH, Reason.AMBIENT} or not is_decided(pod):
+    if decision.reason not in {Reason.EXPLICIT_POD, Reason.NOT_IN_MESH, Reason.AMBIENT}:
         return False
     label = label_as_created(pod.labels, pod.annotations, namespace_labels)
     chosen = (pod.annotations.get(eligibility.INJECT) if label is None else label) in {"true", "false"}
