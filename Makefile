@@ -26,7 +26,7 @@ demo: $(VENV)/.dev ## Decide on every pod of examples/eshop over real HTTPS, and
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 6 --dist worksteal $(PYTEST_ARGS)
 
 # One million reviews in process and 100,000 over TLS take some twenty minutes on one core; Ctrl-C ends it at any time.
 fuzz: $(VENV)/.dev ## Review hostile pods, in process and over TLS (FUZZ_ARGS="--seed 2 --reviews 20000 --tls 1000")

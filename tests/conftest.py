@@ -36,6 +36,11 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers():
+    """Three workers for two cores: for a third of their time tests wait for a server, a signal or a deadline."""
+    return -(-3 * len(os.sched_getaffinity(0)) // 2)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     with turn(alone=item.get_closest_marker("alone") is not None):

@@ -7,9 +7,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pace
-import pytest
-
-pytestmark = pytest.mark.alone
 
 LOOPS = 40
 

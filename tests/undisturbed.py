@@ -1,4 +1,7 @@
-"""Tests that measure time run while no other worker of pytest runs a test."""
+"""Tests that measure how soon something happens run while no other worker of pytest runs a test.
+
+One that measures CPU time (`pace.py`) does not need that, nor one that waits long for what takes a moment.
+"""
 
 from __future__ import annotations
 

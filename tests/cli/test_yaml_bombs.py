@@ -16,7 +16,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n"
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("text", [MERGES, LISTS, CHAIN], ids=["merge keys", "lists", "a chain"])
 @pytest.mark.parametrize(
     "command",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 import pytest
 from pace import measured
@@ -36,8 +38,14 @@ def _policy(rules=RULES, **spec):
 def _store(**texts):
     store = Store()
     store.put_namespace("shop", {"istio-injection": "enabled"})
-    store.put_config_map("shop", "c", {key: read_content(key, text) for key, text in texts.items()})
+    store.put_config_map("shop", "c", {key: _content(key, text) for key, text in texts.items()})
     return store
+
+
+@functools.cache
+def _content(key, text):
+    """Many tests put the same texts into a store, and to read 9,000 lines takes long."""
+    return read_content(key, text)
 
 
 def _pod(*, mounts=(), env=(), labels=None, **container):
@@ -188,7 +196,6 @@ def _wide():
     return store
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("made", WORST.values(), ids=WORST)
 def test_no_pod_takes_more_than_a_bounded_time(made):
     pod, store = made()
@@ -198,7 +205,6 @@ def test_no_pod_takes_more_than_a_bounded_time(made):
     assert work.seconds < 2.5
 
 
-@pytest.mark.alone
 def test_rules_over_images_are_bounded_too():
     images = "\n".join(f"  - {{name: r{n}, match: {{images: ['*x{n}*y*']}}, action: skip}}" for n in range(200))
     spec = {"containers": [{"name": str(n), "image": f"registry/{n}/app:{n}"} for n in range(50_000)]}

@@ -74,7 +74,7 @@ def fail(_):
         (lambda _: answer("another"), "an answer with another uid"),
         (lambda review: answer(review.request.uid, warnings=["CANARY"]), "a password in an answer"),
         (fail, "internal-error: KeyError in webhook/server/admission/pods.py:admit"),
-        pytest.param(work, "slow: /mutate", marks=pytest.mark.alone),
+        (work, "slow: /mutate"),
     ],
 )
 def test_a_broken_webhook_is_found(found, instead, kind):

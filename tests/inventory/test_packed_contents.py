@@ -53,8 +53,9 @@ def test_two_that_say_the_same_are_equal_and_are_not_unfolded_for_that():
 def test_what_stays_unfolded_is_bounded_by_its_size():
     """A tenant may have as many ConfigMaps of a megabyte as there is room for, and name them all in one pod."""
     text = "".join(f"k{number}_host: s{number}:6379\n" for number in range(9000))
+    large = read_content("a.yaml", text)
     for number in range(30):
-        assert Packed(contents({f"{number}.yaml": text}))[f"{number}.yaml"].lines
+        assert Packed({f"{number}.yaml": large})[f"{number}.yaml"].lines
     for number in range(5000):
         assert len(Packed(contents({"host": f"data-{number}"}))) == 1
 
@@ -62,7 +63,6 @@ def test_what_stays_unfolded_is_bounded_by_its_size():
     assert len(_RECENT) <= UNFOLDED // 1024
 
 
-@pytest.mark.alone
 def test_one_key_of_many_is_unfolded_alone():
     """Each is one call that holds the interpreter."""
     text = "".join(f"k{number}: a:{number % 10}\n" for number in range(900))

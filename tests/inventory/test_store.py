@@ -32,7 +32,6 @@ def test_a_service_has_the_images_of_the_workloads_that_it_selects(store):
     assert images(store) == ("redis:7",)
 
 
-@pytest.mark.alone
 def test_to_list_a_namespaces_services_does_not_go_through_its_workloads(store):
     """A tenant chooses how many there are of both, and every change of one has the list made again."""
     for number in range(1500):

@@ -51,7 +51,6 @@ BOMBS = {
 }
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("limits", ALL, ids=lambda limits: str(limits.characters))
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_what_exceeds_a_limit_is_refused_at_once_with_what_and_how_to_fix_it(text, limits):
@@ -79,7 +78,6 @@ def test_a_text_that_is_too_long_is_not_parsed(limits, monkeypatch):
         load("x" * (limits.characters + 1), limits)
 
 
-@pytest.mark.alone
 def test_the_worst_text_within_the_limits_of_an_annotation_takes_little_time():
     text = "[" + "1," * (ANNOTATION.characters // 2 - 1) + "]"
     with measured() as work:
@@ -123,7 +121,6 @@ SCALARS = {
 }
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("text", SCALARS.values(), ids=SCALARS.keys())
 def test_a_scalar_is_a_value_that_json_has_or_an_error_of_yaml(text):
     value = None

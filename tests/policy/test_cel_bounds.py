@@ -32,7 +32,6 @@ def doubled(times):
     return "['aaaaaaaaaaaaaaaa']" + "".join(".map(x, x + x)" for _ in range(times)) + ".size() > 0"
 
 
-@pytest.mark.alone
 def test_generated_expressions_on_hostile_pods_never_end_the_process():
     run = subprocess.run(
         [sys.executable, str(FUZZ), "15", "1500"], capture_output=True, text=True, check=False, timeout=600
@@ -180,7 +179,6 @@ def _nested(levels):
     return value
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("source", "pod", "message"),
     [

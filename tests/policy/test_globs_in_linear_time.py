@@ -9,8 +9,6 @@ from pace import measured
 
 from webhook.policy.glob import matcher
 
-pytestmark = pytest.mark.alone
-
 # Each with a text for which a backtracking matcher tries every way to place the stars.
 SHAPES = {
     "three inner stars": ("a*a*a*a*b", "a"),

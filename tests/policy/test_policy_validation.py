@@ -252,7 +252,6 @@ def test_an_unknown_field_is_told_with_its_own_line_wherever_it_stands(rules, at
     assert (problem.line, problem.field) == (line, f"spec.rules[{at}].x{field}")
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "rules",
     [

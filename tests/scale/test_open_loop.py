@@ -10,8 +10,6 @@ from open_loop import Loop, Plan
 from certs import files
 from certs.issue import issue_authority, issue_serving
 
-pytestmark = pytest.mark.alone
-
 MARK = "####"
 BODY = f'{{"revision": "{MARK}"}}'
 
@@ -79,12 +77,14 @@ def test_each_revision_stands_where_the_mark_was(send):
     assert server.bodies == [BODY.replace(MARK, f"{number:04x}") for number in range(3)]
 
 
+@pytest.mark.alone
 def test_a_connection_that_is_free_is_used_again(send):
     server, report = send([0.0, 0.3, 0.6])
 
     assert server.connections == report.opened == 1
 
 
+@pytest.mark.alone
 def test_of_a_burst_no_more_connections_are_kept_than_it_is_told(send):
     server, report = send([0.0] * 4 + [0.5] * 4, most_idle=1)
 

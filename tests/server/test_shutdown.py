@@ -10,8 +10,6 @@ import pytest
 from webhook.server.service import ListenerError
 from webhook.server.settings import Limits
 
-pytestmark = pytest.mark.alone
-
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 FAST = replace(Limits(), grace=2, close=0.3)
 

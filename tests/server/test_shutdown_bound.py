@@ -14,8 +14,6 @@ import pytest
 
 from webhook.server.settings import Limits
 
-pytestmark = pytest.mark.alone
-
 # The deadlines of a request that is under way are left as they are: 10 s.
 SHORT = replace(Limits(), finish=0.5, close=0.3)
 SECONDS = 5
@@ -124,7 +122,7 @@ def test_pages_that_were_asked_for_in_advance_do_not_hold_the_exit(start_server,
 
 @pytest.mark.parametrize("pieces", [1, 2, 3])
 def test_the_rest_of_a_request_is_awaited_for_a_moment_and_answered(start_server, kit, pieces):
-    server = start_server(limits=SHORT)
+    server = start_server(limits=replace(SHORT, finish=4))
     whole = _request(kit)
     first = {1: len(HEAD) - 5, 2: len(HEAD) + 30, 3: len(whole) - 1}[pieces]
     with contextlib.closing(server.raw()) as connection:

@@ -58,7 +58,6 @@ def pod(text, *containers):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 @pytest.mark.parametrize("judged", [mutate, validate], ids=["mutate", "validate"])
 def test_a_proxy_configuration_takes_little_time_to_decide(decider, text, judged):
@@ -89,7 +88,6 @@ def test_a_proxy_configuration_beyond_the_limits_is_left_as_it_is_with_a_warning
     assert HOLD.encode() not in msgspec.json.encode(response["patch"])
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_a_running_pod_with_such_a_configuration_takes_little_time_to_check(decider, text):
     running = msgspec.Raw(json.dumps(pod(text, SIDECAR)).encode())

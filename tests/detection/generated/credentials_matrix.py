@@ -313,28 +313,29 @@ class Case(NamedTuple):
         return self.put(password.join(part.replace("{{", "{").replace("}}", "}") for part in self.template.split(PW)))
 
 
-def cases():
-    """Yield every combination."""
-    for dialect, template in VALUES.items():
-        for place, put in VALUE_PLACES.items():
-            for password in PASSWORDS:
-                yield Case(place, f"{dialect} / {password}", put, template, password)
+def _places():
+    """Yield each place, how a text is put into it, and what is: the name of the pair, the template, the password."""
+    of_dialects = [
+        (f"{dialect} / {password}", template, password)
+        for dialect, template in VALUES.items()
+        for password in PASSWORDS
+    ]
+    for place, put in VALUE_PLACES.items():
+        yield place, put, of_dialects
     for place, put in PASSWORD_PLACES.items():
-        for password in PASSWORDS:
-            # One that is a URL, and that nothing names, is a URL.
-            if place != "program, by position" or "://" not in password:
-                yield Case(f"password: {place}", password, put, PW, password)
+        # One that is a URL, and that nothing names, is a URL.
+        by_position = place == "program, by position"
+        alone = [(password, PW, password) for password in PASSWORDS if not by_position or "://" not in password]
+        yield f"password: {place}", put, alone
+    beside = [(password, PW, password) for password in PASSWORDS if ":" not in password]
     for place, put in PASSWORDS_OF_PLACES.items():
-        for password in PASSWORDS:
-            if ":" not in password:
-                yield Case(f"password of a place: {place}", password, put, PW, password)
+        yield f"password of a place: {place}", put, beside
 
 
 def selected(count, seed=8):
     """Yield each place with as many of its cases as any other's, the same each time."""
-    by_place = {}
-    for case in cases():
-        by_place.setdefault(case.place, []).append(case)
-    for place, of_place in by_place.items():
-        wanted = min(len(of_place), -(-count // len(by_place)))
-        yield place, random.Random(f"{seed} {place}").sample(of_place, wanted)
+    places = list(_places())
+    for place, put, pairs in places:
+        wanted = min(len(pairs), -(-count // len(places)))
+        chosen = random.Random(f"{seed} {place}").sample(pairs, wanted)
+        yield place, [Case(place, name, put, template, password) for name, template, password in chosen]

@@ -86,7 +86,6 @@ def grows_linearly(read, unit, before, after):
     return False
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_takes_time_linear_in_the_length_of_a_text(name):
     read = READERS[name]
@@ -95,7 +94,6 @@ def test_a_reader_takes_time_linear_in_the_length_of_a_text(name):
         assert quick or grows_linearly(read, *shape), shape
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_takes_less_than_half_a_second_for_a_megabyte(name):
     read = READERS[name]
@@ -112,7 +110,6 @@ def test_little_is_kept_of_a_megabyte(name):
         assert len(msgspec.msgpack.encode(READERS[name](repeated(*shape, MEGABYTE)))) < 2 * MEGABYTE, shape
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "text",
     [
@@ -132,7 +129,6 @@ def test_what_unfolds_is_bounded_and_said_to_be_cut(text):
     assert work.seconds < 2
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("unit", ["=", "a=", ",", "h:1,", "a: b\n", '"', "[],", "{}", "$a", "- - a\n", "x", "a://b,"])
 @pytest.mark.parametrize("length", [34_000, 149_000, MEGABYTE])
 @pytest.mark.parametrize("name", ["a key's text", "a script", "flags", "whether a text is plain"])

@@ -152,7 +152,6 @@ def _seconds(read, text):
     return work.seconds
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("name", _ADVERSARIES)
 @pytest.mark.parametrize(
     "read",

@@ -56,7 +56,6 @@ def _answered(decider, body, judge=mutate):
     return admission, json.loads(asyncio.run(admit(body, decider, admission, judge, Caller())))["response"]
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("made", MANY.values(), ids=MANY)
 @pytest.mark.parametrize("judge", [mutate, validate])
 def test_a_pod_of_very_many_values_is_read_in_outline_and_not_known(kit, made, judge):
@@ -205,7 +204,6 @@ def test_values_are_counted_to_the_one(kit, text, more, spaced):
     assert bool(parse(body).unread) is bool(more)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "unit",
     [b",", b"a,", b"{},", b'\\"', b"\\\\", b'\\\\\\",', b'"', b'","', b'":"', b"[", b'"x":{', b'"\\",'],

@@ -33,8 +33,6 @@ from webhook.server.admission.pods import Decider, admit, mutate, validate
 from webhook.server.admission.workers import Caller, ClientGoneError, OverloadedError, Workers
 from webhook.server.settings import Limits
 
-pytestmark = pytest.mark.alone
-
 LINES = "".join(f"k{number}_host: s{number}:6379\n" for number in range(10_000))
 
 
@@ -268,6 +266,7 @@ def process(tmp_path):
     running.process.wait()
 
 
+@pytest.mark.alone
 def test_probes_and_small_pods_are_answered_beside_a_flood_of_small_pods_that_mount_much(process, kit):
     """Four clients, 2 KB pods, four ConfigMaps of 10,000 lines each. The bound is ten times what is meant."""
     stop, answers, failures = threading.Event(), [], []

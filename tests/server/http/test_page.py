@@ -2,11 +2,7 @@ import asyncio
 import threading
 import time
 
-import pytest
-
 from webhook.server.http.page import Page
-
-pytestmark = pytest.mark.alone
 
 
 def run(program):

@@ -14,8 +14,6 @@ from prometheus_client.registry import Collector
 
 from webhook.server.settings import Limits
 
-pytestmark = pytest.mark.alone
-
 PATIENT = replace(Limits(), close=0.3)
 PATHS = ["/metrics", "/policy", "/drift", "/readyz?verbose"]
 
@@ -78,6 +76,7 @@ def test_nothing_is_logged_about_answers_that_are_cut(start_server, kit, path, c
     assert caplog.records == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("path", PATHS)
 def test_liveness_is_answered_beside_many_unread_pages(start_server, path):
     server = start_server(limits=PATIENT)
