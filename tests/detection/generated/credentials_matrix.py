@@ -250,6 +250,33 @@ PASSWORD_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "JSON key in env": lambda pw: {"env": {"CONFIG": json.dumps({"accounts": {pw: [{"redis": {"host": "dbhost"}}]}})}},
     "ini section": lambda pw: {"file": ("a.ini", f'[token "{pw}"]\nurl = redis://dbhost:6379\n')},
     "TOML section": lambda pw: {"file": ("a.toml", f'[tokens."{pw}".redis]\nhost = "dbhost"\n')},
+    "commands in a file": lambda pw: {
+        "file": ("Procfile", f"web: redis-cli -a '{pw}' -h dbhost\n* * * * * root mysql -p {pw}\n\tmongosh -p {pw}\n")
+    },
+    "YAML arguments": lambda pw: {"file": ("a.yaml", yaml.safe_dump({"command": ["redis-cli", "-a", pw, "-v"]}))},
+    "YAML name and default": lambda pw: {
+        "file": ("a.yaml", yaml.safe_dump([{"name": "REDIS_PASSWORD", "default": pw}, {"key": "DB_TOKEN", "val": pw}]))
+    },
+    "Dockerfile": lambda pw: {"file": ("Dockerfile", f"ENV REDIS_PASSWORD {pw}\n")},
+    "nginx": lambda pw: {"file": ("nginx.conf", f"set $redis_password {pw};\n")},
+    "Terraform": lambda pw: {"file": ("a.tf", f'variable "redis_password" {{\n  default = {json.dumps(pw)}\n}}\n')},
+    "call named so": lambda pw: {"file": ("a.js", f'db.auth("app", {json.dumps(pw)});\nr.auth(["app", "{pw}"])\n')},
+    "dotenv, several lines": lambda pw: {"file": (".env", f'REDIS_HOST=dbhost\nREDIS_PASSWORD="x\n{pw}"\n')},
+    "XML element named so": lambda pw: {
+        "file": ("a.xml", f'<x>\n<property name="redis.password">\n{pw}\n</property>\n</x>\n')
+    },
+    "script behind an assigned URL": lambda pw: {
+        "args": ["sh", "-c", f"A=http://dbhost redis-cli -h dbhost -a {shlex.quote(pw)}"]
+    },
+    "script in a script": lambda pw: {
+        "args": ["sh", "-c", f"bash -c {shlex.quote(f'redis-cli -h dbhost -a {shlex.quote(pw)}')}"]
+    },
+    "script ACL": lambda pw: {"args": ["sh", "-c", f"redis-cli -h dbhost ACL SETUSER app on {shlex.quote('>' + pw)}"]},
+    "script SQL with a plugin": lambda pw: {
+        "args": ["sh", "-c", f"mysql -h dbhost -e \"CREATE USER a IDENTIFIED WITH x_password BY '{pw}'\""]
+    },
+    "args header": lambda pw: {"args": ["app", "-H", f"X-Auth: {pw}", "--url", "http://dbhost:9200"]},
+    "args add-user.sh": lambda pw: {"args": ["add-user.sh", "app", pw]},
     "file named so": lambda pw: {"file": ("redis-password", pw)},
 }
 

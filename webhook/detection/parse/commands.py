@@ -55,6 +55,8 @@ _GLUED_HOST = frozenset(
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "env", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/env"})
 """Programs that run their arguments."""
 
+_RUNS = frozenset({"-c", "-lc", "-ec", "-xc", "-exc", "-euc", "-euxc"})
+"""Flags of shells that a script follows."""
 _LONGEST_SCRIPT = 200_000
 
 
@@ -75,9 +77,10 @@ def read_command(arguments: Sequence[str], quota: Quota | None = None) -> tuple[
     plain: list[str] = []
     scripts: list[str] = []
     flag = ""
-    for argument in arguments[:MOST_WORDS]:
+    for position, argument in enumerate(arguments[:MOST_WORDS]):
         stripped = argument.strip()
-        if _is_script(stripped) and not _is_value_of(flag, stripped) and not reader.expects_credential:
+        is_script = _is_script(stripped) or (flag in _RUNS and not SHELLS.isdisjoint(arguments[:position]))
+        if is_script and not _is_value_of(flag, stripped) and not reader.expects_credential:
             scripts.append(argument)
         else:
             text = argument if len(argument) > LONGEST_VALUE else normalised(argument, bare=True)

@@ -17,7 +17,7 @@ _NAME = (
     r"(?:pass(?:words?|wd|phrase|code|wort|ord|e)?|pwd|pw|secrets?|tokens?|credentials?|auth|authorization|keys?|sig"
     r"|signature|kennwort|wachtwoord|contrasena|senha|cookie|(?<![a-z])(?:pin|psk|otp|jwt|sas|mdp|clave))"
 )
-_OTHERS = "requirepass|masterauth|bearer|basic|identified by"
+_OTHERS = r"requirepass|masterauth|bearer|basic|identified (?:with \w{1,40} )?by"
 _ASSIGNED = re.compile(rf"{_NAME}[\"']?\s{{0,9}}[=:]|\b(?:{_NAME}|{_OTHERS})[\"']?\s", re.IGNORECASE)
 # Azure's connection strings for MongoDB end in the account's name: …&appName=@account@
 _APPLICATION = re.compile(r"[?&]appname=@[\w.-]{1,100}@", re.IGNORECASE)
@@ -34,7 +34,7 @@ _QUOTED_NAME = re.compile(rf"{_NAME}[\"']", re.IGNORECASE)
 _PLACE_FIRST = re.compile(r"[^:]*+:\d{2,5}:")
 _MOST_PARTS = 2
 _MOST_ITEMS = 64
-_BETWEEN = " \t\"'=:><[(,"
+_BETWEEN = " \t\"'=:><[](,\\"
 _OF_A_NAME = "_.-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 80
 

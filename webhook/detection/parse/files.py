@@ -16,8 +16,10 @@ from webhook.core.values import Line
 from webhook.detection.parse.commands import script
 from webhook.detection.parse.keyvalue import expression, items, pairs
 from webhook.detection.parse.lines import LONGEST, Quota, as_key
+from webhook.detection.parse.passwords import Reader
+from webhook.detection.parse.shellwords import Word
 from webhook.detection.parse.values import begins_value
-from webhook.detection.words import holds_credential
+from webhook.detection.words import Role, holds_credential, key_words, names_credential, role
 from webhook.kubernetes.yaml import CONFIGURATION, LimitError, nodes
 from webhook.kubernetes.yaml_values import AsText, plain
 
@@ -112,11 +114,23 @@ def _structured(documents: list[object], quota: Quota) -> Iterator[Line]:
 
 def _children(path: tuple[str, ...], node: _Collection) -> list[tuple[tuple[str, ...], object]]:
     if isinstance(node, list):
+        if any(isinstance(child, str) and child.startswith("-") for child in node):
+            reader = Reader()
+            node = [reader.read(Word(child)) if isinstance(child, str) else child for child in node]
         # Settings of one element belong together, apart from those of the next.
         return [(_indexed(path, index) if isinstance(child, dict) else path, child) for index, child in enumerate(node)]
     named = next((node[key] for key in _NAMING if node.get(key)), None)
     name = as_key(named) if isinstance(named, str) else "value"
-    return [((*path, name if key in _NAMED else as_key(str(key))), child) for key, child in node.items()]
+    is_secret = names_credential(name)
+    return [((*path, name if _is_named(key, is_secret) else as_key(str(key))), child) for key, child in node.items()]
+
+
+def _is_named(key: object, is_secret: bool) -> bool:  # noqa: FBT001
+    """Return whether the value under a key is what another key of the same mapping names."""
+    if key in _NAMED:
+        return True
+    # A credential may be under any key that does not announce something else: val, default, content.
+    return is_secret and key not in _NAMING and role(key_words(str(key))) is Role.OTHER
 
 
 def _indexed(path: tuple[str, ...], index: int) -> tuple[str, ...]:

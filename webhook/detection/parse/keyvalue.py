@@ -45,6 +45,7 @@ _USER = re.compile(r"\s*+(?:-\s++)?[\"']?[\w.$-]{1,200}+:(?![\s@])(?:(?!://)[^@]
 _TAG = re.compile(r"\s*+<(?P<name>[A-Za-z][\w.:-]{0,100})(?:\s[^<>]{0,1000}+)?+>\s*+")
 # Strings of several lines in TOML and Python, and in Ruby's and Lua's kin.
 _LONG_QUOTES = ('"""', "'''")
+_OPENED = re.compile(r"[:=]\s{0,9}(?P<quote>[\"'])(?:(?!(?P=quote)).)*\Z")
 _CONTINUED = "\\"
 _QUOTES = re.compile(r"[\"'\[\]]+")
 # The key in a program's lookup, settings["host"], is not a value.
@@ -106,8 +107,10 @@ def _goes_on(line: str) -> str:
         return _CONTINUED if announced(line) >= 0 or names_credential(line) else ""
     if "<" in line:
         tag = _TAG.fullmatch(line)
-        return f"</{tag['name']}" if tag and names_credential(tag["name"]) else ""
+        return f"</{tag['name']}" if tag and (names_credential(tag["name"]) or in_element(line)) else ""
     quotes = next((quotes for quotes in _LONG_QUOTES if line.count(quotes) & 1), "")
+    if not quotes and (opened := _OPENED.search(line)):
+        quotes = opened["quote"]
     return quotes if quotes and (announced(line) >= 0 or names_credential(line.partition(quotes)[0])) else ""
 
 
@@ -201,7 +204,8 @@ def _line(line: str, where: _Where) -> Iterator[Pair]:
     rest = pair["rest"].strip().rstrip(",;")
     # What is indented further than a credential may be its next line.
     if rest in _OPENERS or rest.endswith(_OPENERS[1:]) or holds_credential(path):
-        where.open(key)
+        # A block may be called after a credential: variable "redis_password" {
+        where.open("password" if is_named(rest, len(rest) - 1) else key)
     elif rest.startswith(("{", "[", "(")):
         yield Pair(path, rest, is_list=True)
     else:
@@ -280,7 +284,10 @@ def _values(text: str, strings: list[re.Match[str]]) -> list[str]:
     if not all(_ends_string(text, string) for string in strings) or "@" in _STRINGS.sub("", text):
         return []
     # Of several arguments of a call, one may be a password.
-    is_call = len(strings) > 1 and _CALL.search(text) is not None
+    call = _CALL.search(text)
+    if call and is_named(text, call.end()):
+        return []
+    is_call = len(strings) > 1 and call is not None
     found = []
     for number, string in enumerate(strings):
         content, start = string[1] or string[2], string.start()

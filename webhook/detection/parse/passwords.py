@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from enum import Enum
 
 from webhook.detection.parse.credentials import announced
-from webhook.detection.parse.shellwords import KEYWORDS, SEPARATORS, Word, base_name
+from webhook.detection.parse.shellwords import KEYWORDS, SEPARATORS, Word, base_name, shell_words
 from webhook.detection.words import Role, is_credential, key_words, names_credential, role
 
 _ASSIGNED = re.compile(r"(?P<key>[A-Za-z_][\w.]{0,120})=")
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z_][\w.:-]{0,120})(?P<sign>=?)")
+_FLAG_LAST = re.compile(r"(?<!\S)-[A-Za-z]\s{0,9}\Z")
+_LONGEST_COMMAND = 200
 _PORT = re.compile(r"\d{2,5}|\$.*", re.DOTALL)
 # The name of a setting that a command stores: aws_secret_access_key, /shop/redis/password.
 _SETTING = re.compile(r"/?(?:[A-Za-z0-9]{1,60}[./_-]){0,9}(?P<last>[A-Za-z]{1,60})")
@@ -32,7 +34,9 @@ _PROGRAMS = {
 }
 _PASSED = {program: flag for programs, flag in _PROGRAMS.items() for program in programs.split()}
 # Programs and their commands that accept credentials as plain words, maybe after a URL.
-_POSITIONAL = frozenset("mc mcli htpasswd vault chpasswd add_user change_password authenticate_user".split())
+_POSITIONAL = frozenset(
+    "mc mcli htpasswd mosquitto_passwd vault chpasswd add-user.sh add_user change_password authenticate_user".split()
+)
 # The flags where the program is unknown, as for an image's own entry point.
 _USER = frozenset({"-u", "-U"})
 _PORTS = frozenset({"-p", "-P"})
@@ -62,6 +66,17 @@ def without_credentials(words: Sequence[Word]) -> list[str]:
     return _before_at(words, [reader.read(word) for word in words])
 
 
+def is_passed(before: str) -> bool:
+    """Return whether a command line up to a word passes that word as a credential, even if it is a URL: -a WORD."""
+    before = before[-_LONGEST_COMMAND:].rstrip("\"'")
+    if not _FLAG_LAST.search(before):
+        return False
+    reader = Reader()
+    for word in shell_words(before):
+        reader.read(word)
+    return reader.expects_credential_of_any_form
+
+
 def may_be_glued(flag: str) -> bool:
     """Return whether a word may be a flag of one letter, followed by a credential: -pSECRET."""
     return flag[1:2] in _SHORT and role(key_words(flag[:_LONGEST_FLAG])) is Role.OTHER
@@ -88,6 +103,11 @@ class Reader:
     def expects_credential(self) -> bool:
         """Whether the next word is a credential, unless it is a URL or a port."""
         return self._following is not _Next.ANYTHING or self._is_positional
+
+    @property
+    def expects_credential_of_any_form(self) -> bool:
+        """Whether the next word is a credential, even if it is a URL."""
+        return self._following not in {_Next.ANYTHING, _Next.CREDENTIAL_UNLESS_URL}
 
     def read(self, word: Word) -> str:
         """Return the word's text, or "" for a credential."""
@@ -163,6 +183,8 @@ class Reader:
         return text
 
     def _plain(self, text: str) -> str:
+        if text.startswith(">"):
+            return ""  # a password in Redis's rules of a user
         if self._behind and (":" in text or "@" in text) and "://" not in text:
             return ""
         if self._is_positional:
@@ -182,7 +204,8 @@ class Reader:
 
 
 def _announces(text: str) -> bool:
-    return text.lower().rstrip(":=") in _ANNOUNCING
+    name = text.rstrip(":=")
+    return name.lower() in _ANNOUNCING or (name != text and is_credential(name))
 
 
 def _is_harmless(text: str, expected: _Next) -> bool:

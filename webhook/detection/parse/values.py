@@ -12,9 +12,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from webhook.core.values import Form, Mention, Value, are_alike
-from webhook.detection.parse.credentials import announced, authority, is_mixed, is_user, without_user
+from webhook.detection.parse.credentials import announced, authority, is_mixed, is_named, is_user, without_user
 from webhook.detection.parse.dialects import dialects
 from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, is_place, mention_of
+from webhook.detection.parse.passwords import is_passed
 from webhook.detection.parse.references import REFERENCE, Pattern, default_of, normalised
 from webhook.detection.words import names_credential
 
@@ -167,6 +168,7 @@ def urls(text: str) -> Iterator[Mention]:
         return
     if credential >= 0:
         found = [url for url in found if url.start < credential]
+    found = [url for url in found if not is_named(text, url.start) and not is_passed(text[: url.start])]
     users: set[tuple[str, str]] = set()
     places: list[tuple[str, str]] = []
     for url in reversed(found):
