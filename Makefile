@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MESH   := $(BIN)/python tests/mesh/bed/mesh_sandbox.py $(BIN)/python
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-mesh cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -20,6 +21,10 @@ $(VENV)/.created:
 $(VENV)/.dev: $(VENV)/.created requirements/dev.txt pyproject.toml
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.mesh: $(VENV)/.dev requirements/mesh.txt
+	$(PIP) install --require-hashes --requirement requirements/mesh.txt
 	@touch $@
 
 demo: $(VENV)/.dev ## Decide on every pod of examples/eshop over real HTTPS, and show why
@@ -45,6 +50,12 @@ e2e: go $(VENV)/.dev ## Run the scenarios on a real control plane with Istio's i
 	@$(E2E) tests/e2e --ignore tests/e2e/test_certificates.py --ignore tests/e2e/test_chart.py --ignore tests/e2e/test_chart_on_cluster.py
 	@$(E2E) tests/e2e/test_certificates.py
 	@$(E2E) tests/e2e/test_chart.py tests/e2e/test_chart_on_cluster.py
+
+# Tools are built outside of the sandbox, whose network leads nowhere.
+e2e-mesh: go $(VENV)/.mesh ## Send traffic through real sidecars, without a node (needs root, iptables, Go)
+	@$(BIN)/python tests/mesh/bed/mesh_sandbox.py
+	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager istioctl pilot-discovery pilot-agent >/dev/null
+	@$(MESH) -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v tests/mesh/bed
 
 cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, for experiments (needs Go)
 	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig

@@ -8,7 +8,7 @@ an address that pods reach.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,9 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(tools: Path, *, address: str | None = None) -> Iterator[ControlPlane]:
+def control_plane(
+    tools: Path, *, address: str | None = None, manager: Mapping[str, object] | None = None
+) -> Iterator[ControlPlane]:
     """Start a control plane in a directory of its own, and kill all of it in the end.
 
     The directory is left to whoever wants to read its logs.
@@ -96,6 +98,7 @@ def control_plane(tools: Path, *, address: str | None = None) -> Iterator[Contro
     Args:
         tools: The directory of the binaries.
         address: Of this machine, for pods and nodes to reach the API server; None for loopback alone.
+        manager: More flags of kube-controller-manager.
 
     Raises:
         ProgramError: A part of it does not come up.
@@ -125,7 +128,7 @@ def control_plane(tools: Path, *, address: str | None = None) -> Iterator[Contro
         keys = service_account_keys(directory)
         _start_etcd(plane, etcd_port, peer_port)
         _start_api_server(plane, etcd_port, keys)
-        _start_controller_manager(plane, keys[0])
+        _start_controller_manager(plane, keys[0], manager or {})
         yield plane
 
 
@@ -191,7 +194,7 @@ def _reachable(plane: ControlPlane, address: str) -> dict[str, object]:
     }
 
 
-def _start_controller_manager(plane: ControlPlane, signing_key: Path) -> None:
+def _start_controller_manager(plane: ControlPlane, signing_key: Path, more: Mapping[str, object]) -> None:
     user = "system:kube-controller-manager"
     config = plane.kubeconfig_for("kube-controller-manager", user)
     flags = {
@@ -204,6 +207,7 @@ def _start_controller_manager(plane: ControlPlane, signing_key: Path) -> None:
         "leader-elect": "false",
         "secure-port": "0",
         "concurrent-deployment-syncs": "10",
+        **more,
     }
     command: list[str | Path] = [plane.tools / "kube-controller-manager", *_flags(flags)]
     manager = plane.programs.start("kube-controller-manager", command)

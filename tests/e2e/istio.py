@@ -7,10 +7,14 @@ still verified under the Service's name, so nothing but the Service and its port
 
 from __future__ import annotations
 
+import json
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from api import Api, Object
@@ -25,12 +29,37 @@ PROCESS_INSTEAD = ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget
 """What would make a pod of istiod."""
 
 
-def install(plane: ControlPlane, *settings: str) -> None:
+@dataclass(frozen=True)
+class Istiod:
+    """A running istiod.
+
+    Attributes:
+        secure_grpc: The port at which sidecars get their configuration and certificates.
+        http: The port of its debug pages, on loopback.
+    """
+
+    secure_grpc: int
+    http: int
+
+    def debug(self, page: str) -> Any:
+        """One of its debug pages, as JSON."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/debug/{page}", timeout=20) as answer:
+            return json.load(answer)
+
+
+def install(
+    plane: ControlPlane, *settings: str, address: str = "127.0.0.1", environment: Mapping[str, str] | None = None
+) -> Istiod:
     """Apply Istio's minimal profile, start istiod, and wait until it injects.
 
     Args:
         plane: Where to install it.
         settings: More of istioctl's `--set`.
+        address: Where sidecars reach it; all else of it is on loopback.
+        environment: More of istiod's variables.
+
+    Returns:
+        Where it listens.
 
     Raises:
         ProgramError: istiod does not come up.
@@ -51,12 +80,16 @@ def install(plane: ControlPlane, *settings: str) -> None:
         "discovery",
         f"--kubeconfig={config}",
         "--ctrlz_port=0",
-        *(f"--{name}=127.0.0.1:{port}" for name, port in addresses.items()),
+        *(
+            f"--{name}={address if name == 'secureGRPCAddr' else '127.0.0.1'}:{port}"
+            for name, port in addresses.items()
+        ),
     ]
-    environment = {"POD_NAMESPACE": NAMESPACE, "POD_NAME": "istiod", "CLUSTER_ID": "Kubernetes", "REVISION": "default"}
-    istiod = plane.programs.start("istiod", command, environment)
+    own = {"POD_NAMESPACE": NAMESPACE, "POD_NAME": "istiod", "CLUSTER_ID": "Kubernetes", "REVISION": "default"}
+    istiod = plane.programs.start("istiod", command, own | dict(environment or {}))
     istiod.wait_until(lambda: _answers(f"http://127.0.0.1:{http}/ready"), seconds=60, what="ready")
     istiod.wait_until(lambda: _trusted(plane.api), seconds=30, what="trusted by the API server")
+    return Istiod(secure_grpc=secure_grpc, http=http)
 
 
 def external_service(namespace: str, name: str) -> Object:

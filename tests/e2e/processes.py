@@ -24,15 +24,22 @@ class Program:
     """One running program, in a session of its own, so that Ctrl-C reaches us alone and we stop it in good order."""
 
     def __init__(
-        self, name: str, command: list[str | Path], *, logs: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str | Path],
+        *,
+        logs: Path,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
     ) -> None:
         """Start it.
 
         Args:
             name: What it is called in messages; its log is `name`.log.
             command: The binary's path and its arguments.
-            logs: Where its log goes. It runs there too.
+            logs: Where its log goes.
             environment: Variables on top of ours.
+            directory: Where it runs; None for the directory of its log.
         """
         self.name = name
         self.command = command
@@ -44,7 +51,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=logs,
+                cwd=directory or logs,
                 env=os.environ | (environment or {}),
                 start_new_session=True,
             )
@@ -107,8 +114,15 @@ class Programs:
         self.logs = logs
         self._started: list[Program] = []
 
-    def start(self, name: str, command: list[str | Path], environment: Mapping[str, str] | None = None) -> Program:
-        program = Program(name, command, logs=self.logs, environment=environment)
+    def start(
+        self,
+        name: str,
+        command: list[str | Path],
+        environment: Mapping[str, str] | None = None,
+        *,
+        directory: Path | None = None,
+    ) -> Program:
+        program = Program(name, command, logs=self.logs, environment=environment, directory=directory)
         self._started.append(program)
         return program
 

@@ -63,6 +63,16 @@ def directory(module: Path = MODULE) -> Path:
     return cache / "sidecar-policy" / "e2e" / digest.hexdigest()[:16]
 
 
+def source(path: str) -> Path:
+    """The directory of a Go module's source that the test bed's tools are built from."""
+    return Path(_go(MODULE, "list", "-m", "-f", "{{.Dir}}", path).strip())
+
+
+def version(path: str) -> str:
+    """The pinned version of a Go module that the test bed's tools are built from."""
+    return _go(MODULE, "list", "-m", "-f", "{{.Version}}", path).strip()
+
+
 def build(names: tuple[str, ...], module: Path = MODULE) -> Path:
     """Build those of a module's tools that are not there yet, one after the other.
 
