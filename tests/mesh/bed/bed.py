@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import acknowledged
 import istio
+import kubelet
 import network
 import sidecar
 import toolbox
@@ -99,9 +101,8 @@ class Bed:
     istiod: istio.Istiod
     pods: dict[str, Pod] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _tokens: dict[str, str] = field(default_factory=dict)
     _applied: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    _marker: int = 0
+    _markers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def namespace(self, name: str, **labels: str) -> None:
         """Make a Kubernetes namespace in which pods can be created at once."""
@@ -131,22 +132,8 @@ class Bed:
         number = next(self._numbers)
         net = network.create(name, f"10.244.{1 + number // 250}.{1 + number % 250}")
         mode = {"security.istio.io/tlsMode": "istio"} if proxy is not None else {}
-        container = {
-            "name": "app",
-            "image": "none",
-            "ports": [{"name": f"p{port}", "containerPort": port} for port in ports],
-        }
         document = self.plane.api.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "namespace": namespace,
-                    "name": name,
-                    "labels": {"app": name, "sidecar.istio.io/inject": "false", **mode, **(labels or {})},
-                },
-                "spec": {"nodeName": NODE, "containers": [container]},
-            }
+            kubelet.pod(name, namespace, {"app": name, **mode, **(labels or {})}, node=NODE, ports=ports)
         )
         running = None
         if proxy is not None:
@@ -155,11 +142,11 @@ class Bed:
                 net,
                 proxy,
                 self.plane.programs,
-                root=self._root_certificate(namespace),
-                token=self._token(namespace),
+                root=kubelet.root_certificate(self.plane.api, namespace),
+                token=kubelet.token(self.plane.api, namespace),
                 discovery=f"istiod.istio-system.svc:{self.istiod.secure_grpc}",
             )
-        self._run(document, net.address)
+        kubelet.say_running(self.plane.api, document, net.address)
         self.pods[name] = Pod(document, net, running, self)
         return self.pods[name]
 
@@ -202,7 +189,7 @@ class Bed:
         for proxy in self._proxies():
             proxy.agent.wait_until(proxy.ready, seconds=seconds, what="ready")
 
-    def in_force(self, *, seconds: float = 90) -> None:
+    def in_force(self, *, seconds: float = 180) -> None:
         """Wait until every sidecar works by what was applied so far, and lead cluster IPs to pods.
 
         istiod has to know each of the objects first. A Service that is made then has its listener in a later push than
@@ -211,103 +198,34 @@ class Bed:
         Raises:
             AssertionError: It does not come to be in time, or Envoy rejected a listener.
         """
-        eventually(self._endpoints_are_made, seconds=seconds, what="each Service has the endpoints of its pods")
-        network.route_services(self.plane.api)
-        eventually(self._istiod_knows, seconds=seconds, what="istiod knows all objects")
-        address, port = self._mark()
+        api = self.plane.api
+        pods = [pod.document["metadata"] | {"address": pod.address} for pod in self.pods.values()]
+        what = "each Service has the endpoints of its pods"
+        eventually(lambda: acknowledged.endpoints_made(api, pods), seconds=seconds, what=what)
+        network.route_services(api)
+        what = "istiod knows all objects"
+        eventually(lambda: acknowledged.known(self.istiod, api, self._applied), seconds=seconds, what=what)
+        address, port = acknowledged.mark(api, MARKERS, next(self._markers))
         for proxy in self._proxies():
             what = f"{proxy.network.name} has its configuration"
             eventually(lambda one=proxy: one.listens_at(address, port), seconds=seconds, what=what)
             if rejected := proxy.rejections():
                 raise AssertionError(f"{proxy.network.name} rejected listeners: {rejected[:3]}")
 
-    def mesh_config(self, **settings: object) -> None:
-        """Change settings of the mesh."""
+    def outbound_policy(self, mode: str) -> None:
+        """Set the mesh's `outboundTrafficPolicy`; `in_force` waits until it has its effect."""
         config = self.plane.api.get("ConfigMap", "istio", istio.NAMESPACE)
-        mesh = yaml.safe_load(config["data"]["mesh"]) | settings
+        mesh = yaml.safe_load(config["data"]["mesh"]) | {"outboundTrafficPolicy": {"mode": mode}}
         self.plane.api.merge("ConfigMap", "istio", {"data": {"mesh": yaml.safe_dump(mesh)}}, istio.NAMESPACE)
 
         def reloaded() -> bool:
-            return all(self.istiod.debug("mesh").get(name) == value for name, value in settings.items())
+            # The first value of an enumeration is left out.
+            return self.istiod.debug("mesh")["outboundTrafficPolicy"].get("mode", "REGISTRY_ONLY") == mode
 
-        eventually(reloaded, seconds=60, what=f"istiod has {settings}")
+        eventually(reloaded, seconds=60, what=f"istiod has the outbound policy {mode}")
 
     def _proxies(self) -> list[Proxy]:
         return [pod.proxy for pod in self.pods.values() if pod.proxy is not None]
-
-    def _run(self, document: Object, address: str) -> None:
-        """Say what a kubelet says of a pod that runs."""
-        meta = document["metadata"]
-        status = {
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "hostIP": GATEWAY,
-            "conditions": [
-                {"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
-            ],
-        }
-        path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
-        self.plane.api.request("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
-
-    def _root_certificate(self, namespace: str) -> str:
-        def found() -> str:
-            maps = self.plane.api.list("ConfigMap", namespace)
-            named = [one for one in maps if one["metadata"]["name"] == "istio-ca-root-cert"]
-            return named[0]["data"]["root-cert.pem"] if named else ""
-
-        return eventually(found, what=f"istiod's root certificate in {namespace}")
-
-    def _token(self, namespace: str) -> str:
-        if namespace not in self._tokens:
-            wanted = {
-                "apiVersion": "authentication.k8s.io/v1",
-                "kind": "TokenRequest",
-                "spec": {"audiences": ["istio-ca"], "expirationSeconds": 7200},
-            }
-            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
-            self._tokens[namespace] = self.plane.api.request("POST", path, wanted)["status"]["token"]
-        return self._tokens[namespace]
-
-    def _endpoints_are_made(self) -> bool:
-        made = network.ready_endpoints(self.plane.api)
-        pods = [pod.document["metadata"] | {"address": pod.address} for pod in self.pods.values()]
-        for service in self.plane.api.list("Service"):
-            meta, selector = service["metadata"], service["spec"].get("selector")
-            if not selector:
-                continue
-            wanted = {
-                pod["address"]
-                for pod in pods
-                if pod["namespace"] == meta["namespace"] and selector.items() <= pod["labels"].items()
-            }
-            found = made.get((meta["namespace"], meta["name"]), {})
-            if any({to for to, _ in places} != wanted for places in found.values()) or (wanted and not found):
-                return False
-        return True
-
-    def _istiod_knows(self) -> bool:
-        known = {
-            (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one["metadata"].get(
-                "resourceVersion", ""
-            )
-            for one in self.istiod.debug("configz")
-        }
-        return all(known.get(key, "") == version for key, version in self._applied.items())
-
-    def _mark(self) -> tuple[str, int]:
-        """Make a Service; return its cluster IP and its port."""
-        self._marker += 1
-        port = 1000 + self._marker
-        made = self.plane.api.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"namespace": MARKERS, "name": f"marker-{self._marker}"},
-                "spec": {"ports": [{"name": "tcp", "port": port}]},
-            }
-        )
-        return made["spec"]["clusterIP"], port
 
 
 @contextmanager

@@ -23,4 +23,4 @@ def bed():
 @pytest.fixture(scope="session")
 def certificate(bed):
     """A TLS server's certificate and key."""
-    return bed.plane.authority.server("speaker", "server.test")
+    return bed.plane.authority.server("speaker")

@@ -75,7 +75,7 @@ class Network:
 
 def create(name: str, address: str) -> Network:
     """Make a namespace whose way out is the gateway."""
-    interface = f"v{''.join(f'{int(part):02x}' for part in address.split('.'))}"
+    interface = _interface(address)
     _run("ip", "netns", "add", name)
     _run("ip", "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", name)
     _run("ip", "link", "set", interface, "up")
@@ -92,7 +92,8 @@ def create(name: str, address: str) -> Network:
 
 
 def delete(network: Network) -> None:
-    """Remove the namespace; its interfaces go with it."""
+    """Remove the namespace; its interface at once, also while a socket keeps the namespace."""
+    _run("ip", "link", "delete", _interface(network.address))
     _run("ip", "netns", "delete", network.name)
 
 
@@ -129,6 +130,11 @@ def ready_endpoints(api: Api) -> dict[tuple[str, str], dict[str, list[tuple[str,
             places = found.setdefault(key, {}).setdefault(port.get("name", ""), [])
             places += [(one["addresses"][0], port["port"]) for one in piece["endpoints"] or [] if _ready(one)]
     return found
+
+
+def _interface(address: str) -> str:
+    """The gateway's end of what leads to an address."""
+    return f"v{''.join(f'{int(part):02x}' for part in address.split('.'))}"
 
 
 def _ready(endpoint: Object) -> bool:

@@ -56,7 +56,8 @@ def ask(bed, client, server):
         wire = Wire(there)
         async with serving(there, {PORT: "client-first"}):
             with wire.watching():
-                outcome = await dial(here, address, PORT, "client-first")
+                names = {"host": f"basket-{server}.{SHOP}", "authority": bed.plane.authority.certificate}
+                outcome = await dial(here, address, PORT, "client-first", **names)
                 return outcome.result, wire.seen(here.address, PORT), outcome.detail
 
     return asyncio.run(asked())

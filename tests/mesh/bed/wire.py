@@ -58,6 +58,9 @@ class Wire:
                 packet = self._socket.recv(65536)
             except BlockingIOError:
                 return
+            except OSError:  # the interface is gone, with its pod
+                asyncio.get_running_loop().remove_reader(self._socket)
+                return
             self._take(packet)
 
     def _take(self, packet: bytes) -> None:
@@ -69,7 +72,9 @@ class Wire:
         offset, flags = packet[header + 12] >> 4, packet[header + 13]
         client = socket.inet_ntoa(packet[12:16])
         if flags & SYN and not flags & ACK:
-            self._flows.setdefault((client, port), {})[source] = bytearray()
+            flows = self._flows.setdefault((client, port), {})
+            flows.pop(source, None)  # the last one is the last
+            flows[source] = bytearray()
         flow = self._flows.get((client, port), {}).get(source)
         if flow is not None and len(flow) < ENOUGH:
             flow += packet[header + offset * 4 : total]
