@@ -7,7 +7,7 @@ MESH   := $(BIN)/python tests/mesh/bed/mesh_sandbox.py $(BIN)/python
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ mesh-tools: go $(VENV)/.mesh
 e2e-mesh: mesh-simulator mesh-tools ## Connect through real sidecars, and compare with tests/mesh/truth.yaml (needs root, iptables, Go; MESH_SEED=1)
 	@$(BIN)/python -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v tests/mesh/bed/test_mesh_sandbox.py
 	@$(MESH) -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v --ignore tests/mesh/bed/test_mesh_sandbox.py tests/mesh/bed
+
+mesh-drivers: mesh-tools ## Measure all of tests/mesh/drivers.yaml anew (needs the same, and Debian's servers)
+	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_drivers.py
 
 mesh-truth: mesh-tools ## Measure all of tests/mesh/truth.yaml anew (needs the same)
 	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_truth.py

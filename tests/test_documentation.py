@@ -89,3 +89,34 @@ def test_the_rights_in_the_security_model_are_all_that_are_shipped():
     called = {"validatingwebhookconfigurations": "webhook configurations"}
 
     assert [name for name in resources if called.get(name, name.removesuffix("s")) not in page] == []
+
+
+def causes(situation, client, backend):
+    """What docs/symptoms.md calls the cause of what a driver says: how tests/mesh/bed arranged it."""
+    if situation == "http":
+        return "A"
+    if situation == "http, port excluded at the server":
+        return "B"
+    if situation == "undeclared":
+        return "C" if backend == "mysql" else "B"
+    if client == "sidecar":
+        return "E"
+    return "D" if situation == "tcp, STRICT" else "C"
+
+
+def test_every_text_that_a_driver_printed_is_among_the_symptoms_with_its_cause():
+    rows = re.findall(r"^\| (.*?) +\| (\S+) +\| ([A-E, ]+) +\|$", (ROOT / "docs/symptoms.md").read_text(), re.MULTILINE)
+    told = {(text.replace("`", ""), driver, cause) for text, driver, many in rows for cause in many.strip().split(", ")}
+    recorded = yaml.safe_load((ROOT / "tests/mesh/drivers.yaml").read_text())["drivers"]
+    seen = {
+        (" ".join(line.strip() for line in text.splitlines()), driver, causes(situation, client, one["backend"]))
+        for driver, one in recorded.items()
+        for situation, outcomes in one["outcomes"].items()
+        for client, outcome in outcomes.items()
+        if outcome != "works"
+        for kind, found in outcome.items()
+        for text in (found if kind == "varies" else [found])
+    }
+
+    assert len(seen) > 30
+    assert told == seen
