@@ -7,7 +7,7 @@ MESH   := $(BIN)/python tests/mesh/bed/mesh_sandbox.py $(BIN)/python
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node fuzz docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node e2e-story fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -98,7 +98,18 @@ e2e-node: go $(VENV)/.dev ## Install the chart on a real node, and test it there
 	@$(BIN)/python tests/node/image.py build/images >/dev/null
 	@$(BIN)/python -m pytest -c tests/node/pytest.ini --rootdir tests/node -v tests/node/test_sandbox.py
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
-	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py tests/node
+	  --rootdir tests/node -v --ignore tests/node/test_image.py --ignore tests/node/test_sandbox.py \
+	  --ignore tests/node/test_founding_story.py tests/node
+
+# Each scenario goes on where the one before it ended, so the first failure is the last.
+e2e-story: go $(VENV)/.mesh ## Run eShop on a real node with real sidecars: what breaks, what heals (needs what e2e-node needs)
+	@$(BIN)/python tests/node/sandbox.py
+	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager istioctl pilot-discovery pilot-agent \
+	  kubectl helm kube-scheduler kubelet kube-proxy >/dev/null
+	@$(BIN)/python tests/node/image.py build/images >/dev/null
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/node/eshop_images.py build/images/eshop/eshop.tar >/dev/null
+	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
+	  --rootdir tests/node -v --exitfirst tests/node/test_founding_story.py
 
 docs: $(VENV)/.dev ## Generate the reference and the schemas of the policy file from its models
 	@$(BIN)/python docs/reference.py

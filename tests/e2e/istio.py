@@ -48,7 +48,11 @@ class Istiod:
 
 
 def install(
-    plane: ControlPlane, *settings: str, address: str = "127.0.0.1", environment: Mapping[str, str] | None = None
+    plane: ControlPlane,
+    *settings: str,
+    address: str = "127.0.0.1",
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Istiod:
     """Apply Istio's minimal profile, start istiod, and wait until it injects.
 
@@ -56,6 +60,7 @@ def install(
         plane: Where to install it.
         settings: More of istioctl's `--set`.
         address: Where sidecars reach it; all else of it is on loopback.
+        port: Where sidecars reach it; None for a free one.
         environment: More of istiod's variables.
 
     Returns:
@@ -64,7 +69,8 @@ def install(
     Raises:
         ProgramError: istiod does not come up.
     """
-    https, http, grpc, secure_grpc, monitoring = free_ports(5)
+    https, http, grpc, monitoring, free = free_ports(5)
+    secure_grpc = port or free
     _apply(plane.api, _generate(plane, settings), https)
     account = f"system:serviceaccount:{NAMESPACE}:istiod"
     config = plane.kubeconfig_for("istiod", account, "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")

@@ -71,15 +71,15 @@ class Builder:
         command = ["buildah", *storage, "--storage-driver", self._driver, *arguments]
         return run([str(part) for part in command])
 
-    def base(self) -> str:
-        """Make the base, unless it is there; return its name."""
-        if BASE not in self("images", "--format", "{{.Name}}:{{.Tag}}").split():
+    def base(self, name: str = BASE, packages: str = PACKAGES) -> str:
+        """Make a base with these of Debian's packages, unless one of this name is there; return its name."""
+        if name not in self("images", "--format", "{{.Name}}:{{.Tag}}").split():
             with tempfile.TemporaryDirectory(prefix="sidecar-policy-base-") as directory:
-                run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, directory])
+                run(["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, directory])
                 for unused in UNUSED:
                     shutil.rmtree(Path(directory) / unused, ignore_errors=True)
-                self._commit(BASE, Path(directory), "/")
-        return BASE
+                self._commit(name, Path(directory), "/")
+        return name
 
     def build(self) -> str:
         """Build the Dockerfile of this repository; return the image's name."""

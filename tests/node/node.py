@@ -1,4 +1,4 @@
-"""A real node: containerd, kubelet and kube-proxy, and the scheduler that sends pods to it.
+"""A real node: containerd, kubelet, kube-proxy and a DNS, and the scheduler that sends pods to it.
 
 All of it lives in the namespaces of sandbox.py. The API server listens there on the node's address too, so that pods
 reach it as they would anywhere.
@@ -13,8 +13,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import cluster_dns
 import yaml
 from api import ApiError
+from cluster_dns import ClusterDns
 from controlplane import ControlPlane
 from image import PAUSE
 from packages import CNI_PLUGINS
@@ -43,10 +45,12 @@ class Node:
     Attributes:
         plane: The control plane that it has joined.
         directory: Holds all of its files.
+        dns: Answers its pods.
     """
 
     plane: ControlPlane
     directory: Path
+    dns: ClusterDns
 
     @property
     def socket(self) -> Path:
@@ -54,17 +58,15 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Import an image, for want of a registry."""
-        command: list[str | Path] = [
-            "ctr",
-            "--address",
-            self.socket,
-            "--namespace",
-            "k8s.io",
-            "images",
-            "import",
-            archive,
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+        self._images("import", archive)
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image one more name."""
+        self._images("tag", "--force", image, name)
+
+    def _images(self, *arguments: str | Path) -> None:
+        ctr: list[str | Path] = ["ctr", "--address", self.socket, "--namespace", "k8s.io", "images"]
+        subprocess.run([*ctr, *arguments], check=True, capture_output=True)
 
     def kill(self, pod: str) -> list[int]:
         """Kill a pod's processes, by the pod's uid, as the kernel does when memory is short; return which."""
@@ -86,7 +88,7 @@ def start(plane: ControlPlane, directory: Path, cgroup: str) -> Node:
         ProgramError: A part does not come up.
     """
     directory.mkdir()
-    node = Node(plane, directory)
+    node = Node(plane, directory, ClusterDns(plane, directory / "dns"))
     _start_containerd(node)
     _start_scheduler(node)
     _start_kubelet(node, cgroup)
@@ -147,6 +149,8 @@ def _start_kubelet(node: Node, cgroup: str) -> None:
         "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "resolvConf": "",
+        "clusterDNS": [NODE_ADDRESS],
+        "clusterDomain": cluster_dns.DOMAIN,
     }
     config = node.directory / "kubelet.yaml"
     config.write_text(yaml.safe_dump(settings))

@@ -12,6 +12,7 @@ NODE = {
     "runc": "runc",
     "iptables": "iptables",
     "ip": "iproute2",
+    "dnsmasq": "dnsmasq-base",
     "unshare": "util-linux",
     "gcc": "gcc",
     "go": "golang",
