@@ -27,6 +27,19 @@ FIRST = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole
 """What others of the generated objects need to be there."""
 PROCESS_INSTEAD = ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")
 """What would make a pod of istiod."""
+UPSTREAM_ENVOY = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}
+"""Variables of istiod that keep filters from its listeners which only Istio's own build of Envoy has."""
+NO_STATISTICS: Object = {
+    "apiVersion": "telemetry.istio.io/v1",
+    "kind": "Telemetry",
+    "metadata": {"namespace": NAMESPACE, "name": "none"},
+    "spec": {
+        "metrics": [
+            {"overrides": [{"match": {"metric": "ALL_METRICS", "mode": "CLIENT_AND_SERVER"}, "disabled": True}]}
+        ]
+    },
+}
+"""The same for `istio.stats`."""
 
 
 @dataclass(frozen=True)

@@ -25,28 +25,13 @@ SETTINGS = (
     "values.global.proxy.resources.requests.cpu=5m",
     "values.global.proxy.resources.requests.memory=32Mi",
 )
-UPSTREAM_ENVOY = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}
-NO_ISTIO_METRICS: Object = {
-    "apiVersion": "telemetry.istio.io/v1",
-    "kind": "Telemetry",
-    "metadata": {"name": "no-istio-metrics", "namespace": istio.NAMESPACE},
-    "spec": {
-        "metrics": [
-            {
-                "overrides": [
-                    {"match": {"metric": "ALL_METRICS", "mode": "CLIENT_AND_SERVER"}, "disabled": True},
-                ]
-            }
-        ]
-    },
-}
 GATEWAY = "istio-ingressgateway"
 
 
 def install(plane: ControlPlane, dns: ClusterDns) -> None:
     """Install Istio, and wait until it injects and takes its own kinds of objects."""
-    istio.install(plane, *SETTINGS, address=NODE_ADDRESS, port=XDS_PORT, environment=UPSTREAM_ENVOY)
-    eventually(lambda: _taken(plane, NO_ISTIO_METRICS), seconds=30, what="Istio's own kinds are served")
+    istio.install(plane, *SETTINGS, address=NODE_ADDRESS, port=XDS_PORT, environment=istio.UPSTREAM_ENVOY)
+    eventually(lambda: _taken(plane, istio.NO_STATISTICS), seconds=30, what="Istio's own kinds are served")
     dns.publish()
 
 

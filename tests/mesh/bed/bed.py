@@ -32,19 +32,6 @@ from sidecar import Proxy, Sidecar
 NODE = "nowhere"
 MARKERS = "markers"
 """The namespace of the Services whose listeners tell that a change is in force."""
-UPSTREAM_ENVOY = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}
-"""What keeps filters from istiod's listeners that only Istio's own build of Envoy has."""
-NO_STATISTICS: Object = {
-    "apiVersion": "telemetry.istio.io/v1",
-    "kind": "Telemetry",
-    "metadata": {"namespace": istio.NAMESPACE, "name": "none"},
-    "spec": {
-        "metrics": [
-            {"overrides": [{"match": {"metric": "ALL_METRICS", "mode": "CLIENT_AND_SERVER"}, "disabled": True}]}
-        ]
-    },
-}
-"""The same for `istio.stats`."""
 MANAGER = {
     # Nobody reports for the node, and it is to stay as it is.
     "controllers": "*,-node-lifecycle-controller,-taint-eviction-controller",
@@ -247,10 +234,10 @@ def mesh_bed(*settings: str) -> Iterator[Bed]:
         sidecar.prepare(tools, toolbox.source("istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json")
     with control_plane(tools, manager=MANAGER) as plane:
         plane.api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
-        istiod = istio.install(plane, *settings, address=GATEWAY, environment=UPSTREAM_ENVOY)
+        istiod = istio.install(plane, *settings, address=GATEWAY, environment=istio.UPSTREAM_ENVOY)
         bed = Bed(plane, istiod)
         bed.namespace(MARKERS)
-        bed.apply(NO_STATISTICS)
+        bed.apply(istio.NO_STATISTICS)
         try:
             network.route_services(plane.api)
             yield bed
