@@ -17,6 +17,7 @@ PURE = (
     "webhook/decision/",
     "webhook/analysis/diagnose/",
     "webhook/analysis/plan/",
+    "webhook/analysis/workloads.py",
 )
 # I/O, clocks, the environment, logging, servers: none of it where decisions are made.
 IMPURE = {
