@@ -1,4 +1,4 @@
-"""What diagnose says of eShop, what istiod makes of it before and after the mend, and what istioctl says."""
+"""What diagnose says of eShop, what istiod makes of it before and after the fix, and what istioctl says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ask_istiod(istio, eshop):
 
 @pytest.fixture(scope="module")
 def before(diagnose, ask_istiod):
-    """The findings about Services, with what istiod says of each port, before anything is mended."""
+    """The findings about Services, with what istiod says of each port, before anything is fixed."""
     wrong = [one for one in diagnose() if one["code"] == "http-declared"]
     return [(one, ask_istiod(one["object"]["name"], one["object"]["port"])) for one in wrong]
 
@@ -85,7 +85,7 @@ def test_istioctl_finds_nothing_wrong_with_them(run, eshop):
 
 @pytest.fixture(scope="module")
 def mended(before, run, diagnose):
-    """The same with the first half mended by diagnose's commands, the other by its patches as YAML."""
+    """The same with the first half fixed by diagnose's commands, the other by its patches as YAML."""
     for number, (one, _) in enumerate(before):
         place, mend = one["object"], one["fix"]
         by_patch = f"kubectl -n {place['namespace']} patch service {place['name']} --patch-file /dev/stdin"
@@ -94,11 +94,11 @@ def mended(before, run, diagnose):
     return diagnose()
 
 
-def test_after_the_mend_istiod_has_a_sidecar_pass_the_bytes_on(before, mended, ask_istiod):
+def test_after_the_fix_istiod_has_a_sidecar_pass_the_bytes_on(before, mended, ask_istiod):
     for one, _ in before:
         service, port = one["object"]["name"], one["object"]["port"]
         eventually(lambda s=service, p=port: ask_istiod(s, p) == {PASSED_ON}, what=f"tcp_proxy alone for {service}")
 
 
-def test_after_the_mend_nothing_is_found(mended):
+def test_after_the_fix_nothing_is_found(mended):
     assert mended == []

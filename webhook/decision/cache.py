@@ -95,7 +95,7 @@ class DecisionCache:
     def detect(
         self, pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalog, budget: Budget | None = None
     ) -> Findings:
-        """As `webhook.detection.detect.detect`."""
+        """Detect as `webhook.detection.detect.detect` does; return the cached result while it is valid."""
         replica = cache_form(pod)
         key = _key(replica, namespace, catalog)
         return self.find(key, replica, namespace, RecordingView(surroundings), budget or Budget()).findings

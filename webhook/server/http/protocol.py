@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._overdue = self.loop.call_later(self.limits.read, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is awaited any more."""
+        """Cancel the timeouts and drop the pipelined requests."""
         self.accepted.pop(self, None)
         self._relax()
         if self._ending is not None:
