@@ -78,8 +78,8 @@ CertLifetime = Annotated[
         "--cert-lifetime",
         parser=duration,
         metavar="TIME",
-        show_default="365d",
-        help="The lifetime of a serving certificate; renewed at 2/3.",
+        show_default=False,
+        help="The lifetime of a serving certificate; renewed at 2/3. [default: 365d]",
     ),
 ]
 AuthorityLifetime = Annotated[
@@ -88,8 +88,8 @@ AuthorityLifetime = Annotated[
         "--authority-lifetime",
         parser=duration,
         metavar="TIME",
-        show_default="3650d",
-        help="The lifetime of its CA; replaced at 2/3.",
+        show_default=False,
+        help="The lifetime of its CA; replaced at 2/3. [default: 3650d]",
     ),
 ]
 TrustWait = Annotated[
@@ -98,8 +98,9 @@ TrustWait = Annotated[
         "--trust-wait",
         parser=duration,
         metavar="TIME",
-        show_default="5m",
-        help="How long a new CA is in the caBundle before it signs, so that every API server has reloaded it.",
+        show_default=False,
+        help="How long a new CA is in the caBundle before it signs, so that every API server has reloaded it. "
+        "[default: 5m]",
     ),
 ]
 ServeWait = Annotated[
@@ -108,8 +109,9 @@ ServeWait = Annotated[
         "--serve-wait",
         parser=duration,
         metavar="TIME",
-        show_default="10m",
-        help="How long the old CA stays there afterwards, so that every replica serves the new certificate.",
+        show_default=False,
+        help="How long the old CA stays there afterwards, so that every replica serves the new certificate. "
+        "[default: 10m]",
     ),
 ]
 

@@ -69,7 +69,11 @@ def bootstrap(  # noqa: PLR0913 - one parameter for each option
     timeout: Annotated[
         float,
         typer.Option(
-            "--timeout", parser=duration, metavar="TIME", help="How long to wait before giving up.", show_default="1m"
+            "--timeout",
+            parser=duration,
+            metavar="TIME",
+            show_default=False,
+            help="How long to wait before giving up. [default: 1m]",
         ),
     ] = 60.0,
 ) -> None:
@@ -147,8 +151,8 @@ def rotate(  # noqa: PLR0913 - one parameter for each option
             parser=duration,
             metavar="TIME",
             help="How long to wait for the rotation to complete; the command takes the steps itself if no "
-            "replica does.",
-            show_default="0",
+            "replica does. [default: 0]",
+            show_default=False,
         ),
     ] = 0.0,
     cert_lifetime: CertLifetime = CERT_LIFETIME,

@@ -104,7 +104,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--drain",
             parser=duration,
             metavar="TIME",
-            help="How long to report 'not ready' before closing, for example 5s.",
+            show_default=False,
+            help="How long to report 'not ready' before closing. [default: 5s]",
         ),
     ] = 5.0,
     drift: Annotated[
@@ -113,8 +114,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             "--drift",
             parser=duration,
             metavar="TIME",
-            show_default="10m",
-            help="Interval of the drift checks: running pods that differ from current decisions; 0 disables them.",
+            show_default=False,
+            help="Interval of the drift checks: running pods that differ from current decisions; 0 disables them. "
+            "[default: 10m]",
         ),
     ] = 600.0,
     drift_lease: Annotated[
