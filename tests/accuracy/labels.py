@@ -34,7 +34,7 @@ _KINDS = {"postgres": "postgresql", "mariadb": "mysql", "valkey": "redis"}
 
 
 class CorpusError(Exception):
-    """A corpus cannot be scored. Its text says where, what, and how to mend it."""
+    """A corpus cannot be scored. Its text says where, what, and how to fix it."""
 
 
 class Evidence(StrEnum):

@@ -169,19 +169,19 @@ def test_a_step_in_the_far_future_counts_from_now(ask, do, rotating, kit):
     confirmed = do(Action.CONFIRM, rotating, after=timedelta(days=3))
 
     assert ask(confirmed).action is Action.REPAIR
-    mended = do(Action.REPAIR, confirmed)
-    assert ask(mended, after=kit.SCHEDULE.trust_wait).action is Action.SWITCH
+    repaired = do(Action.REPAIR, confirmed)
+    assert ask(repaired, after=kit.SCHEDULE.trust_wait).action is Action.SWITCH
 
 
 def test_a_mended_state_trusts_what_was_trusted(do, calm, begin):
     stranger = issue_authority(now=begin)
     damaged = State(serving=calm.serving, outgoing=(calm.signing.certificate,), damage=("authority.key: lost",))
 
-    mended = do(Action.REPAIR, damaged, found=[stranger.certificate])
+    repaired = do(Action.REPAIR, damaged, found=[stranger.certificate])
 
-    assert mended.damage == ()
-    assert mended.outgoing == (calm.signing.certificate, stranger.certificate)
-    assert mended.incoming is not None
+    assert repaired.damage == ()
+    assert repaired.outgoing == (calm.signing.certificate, stranger.certificate)
+    assert repaired.incoming is not None
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_damage_to_our_secret_is_told_and_mended_and_no_pod_fails(running, names
     with Repeated(create_pods(namespace)) as pods, Repeated(shake_hands(running)) as handshakes:
         garbage = base64.b64encode(b"CANARY-garbage").decode()
         running.plane.api.merge("Secret", SECRET, {"data": {key: garbage}}, product.NAMESPACE)
-        eventually(lambda: running.held(key) != b"CANARY-garbage", what="it is mended")
+        eventually(lambda: running.held(key) != b"CANARY-garbage", what="it is repaired")
         eventually(lambda: settled(running), seconds=30, what="it is as if nothing had been")
 
     assert (pods.failures, handshakes.failures) == ([], [])

@@ -84,21 +84,21 @@ def test_istioctl_finds_nothing_wrong_with_them(run, eshop):
 
 
 @pytest.fixture(scope="module")
-def mended(before, run, diagnose):
+def fixed(before, run, diagnose):
     """The same with the first half fixed by diagnose's commands, the other by its patches as YAML."""
     for number, (one, _) in enumerate(before):
-        place, mend = one["object"], one["fix"]
+        place, fix = one["object"], one["fix"]
         by_patch = f"kubectl -n {place['namespace']} patch service {place['name']} --patch-file /dev/stdin"
-        ended = run(by_patch, stdin=mend["patch"]) if number % 2 else run(mend["command"])
+        ended = run(by_patch, stdin=fix["patch"]) if number % 2 else run(fix["command"])
         assert ended.returncode == 0, ended.stderr
     return diagnose()
 
 
-def test_after_the_fix_istiod_has_a_sidecar_pass_the_bytes_on(before, mended, ask_istiod):
+def test_after_the_fix_istiod_has_a_sidecar_pass_the_bytes_on(before, fixed, ask_istiod):
     for one, _ in before:
         service, port = one["object"]["name"], one["object"]["port"]
         eventually(lambda s=service, p=port: ask_istiod(s, p) == {PASSED_ON}, what=f"tcp_proxy alone for {service}")
 
 
-def test_after_the_fix_nothing_is_found(mended):
-    assert mended == []
+def test_after_the_fix_nothing_is_found(fixed):
+    assert fixed == []

@@ -132,8 +132,8 @@ def test_the_quick_start_goes_from_21_injected_pods_to_a_policy_and_to_mended_se
     assert "dependency redis" in asked
     eventually(lambda: without(newest()) == CLIENTS, what="the clients are without a sidecar, and nobody else is")
 
-    mended, _ = step(5)
-    assert mended.rstrip().endswith("no problems found")
+    fixed, _ = step(5)
+    assert fixed.rstrip().endswith("no problems found")
     eventually(lambda: without(newest()) == set(), what="all 21 have their sidecar again")
 
     step(6)
