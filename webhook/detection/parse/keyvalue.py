@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from webhook.detection.parse.credentials import announced, in_element, is_named
-from webhook.detection.parse.lines import Quota, as_key
+from webhook.detection.parse.lines import Quota, as_key, lines_of
 from webhook.detection.parse.mentions import LONGEST_VALUE
 from webhook.detection.parse.references import normalised
 from webhook.detection.words import Role, holds_credential, key_words, names_credential, role
@@ -81,7 +81,7 @@ def pairs(text: str, quota: Quota) -> Iterator[Pair]:
     if "</name>" in text:
         text = _HADOOP.sub(r"\1 = \2", text)
     hidden_until = ""
-    for raw in _lines(text, quota):
+    for raw in lines_of(text, quota):
         if hidden_until:
             hidden_until = _still_hidden(raw, hidden_until)
             continue
@@ -159,21 +159,6 @@ class _Where:
     def open(self, key: str) -> None:
         """Add the line's key above the lines that are indented further."""
         self._nesting.append((self.indent, key))
-
-
-def _lines(text: str, quota: Quota) -> Iterator[str]:
-    """Yield the lines of a text that are short enough to be settings."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    at = 0
-    while at < len(text) and quota.spend():
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        if end - at <= LONGEST_VALUE:
-            yield text[at:end]
-        elif text.find(":", at, end) >= 0 or text.find("=", at, end - 2) >= 0:
-            quota.cut = True
-        at = end + 1
 
 
 def _section(line: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from webhook.core.values import Form, Line, Value
 from webhook.detection.parse.masks import Mask
+from webhook.detection.parse.mentions import LONGEST_VALUE
 from webhook.detection.parse.values import MOST_MENTIONS, is_cut, read_value
 from webhook.detection.words import LONGEST_NAME, holds_credential, key_words
 
@@ -101,3 +102,18 @@ class Quota:
                 break
             found.append(line)
         return tuple(found)
+
+
+def lines_of(text: str, quota: Quota) -> Iterator[str]:
+    """Yield the lines of a text that are short enough to be settings."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    at = 0
+    while at < len(text) and quota.spend():
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if end - at <= LONGEST_VALUE:
+            yield text[at:end]
+        elif text.find(":", at, end) >= 0 or text.find("=", at, end - 2) >= 0:
+            quota.cut = True
+        at = end + 1
