@@ -133,9 +133,8 @@ async def play(seed, number_of, reads):
     for task in running[1:]:
         await task
     there = {name: str(version) for name, version in api.objects.items()}
-    # By the clock: after a pause of the machine the reflector rests for as long.
     with contextlib.suppress(TimeoutError):
-        await eventually(lambda: kept == there)
+        await eventually(lambda: kept == there, seconds=30)
     running[0].cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running[0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 from msgspec import Raw
@@ -62,6 +63,17 @@ def test_while_nothing_is_served_reading_lets_go_only_now_and_then_and_goes_on_a
     work(clock, Turns(lambda: False, clock), *[3 * SLICE_SECONDS] * 10)
 
     assert slept == [0]
+
+
+def test_a_pause_of_the_process_is_no_work(slept):
+    async def read():
+        async with (turns := Turns(lambda: True)):
+            time.sleep(20 * SLICE_SECONDS)  # noqa: ASYNC251 - it stands for the pause
+            await turns.checkpoint()
+
+    asyncio.run(read())
+
+    assert sum(slept) < 10 * SLICE_SECONDS
 
 
 def test_waiting_for_the_api_server_is_no_work(clock, slept):

@@ -24,7 +24,7 @@ def test_an_interrupted_fuzz_leaves_no_files_and_no_processes(tmp_path, number):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         fuzz.send_signal(number)
-        code = fuzz.wait(30)
+        code = fuzz.wait(120)
     finally:
         fuzz.kill()
         fuzz.wait()

@@ -98,7 +98,7 @@ class Reflector(Generic[T]):
         self.problem = ""
         self._status: int | None = None
         self._client = client
-        self._turns = turns or Turns(lambda: True, clock)
+        self._turns = turns or Turns(lambda: True)
         self._log = log.bind(resource=resource.kind)
         self._clock = clock
         self._cache = Cache(client, resource, sink, log=self._log, turns=self._turns, clock=clock)

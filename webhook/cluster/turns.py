@@ -37,12 +37,12 @@ class Turns:
     As an async context manager it is one turn; within it, await `checkpoint` wherever the work may be interrupted.
     """
 
-    def __init__(self, serving: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, serving: Callable[[], bool], clock: Callable[[], float] = time.thread_time) -> None:
         """Prepare.
 
         Args:
             serving: Returns whether requests are served yet.
-            clock: Monotonic, in seconds.
+            clock: CPU seconds of this thread: what a busy machine makes it wait is not work to rest from.
         """
         self._serving = serving
         self._clock = clock

@@ -102,7 +102,7 @@ class LiveInventory(Store):
         self._allowance = Allowance(self.ABSENT_SECONDS, self._now)
         self._reading: dict[Reference, asyncio.Task[bool]] = {}
         self._synced = False
-        turns = Turns(lambda: self._synced, clock)
+        turns = Turns(lambda: self._synced)
         self.reflectors: dict[str, Reflector[Any]] = {
             kind: Reflector(
                 client,
