@@ -56,7 +56,7 @@ mesh-tools: go $(VENV)/.mesh
 	@$(BIN)/python tests/mesh/bed/mesh_sandbox.py
 	@$(BIN)/python tests/e2e/toolbox.py etcd kube-apiserver kube-controller-manager istioctl pilot-discovery pilot-agent >/dev/null
 
-e2e-mesh: mesh-simulator mesh-tools ## Connect through real sidecars, and compare with tests/mesh/truth.yaml (needs root, iptables, Go; MESH_SEED=1)
+e2e-mesh: mesh-tools mesh-simulator ## Connect through real sidecars, and compare with tests/mesh/truth.yaml (needs root, iptables, Go; MESH_SEED=1)
 	@$(BIN)/python -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v tests/mesh/bed/test_mesh_sandbox.py
 	@$(MESH) -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v --ignore tests/mesh/bed/test_mesh_sandbox.py tests/mesh/bed
 

@@ -245,7 +245,6 @@ def mesh_bed(*settings: str) -> Iterator[Bed]:
             for pod in bed.pods.values():
                 if pod.proxy is not None:
                     pod.proxy.agent.stop(grace=0)
-        shutil.rmtree(plane.directory / "etcd", ignore_errors=True)
 
 
 def versions(bed: Bed) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import bed as bed_
 import mesh_sandbox
@@ -17,7 +16,6 @@ def bed():
         pytest.exit("run this with make e2e-mesh, which makes a sandbox for the pods' networks", returncode=1)
     with bed_.mesh_bed() as bed:
         yield bed
-    shutil.rmtree(bed.plane.directory)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -267,5 +266,4 @@ if __name__ == "__main__":
         sys.exit(f"error: not all servers and clients are here: {reason}")
     with bed_.mesh_bed() as mesh:
         text = yaml.safe_dump(record(mesh), sort_keys=False, width=1000, allow_unicode=True)
-    shutil.rmtree(mesh.plane.directory)
     RECORD.write_text(HEADER + text)

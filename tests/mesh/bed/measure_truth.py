@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -27,7 +26,6 @@ def main() -> None:
         measured = measuring.measure(mesh, matrix.matrix(), certificate)
         _say(started, f"{len(measured)} cells, of which {sum(bool(one.flaky) for one in measured)} are flaky")
         versions = bed.versions(mesh) | {"measured": datetime.now(UTC).date().isoformat()}
-    shutil.rmtree(mesh.plane.directory)
     truth.PATH.write_text(truth.dump(versions, measured + stage.sights))
 
 

@@ -5,8 +5,9 @@ Usage: mesh_sandbox.py [COMMAND…]
 Without a command it only says whether this machine can host a mesh.
 
 The command gets its own network, mounts and processes. The network leads nowhere: what the command sends stays in it,
-and in the namespaces that it makes below. All of that is gone when the command is, however it ends: the kernel kills
-the processes with the first one of their namespace, which dies with this program.
+and in the namespaces that it makes below; its temporary files are in memory. All of that is gone when the command is,
+however it ends: the kernel kills the processes with the first one of their namespace, which dies with this program.
+Only of a command that fails, with 1, the control plane's logs are kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 LEASH = Path(__file__).resolve().parents[2] / "e2e" / "leash.py"
@@ -35,6 +37,8 @@ GATEWAY = "10.244.0.1"
 """Where every pod sends its packets, and where pods reach istiod."""
 HOSTS = Path("/run/mesh/hosts")
 """What /etc/hosts is inside."""
+TEMPORARY = Path("/run/tmp")
+"""Where temporary files are inside."""
 INSIDE = "MESH_SANDBOX"
 
 
@@ -77,19 +81,32 @@ def main() -> int:
 def inside() -> int:
     """Inside, as the first process: make a network, run the command, and reap whatever is left on its own."""
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    TEMPORARY.mkdir()
+    TEMPORARY.chmod(0o1777)
     HOSTS.parent.mkdir()
     HOSTS.write_text("127.0.0.1 localhost\n")
     _run("mount", "--bind", str(HOSTS), "/etc/hosts")
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "address", "add", f"{GATEWAY}/32", "dev", "lo")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    command = subprocess.Popen(sys.argv[2:])
+    command = subprocess.Popen(sys.argv[2:], env=os.environ | {"TMPDIR": str(TEMPORARY)})
     # The command is in this process group as well.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pid, status = os.wait()
         if pid == command.pid:
-            return os.waitstatus_to_exitcode(status) & 0xFF
+            code = os.waitstatus_to_exitcode(status) & 0xFF
+            if code == 1:
+                _keep_logs()
+            return code
+
+
+def _keep_logs() -> None:
+    if logs := list(TEMPORARY.glob("*/logs")):
+        kept = tempfile.mkdtemp(prefix="sidecar-policy-mesh-logs-")
+        for one in logs:
+            shutil.copytree(one, kept, dirs_exist_ok=True)
+        print(f"logs are kept in {kept}", file=sys.stderr)
 
 
 def _run(*command: str) -> None:

@@ -80,6 +80,20 @@ def test_what_is_missing_is_said_in_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("code", "kept"), [(0, []), (1, ["plane.log"]), (2, [])])
+def test_of_its_temporary_files_only_a_failed_commands_logs_are_kept(tmp_path, code, kept):
+    script = f"mkdir -p $TMPDIR/plane/logs $TMPDIR/plane/etcd; touch $TMPDIR/plane/logs/plane.log; exit {code}"
+    done = subprocess.run(
+        [sys.executable, SANDBOX, "bash", "-ec", script],
+        check=False,
+        capture_output=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        timeout=20,
+    )
+    assert done.returncode == code
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == kept
+
+
 def test_its_network_leads_nowhere():
     done = subprocess.run(
         [sys.executable, SANDBOX, "ip", "-brief", "link"], check=True, capture_output=True, text=True, timeout=20
