@@ -1,24 +1,40 @@
-"""The simulator agrees with what was measured on real sidecars, on every cell of the matrix."""
+"""The simulator agrees with what was measured on real sidecars: every cell, and every scenario without a change."""
 
 import cells
 import pytest
+import sights
+import simulator
 import truth
 from matrix import Cell
+from truth import Sight
+
+CHANGES = ("before", "after", "kept open")
 
 
 @pytest.fixture(scope="module")
 def measured():
-    found = truth.load(truth.PATH.read_text())
-    return {key: one for key, one in found.items() if isinstance(key, Cell)}
+    return truth.load(truth.PATH.read_text())
+
+
+def different(measured, answers):
+    """What was measured otherwise than it is simulated."""
+    return [
+        f"{key}: measured {measured[key].seen}, simulated {answer}"
+        for key, answer in answers.items()
+        if (answer.result, answer.wire)
+        not in {(seen.result, seen.wire) for seen in (measured[key].seen, *measured[key].flaky)}
+    ]
 
 
 def test_every_cell_is_as_it_was_measured(measured):
-    answers = cells.answers(measured)
-    different = [
-        f"{cell}: measured {one.seen}, simulated {answers[cell]}"
-        for cell, one in measured.items()
-        if (answers[cell].result, answers[cell].wire)
-        not in {(seen.result, seen.wire) for seen in (one.seen, *one.flaky)}
-    ]
-    assert not different, "\n".join(different)
-    assert len(measured) >= 600
+    answers = cells.answers([key for key in measured if isinstance(key, Cell)])
+    assert not different(measured, answers), "\n".join(different(measured, answers))
+    assert len(answers) >= 600
+
+
+def test_every_scenario_without_a_change_is_as_it_was_measured(measured):
+    asked = [*sights.two_services(), *sights.captured_ports(), *sights.service_entries()]
+    told = simulator.simulate(mesh for _, mesh in asked)
+    answers = {sight: one for sights, mesh in asked for sight, one in zip(sights, told[mesh.name], strict=True)}
+    assert not different(measured, answers), "\n".join(different(measured, answers))
+    assert set(answers) == {key for key in measured if isinstance(key, Sight) and key.step not in CHANGES}
