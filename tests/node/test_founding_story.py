@@ -17,7 +17,7 @@ import installed
 import istio
 import istio_on_node
 import pytest
-from api import eventually, has_sidecar
+from api import ApiError, eventually, has_sidecar
 from eshop_on_node import BACKENDS, CLIENTS, LOOP, PATIENCE, ROUTING, WORKLOADS, Eshop, log, restarts
 from installed import RELEASE, is_ready
 from product import COMMAND
@@ -93,12 +93,12 @@ def test_with_the_services_declared_right_all_21_are_ready_with_their_sidecars(e
     helm("uninstall", RELEASE, "--namespace", installed.NAMESPACE, "--wait")
     eshop.restart(CLIENTS)
     eshop.until_ready(eshop.apps())
-    time.sleep(10)  # for whoever would end again
+    # A pod without a readiness probe is ready before its application listens.
+    eventually(lambda: all(dials(eshop, app) for app in CLIENTS), seconds=PATIENCE, what="all clients dial and answer")
     pods = eshop.until_ready(eshop.apps(), seconds=1)
 
     assert {app for app, pod in pods.items() if has_sidecar(pod)} == eshop.apps()
     assert {app: restarts(pods[app]) for app in CLIENTS} == dict.fromkeys(CLIENTS, 0)
-    assert all(eshop.page(app, "/hc").startswith("eShop: this is /") for app in CLIENTS)
 
 
 def test_the_ingress_gateway_answers_with_webmvcs_page_on_port_80(eshop, plane):
@@ -157,6 +157,14 @@ def test_a_job_behind_a_native_sidecar_finishes(tasks, plane):
 
     eventually(finished, seconds=PATIENCE, what="the Job is complete")
     assert tasks()["tidy-true"]["status"]["phase"] == "Succeeded"
+
+
+def dials(eshop, app):
+    """Whether a client dials its backends again, and reaches all of them."""
+    try:
+        return eshop.page(app, "/hc").startswith("eShop: this is /")
+    except ApiError:
+        return False
 
 
 def assert_misparsed(eshop):
