@@ -60,10 +60,10 @@ e2e-mesh: mesh-tools mesh-simulator ## Connect through real sidecars, and compar
 	@$(BIN)/python -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v tests/mesh/bed/test_mesh_sandbox.py
 	@$(MESH) -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v --ignore tests/mesh/bed/test_mesh_sandbox.py tests/mesh/bed
 
-mesh-drivers: mesh-tools ## Measure all of tests/mesh/drivers.yaml anew (needs the same, and Debian's servers)
+mesh-drivers: mesh-tools ## Measure all of tests/mesh/drivers.yaml again (needs the same, and Debian's servers)
 	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_drivers.py
 
-mesh-truth: mesh-tools ## Measure all of tests/mesh/truth.yaml anew (needs the same)
+mesh-truth: mesh-tools ## Measure all of tests/mesh/truth.yaml again (needs the same)
 	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_truth.py
 
 mesh-simulator: go $(VENV)/.dev ## Compare Istio's own simulation of connections with tests/mesh/truth.yaml (needs Go)

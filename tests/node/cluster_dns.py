@@ -1,6 +1,6 @@
 """The node's DNS: dnsmasq, with the names of the Services that the API server has.
 
-A cluster's own DNS would watch Services; here whoever created some says so.
+A cluster's own DNS would watch Services; here the test that creates some says so.
 """
 
 from __future__ import annotations

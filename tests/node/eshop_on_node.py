@@ -90,7 +90,7 @@ class Eshop:
         """What a workload's newest pod answers to the API server.
 
         Raises:
-            ApiError: Its status is no success.
+            ApiError: Its status is not a success.
         """
         name = self.newest()[app]["metadata"]["name"]
         return str(self.plane.api.request("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:80/proxy{path}"))

@@ -67,7 +67,7 @@ def main() -> int:
             code = running.wait()
         except KeyboardInterrupt:
             os.killpg(running.pid, signal.SIGINT)
-            # The command ends in good order; whoever is in a hurry says so once more.
+            # The command ends in good order; a second interrupt kills it.
             with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
                 running.wait(60)
             running.kill()

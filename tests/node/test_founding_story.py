@@ -182,7 +182,7 @@ def suggested_fixes(plane):
 
 
 def page(url):
-    """What a server answers; nothing, if it is no success or there is no answer."""
+    """What a server answers; nothing, if it is not a success or there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.read().decode()

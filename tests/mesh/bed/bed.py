@@ -31,7 +31,7 @@ from sidecar import Proxy, Sidecar
 
 NODE = "nowhere"
 MARKERS = "markers"
-"""The namespace of the Services whose listeners tell that a change is in force."""
+"""The namespace of the Services whose listeners show that a change is in force."""
 MANAGER = {
     # Nobody reports for the node, and it is to stay as it is.
     "controllers": "*,-node-lifecycle-controller,-taint-eviction-controller",

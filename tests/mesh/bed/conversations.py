@@ -23,7 +23,7 @@ GREETING = b"220 ready\r\n"
 
 
 class UnexpectedAnswerError(Exception):
-    """The answer is none of this protocol."""
+    """The answer is not of this protocol."""
 
 
 class ErrorResponseError(Exception):

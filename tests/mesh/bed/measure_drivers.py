@@ -32,7 +32,7 @@ HEADER = """\
 # What real drivers say of real servers behind Istio's sidecars: driver -> situation -> client's sidecar -> outcome.
 # `works`; `error`: the driver's own text; `hangs`: its text when the time-out that it was given was over; `varies`: one
 # of these texts, by chance.
-# Written by `make mesh-drivers`, which `make e2e-mesh` measures anew; docs/symptoms.md explains each text.
+# Written by `make mesh-drivers`, which `make e2e-mesh` measures again; docs/symptoms.md explains each text.
 """
 NAMESPACE = "shop"
 SERVER = "server"
@@ -249,7 +249,7 @@ def _start(pod: Pod) -> Callable[[], dict[str, Any]]:
 def _exclude(server: Pod, *, wanted: bool) -> None:
     """Have the rules for the ports that `istio-iptables -d` writes, or not.
 
-    The pod would be created anew; its servers take longer to start than all the rest takes.
+    The pod would be recreated; its servers take longer to start than all the rest takes.
     """
     rules = ["-t", "nat"]
     for backend in BACKENDS.values():

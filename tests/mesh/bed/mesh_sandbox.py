@@ -71,7 +71,7 @@ def main() -> int:
             return running.wait()
         except KeyboardInterrupt:
             os.killpg(running.pid, signal.SIGINT)
-            # The command ends in good order; whoever is in a hurry says so once more.
+            # The command ends in good order; a second interrupt kills it.
             with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
                 running.wait(30)
             running.kill()

@@ -161,7 +161,7 @@ SCENARIOS = (two_services, captured_ports, service_entries, fixed_service, tight
 
 @contextmanager
 def _pod(stage: Stage, name: str, proxy: Sidecar | None, *, namespace: str = HERE) -> Iterator[Callable[[], Network]]:
-    """A pod while the context lasts; gives what knows its network, as it may be created anew."""
+    """A pod while the context lasts; gives what knows its network, as it may be recreated."""
     stage.bed.pod(name, namespace, proxy=proxy)
     stage.bed.ready()
     yield lambda: stage.bed.pods[name].network

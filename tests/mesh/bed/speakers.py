@@ -56,7 +56,7 @@ async def dial(
         address: Whom to call.
         port: At which port.
         protocol: Which of `PROTOCOLS`.
-        host: The name that the client has for the server, which HTTP and TLS tell.
+        host: The name that the client has for the server, which HTTP and TLS send.
         authority: Who signed the TLS server's certificate.
         seconds: After which it hangs.
     """
@@ -118,7 +118,7 @@ async def _abort(writer: Writer) -> None:
 
 
 class Held:
-    """A connection that stays open, on which the client asks when it is told to; the client speaks first."""
+    """A connection that stays open, on which the client asks when asked to; the client speaks first."""
 
     def __init__(self, network: Network, address: str, port: int) -> None:
         self._network = network

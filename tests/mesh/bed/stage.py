@@ -24,7 +24,7 @@ ELSEWHERE = "elsewhere"
 """Two namespaces of the mesh."""
 OUTSIDE = "203.0.113.10"
 OUTSIDE_NAME = "outside.example.com"
-"""A host that is no pod."""
+"""A host that is not a pod."""
 CLIENTS = {"sidecar": Sidecar(), "none": None}
 
 

@@ -1,4 +1,4 @@
-"""A sample of truth.yaml measured anew, and all of its scenarios."""
+"""A sample of truth.yaml measured again, and all of its scenarios."""
 
 import os
 
