@@ -219,9 +219,9 @@ class _Counting:
     def __getattr__(self, name):
         return getattr(self._policy, name)
 
-    def verdict(self, facts):
+    def ruling(self, facts):
         self.asked += 1
-        return self._policy.verdict(facts)
+        return self._policy.ruling(facts)
 
 
 def _decide(cache, policy, number, store):

@@ -223,10 +223,10 @@ def test_a_pod_that_exceeds_a_limit_is_not_known_instead_of_not_matched(compiled
         {"name": "r", "action": "skip", "match": {}, place: when},
         {"name": "after", "action": "inject", "match": {}},
     )
-    verdict = policy.verdict(facts_of(document=lambda: pod))
+    ruling = policy.ruling(facts_of(document=lambda: pod))
 
-    assert (verdict.known, verdict.rule, verdict.action) == (False, None, policy.on_unknown)
-    assert verdict.why.startswith("rule r: its CEL expression is not evaluated: ")
+    assert (ruling.known, ruling.rule, ruling.action) == (False, None, policy.on_unknown)
+    assert ruling.why.startswith("rule r: its CEL expression is not evaluated: ")
 
 
 def test_a_limit_does_not_matter_where_something_else_keeps_the_rule_from_matching(compiled, facts_of):
@@ -234,17 +234,17 @@ def test_a_limit_does_not_matter_where_something_else_keeps_the_rule_from_matchi
     other = {"labels": {"matchLabels": {"app": "other"}}}
     never = {"name": "never", "action": "skip", "match": other | {"when": "pod.spec.hostNetwork"}}
     excepted = {"name": "x", "action": "skip", "match": {"when": "pod.spec.hostNetwork"}, "except": {"when": "true"}}
-    verdict = compiled(never, excepted, {"name": "last", "action": "inject", "match": {}}).verdict(facts)
+    ruling = compiled(never, excepted, {"name": "last", "action": "inject", "match": {}}).ruling(facts)
 
-    assert (verdict.known, verdict.rule) == (True, "last")
+    assert (ruling.known, ruling.rule) == (True, "last")
 
 
 def test_a_field_that_is_not_there_still_makes_a_rule_not_match(compiled, facts_of):
     missing = {"name": "r", "action": "skip", "match": {"when": "pod.spec.hostNetwork"}}
-    verdict = compiled(missing, {"name": "last", "action": "inject", "match": {}}).verdict(facts_of(document=dict))
+    ruling = compiled(missing, {"name": "last", "action": "inject", "match": {}}).ruling(facts_of(document=dict))
 
-    assert (verdict.known, verdict.rule) == (True, "last")
-    assert "its CEL expression does not match" in verdict.warnings[0]
+    assert (ruling.known, ruling.rule) == (True, "last")
+    assert "its CEL expression does not match" in ruling.warnings[0]
 
 
 def test_a_large_pod_is_within_the_limit_of_what_people_write():
@@ -265,10 +265,10 @@ def test_all_expressions_on_one_pod_share_a_limit(compiled, facts_of):
         {"name": f"r{n}", "action": "skip", "match": {"when": f"{ENV}.map(a, a.value + a.value).size() == {n + 1000}"}}
         for n in range(400)
     ]
-    verdict = compiled(*rules).verdict(facts_of(document=lambda: pod))
+    ruling = compiled(*rules).ruling(facts_of(document=lambda: pod))
 
-    assert "those before it" in verdict.why
-    assert (verdict.known, verdict.rule) == (False, None)
+    assert "those before it" in ruling.why
+    assert (ruling.known, ruling.rule) == (False, None)
 
 
 @pytest.mark.parametrize("files", [1, 2])

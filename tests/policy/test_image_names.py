@@ -97,7 +97,7 @@ def test_another_registry_is_never_dockers(image):
     ],
 )
 def test_a_glob_over_images_matches_any_of_the_names(compiled, facts_of, glob, image, matches):
-    verdict = compiled({"name": "r", "action": "skip", "match": {"images": [glob]}}).verdict(facts_of(images=[image]))
+    ruling = compiled({"name": "r", "action": "skip", "match": {"images": [glob]}}).ruling(facts_of(images=[image]))
 
-    assert verdict.rule == ("r" if matches else None)
-    assert verdict.matched == ((f"image {image}",) if matches else ())
+    assert ruling.rule == ("r" if matches else None)
+    assert ruling.matched == ((f"image {image}",) if matches else ())

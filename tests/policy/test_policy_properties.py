@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.core.decision import Action
-from webhook.core.verdict import Verdict
+from webhook.core.ruling import Ruling
 from webhook.policy.match import Subject
 
 KINDS = ["kafka", "mssql", "rabbitmq", "redis"]
@@ -80,24 +80,24 @@ PODS = st.fixed_dictionaries(
 
 @settings(max_examples=300)
 @given(rules=RULES, pod=PODS)
-def test_the_index_gives_the_verdict_of_asking_every_rule_in_order(compiled, facts_of, rules, pod):
+def test_the_index_gives_the_ruling_of_asking_every_rule_in_order(compiled, facts_of, rules, pod):
     policy = compiled(*rules)
     facts = facts_of(**pod)
     subject = Subject(facts)
-    in_order = next(filter(None, (rule.verdict(subject) for rule in policy.rules)), None)
-    verdict = policy.verdict(facts)
+    in_order = next(filter(None, (rule.ruling(subject) for rule in policy.rules)), None)
+    ruling = policy.ruling(facts)
 
-    assert verdict.rule == (in_order.rule if in_order else None)
-    assert verdict.dependencies == (in_order.dependencies if in_order else subject.dependencies(policy.min_confidence))
+    assert ruling.rule == (in_order.rule if in_order else None)
+    assert ruling.dependencies == (in_order.dependencies if in_order else subject.dependencies(policy.min_confidence))
 
 
 @given(rules=RULES, pod=PODS, default=st.sampled_from(["inherit", "skip", "inject"]))
-def test_a_policy_that_validates_has_a_verdict_for_any_pod(compiled, facts_of, rules, pod, default):
-    verdict = compiled(*rules, default=default).verdict(facts_of(**pod))
+def test_a_policy_that_validates_has_a_ruling_for_any_pod(compiled, facts_of, rules, pod, default):
+    ruling = compiled(*rules, default=default).ruling(facts_of(**pod))
 
-    assert isinstance(verdict, Verdict)
-    assert verdict.action in set(Action)
-    assert (verdict.rule is None) == (verdict.matched == ())
+    assert isinstance(ruling, Ruling)
+    assert ruling.action in set(Action)
+    assert (ruling.rule is None) == (ruling.matched == ())
 
 
 @settings(max_examples=300)
@@ -107,9 +107,9 @@ def test_a_rule_that_is_called_unreachable_never_decides(compiled, facts_of, rul
     unreachable = {
         int(problem.field.split("[")[1].rstrip("]")) for problem in policy.warnings if "unreachable" in problem.message
     }
-    verdict = policy.verdict(facts_of(**pod))
+    ruling = policy.ruling(facts_of(**pod))
 
-    assert verdict.rule not in {f"r{number}" for number in unreachable}
+    assert ruling.rule not in {f"r{number}" for number in unreachable}
 
 
 @pytest.mark.parametrize("others", [0, 200])

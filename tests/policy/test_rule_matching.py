@@ -70,9 +70,9 @@ from webhook.core.decision import Action, Confidence, Mode
     ],
 )
 def test_a_rule_matches_when_all_its_fields_hold_and_says_why(compiled, facts_of, match, pod, phrases):
-    verdict = compiled({"name": "r", "action": "skip", "match": match}).verdict(facts_of(**pod))
+    ruling = compiled({"name": "r", "action": "skip", "match": match}).ruling(facts_of(**pod))
 
-    assert (verdict.rule, verdict.matched) == (("r", phrases) if phrases else (None, ()))
+    assert (ruling.rule, ruling.matched) == (("r", phrases) if phrases else (None, ()))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_rule_matches_when_all_its_fields_hold_and_says_why(compiled, facts_of
 def test_except_excludes_when_all_its_fields_hold(compiled, facts_of, excepted, pod, rule):
     policy = compiled({"name": "r", "action": "skip", "except": excepted})
 
-    assert policy.verdict(facts_of(**pod)).rule == rule
+    assert policy.ruling(facts_of(**pod)).rule == rule
 
 
 def test_the_first_rule_that_matches_decides(compiled, facts_of):
@@ -100,16 +100,16 @@ def test_the_first_rule_that_matches_decides(compiled, facts_of):
         {"name": "second", "action": "skip", "match": {"namespaces": ["s*"]}},
     )
 
-    assert policy.verdict(facts_of()).rule == "first"
+    assert policy.ruling(facts_of()).rule == "first"
 
 
 @pytest.mark.parametrize("default", ["inherit", "skip", "inject"])
 def test_the_default_holds_where_no_rule_matches(compiled, facts_of, default):
-    verdict = compiled({"name": "r", "action": "skip", "match": {"namespaces": ["x"]}}, default=default).verdict(
+    ruling = compiled({"name": "r", "action": "skip", "match": {"namespaces": ["x"]}}, default=default).ruling(
         facts_of()
     )
 
-    assert (verdict.rule, verdict.action.value) == (None, default)
+    assert (ruling.rule, ruling.action.value) == (None, default)
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ def test_the_default_holds_where_no_rule_matches(compiled, facts_of, default):
         ("audit", "audit", Mode.AUDIT),
     ],
 )
-def test_a_verdict_is_audit_if_the_policy_or_the_rule_says_so(compiled, facts_of, policy_mode, rule_mode, mode):
+def test_a_ruling_is_audit_if_the_policy_or_the_rule_says_so(compiled, facts_of, policy_mode, rule_mode, mode):
     policy = compiled({"name": "r", "action": "skip", "mode": rule_mode}, mode=policy_mode)
 
-    assert policy.verdict(facts_of()).mode is mode
+    assert policy.ruling(facts_of()).mode is mode
 
 
 @pytest.mark.parametrize(("ports", "fixed"), [("detected", None), (None, None), ([6379, 5672, 6379], (5672, 6379))])
 def test_bypass_takes_its_own_ports_or_those_of_the_dependencies(compiled, facts_of, ports, fixed):
     rule = {"name": "r", "action": "bypass", "hold": True} | ({"ports": ports} if ports else {})
-    verdict = compiled(rule).verdict(facts_of())
+    ruling = compiled(rule).ruling(facts_of())
 
-    assert (verdict.ports, verdict.hold) == (fixed, True)
+    assert (ruling.ports, ruling.hold) == (fixed, True)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_bypass_takes_its_own_ports_or_those_of_the_dependencies(compiled, facts
         ({"confidence": "possible"}, ["redis", "kafka", "mssql"]),
     ],
 )
-def test_a_verdict_holds_the_dependencies_that_the_rule_is_about(compiled, facts_of, match, seen):
+def test_a_ruling_holds_the_dependencies_that_the_rule_is_about(compiled, facts_of, match, seen):
     facts = facts_of(dependencies=["redis", ("kafka", "probable"), ("mssql", "possible")])
-    verdict = compiled({"name": "r", "action": "bypass", "match": match}).verdict(facts)
+    ruling = compiled({"name": "r", "action": "bypass", "match": match}).ruling(facts)
 
-    assert [dependency.kind for dependency in verdict.dependencies] == seen
+    assert [dependency.kind for dependency in ruling.dependencies] == seen
 
 
 def test_the_least_confidence_of_the_policy_holds_for_every_rule_without_its_own(compiled, facts_of):
@@ -157,7 +157,7 @@ def test_the_least_confidence_of_the_policy_holds_for_every_rule_without_its_own
         detection={"minConfidence": "possible", "secrets": True},
     )
 
-    assert policy.verdict(facts_of(dependencies=[("redis", "possible")])).rule == "r"
+    assert policy.ruling(facts_of(dependencies=[("redis", "possible")])).rule == "r"
     assert (policy.min_confidence, policy.read_secrets) == (Confidence.POSSIBLE, True)
 
 
@@ -167,10 +167,10 @@ def test_an_expression_that_fails_on_a_pod_does_not_match_and_warns_without_its_
         {"name": "bad", "action": "skip", "match": {"when": "pod.metadata.labels[pod.metadata.labels.app] == ''"}},
         {"name": "good", "action": "inject"},
     )
-    verdict = policy.verdict(facts)
+    ruling = policy.ruling(facts)
 
-    assert verdict.rule == "good"
-    assert verdict.warnings == ("rule bad: its CEL expression does not match: a key does not exist",)
+    assert ruling.rule == "good"
+    assert ruling.warnings == ("rule bad: its CEL expression does not match: a key does not exist",)
 
 
 def test_the_pod_as_a_document_is_built_once_and_only_if_an_expression_reads_it(compiled, facts_of):
@@ -181,9 +181,9 @@ def test_the_pod_as_a_document_is_built_once_and_only_if_an_expression_reads_it(
         {"name": level, "action": "skip", "match": {"when": "pod.spec.size() == 5", "confidence": level}}
         for level in levels
     ]
-    compiled({"name": "r", "action": "skip", "match": {"when": "namespace.name == 'x'"}}).verdict(facts)
+    compiled({"name": "r", "action": "skip", "match": {"when": "namespace.name == 'x'"}}).ruling(facts)
     unread = len(built)
-    compiled(*wants).verdict(facts)
+    compiled(*wants).ruling(facts)
 
     assert (unread, len(built)) == (0, 1)
 
@@ -237,7 +237,7 @@ def test_the_version_is_name_and_generation(compiled):
     ],
 )
 def test_a_name_of_any_length_is_given_as_a_reason_in_short(compiled, facts_of, match, pod):
-    verdict = compiled({"name": "r", "match": match, "action": "skip"}).verdict(facts_of(**pod))
+    ruling = compiled({"name": "r", "match": match, "action": "skip"}).ruling(facts_of(**pod))
 
-    assert verdict.action is Action.SKIP
-    assert sum(map(len, verdict.matched)) <= 300
+    assert ruling.action is Action.SKIP
+    assert sum(map(len, ruling.matched)) <= 300

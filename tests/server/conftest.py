@@ -23,7 +23,7 @@ from certs import files
 from certs.issue import issue_authority, issue_serving
 from webhook.core.decision import Action, Confidence, Dependency, Mode
 from webhook.core.facts import Facts
-from webhook.core.verdict import Verdict
+from webhook.core.ruling import Ruling
 from webhook.detection.catalog import Catalog
 from webhook.server.admission.pods import Decider
 from webhook.server.http.app import create_app
@@ -82,21 +82,21 @@ class SkipBasket:
     def exempts(self, namespace: str) -> bool:
         return namespace == "exempt"
 
-    def verdict(self, facts: Facts) -> Verdict:
+    def ruling(self, facts: Facts) -> Ruling:
         app = facts.pod.labels.get("app")
         if app == "broken":
             raise RuntimeError(f"CANARY: {facts.document()}")
         if app == "warned":
-            return Verdict(Action.INHERIT, rule="warn", warnings=("mind\nthe gap",))
+            return Ruling(Action.INHERIT, rule="warn", warnings=("mind\nthe gap",))
         if app == "audited":
-            return Verdict(Action.SKIP, rule="audited", mode=Mode.AUDIT)
+            return Ruling(Action.SKIP, rule="audited", mode=Mode.AUDIT)
         if app == "basket":
             found = Dependency("redis", Confidence.CERTAIN, "basket-data", 6379, "label app")
-            return Verdict(Action.SKIP, rule="basket", dependencies=(found,), matched=("label app",))
-        return Verdict(Action.INHERIT)
+            return Ruling(Action.SKIP, rule="basket", dependencies=(found,), matched=("label app",))
+        return Ruling(Action.INHERIT)
 
-    def unknown(self) -> Verdict:
-        return Verdict(Action.INHERIT, known=False)
+    def unknown(self) -> Ruling:
+        return Ruling(Action.INHERIT, known=False)
 
 
 def make_review(pod: Any = POD, **request: Any) -> dict[str, Any]:

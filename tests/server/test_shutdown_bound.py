@@ -143,10 +143,10 @@ def test_a_decision_that_runs_is_answered_although_it_takes_longer_than_an_unfin
     begun = threading.Event()
 
     class Slow(kit.SkipBasket):  # type: ignore[name-defined]
-        def verdict(self, facts):
+        def ruling(self, facts):
             begun.set()
             time.sleep(1.5)
-            return super().verdict(facts)
+            return super().ruling(facts)
 
     server = start_server(limits=SHORT, policies=SimpleNamespace(current=Slow(), recent=()))
     large = _request(kit, containers=[{"name": "a", "env": [{"name": "A", "value": "x" * 100_000}]}])

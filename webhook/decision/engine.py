@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import NO_FINDINGS, Action, Decision, Findings, Mode, Reason
 from webhook.core.facts import Facts, owners_of
+from webhook.core.ruling import Ruling
 from webhook.core.surroundings import Surroundings
-from webhook.core.verdict import Verdict
 from webhook.decision.other_namespaces import hide, only_own
 from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog
@@ -92,13 +92,13 @@ def decide(  # noqa: PLR0913 - all inputs of a decision
     )
     if reason is Reason.UNKNOWN:
         unknown = replace(policy.unknown(), why=f"the namespace {namespace} could not be read")
-        return _from_verdict(unknown, facts, policy.version, outside)
+        return _from_ruling(unknown, facts, policy.version, outside)
     budget.refill()
     try:
         decision = _by_rules(facts, policy, outside)
     except BudgetExceededError as error:
         facts = replace(facts, findings=_cut(NO_FINDINGS, str(error)))
-        decision = _from_verdict(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
+        decision = _from_ruling(replace(policy.unknown(), why=str(error)), facts, policy.version, outside)
     if outside is not None and (not decision.action.sidecar or decision.reason is Reason.UNKNOWN):
         return _left_alone(outside, policy, facts.findings if always_detect else NO_FINDINGS)
     return decision
@@ -106,15 +106,15 @@ def decide(  # noqa: PLR0913 - all inputs of a decision
 
 def _by_rules(facts: Facts, policy: Policy, outside: Reason | None) -> Decision:
     """Return what the rules decide, with the part of it that the pod's author may see."""
-    verdict = policy.verdict(facts)
-    if not verdict.known:
-        facts = replace(facts, findings=_cut(facts.findings, verdict.why))
+    ruling = policy.ruling(facts)
+    if not ruling.known:
+        facts = replace(facts, findings=_cut(facts.findings, ruling.why))
     if facts.findings.own is None or not policy.hides_other_namespaces:
-        return _from_verdict(verdict, facts, policy.version, outside)
+        return _from_ruling(ruling, facts, policy.version, outside)
     own = replace(facts, findings=only_own(facts.findings))
-    hiding = hide(verdict, own.findings.dependencies, policy.verdict(own))
-    to_author = _from_verdict(hiding.to_author, own, policy.version, outside)
-    return replace(_from_verdict(hiding.verdict, facts, policy.version, outside), to_author=to_author)
+    hiding = hide(ruling, own.findings.dependencies, policy.ruling(own))
+    to_author = _from_ruling(hiding.to_author, own, policy.version, outside)
+    return replace(_from_ruling(hiding.ruling, facts, policy.version, outside), to_author=to_author)
 
 
 def _cut(findings: Findings, why: str) -> Findings:
@@ -159,39 +159,39 @@ def _overruled(action: Action, explicit: Explicit | None) -> bool:
     return explicit is not None and action.sidecar is (explicit is Explicit.SKIP)
 
 
-def _reason(verdict: Verdict) -> Reason:
-    if not verdict.known:
+def _reason(ruling: Ruling) -> Reason:
+    if not ruling.known:
         return Reason.UNKNOWN
-    return Reason.DEFAULT if verdict.rule is None else Reason.RULE
+    return Reason.DEFAULT if ruling.rule is None else Reason.RULE
 
 
-def _from_verdict(verdict: Verdict, facts: Facts, version: str, outside: Reason | None) -> Decision:
+def _from_ruling(ruling: Ruling, facts: Facts, version: str, outside: Reason | None) -> Decision:
     ports: tuple[int, ...] = ()
-    warnings = list(verdict.warnings)
-    if not verdict.known:
-        warnings.append(f"{verdict.why}: the policy's onUnknown applies, {verdict.action.value}")
-    if verdict.action is Action.BYPASS:
-        found = {dependency.port for dependency in verdict.dependencies if dependency.port is not None}
-        ports = tuple(sorted(found)) if verdict.ports is None else verdict.ports
-        if verdict.left_out:
-            warnings.append(f"rule {verdict.rule} {_LEFT_OUT}")
+    warnings = list(ruling.warnings)
+    if not ruling.known:
+        warnings.append(f"{ruling.why}: the policy's onUnknown applies, {ruling.action.value}")
+    if ruling.action is Action.BYPASS:
+        found = {dependency.port for dependency in ruling.dependencies if dependency.port is not None}
+        ports = tuple(sorted(found)) if ruling.ports is None else ruling.ports
+        if ruling.left_out:
+            warnings.append(f"rule {ruling.rule} {_LEFT_OUT}")
         elif not ports:
-            warnings.append(f"rule {verdict.rule} bypasses the detected ports, but no port was detected")
+            warnings.append(f"rule {ruling.rule} bypasses the detected ports, but no port was detected")
     if (invalid := MESH.invalid_choice(facts.pod)) is not None:
         warnings.append(invalid)
-    if _overruled(verdict.action, MESH.explicit_choice(facts.pod)) and verdict.mode is Mode.ENFORCE:
-        warnings.append(f"rule {verdict.rule or '(default)'} overrides the pod's own {MESH.CHOICE}")
-    if verdict.hold and (problem := MESH.cannot_hold(facts.pod)) is not None:
+    if _overruled(ruling.action, MESH.explicit_choice(facts.pod)) and ruling.mode is Mode.ENFORCE:
+        warnings.append(f"rule {ruling.rule or '(default)'} overrides the pod's own {MESH.CHOICE}")
+    if ruling.hold and (problem := MESH.cannot_hold(facts.pod)) is not None:
         warnings.append(problem)
     return Decision(
-        action=verdict.action,
-        reason=_reason(verdict),
-        rule=verdict.rule,
-        mode=verdict.mode,
+        action=ruling.action,
+        reason=_reason(ruling),
+        rule=ruling.rule,
+        mode=ruling.mode,
         findings=facts.findings,
         ports=ports,
-        hold=verdict.hold,
-        matched=verdict.matched,
+        hold=ruling.hold,
+        matched=ruling.matched,
         policy=version,
         outside=outside,
         warnings=tuple(warnings),

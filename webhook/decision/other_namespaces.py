@@ -13,21 +13,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook.core.decision import Dependency, Findings
-from webhook.core.verdict import Verdict
+from webhook.core.ruling import Ruling
 
 _HIDDEN = "a dependency in another namespace"
 
 
 class Hiding(Struct, frozen=True):
-    """A verdict that excludes no port which only objects of other namespaces contain.
+    """A ruling that excludes no port which only objects of other namespaces contain.
 
     Attributes:
-        verdict: For those who may see all.
+        ruling: For those who may see all.
         to_author: The same as the pod's author may see it.
     """
 
-    verdict: Verdict
-    to_author: Verdict
+    ruling: Ruling
+    to_author: Ruling
 
 
 def only_own(findings: Findings) -> Findings:
@@ -35,30 +35,30 @@ def only_own(findings: Findings) -> Findings:
     return findings if findings.own is None else replace(findings, dependencies=findings.own, own=None)
 
 
-def hide(verdict: Verdict, own: tuple[Dependency, ...], own_verdict: Verdict) -> Hiding:
-    """Remove from a verdict what only objects of other namespaces contain.
+def hide(ruling: Ruling, own: tuple[Dependency, ...], own_verdict: Ruling) -> Hiding:
+    """Remove from a ruling what only objects of other namespaces contain.
 
     Args:
-        verdict: The policy's verdict, given everything.
+        ruling: The policy's ruling, given everything.
         own: The dependencies that the pod and its own namespace show.
-        own_verdict: The policy's verdict, given nothing but those.
+        own_verdict: The policy's ruling, given nothing but those.
     """
-    least, kinds = verdict.confidence.rank, verdict.kinds
+    least, kinds = ruling.confidence.rank, ruling.kinds
     seen = [found for found in own if found.confidence.rank >= least and (kinds is None or found.kind in kinds)]
-    written = [found for found in verdict.dependencies if not found.port_elsewhere]
-    left_out = verdict.ports is None and len(written) < len(verdict.dependencies)
-    carried_out = replace(verdict, dependencies=(*seen, *written), left_out=left_out)
-    if own_verdict.rule == verdict.rule:
+    written = [found for found in ruling.dependencies if not found.port_elsewhere]
+    left_out = ruling.ports is None and len(written) < len(ruling.dependencies)
+    carried_out = replace(ruling, dependencies=(*seen, *written), left_out=left_out)
+    if own_verdict.rule == ruling.rule:
         matched = own_verdict.matched
     else:
-        matched = _without_hidden(verdict, {f"dependency {found.kind}" for found in seen})
+        matched = _without_hidden(ruling, {f"dependency {found.kind}" for found in seen})
     return Hiding(carried_out, replace(carried_out, matched=matched, warnings=own_verdict.warnings))
 
 
-def _without_hidden(verdict: Verdict, known: set[str]) -> tuple[str, ...]:
+def _without_hidden(ruling: Ruling, known: set[str]) -> tuple[str, ...]:
     """Return the phrases of a rule that matches only because of other namespaces, naming no kinds but `known`."""
-    dependencies = {f"dependency {found.kind}" for found in verdict.dependencies}
-    shown = [phrase for phrase in verdict.matched if phrase not in dependencies or phrase in known]
-    if dependencies.intersection(verdict.matched) and not known.intersection(verdict.matched):
+    dependencies = {f"dependency {found.kind}" for found in ruling.dependencies}
+    shown = [phrase for phrase in ruling.matched if phrase not in dependencies or phrase in known]
+    if dependencies.intersection(ruling.matched) and not known.intersection(ruling.matched):
         shown.append(_HIDDEN)
     return tuple(shown)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from webhook.core.decision import Confidence
 from webhook.core.facts import Facts
-from webhook.core.verdict import Verdict
+from webhook.core.ruling import Ruling
 from webhook.detection.catalog import Catalog
 
 
@@ -52,14 +52,14 @@ class Policy(Protocol):
         """Return whether the policy exempts the namespace."""
         ...
 
-    def verdict(self, facts: Facts) -> Verdict:
-        """Return the verdict of the first rule that matches, or of the default; `unknown` where a rule reads unknowns.
+    def ruling(self, facts: Facts) -> Ruling:
+        """Return the ruling of the first rule that matches, or of the default; `unknown` where a rule reads unknowns.
 
         Raises:
             BudgetExceededError: The rules exceed `facts.budget` for this pod.
         """
         ...
 
-    def unknown(self) -> Verdict:
-        """Return the verdict of `spec.onUnknown`."""
+    def unknown(self) -> Ruling:
+        """Return the ruling of `spec.onUnknown`."""
         ...

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from webhook.core.decision import Action, Confidence, Mode
 from webhook.core.facts import FINDINGS, Facts
-from webhook.core.verdict import Verdict
+from webhook.core.ruling import Ruling
 from webhook.detection.catalog import Catalog
 from webhook.policy.criteria_schema import Criteria
 from webhook.policy.glob import matcher
@@ -43,8 +43,8 @@ class CompiledRule:
         matches_findings = self.match.needs_findings or (self.unless is not None and self.unless.needs_findings)
         return matches_findings or self.bypasses_detected
 
-    def verdict(self, subject: Subject) -> Verdict | None:
-        """Return the rule's verdict on the pod; None when it does not match.
+    def ruling(self, subject: Subject) -> Ruling | None:
+        """Return the rule's ruling on the pod; None when it does not match.
 
         Raises:
             NotKnownError: Whether it matches, or what it does, depends on something unknown.
@@ -63,7 +63,7 @@ class CompiledRule:
             raise NotKnownError(subject.facts.why(FINDINGS))
         sure = subject.dependencies(self.match.confidence)
         kinds = self.match.kinds
-        return Verdict(
+        return Ruling(
             action=self.action,
             rule=self.name,
             mode=self.mode,
@@ -126,8 +126,8 @@ class CompiledPolicy:
         """Return whether spec.exempt names the namespace."""
         return self._exempt(namespace)
 
-    def verdict(self, facts: Facts) -> Verdict:
-        """Return the verdict of the first rule that matches, or the default; `unknown` where a rule reads unknowns.
+    def ruling(self, facts: Facts) -> Ruling:
+        """Return the ruling of the first rule that matches, or the default; `unknown` where a rule reads unknowns.
 
         Raises:
             BudgetExceededError: The rules exceed the budget for this pod.
@@ -135,12 +135,12 @@ class CompiledPolicy:
         subject = Subject(facts)
         for number in self._index.candidates(facts):
             try:
-                verdict = self.rules[number].verdict(subject)
+                ruling = self.rules[number].ruling(subject)
             except NotKnownError as error:
                 return replace(self.unknown(), why=str(error), warnings=tuple(subject.warnings))
-            if verdict is not None:
-                return verdict
-        return Verdict(
+            if ruling is not None:
+                return ruling
+        return Ruling(
             action=self.default,
             mode=self.mode,
             dependencies=subject.dependencies(self.min_confidence),
@@ -148,9 +148,9 @@ class CompiledPolicy:
             confidence=self.min_confidence,
         )
 
-    def unknown(self) -> Verdict:
-        """Return the verdict of spec.onUnknown."""
-        return Verdict(action=self.on_unknown, mode=self.mode, known=False)
+    def unknown(self) -> Ruling:
+        """Return the ruling of spec.onUnknown."""
+        return Ruling(action=self.on_unknown, mode=self.mode, known=False)
 
 
 def compile_policy(model: InjectionPolicy, *, generation: str, warnings: tuple[Problem, ...] = ()) -> CompiledPolicy:

@@ -149,7 +149,7 @@ def test_an_error_of_our_own_allows_the_pod_with_a_warning(server, kit, counted)
     assert "internal error in sidecar-policy" in review["warnings"][0]
     (line,) = (line for line in server.log("admission") if line["uid"] == "broken")
     assert (line["level"], line["error"]) == ("error", "RuntimeError")
-    assert any("SkipBasket.verdict" in place for place in line["at"])
+    assert any("SkipBasket.ruling" in place for place in line["at"])
     assert "CANARY" not in server.lines.getvalue()
 
 
@@ -255,11 +255,11 @@ def test_other_pods_are_answered_while_a_large_one_is_decided(start_server, kit)
     begun, answered = threading.Event(), threading.Event()
 
     class Patient(kit.SkipBasket):  # type: ignore[name-defined]
-        def verdict(self, facts):
+        def ruling(self, facts):
             if facts.pod.labels["app"] == "large":
                 begun.set()
                 assert answered.wait(5)
-            return super().verdict(facts)
+            return super().ruling(facts)
 
     server = start_server(policies=SimpleNamespace(current=Patient(), recent=()))
     large = kit.make_pod("large", containers=[{"name": "a", "env": [{"name": "A", "value": "x" * 100_000}]}])

@@ -210,10 +210,10 @@ def test_a_request_that_is_being_answered_is_not_given_up_for_the_same_client(st
     begun, answered = threading.Event(), threading.Event()
 
     class Patient(kit.SkipBasket):  # type: ignore[name-defined]
-        def verdict(self, facts):
+        def ruling(self, facts):
             begun.set()
             assert answered.wait(10)
-            return super().verdict(facts)
+            return super().ruling(facts)
 
     server = start_server(limits=SMALL, policies=SimpleNamespace(current=Patient(), recent=()))
     large = kit.make_pod("basket", containers=[{"name": "a", "env": [{"name": "A", "value": "x" * 100_000}]}])

@@ -7,7 +7,7 @@ from msgspec import Struct
 from webhook.core.decision import Action, Confidence, Dependency, Mode
 
 
-class Verdict(Struct, frozen=True):
+class Ruling(Struct, frozen=True):
     """The outcome of a policy's rules for one pod.
 
     Attributes:
