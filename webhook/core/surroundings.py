@@ -53,6 +53,9 @@ class Service:
         selector: The labels it selects pods by; empty for Services without a selector.
         external_name: The DNS name that an ExternalName Service is an alias for.
         headless: Whether it has no cluster IP (`clusterIP: None`).
+        exposed: Whether clients outside of the cluster reach it: its type is NodePort or LoadBalancer.
+        created: When it was created, as the API writes it; empty where that is unknown, as in files.
+        export_to: The namespaces whose sidecars know it, as its annotation lists them; None where it has none.
         images: Images of the containers of the workloads that the selector matches.
         extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
     """
@@ -64,6 +67,9 @@ class Service:
     external_name: str | None = None
     images: tuple[str, ...] = ()
     headless: bool = False
+    exposed: bool = False
+    created: str = ""
+    export_to: tuple[str, ...] | None = None
     extent: int = field(init=False, repr=False, compare=False)
     _digest: bytes = field(init=False, repr=False, compare=False, default=b"")
 

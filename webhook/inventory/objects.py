@@ -55,6 +55,7 @@ MOST_LABELS: Final = 256
 """Labels in a Service's selector or in a pod template: as objects they take twenty times the memory of their text."""
 MOST_IMAGES: Final = 256
 """Images of a pod template."""
+EXPORT_TO: Final = "networking.istio.io/exportTo"
 _NOT_READ = Content(UNREADABLE, cut=True)
 
 
@@ -65,6 +66,13 @@ class Metadata(Struct, frozen=True):
     namespace: str | None = None
     uid: str = ""
     labels: dict[str, str] | None = None
+
+
+class ServiceMetadata(Metadata, frozen=True, rename="camel"):
+    """The metadata of a Service."""
+
+    annotations: dict[str, str] | None = None
+    creation_timestamp: str | None = None
 
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -93,7 +101,7 @@ class ServiceSpec(Struct, frozen=True, rename="camel"):
 class ServiceObject(Struct, frozen=True):
     """A Service."""
 
-    metadata: Metadata
+    metadata: ServiceMetadata
     spec: ServiceSpec = ServiceSpec()
 
 
@@ -149,7 +157,16 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
         selector=None if selector and len(selector) > MOST_LABELS else selector,
         external_name=read.spec.external_name if read.spec.type == "ExternalName" else None,
         headless=read.spec.cluster_ip == "None",
+        exposed=read.spec.type in {"NodePort", "LoadBalancer"},
+        created=read.metadata.creation_timestamp or "",
+        export_to=_export_to(read.metadata.annotations or {}),
     )
+
+
+def _export_to(annotations: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the namespaces that Istio's annotation lists; only the first of very many."""
+    text = annotations.get(EXPORT_TO)
+    return None if text is None else tuple(item.strip() for item in text[:4096].split(","))
 
 
 def template_of(read: TemplatedObject) -> PodTemplate:

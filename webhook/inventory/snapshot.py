@@ -23,7 +23,8 @@ from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
-from webhook.mesh.config import CONFIG_MAP, KINDS, ROOT
+from webhook.mesh.config import KINDS
+from webhook.mesh.settings import CONFIG_MAP, ROOT
 from webhook.problem import Problem
 
 _SOURCE = "cluster"

@@ -11,7 +11,7 @@ from webhook.analysis.diagnose.picture import Member, Picture, Sidecars
 from webhook.core.facts import owners_of
 from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.unread import Unread, understood
-from webhook.mesh.config import IstioConfiguration, mesh_holds
+from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.eligibility import sidecar_of
 from webhook.mesh.sidecar import is_native
 from webhook.mesh.webhook_order import KIND, Configuration
@@ -49,7 +49,7 @@ def picture_of(
         least=policy.min_confidence,
         webhooks=_webhooks(inventory),
         istio=istio,
-        sidecars=_sidecars(inventory.running, held=mesh_holds(inventory.documents), native=native),
+        sidecars=_sidecars(inventory.running, held=istio.settings.held, native=native),
         namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and namespace in {None, name}],
     )
 
