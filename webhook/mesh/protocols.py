@@ -41,7 +41,13 @@ class Protocol(StrEnum):
         """Whether the proxy parses the bytes as HTTP of some version."""
         return self in _HTTP
 
+    @property
+    def is_http2(self) -> bool:
+        """Whether the proxy speaks HTTP/2 to the server."""
+        return self in _HTTP2
 
+
+_HTTP2 = frozenset({Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB})
 _HTTP = frozenset({Protocol.HTTP, Protocol.HTTP_PROXY, Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB})
 _KUBERNETES = {
     "kubernetes.io/h2c": Protocol.HTTP2,
@@ -79,6 +85,12 @@ def select(port: ServicePort) -> Selection:
     if port.number in _WELL_KNOWN:
         return Selection(Protocol.TCP, f"{port.number} is a port that Istio knows")
     return Selection(None, f"{where} is '{declared}'" if declared else "it has neither appProtocol nor name")
+
+
+def parse(written: str) -> Protocol | None:
+    """Return the protocol that a port of Istio's own objects declares; None where Istio sniffs it."""
+    name = written.lower()
+    return Protocol(name) if name in _NAMES else None
 
 
 def _named(written: str) -> Protocol | None:

@@ -1,0 +1,199 @@
+"""Judge a connection: will it flow, how, and if not, at which end does it break?
+
+The sidecar of the client decides where it goes and whether in the mesh's TLS, that of the server whether it is taken,
+and either may parse it. What is not known of a party is tried both ways: a verdict stands only if all agree.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from webhook.core.verdict import End, Outcome, Security, Verdict, Wire
+from webhook.mesh.arrival import Arrival, starts_mtls
+from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.destination import Destination, Registry, Sight
+from webhook.mesh.outbound import send
+from webhook.mesh.party import Party, Plane
+from webhook.mesh.trace import Arrived, Result, Stream, Trace
+
+_OUTCOMES = {
+    Result.WORKS: Outcome.FLOWS,
+    Result.PROTOCOL_ERROR: Outcome.PROTOCOL_ERROR,
+    Result.ERROR_RESPONSE: Outcome.PROTOCOL_ERROR,
+    Result.HANGS: Outcome.HANGS,
+    Result.RESET: Outcome.REFUSED,
+    Result.REFUSED: Outcome.REFUSED,
+    Result.BLACK_HOLE: Outcome.BLACKHOLED,
+}
+_ORIGINATED = "tls-originated"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to judge.
+
+    Attributes:
+        client: Who makes it.
+        to: Where it leads.
+        wires: What may be said first; more than one where it is not known.
+        unknown_wire: Why that is not known, as a phrase: "whether the client speaks TLS".
+        early: Whether an init container makes it.
+    """
+
+    client: Party
+    to: Destination
+    wires: tuple[Wire, ...]
+    unknown_wire: str = "what the client speaks"
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """All that decides what becomes of connections, beside the two parties.
+
+    Attributes:
+        istio: Istio's configuration.
+        registry: The Services.
+    """
+
+    istio: IstioConfiguration
+    registry: Registry
+
+
+def judge(connection: Connection, mesh: Mesh) -> Verdict:
+    """Return what becomes of a connection.
+
+    Args:
+        connection: Who calls whom, and what is said.
+        mesh: The Services and Istio's configuration.
+
+    Returns:
+        The verdict; `unknown`, with what is missing, where it depends on something that is not known.
+
+    Example:
+        judge(Connection(web, Destination(6379, cache, servers=[redis]), (Wire.CLIENT_FIRST,)), mesh).outcome
+    """
+    servers = connection.to.servers
+    if servers is None:
+        return _of_unknown_servers(connection, mesh)
+    if not servers:
+        return _agreed(_variants(connection, mesh, None), connection, ())
+    verdicts = [_agreed(_variants(connection, mesh, server), connection, (server,)) for server in servers]
+    return _of_all(verdicts)
+
+
+def _of_unknown_servers(connection: Connection, mesh: Mesh) -> Verdict:
+    """Judge for any server that there could be: with a sidecar and without."""
+    service = connection.to.service
+    space = service.namespace if service is not None else ""
+    labels = dict(service.selector or {}) if service is not None else {}
+    anyone = Party("the server", space, labels, planes=(Plane.NONE, Plane.SIDECAR), unknown="which pods answer")
+    return _agreed(_variants(connection, mesh, anyone), connection, (anyone,))
+
+
+def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire) -> Trace:
+    """Follow a connection to one server; each party has one plane.
+
+    Args:
+        connection: Who calls whom.
+        mesh: The Services and Istio's configuration.
+        server: The pod that answers; None for a host that is no pod, or where there is none.
+        wire: What is said first.
+    """
+    client, to, stream = connection.client, connection.to, Stream(wire)
+    if (direct := _direct(connection)) is not None:
+        return Arrival(to, server, wire, None, stream).trace(mesh.istio, mesh.registry).after(direct)
+    sight = Sight(client, mesh.istio, mesh.registry)
+    own_address = server if to.service is None or to.service.headless else None
+    sent = send(client, to, stream, sight, own_address)
+    if isinstance(sent, Trace):
+        return sent
+    evidence, stream = [sent.evidence], Stream(sent.wire, parsed=sent.parsed)
+    if sent.to is not None:
+        mtls, why = starts_mtls(sent.to, to, server, sight, mesh.istio)
+        evidence.append(why)
+        if mtls is None:
+            return Trace(Result.WORKS, Arrived.PLAIN, _ORIGINATED, None, tuple(evidence))
+        stream = replace(stream, mtls=mtls)
+    return Arrival(to, server, wire, sent, stream).trace(mesh.istio, mesh.registry).after(*evidence)
+
+
+def _direct(connection: Connection) -> str | None:
+    """Return why a connection does not go through a sidecar of the client, as a sentence; None where it does."""
+    client, to, plane = connection.client, connection.to, connection.client.planes[0]
+    if plane is Plane.NONE:
+        return f"{client.name} has no sidecar, and calls directly, in plaintext"
+    if plane is Plane.AMBIENT:
+        return f"{client.name} is in ambient mode"
+    if connection.early and not client.native:
+        return f"an init container of {client.name} calls before the sidecar's own init container redirects it"
+    if client.intercepted.outbound(to.port, to.address) is False:
+        return f"{client.name} excludes port {to.port} from its sidecar, and calls directly, in plaintext"
+    return None
+
+
+def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Iterator[Verdict]:
+    """Yield a verdict for each combination of what is not known."""
+    client = connection.client
+    for plane, wire, there in itertools.product(
+        client.planes, connection.wires, server.planes if server is not None else (None,)
+    ):
+        end = server if server is None or there is None else replace(server, planes=(there,))
+        one = replace(connection, client=replace(client, planes=(plane,)))
+        yield _verdict(one, traced(one, mesh, end, wire))
+
+
+def _verdict(connection: Connection, trace: Trace) -> Verdict:
+    outcome = _OUTCOMES[trace.result]
+    if trace.code == "not-in-registry":
+        outcome = Outcome.BLACKHOLED
+    if trace.code == _ORIGINATED:
+        return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=("whether the server speaks TLS",))
+    if outcome is not Outcome.FLOWS:
+        return Verdict(outcome, trace.code, None, trace.at, trace.evidence)
+    client = connection.client
+    if client.planes[0] is Plane.SIDECAR and not client.native:
+        if client.batch:
+            said = f"the sidecar of {client.name} is a regular container, and goes on when the application has ended"
+            return Verdict(Outcome.NEVER_ENDS, "job-never-finishes", None, End.CLIENT, (*trace.evidence, said))
+        through = client.intercepted.outbound(connection.to.port, connection.to.address) is not False
+        if not client.held and not connection.early and through:
+            said = f"{client.name} may start before its sidecar is ready"
+            return Verdict(Outcome.STARTS_TOO_EARLY, "hold-missing", None, End.CLIENT, (*trace.evidence, said))
+    security = Security.MTLS if trace.arrived is Arrived.MTLS else Security.PLAINTEXT
+    return Verdict(outcome, f"{outcome}-{security}", security, None, trace.evidence)
+
+
+def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequence[Party]) -> Verdict:
+    """Return the verdict of all variants, or that it is unknown."""
+    found = list(verdicts)
+    first = found[0]
+    if all((one.outcome, one.security) == (first.outcome, first.security) for one in found):
+        return first
+    missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
+    if len(connection.wires) > 1:
+        missing.append(connection.unknown_wire)
+    evidence = tuple(f"{_said(one)}: {'; '.join(one.evidence)}" for one in found)
+    return Verdict(Outcome.UNKNOWN, "not-known", None, None, evidence, tuple(dict.fromkeys(missing)))
+
+
+def _said(verdict: Verdict) -> str:
+    return verdict.outcome if verdict.security is None else f"{verdict.outcome}, {verdict.security}"
+
+
+def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return one verdict of those of all servers: what breaks at one of them breaks at times."""
+    first = verdicts[0]
+    if all((one.outcome, one.security) == (first.outcome, first.security) for one in verdicts):
+        return first
+    broken = next((one for one in verdicts if one.outcome.breaks), None)
+    if broken is not None:
+        count = sum(one.outcome.breaks for one in verdicts)
+        said = f"it depends on which workload answers: {count} of {len(verdicts)} break it"
+        return Verdict(broken.outcome, broken.code, None, broken.at, (*broken.evidence, said))
+    unknown = next((one for one in verdicts if one.outcome is Outcome.UNKNOWN), None)
+    if unknown is not None:
+        return unknown
+    return next(one for one in verdicts if one.security is Security.PLAINTEXT)

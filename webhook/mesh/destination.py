@@ -1,0 +1,224 @@
+"""Where a connection leads, and what the sidecars of a namespace know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Protocol
+
+from webhook.core.surroundings import Service, ServicePort, Services
+from webhook.mesh.config import IstioConfiguration, exported, names
+from webhook.mesh.objects import DestinationRule, EgressListener, IstioPort, ServiceEntry, Sidecar
+from webhook.mesh.party import Address, Party
+from webhook.mesh.protocols import Selection, parse, select
+
+
+class Registry(Protocol):
+    """The Services of the cluster. Implemented by every inventory."""
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
+        """Return the namespace's labels, or None when it is unknown."""
+        ...
+
+    def services(self, namespace: str) -> Services:
+        """Return all Services of a namespace."""
+        ...
+
+    def http_services(self, port: int) -> Sequence[Service]:
+        """Return the Services of all namespaces that declare this TCP port as HTTP, the oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a connection leads.
+
+    Attributes:
+        port: The port that is called.
+        service: The Service that is called by its name; None for another host.
+        host: The host that is called, as HTTP and TLS clients send it; empty for the Service's own name.
+        servers: The pods that answer: those behind a Service, or the one whose address is called; None where they are
+            not known, empty where there are none, and for hosts outside of the cluster.
+        address: The host's address; None where it is not known, or the Service's own.
+    """
+
+    port: int
+    service: Service | None = None
+    host: str = ""
+    servers: Sequence[Party] | None = ()
+    address: Address | None = None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it is not known to lead to any pod."""
+        return self.service is None and not self.servers
+
+    @property
+    def service_port(self) -> ServicePort | None:
+        """The port as the Service declares it; None where it does not list it."""
+        return None if self.service is None else port_of(self.service, self.port)
+
+    def __str__(self) -> str:
+        """Return host and port, as "cache:6379"."""
+        return f"{self.host or (self.service.name if self.service else '')}:{self.port}"
+
+
+def port_of(service: Service, number: int) -> ServicePort | None:
+    """Return a Service's TCP port, or None."""
+    return next((port for port in service.ports if port.number == number and port.transport == "TCP"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A host that a sidecar knows at a port: a Service's, or a ServiceEntry's.
+
+    Attributes:
+        declared: The protocol of the port.
+        service: The Service; None for a ServiceEntry.
+        entry: The ServiceEntry; None for a Service.
+    """
+
+    declared: Selection
+    service: Service | None = None
+    entry: ServiceEntry | None = None
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """The key by which Istio orders what it knows: the oldest first."""
+        if self.service is not None:
+            return self.service.created, self.service.name, self.service.namespace
+        return self.entry.metadata.age if self.entry is not None else ("", "", "")
+
+    def __str__(self) -> str:
+        """Return the object, as "Service shop/cache" or "ServiceEntry shop/database"."""
+        if self.service is not None:
+            return f"Service {self.service.namespace}/{self.service.name}"
+        return f"ServiceEntry {self.entry.metadata}" if self.entry is not None else ""
+
+
+class Sight:
+    """What the sidecar of one client knows."""
+
+    def __init__(self, client: Party, istio: IstioConfiguration, registry: Registry) -> None:
+        self.sidecar: Sidecar | None = istio.sidecar_for(client.namespace, client.labels)
+        self._client = client
+        self._istio = istio
+        self._registry = registry
+
+    @property
+    def registry_only(self) -> bool:
+        """Whether the sidecar closes connections to what it does not know."""
+        policy = self.sidecar.spec.outbound_traffic_policy if self.sidecar is not None else None
+        return self._istio.settings.registry_only if policy is None else policy.mode == "REGISTRY_ONLY"
+
+    def egress_at(self, port: int) -> EgressListener | None:
+        """Return the listener for one port of the Sidecar object that configures the client, or None."""
+        for listener in self._egress():
+            if listener.port is not None and listener.port.number == port and listener.capture_mode != "NONE":
+                return listener
+        return None
+
+    def sees(self, service: Service, listener: EgressListener | None = None) -> bool:
+        """Return whether the sidecar knows a Service; for a listener of one port: at that listener."""
+        exports = service.export_to or tuple(self._istio.settings.exports_services_to())
+        if not exported(exports, service.namespace, self._client.namespace):
+            return False
+        labels = self._registry.namespace_labels(service.namespace)
+        if labels is not None and not self._istio.settings.discovers(labels):
+            return False
+        whole = f"{service.name}.{service.namespace}.svc.cluster.local"
+        return self._imports(service.namespace, whole, listener)
+
+    def entries(self, port: int) -> Iterator[tuple[ServiceEntry, IstioPort]]:
+        """Yield the ServiceEntries that the sidecar knows with a port, the oldest first."""
+        for entry in self._istio.entries:
+            space = entry.metadata.namespace
+            if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):
+                continue
+            if not any(self._imports(space, host, None) for host in entry.spec.hosts or ()):
+                continue
+            yield from ((entry, found) for found in entry.spec.ports or () if found.number == port)
+
+    def http_at(self, port: int) -> Known | None:
+        """Return the oldest Service that the sidecar knows and that declares a port as HTTP, or None."""
+        for service in self._registry.http_services(port):
+            declared = port_of(service, port)
+            if declared is not None and service.external_name is None and self.sees(service):
+                return Known(select(declared), service)
+        return None
+
+    def headless_at(self, server: Party, port: int) -> list[Known]:
+        """Return the headless Services with a port that select a server and that the sidecar knows, oldest first."""
+        found = []
+        for service in self._registry.services(server.namespace).selecting(server.labels):
+            declared = port_of(service, port) if service.headless else None
+            if declared is not None and self.sees(service):
+                found.append(Known(select(declared), service))
+        return sorted(found, key=lambda known: known.age)
+
+    def tls_mode(self, destination: Known, port: int) -> tuple[str | None, str]:
+        """Return what DestinationRules say of TLS for a host, and the one that says it, for evidence.
+
+        Those of the client's namespace count first, then those of the host's, then those of the root namespace.
+        """
+        space = destination.service.namespace if destination.service else ""
+        if destination.entry is not None:
+            space = destination.entry.metadata.namespace
+        matching = [rule for rule in self._istio.destinations if self._concerns(rule, destination)]
+        for namespace in dict.fromkeys((self._client.namespace, space, self._istio.settings.root_namespace)):
+            for rule in matching:
+                if rule.metadata.namespace != namespace:
+                    continue
+                selector = rule.spec.workload_selector
+                if selector is not None and not selector.holds(self._client.labels):
+                    continue
+                policy = rule.spec.traffic_policy
+                return (None if policy is None else policy.mode(port)), f"DestinationRule {rule.metadata}"
+        return None, ""
+
+    def _concerns(self, rule: DestinationRule, destination: Known) -> bool:
+        host, written_in = rule.spec.host, rule.metadata.namespace
+        exports = rule.spec.export_to or self._istio.settings.default_destination_rule_export_to or ("*",)
+        if not exported(exports, written_in, self._client.namespace):
+            return False
+        if destination.service is not None:
+            return names(host, written_in, destination.service)
+        return host in (destination.entry.spec.hosts or ()) if destination.entry is not None else False
+
+    def _egress(self) -> Sequence[EgressListener]:
+        return (self.sidecar.spec.egress or ()) if self.sidecar is not None else ()
+
+    def _imports(self, namespace: str, host: str, listener: EgressListener | None) -> bool:
+        """Return whether the client's Sidecar object lets a host of a namespace in; without one, all are."""
+        if not self._egress():
+            return True
+        if listener is None:
+            listener = next((found for found in self._egress() if found.port is None), None)
+        return listener is not None and any(self._matches(text, namespace, host) for text in listener.hosts or ())
+
+    def _matches(self, text: str, namespace: str, host: str) -> bool:
+        space, _, wanted = text.partition("/")
+        here = space in {"*", namespace} or (space == "." and namespace == self._client.namespace)
+        suffix = wanted.removeprefix("*")
+        return here and (host == wanted or (wanted.startswith("*") and host.endswith(suffix)))
+
+
+def declared_by(port: IstioPort) -> Selection:
+    """Return the protocol that a port of Istio's own objects declares."""
+    return Selection(parse(port.protocol), f"its protocol is {port.protocol or 'not set'}")
+
+
+def has_address(entry: ServiceEntry, address: Address | None) -> bool | None:
+    """Return whether a ServiceEntry lists an address; None where it lists some, and the address is not known."""
+    listed = entry.spec.addresses or ()
+    if not listed or address is None:
+        return None if listed else False
+    return any(_contains(text, address) for text in listed)
+
+
+def _contains(text: str, address: Address) -> bool:
+    try:
+        return address in ip_network(text, strict=False)
+    except ValueError:
+        return False

@@ -1,0 +1,215 @@
+"""What the sidecar of a client does with a connection.
+
+Istio gives the sidecar a listener for each address and port that it knows, and one for all else:
+
+| the port that is called is        | listener for | HTTP requests     | other bytes    | silence        |
+|-----------------------------------|--------------|-------------------|----------------|----------------|
+| declared HTTP by a visible Service | the port     | routed by Host    | passed through | waits          |
+| declared TCP or TLS by a Service  | the Service  | passed on         | passed on      | passed on      |
+| not declared by its Service       | the Service  | parsed, passed on | passed on      | waits          |
+| not known                         | none         | passed through    | passed through | passed through |
+
+The first row is about any Service that the client sees, whomever it calls. What is passed on goes to the Service's endpoints; what is passed through goes to its original address in plaintext, or
+under REGISTRY_ONLY nowhere. Source: istio/istio pilot/pkg/networking/core (listener.go, httproute.go), and
+tests/mesh/truth.yaml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webhook.core.verdict import End, Wire
+from webhook.mesh.destination import Destination, Known, Sight, declared_by, has_address
+from webhook.mesh.party import Party
+from webhook.mesh.protocols import Protocol, Selection, select
+from webhook.mesh.trace import SPOKEN, Arrived, Result, Stream, Trace
+
+_NEVER_SHARED = frozenset({Protocol.MONGO, Protocol.MYSQL})
+"""Protocols whose listener Istio never shares with another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A connection that a client's sidecar sends on.
+
+    Attributes:
+        to: The host whose endpoints it goes to; None where it goes to its original address.
+        parsed: Whether the sidecar parses it as HTTP.
+        wire: What goes on.
+        evidence: What the sidecar does, as a sentence.
+    """
+
+    to: Known | None
+    parsed: bool
+    wire: Wire
+    evidence: str
+
+
+@dataclass(slots=True)
+class _Listener:
+    """A listener, while Istio's rules for sharing a port and address are applied.
+
+    Attributes:
+        tcp: Whom bytes go to that are not parsed; None where they are passed through.
+        http: Whether HTTP is recognised and parsed.
+        first: The first host that it is made for.
+        own: Whether it is one host's alone, so that HTTP needs no Host that is known.
+    """
+
+    first: Known
+    tcp: Known | None = None
+    http: bool = False
+    own: bool = False
+
+    def add(self, known: Known) -> None:
+        """Add a host that shares the port and the address, as Istio does it."""
+        protocol, first = known.declared.protocol, self.first.declared.protocol
+        if protocol is not first and not _NEVER_SHARED.isdisjoint({protocol, first}):
+            return
+        if protocol is None or protocol.is_http:
+            self.http = True
+        if self.tcp is None and (protocol is None or not protocol.is_http):
+            self.tcp = known
+
+
+def _listener(*known: Known, own: bool = False) -> _Listener | None:
+    if not known:
+        return None
+    listener = _Listener(known[0], own=own)
+    for each in known:
+        listener.add(each)
+    return listener
+
+
+def send(client: Party, to: Destination, stream: Stream, sight: Sight, server: Party | None) -> Sent | Trace:
+    """Follow a connection through the sidecar of a client.
+
+    Args:
+        client: The client, with a sidecar that gets the connection.
+        to: Where it leads.
+        stream: What the client says.
+        sight: What the sidecar knows.
+        server: The pod whose own address is called: of a headless Service, or without any Service.
+
+    Returns:
+        What goes on, or how it ends here.
+    """
+    listener = _listener_for(to, sight, server)
+    if listener is None:
+        return _passed_through(client, stream, sight, "no host that it knows has that address and port")
+    if listener.http and stream.is_silent:
+        return _waits(client, to, listener)
+    if listener.http and stream.is_http:
+        return _routed(client, to, stream, sight, listener)
+    if listener.tcp is None:
+        why = f"port {to.port} is one for HTTP, {_because(listener.first)}, and these bytes are not HTTP"
+        return _passed_through(client, stream, sight, why)
+    said = f"the sidecar of {client.name} passes the bytes on to {listener.tcp}: {_because(listener.tcp)}"
+    return Sent(listener.tcp, parsed=False, wire=stream.wire, evidence=said)
+
+
+def _listener_for(to: Destination, sight: Sight, server: Party | None) -> _Listener | None:
+    """Return the listener that a connection matches: that of its address, else that of its port."""
+    service, declared = to.service, to.service_port
+    egress = sight.egress_at(to.port)
+    if service is not None and declared is not None and not service.headless:
+        known = Known(select(declared), service)
+        if egress is not None and egress.port is not None and sight.sees(service, egress):
+            at_port = declared_by(egress.port)
+            if at_port.protocol is None or not at_port.protocol.is_http:
+                return _listener(Known(at_port, service), own=True)
+        elif sight.sees(service) and not _is_http(known.declared):
+            return _listener(known, own=True)
+    elif server is not None:
+        here = [known for known in sight.headless_at(server, to.port) if not _is_http(known.declared)]
+        if here:
+            return _listener(*here, own=True)
+    elif service is None and (entry := _entry_with_address(to, sight)) is not None:
+        return _listener(entry, own=True)
+    if egress is not None and egress.port is not None:
+        at_port = declared_by(egress.port)
+        if service is None or declared is None or not sight.sees(service, egress):
+            return None
+        return _listener(Known(at_port, service))
+    return _shared(to, sight)
+
+
+def _shared(to: Destination, sight: Sight) -> _Listener | None:
+    """Return the listener that a port has for all addresses, or None."""
+    sharing = [] if (http := sight.http_at(to.port)) is None else [http]
+    for entry, port in sight.entries(to.port):
+        declared = declared_by(port)
+        if _is_http(declared) or not entry.spec.addresses:
+            sharing.append(Known(declared, entry=entry))
+    return _listener(*sorted(sharing, key=lambda known: known.age))
+
+
+def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
+    """Return the ServiceEntry with the address and the port that are called, unless it declares HTTP, or None."""
+    for entry, port in sight.entries(to.port):
+        declared = declared_by(port)
+        listed = has_address(entry, to.address) or (bool(entry.spec.addresses) and to.host in (entry.spec.hosts or ()))
+        if listed and not _is_http(declared):
+            return Known(declared, entry=entry)
+    return None
+
+
+def _routed(client: Party, to: Destination, stream: Stream, sight: Sight, listener: _Listener) -> Sent | Trace:
+    """Follow an HTTP request, whose Host decides where it goes."""
+    known = listener.first if listener.own else _named(to, sight)
+    if known is None:
+        if sight.registry_only:
+            said = f"the sidecar of {client.name} parses HTTP at port {to.port}, and knows no host of that name"
+            return Trace(Result.ERROR_RESPONSE, Arrived.NOTHING, "not-in-registry", End.CLIENT, (said,))
+        said = f"the sidecar of {client.name} parses HTTP at port {to.port}, {_because(listener.first)}"
+        return Sent(None, parsed=True, wire=stream.wire, evidence=f"{said}, and passes what it does not know through")
+    said = f"the sidecar of {client.name} parses it as HTTP and routes it to {known}: {_because(listener.first)}"
+    return Sent(known, parsed=True, wire=upstream(known.declared, stream.wire), evidence=said)
+
+
+def _named(to: Destination, sight: Sight) -> Known | None:
+    """Return the host that the Host of a request names."""
+    if to.service is not None and not to.host and to.service_port is not None and sight.sees(to.service):
+        return Known(select(to.service_port), to.service)
+    for entry, port in sight.entries(to.port):
+        if to.host in (entry.spec.hosts or ()):
+            return Known(declared_by(port), entry=entry)
+    return None
+
+
+def upstream(declared: Selection, received: Wire) -> Wire:
+    """Return the version of HTTP in which a sidecar sends a request on."""
+    if declared.protocol is None:
+        return received
+    return Wire.HTTP2 if declared.protocol.is_http2 else Wire.HTTP1
+
+
+def _passed_through(client: Party, stream: Stream, sight: Sight, why: str) -> Sent | Trace:
+    if sight.registry_only:
+        said = f"the sidecar of {client.name} closes it: {why}, and the mesh's outbound policy is REGISTRY_ONLY"
+        return Trace(Result.BLACK_HOLE, Arrived.NOTHING, "not-in-registry", End.CLIENT, (said,))
+    said = f"the sidecar of {client.name} passes it through in plaintext: {why}"
+    return Sent(None, parsed=False, wire=stream.wire, evidence=said)
+
+
+def _waits(client: Party, to: Destination, listener: _Listener) -> Trace:
+    """Say how a connection on which the server speaks first ends at a listener that looks for HTTP."""
+    said = f"the sidecar of {client.name} waits for the client's first bytes at port {to.port}: "
+    said += f"{_because(listener.first)}; the client speaks {SPOKEN[Wire.SERVER_FIRST]}"
+    if listener.first.service is not None and listener.first.service is to.service:
+        code = "server-first-sniffed" if listener.first.declared.protocol is None else "http-declared"
+    elif listener.first.entry is not None and to.host in (listener.first.entry.spec.hosts or ()):
+        code = "http-declared"
+    else:
+        code = "port-captured"
+    return Trace(Result.HANGS, Arrived.NOTHING, code, End.CLIENT, (said,))
+
+
+def _because(known: Known) -> str:
+    protocol = known.declared.protocol
+    what = "sniffed" if protocol is None else f"declared {protocol}"
+    return f"{known} has it {what} ({known.declared.because})"
+
+
+def _is_http(declared: Selection) -> bool:
+    return declared.protocol is not None and declared.protocol.is_http
