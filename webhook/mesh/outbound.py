@@ -9,9 +9,9 @@ Istio gives the sidecar a listener for each address and port that it knows, and 
 | not declared by its Service       | the Service  | parsed, passed on | passed on      | waits          |
 | not known                         | none         | passed through    | passed through | passed through |
 
-The first row is about any Service that the client sees, whomever it calls. What is passed on goes to the Service's endpoints; what is passed through goes to its original address in plaintext, or
-under REGISTRY_ONLY nowhere. Source: istio/istio pilot/pkg/networking/core (listener.go, httproute.go), and
-tests/mesh/truth.yaml.
+The first row is about any Service that the client sees, whomever it calls. What is passed on goes to the Service's
+endpoints; what is passed through goes to its original address in plaintext, or under REGISTRY_ONLY nowhere. Source:
+istio/istio pilot/pkg/networking/core (listener.go, httproute.go), and tests/mesh/truth.yaml.
 """
 
 from __future__ import annotations
