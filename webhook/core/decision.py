@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from webhook.core.verdict import Wire
+
 
 class Action(StrEnum):
     """The action for the sidecar of one pod."""
@@ -88,6 +90,10 @@ class Dependency(Struct, frozen=True, gc=False):
         port: The TCP port, or None when it is unknown.
         evidence: The evidence chain, without any value but host, port and kind.
         port_elsewhere: Whether the port may come only from an object in another namespace than the pod's.
+        wire: What is said first on the connection; None when it is not known.
+        init: Whether only init containers that run to completion name it.
+        service: The namespace and name of the Service that the host resolves to, behind any aliases; None for a host
+            that no known Service has.
     """
 
     kind: str
@@ -96,19 +102,46 @@ class Dependency(Struct, frozen=True, gc=False):
     port: int | None
     evidence: str
     port_elsewhere: bool = False
+    wire: Wire | None = None
+    init: bool = False
+    service: tuple[str, str] | None = None
+
+
+class Call(Struct, frozen=True, gc=False):
+    """A Service that the pod is a client of, and that is no backend: its neighbour over HTTP, as far as is known.
+
+    Attributes:
+        namespace: The Service's namespace.
+        service: The Service's name.
+        port: The Service's port that is called: as configured, else the URL scheme's, else the only one that the
+            Service has; None when it is unknown.
+        wire: What is said first on the connection; None when it is not known.
+        init: Whether only init containers that run to completion name it.
+        evidence: The evidence chain, without any value but host and port.
+        elsewhere: Whether an object of another namespace than the pod's contributed to it.
+    """
+
+    namespace: str
+    service: str
+    port: int | None
+    wire: Wire | None
+    init: bool
+    evidence: str
+    elsewhere: bool = False
 
 
 class Findings(Struct, frozen=True, gc=False):
     """The result of detection for one pod.
 
     Attributes:
-        dependencies: One entry for each (kind, host, port), highest confidence first.
+        dependencies: One entry for each (kind, host, port, wire), highest confidence first.
         serves: The kinds that the pod is itself a server of, sorted.
         unknown: References that could not be read (a ConfigMap that is not there, a Secret that may not be
             read), as sentences. With them, "no dependency found" is not "no dependency".
         own: The dependencies found from the pod and its own namespace alone, as if other namespaces had no objects;
             None where no object of another namespace contributed.
         cut: Whether the pod's configuration was not read to its end. Then its dependencies are unknown.
+        calls: The Services that are no backends, one entry for each (Service, port, wire).
     """
 
     dependencies: tuple[Dependency, ...] = ()
@@ -116,6 +149,7 @@ class Findings(Struct, frozen=True, gc=False):
     unknown: tuple[str, ...] = ()
     own: tuple[Dependency, ...] | None = None
     cut: bool = False
+    calls: tuple[Call, ...] = ()
 
 
 NO_FINDINGS = Findings()
