@@ -266,6 +266,7 @@ class PodSpec(Struct, frozen=True, omit_defaults=True, rename="camel"):
     host_aliases: list[HostAlias] | None = None
     dns_config: DnsConfig | None = None
     enable_service_links: bool | None = None
+    restart_policy: str | None = None
 
 
 class Pod(Struct, frozen=True):

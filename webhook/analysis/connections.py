@@ -1,0 +1,167 @@
+"""The connections of every workload of an inventory, each with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.core.facts import owners_of
+from webhook.core.surroundings import Service
+from webhook.core.verdict import Outcome
+from webhook.kubernetes.pod import Pod
+from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.connections import Mesh
+from webhook.mesh.eligibility import AMBIENT, DATAPLANE_MODE, sidecar_of
+from webhook.mesh.party import Party
+from webhook.mesh.sidecar import is_native
+from webhook.verdicts.compose import Composer, Judged
+from webhook.verdicts.parties import as_decided, as_running
+from webhook.verdicts.rendering import Rendering
+
+if TYPE_CHECKING:
+    from webhook.analysis.workloads import Decided, Inventory
+    from webhook.policy.compiled import CompiledPolicy
+
+Key = tuple[str, str, str]
+"""A workload: kind, namespace, name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A workload with its connections.
+
+    Attributes:
+        decided: The workload and the decision about its pods.
+        party: Its pods as they would be created, or as they run.
+        connections: What they call, and what becomes of it.
+    """
+
+    decided: Decided
+    party: Party
+    connections: Sequence[Judged]
+
+
+def rendering_of(inventory: Inventory, istio: IstioConfiguration, *, native: bool) -> Rendering:
+    """Return how sidecars are rendered: as those that run, else as `native` says."""
+    seen: dict[str, bool] = {}
+    for running in inventory.running:
+        pod = msgspec.convert(running.document(), Pod)
+        if sidecar_of(pod) is not None:
+            seen[running.namespace] = seen.get(running.namespace, True) and is_native(pod)
+    return Rendering(native=native, seen=seen, held=istio.settings.held)
+
+
+class Parties:
+    """The pods of an inventory as ends of connections. Implements `webhook.verdicts.compose.Neighbours`.
+
+    Attributes:
+        created: Each workload's pods as they would be created now.
+        running: Each workload's pods as they run, one party for all that do not differ.
+    """
+
+    def __init__(
+        self, inventory: Inventory, decided: Iterable[Decided], rendering: Rendering, *, as_they_run: bool
+    ) -> None:
+        """Collect them.
+
+        Args:
+            inventory: The manifests or the snapshot of a cluster.
+            decided: The decision about each workload.
+            rendering: How sidecars are rendered.
+            as_they_run: Whether pods that run are judged, where there are any, instead of those to be created.
+        """
+        self.created: dict[Key, Party] = {}
+        self.running: dict[Key, list[Party]] = {}
+        self._as_they_run = as_they_run
+        self._whole = bool(inventory.running)
+        self._here: dict[str, list[Party]] = {}
+        for each in decided:
+            workload = each.workload
+            name = f"{workload.kind}/{workload.name}"
+            party = as_decided(name, workload.namespace, workload.pod, each.decision, rendering)
+            self.created[workload.kind, workload.namespace, workload.name] = party
+        self._run(inventory, rendering)
+        for key, party in self.created.items():
+            parties = (as_they_run and self.running.get(key)) or [party]
+            self._here.setdefault(party.namespace, []).extend(parties)
+        for key, parties in self.running.items():
+            if key not in self.created:
+                self._here.setdefault(key[1], []).extend(parties)
+
+    def servers(self, service: Service) -> Sequence[Party] | None:
+        """Return the pods that a Service selects; None where it selects none of those that are known."""
+        found = [party for party in self._here.get(service.namespace, ()) if service.selects(party.labels)]
+        if found:
+            return found
+        return () if self._whole and service.selector else None
+
+    def clients(self, key: Key) -> Sequence[Party]:
+        """Return a workload's pods: those that run, if they are asked for and there are any."""
+        return (self._as_they_run and self.running.get(key)) or [self.created[key]]
+
+    def _run(self, inventory: Inventory, rendering: Rendering) -> None:
+        for running in inventory.running:
+            pod = msgspec.convert(running.document(), Pod)
+            ambient = (inventory.namespace_labels(running.namespace) or {}).get(DATAPLANE_MODE) == AMBIENT
+            keys: list[tuple[str, str]] = [(owner.kind, owner.name) for owner in owners_of(pod)]
+            kind, name = next(iter(keys), ("Pod", running.name))
+            party = as_running(f"{kind}/{name}", running.namespace, pod, rendering, ambient=ambient)
+            alike = self.running.setdefault((kind, running.namespace, name), [])
+            if not any(_same(party, other) for other in alike):
+                alike.append(party)
+
+
+def _same(one: Party, other: Party) -> bool:
+    """Return whether two pods of one workload differ in nothing that a verdict depends on but labels of their own."""
+    return (one.planes, one.intercepted, one.native, one.held) == (
+        other.planes,
+        other.intercepted,
+        other.native,
+        other.held,
+    )
+
+
+def connections_of(
+    decided: Sequence[Decided],
+    inventory: Inventory,
+    policy: CompiledPolicy,
+    rendering: Rendering,
+    *,
+    as_they_run: bool = False,
+) -> list[Connected]:
+    """Return every workload with its connections and their verdicts, in the order of `decided`.
+
+    Args:
+        decided: The decision about each workload, with all findings.
+        inventory: The manifests or the snapshot of a cluster.
+        policy: The policy that decided.
+        rendering: How sidecars are rendered.
+        as_they_run: Whether pods that run are judged, where there are any, instead of those to be created.
+    """
+    parties = Parties(inventory, decided, rendering, as_they_run=as_they_run)
+    composer = Composer(Mesh(inventory.istio, inventory), inventory, parties)
+    found = []
+    for each in decided:
+        workload = each.workload
+        clients = parties.clients((workload.kind, workload.namespace, workload.name))
+        several = [list(composer.judged(client, each.decision.findings, policy.min_confidence)) for client in clients]
+        found.append(Connected(each, clients[0], [_worst(judged) for judged in zip(*several, strict=True)]))
+    return found
+
+
+def _worst(judged: Sequence[Judged]) -> Judged:
+    """Return of one connection of pods that differ the one that breaks, else one that is not known."""
+    broken = (one for one in judged if one.verdict.outcome.breaks)
+    unknown = (one for one in judged if one.verdict.outcome is Outcome.UNKNOWN)
+    return next(broken, None) or next(unknown, None) or judged[0]
+
+
+def by_key(connected: Iterable[Connected]) -> Mapping[Key, Connected]:
+    """Return workloads by kind, namespace and name."""
+    return {
+        (each.decided.workload.kind, each.decided.workload.namespace, each.decided.workload.name): each
+        for each in connected
+    }

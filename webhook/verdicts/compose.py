@@ -1,0 +1,169 @@
+"""Make connections of what detection found, and judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from webhook.core.decision import Call, Confidence, Dependency, Findings
+from webhook.core.surroundings import Service, Surroundings
+from webhook.core.verdict import Outcome, Verdict, Wire
+from webhook.mesh.connections import Connection, Mesh, judge
+from webhook.mesh.destination import Destination
+from webhook.mesh.party import Address, Party
+
+UNKNOWN: Final = "not-known"
+_ANYTHING: Final = (Wire.HTTP1, Wire.HTTP2, Wire.TLS, Wire.CLIENT_FIRST, Wire.SERVER_FIRST)
+_PLAIN_OR_TLS: Final = (Wire.CLIENT_FIRST, Wire.TLS)
+
+
+class Neighbours(Protocol):
+    """The pods behind Services."""
+
+    def servers(self, service: Service) -> Sequence[Party] | None:
+        """Return the pods that a Service selects; None where they are not all known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A connection of a pod, and what becomes of it.
+
+    Attributes:
+        kind: The backend's kind; None for a Service that is no backend.
+        confidence: How sure it is that the pod makes the connection.
+        host: The host that is called, as configured; None where only the kind is known.
+        port: The port that is called; None where it is unknown.
+        service: The Service that is called, if it is known.
+        wire: What is said first; None where it is not known.
+        init: Whether only init containers make it.
+        evidence: How detection found it.
+        verdict: What becomes of it.
+    """
+
+    kind: str | None
+    confidence: Confidence
+    host: str | None
+    port: int | None
+    service: Service | None
+    wire: Wire | None
+    init: bool
+    evidence: str
+    verdict: Verdict
+
+    @property
+    def place(self) -> str:
+        """Where it leads, as "cache:6379"; of a Service that is known with its namespace, "shop/cache:6379"."""
+        name = self.host or self.kind or ""
+        if self.service is not None:
+            name = f"{self.service.namespace}/{self.service.name}"
+        return f"{name}:{self.port}" if self.port is not None else name
+
+
+class Composer:
+    """Judges the connections of pods of one cluster, or of one set of manifests."""
+
+    def __init__(self, mesh: Mesh, surroundings: Surroundings, neighbours: Neighbours) -> None:
+        """Take the configuration of the mesh, the Services, and the pods behind them."""
+        self._mesh = mesh
+        self._surroundings = surroundings
+        self._neighbours = neighbours
+
+    def judged(self, client: Party, findings: Findings, least: Confidence) -> Iterator[Judged]:
+        """Yield a verdict for each connection that a pod is found to make.
+
+        Args:
+            client: The pod.
+            findings: What detection found of it.
+            least: The least confidence of a dependency to count.
+        """
+        for dependency in findings.dependencies:
+            if dependency.confidence.rank >= least.rank:
+                yield self._of_dependency(client, dependency)
+        for call in findings.calls:
+            yield self._of_call(client, call)
+
+    def judge(self, client: Party, to: Destination, wires: tuple[Wire, ...], *, early: bool = False) -> Verdict:
+        """Judge one connection."""
+        return judge(Connection(client, to, wires, early=early), self._mesh)
+
+    def destination(self, host: str, port: int, service: Service | None) -> Destination:
+        """Return where a host and a port lead.
+
+        Args:
+            host: The host as configured.
+            port: The port that is called.
+            service: The Service that the host resolves to; of an alias for a host outside of the cluster, the alias.
+        """
+        if service is None:
+            return Destination(port, None, host, (), _address(host))
+        if service.external_name is not None:
+            return Destination(port, None, service.external_name)
+        return Destination(port, service, "", self._neighbours.servers(service))
+
+    def _of_dependency(self, client: Party, found: Dependency) -> Judged:
+        service = None if found.service is None else self._surroundings.service(*found.service)
+        verdict = self._unplaced(found.host, found.port, service)
+        if verdict is None and found.host is not None and found.port is not None:
+            wires = _PLAIN_OR_TLS if found.wire is None else (found.wire,)
+            verdict = self.judge(client, self.destination(found.host, found.port, service), wires, early=found.init)
+        return Judged(
+            found.kind,
+            found.confidence,
+            found.host,
+            found.port,
+            service,
+            found.wire,
+            found.init,
+            found.evidence,
+            verdict or _unknown("the port that is called"),
+        )
+
+    def _of_call(self, client: Party, found: Call) -> Judged:
+        service = self._surroundings.service(found.namespace, found.service)
+        verdict = self._unplaced(found.service, found.port, service)
+        if verdict is None and found.port is not None:
+            wires = _ANYTHING if found.wire is None else (found.wire,)
+            to = self.destination(found.service, found.port, service)
+            verdict = self.judge(client, to, wires, early=found.init)
+        return Judged(
+            None,
+            Confidence.PROBABLE,
+            found.service,
+            found.port,
+            service,
+            found.wire,
+            found.init,
+            found.evidence,
+            verdict or _unknown("the port that is called"),
+        )
+
+    def _unplaced(self, host: str | None, port: int | None, service: Service | None) -> Verdict | None:
+        """Return that a verdict is not possible for want of a place; None where there is one."""
+        if host is None:
+            return _unknown("the host that is called")
+        if service is None and not _is_outside(host):
+            return _unknown(f"the Service that {host} names")
+        return _unknown("the port that is called") if port is None else None
+
+
+def _unknown(missing: str) -> Verdict:
+    return Verdict(Outcome.UNKNOWN, UNKNOWN, missing=(missing,))
+
+
+def _is_outside(host: str) -> bool:
+    """Return whether a host that no known Service has is outside of the cluster: it is a full name, or an address.
+
+    One of two labels may be the name and the namespace of a Service.
+    """
+    labels = host.rstrip(".").split(".")
+    return (len(labels) > 2 and "svc" not in labels[1:]) or _address(host) is not None  # noqa: PLR2004 - as above
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
