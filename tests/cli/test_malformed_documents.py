@@ -307,5 +307,5 @@ def test_settings_of_the_mesh_that_cannot_be_read_are_said_with_what_is_assumed(
     ended = run(*command, stdin=yaml.safe_dump(document | {"data": {"mesh": mesh}}))
 
     assert f"-:1: error: {field}" in ended.stderr
-    assert "Istio's defaults" in ended.stderr
+    assert "Istio's default" in ended.stderr
     assert ended.returncode == 3

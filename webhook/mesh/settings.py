@@ -13,7 +13,7 @@ import yaml
 from msgspec import Struct
 
 from webhook.kubernetes.labels import LabelSelector
-from webhook.kubernetes.unread import Unread, understood
+from webhook.kubernetes.unread import Unread
 from webhook.kubernetes.yaml import CONFIGURATION, load
 from webhook.mesh.objects import EVERYWHERE, OutboundPolicy
 from webhook.problem import field_and_message
@@ -73,7 +73,8 @@ DEFAULTS: Final = MeshSettings()
 _NAMES: Final = tuple(field.encode_name for field in msgspec.structs.fields(MeshSettings))
 _KEY: Final = "mesh"
 _FIELD: Final = f"data.{_KEY}"
-_ASSUMED: Final = "read in part, with Istio's defaults for the rest"
+_NOT_READ: Final = "skipped, Istio's defaults are assumed"
+_ASSUMED: Final = "read in part, Istio's default is assumed for this setting"
 
 
 def is_settings(document: Mapping[str, Any]) -> bool:
@@ -89,15 +90,16 @@ def settings_of(document: Mapping[str, Any]) -> tuple[MeshSettings, list[Unread]
 
     Each of the settings that cannot be read has its default, and the others are as they are set.
     """
-    read = understood(document, _ConfigMap)
-    if isinstance(read, Unread):
-        return DEFAULTS, [Unread(document, read.field, read.message, _ASSUMED)]
+    data = document.get("data") or {}
+    text = data.get(_KEY) if isinstance(data, dict) else data
+    if not isinstance(text, str | None):
+        return DEFAULTS, [Unread(document, _FIELD, "must be text", _NOT_READ)]
     try:
-        mesh = load((read.data or {}).get(_KEY) or "{}", CONFIGURATION)
+        mesh = load(text or "{}", CONFIGURATION)
     except (yaml.YAMLError, RecursionError):
-        return DEFAULTS, [Unread(document, _FIELD, "not valid YAML, or too large", _ASSUMED)]
+        return DEFAULTS, [Unread(document, _FIELD, "not valid YAML, or too large", _NOT_READ)]
     if not isinstance(mesh, dict):
-        return DEFAULTS, [Unread(document, _FIELD, "must contain settings by name", _ASSUMED)]
+        return DEFAULTS, [Unread(document, _FIELD, "must contain settings by name", _NOT_READ)]
     kept: dict[str, Any] = {}
     unread = []
     for name in [name for name in _NAMES if mesh.get(name) is not None]:
@@ -108,13 +110,3 @@ def settings_of(document: Mapping[str, Any]) -> tuple[MeshSettings, list[Unread]
             field, message = field_and_message(error)
             unread.append(Unread(document, f"{_FIELD}.{field or name}", message, _ASSUMED))
     return msgspec.convert(kept, MeshSettings), unread
-
-
-class _Metadata(Struct, frozen=True):
-    name: str = ""
-    namespace: str = ""
-
-
-class _ConfigMap(Struct, frozen=True):
-    metadata: _Metadata
-    data: dict[str, str | None] | None = None
