@@ -293,3 +293,19 @@ def test_a_webhook_configuration_that_cannot_be_read_is_said(run):
 
     assert "-:1: error: webhooks[0].namespaceSelector: MutatingWebhookConfiguration" in ended.stderr
     assert ended.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("mesh", "field"),
+    [("enableAutoMtls: 7", "data.mesh.enableAutoMtls: "), ("{", "data.mesh: "), (7, "data.mesh: Config")],
+)
+@pytest.mark.parametrize("command", [("diagnose", "-f", "-"), ("plan", "skip.yaml", "-f", "-")])
+def test_settings_of_the_mesh_that_cannot_be_read_are_said_with_what_is_assumed(run, tmp_path, command, mesh, field):
+    (tmp_path / "skip.yaml").write_text(SKIP)
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
+
+    ended = run(*command, stdin=yaml.safe_dump(document | {"data": {"mesh": mesh}}))
+
+    assert f"-:1: error: {field}" in ended.stderr
+    assert "Istio's default" in ended.stderr
+    assert ended.returncode == 3

@@ -8,15 +8,8 @@ from functools import partial
 import msgspec
 import pytest
 
-from webhook.inventory.objects import (
-    MOST_IMAGES,
-    MOST_LABELS,
-    MOST_PORTS,
-    ServiceObject,
-    TemplatedObject,
-    service_of,
-    template_of,
-)
+from webhook.inventory.objects import MOST_PORTS, ServiceObject, TemplatedObject, created_by, service_of
+from webhook.inventory.outlines import MOST_IMAGES, MOST_LABELS
 from webhook.inventory.store import Store
 
 MANY = 30_000
@@ -39,7 +32,7 @@ def _read_service(document):
 
 
 def _read_template(document):
-    return template_of(msgspec.convert(document, TemplatedObject))
+    return created_by("Deployment", msgspec.convert(document, TemplatedObject))
 
 
 def _put(store, document):

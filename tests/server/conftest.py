@@ -24,6 +24,7 @@ from certs.issue import issue_authority, issue_serving
 from webhook.core.decision import Action, Confidence, Dependency, Mode
 from webhook.core.facts import Facts
 from webhook.core.ruling import Ruling
+from webhook.core.surroundings import Services
 from webhook.detection.catalog import Catalog
 from webhook.server.admission.pods import Decider
 from webhook.server.http.app import create_app
@@ -65,6 +66,12 @@ class MeshEverywhere:
 
     def secret(self, namespace, name):
         return None
+
+    def behind(self, namespace, name):
+        return None
+
+    def http_services(self, port):
+        return Services()
 
 
 @dataclass

@@ -14,17 +14,14 @@ if TYPE_CHECKING:  # imported on use below, so that `--help` stays fast
 
 
 def istio_of(inventory: Inventory) -> IstioConfiguration:
-    """Return Istio's own configuration; report and skip objects that could not be read."""
-    from webhook.mesh.config import IstioConfiguration
-
-    istio = IstioConfiguration.of(inventory.documents)
-    leave_out(inventory, istio.unread)
-    return istio
+    """Return Istio's own configuration; report what of it could not be read."""
+    leave_out(inventory, inventory.istio.unread)
+    return inventory.istio
 
 
 def leave_out(inventory: Inventory, unread: Iterable[Unread]) -> None:
     """Report objects that could not be read on standard error, and add them to the inventory's problems."""
     for item in unread:
-        problem = inventory.problem(item.document, item.field, f"{item} skipped: {item.message}")
+        problem = inventory.problem(item.document, item.field, f"{item} {item.outcome}: {item.message}")
         inventory.problems.append(problem)
         typer.echo(str(problem), err=True)

@@ -15,7 +15,23 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from webhook.core.backing import Backing, Backings
 from webhook.core.values import Content
+
+__all__ = [
+    "Backing",
+    "Backings",
+    "Missed",
+    "RecordingView",
+    "Reference",
+    "Service",
+    "ServicePort",
+    "Services",
+    "Surroundings",
+    "SurroundingsUnknownError",
+    "as_variable",
+    "ask",
+]
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -95,15 +111,20 @@ def as_variable(name: str) -> str:
 
 
 class Services(tuple[Service, ...]):  # noqa: SLOT001 - it caches its indexes
-    """All Services of a namespace, without the images behind them.
+    """Several Services, as all of a namespace, without the images behind them.
 
     Immutable: where one of them changes, the whole is replaced.
+
+    Attributes:
+        cut: Whether there are more, which are not among them.
     """
+
+    cut: bool = False
 
     @cached_property
     def digest(self) -> bytes:
         """As that of one Service."""
-        return sha256(b"".join(service.digest for service in self)).digest()
+        return sha256(b"".join(service.digest for service in self) + bytes([self.cut])).digest()
 
     def selecting(self, labels: Mapping[str, str]) -> Iterator[Service]:
         """Yield the Services that select pods with these labels."""
@@ -165,12 +186,24 @@ class Surroundings(Protocol):
         """Return the same for a Secret; None also when Secrets may not be read."""
         ...
 
+    def behind(self, namespace: str, name: str) -> Backings | None:
+        """Return the workloads whose pods a Service selects; None where not all of them are known, or none is."""
+        ...
+
+    def http_services(self, port: int) -> Services:
+        """Return the Services of all namespaces that declare a TCP port as HTTP, without images, the oldest first.
+
+        `cut` says whether there are more.
+        """
+        ...
+
 
 class Reference(Struct, frozen=True, gc=False):
     """A lookup: an object by its name, or all Services of a namespace.
 
     `kind` is "Namespace", "Service", "ConfigMap" or "Secret"; "Services" has no name, and "Mention" is a Service that
-    a word may name, or may not.
+    a word may name, or may not. "Behind" are the workloads behind the Service of that name, and "HTTP" the Services
+    that declare the port whose number is the name as HTTP.
     """
 
     kind: str
@@ -195,8 +228,15 @@ def ask(surroundings: Surroundings, question: Reference) -> Any:  # noqa: ANN401
             return surroundings.services(question.namespace)
         case "Namespace":
             return surroundings.namespace_labels(question.name)
+        case "Behind":
+            return surroundings.behind(question.namespace, question.name)
+        case "HTTP":
+            return surroundings.http_services(int(question.name))
         case _:
             return surroundings.secret(question.namespace, question.name)
+
+
+_NOT_MISSED = frozenset({"Mention", "Behind"})
 
 
 class Missed(list[Reference]):
@@ -225,13 +265,14 @@ class RecordingView:
         """The objects that were looked up and not found, and may have been created recently.
 
         A Service counts only where its namespace is known, since the second label of any host name could be one, and
-        never for a word that is only mentioned: it would become a part of a request to the API server.
+        never for a word that is only mentioned: it would become a part of a request to the API server. The workloads
+        behind a Service are not read by a name.
         """
         missed = Missed(
             question
             for question, answer in self.answers.items()
             if answer is None
-            and question.kind != "Mention"
+            and question.kind not in _NOT_MISSED
             and (question.kind != "Service" or self._is_known(question.namespace))
         )
         # The first lookup of all is for the labels of the pod's own namespace.
@@ -275,6 +316,16 @@ class RecordingView:
         """As `Surroundings`."""
         contents: Mapping[str, Content] | None = self.answer(Reference("Secret", namespace, name))
         return contents
+
+    def behind(self, namespace: str, name: str) -> Backings | None:
+        """As `Surroundings`."""
+        backings: Backings | None = self.answer(Reference("Behind", namespace, name))
+        return backings
+
+    def http_services(self, port: int) -> Services:
+        """As `Surroundings`."""
+        services: Services = self.answer(Reference("HTTP", "", str(port)))
+        return services
 
     def _is_known(self, namespace: str) -> bool:
         return self._surroundings.namespace_labels(namespace) is not None

@@ -5,7 +5,7 @@
 | Namespaces                          | labels                                             |
 | Services                            | ports, selector, external name                     |
 | ConfigMaps, Secrets if permitted    | each key's parsed hosts, ports, kinds; no value    |
-| Deployments, StatefulSets, DaemonSets | uid, labels and images of the pod template       |
+| Deployments, StatefulSets, DaemonSets | uid; the pod's labels, annotations, images, ports |
 
 While the API server is unavailable, the last known state stays in use.
 """
@@ -36,9 +36,9 @@ from webhook.inventory.objects import (
     ServiceObject,
     TemplatedObject,
     contents_of,
+    created_by,
     labels_of,
     service_of,
-    template_of,
 )
 from webhook.inventory.packed import Packed
 from webhook.inventory.store import Store
@@ -244,7 +244,9 @@ class LiveInventory(Store):
             read = _reader(DataObject, partial(_packed, secret=True))
             return Sink(read, self.put_secret, self.drop_secret, costly=True)
         return Sink(
-            _reader(TemplatedObject, template_of), partial(self.put_template, kind), partial(self.drop_template, kind)
+            _reader(TemplatedObject, partial(created_by, kind)),
+            partial(self.put_template, kind),
+            partial(self.drop_template, kind),
         )
 
 

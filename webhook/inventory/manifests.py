@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -13,13 +14,15 @@ from typing import Any, Final, TextIO
 import msgspec
 import yaml
 
-from webhook.inventory.objects import POD_PATHS, images_of, is_kubernetes_own
-from webhook.inventory.store import PodTemplate, Store
+from webhook.inventory.objects import POD_PATHS, is_kubernetes_own
+from webhook.inventory.outlines import template_of
+from webhook.inventory.store import Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.yaml import MANIFESTS, LimitError
 from webhook.kubernetes.yaml_lines import YamlDocument, documents
 from webhook.mesh import MESH
+from webhook.mesh.config import IstioConfiguration
 from webhook.problem import Problem, field_and_message
 from webhook.regular import entries, open_regular
 
@@ -94,8 +97,7 @@ class Manifests(Store):
         self.problems = list(problems)
         self._assumed = dict(namespace_labels) if namespace_labels is not None else MESH.MEMBERSHIP
         for workload in self.workloads:
-            template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
-            self.put_template(workload.kind, workload.namespace, workload.name, template)
+            self.put_template(workload.kind, workload.namespace, workload.name, template_of(workload.pod))
         for item in self.objects:
             if not is_kubernetes_own(item.document["kind"], item.document["apiVersion"]):
                 continue
@@ -112,6 +114,11 @@ class Manifests(Store):
     def documents(self) -> Sequence[dict[str, Any]]:
         """Every object as plain Python values, including kinds that decisions do not read."""
         return [item.document for item in self.objects]
+
+    @cached_property
+    def istio(self) -> IstioConfiguration:
+        """Istio's own configuration among the documents."""
+        return IstioConfiguration.of(self.documents)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from itertools import islice
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from webhook.core.surroundings import Service, ServicePort
 from webhook.core.values import UNREADABLE, Content
 from webhook.detection.parse.content import read_content
+from webhook.inventory.outlines import MOST_LABELS, template_of
 from webhook.inventory.store import PodTemplate
-from webhook.kubernetes.pod import PodSpec
+from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
 
 # The path of each workload kind's pod template; a Pod is its own.
 POD_PATHS: Mapping[str, tuple[str, ...]] = {
@@ -51,10 +52,6 @@ MOST_SETTINGS: Final = 5_000
 """Settings in all values of a ConfigMap or Secret: some 300 KB of YAML, which take some 6 MB as objects."""
 MOST_PORTS: Final = 1_000
 """Ports of a Service."""
-MOST_LABELS: Final = 256
-"""Labels in a Service's selector or in a pod template: as objects they take twenty times the memory of their text."""
-MOST_IMAGES: Final = 256
-"""Images of a pod template."""
 EXPORT_TO: Final = "networking.istio.io/exportTo"
 _NOT_READ = Content(UNREADABLE, cut=True)
 
@@ -122,7 +119,7 @@ class NamespaceObject(Struct, frozen=True):
 class TemplateObject(Struct, frozen=True):
     """A pod template."""
 
-    metadata: Metadata = Metadata()
+    metadata: ObjectMeta = ObjectMeta()
     spec: PodSpec = PodSpec()
 
 
@@ -169,16 +166,17 @@ def _export_to(annotations: Mapping[str, str]) -> tuple[str, ...] | None:
     return None if text is None else tuple(item.strip() for item in text[:4096].split(","))
 
 
-def template_of(read: TemplatedObject) -> PodTemplate:
-    """Return the pod template of a workload."""
-    template = read.spec.template
-    labels = dict(islice((template.metadata.labels or {}).items(), MOST_LABELS))
-    return PodTemplate(labels, images_of(template.spec)[:MOST_IMAGES], read.metadata.uid)
-
-
-def images_of(spec: PodSpec) -> tuple[str, ...]:
-    """Return the images of a pod's containers, without init containers, since those do not serve traffic."""
-    return tuple(container.image for container in spec.containers or () if container.image)
+def created_by(kind: str, read: TemplatedObject) -> PodTemplate:
+    """Return the pod template of a Deployment, StatefulSet or DaemonSet."""
+    owner, template = read.metadata, read.spec.template
+    metadata = replace(
+        template.metadata,
+        name=None,
+        namespace=owner.namespace,
+        generate_name=f"{owner.name}-",
+        owner_references=[OwnerReference(kind, owner.name)],
+    )
+    return template_of(Pod(metadata, template.spec), owner.uid)
 
 
 def contents_of(read: DataObject, *, secret: bool) -> dict[str, Content]:

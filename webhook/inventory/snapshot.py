@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -17,13 +18,14 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.objects import UnreadableError, named, problem_of, salvaged
 from webhook.cluster.pages import pages
-from webhook.inventory.objects import POD_PATHS, images_of
-from webhook.inventory.store import PodTemplate, Store
+from webhook.inventory.objects import POD_PATHS
+from webhook.inventory.outlines import template_of
+from webhook.inventory.store import Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
-from webhook.mesh.config import KINDS
+from webhook.mesh.config import KINDS, SETTINGS, IstioConfiguration, plural
 from webhook.mesh.settings import CONFIG_MAP, ROOT
 from webhook.problem import Problem
 
@@ -78,6 +80,7 @@ _CONFIGURATION = (
         optional=True,
     ),
 )
+_ISTIO = tuple(kind for kind, *_ in KINDS)
 _CLUSTER_WIDE = frozenset({"Namespace", "MutatingWebhookConfiguration"})
 
 
@@ -101,6 +104,7 @@ class Snapshot(Store):
         workloads: Top-level workloads: Deployments, …, and ReplicaSets, Jobs and Pods without a controller.
         running: The pods that have not terminated.
         documents: Istio's configuration and the MutatingWebhookConfigurations.
+        missing: What of Istio's configuration was not read, as phrases.
         problems: Diagnostics of the objects that could not be decoded and were skipped.
         notes: What was skipped for missing permissions, as sentences.
     """
@@ -110,8 +114,14 @@ class Snapshot(Store):
         self.workloads: list[Workload] = []
         self.running: list[RunningPod] = []
         self.documents: list[dict[str, Any]] = []
+        self.missing: list[str] = [*map(plural, _ISTIO), SETTINGS]
         self.problems: list[Problem] = []
         self.notes: list[str] = []
+
+    @cached_property
+    def istio(self) -> IstioConfiguration:
+        """Istio's own configuration, as far as it was read."""
+        return IstioConfiguration.of(self.documents, missing=tuple(self.missing))
 
     def problem(self, _document: object, field: str, message: str) -> Problem:
         """Return a diagnostic for a field of one of the documents."""
@@ -148,6 +158,7 @@ class _Reading:
         self._client = client
         self._namespace = namespace
         self._into = Snapshot()
+        self._only_here: set[_Resource] = set()
 
     async def read(self, *, secrets: bool, whole: bool) -> Snapshot:
         await self._each(_NAMESPACES, lambda document: take(self._into, document, secrets=False))
@@ -173,6 +184,7 @@ class _Reading:
                 except UNREADABLE:
                     metadata = document["metadata"]
                     self._skip(resource, metadata.get("namespace", ""), metadata["name"])
+            self._found(resource)
         except ClusterError as error:
             absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
             if absent:
@@ -184,6 +196,14 @@ class _Reading:
                 hint = "-n NAMESPACE needs permissions in one namespace only"
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
+
+    def _found(self, resource: _Resource) -> None:
+        """Take note that a kind has been read: in all namespaces, or in this one only."""
+        if resource.kind in _ISTIO:
+            kind = plural(resource.kind)
+            self._into.missing.remove(kind)
+            if resource in self._only_here:
+                self._into.missing.append(f"{kind} of other namespaces")
 
     def _skip(self, resource: _Resource, namespace: str, name: str) -> None:
         place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
@@ -206,6 +226,7 @@ class _Reading:
             except ClusterError as error:
                 if error.status != HTTPStatus.FORBIDDEN or path == paths[-1]:
                     raise
+                self._only_here.add(resource)
                 self._into.notes.append(
                     f"no permission to list {resource.plural} in all namespaces: only those of this one are considered"
                 )
@@ -236,6 +257,7 @@ class _Reading:
                 raise
             return
         self._into.documents.append({"kind": "ConfigMap"} | _decoded(answer))
+        self._into.missing.remove(SETTINGS)
 
     def _workload(self, document: dict[str, Any]) -> None:
         if _is_owned(document):
@@ -243,8 +265,7 @@ class _Reading:
         document.pop("status", None)
         workload = workload_of(document, POD_PATHS[document["kind"]], _SOURCE)
         self._into.workloads.append(workload)
-        template = PodTemplate(workload.pod.labels, images_of(workload.pod.spec))
-        self._into.put_template(workload.kind, workload.namespace, workload.name, template)
+        self._into.put_template(workload.kind, workload.namespace, workload.name, template_of(workload.pod))
 
     def _pod(self, document: dict[str, Any]) -> None:
         metadata = document["metadata"]

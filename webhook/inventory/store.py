@@ -9,12 +9,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
+from typing import Final
 
-from webhook.core.surroundings import Service, Services
+from webhook.core.surroundings import Backing, Backings, Service, Services
 from webhook.core.values import Content
+from webhook.inventory.declared import Declared
+from webhook.mesh.config import IstioConfiguration
 
 Contents = Mapping[str, Content]
+MOST_BACKINGS: Final = 256
+"""Workloads behind one Service; those of one with more count as unknown."""
 _NO_SERVICES = Services()
+_NO_ISTIO = IstioConfiguration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +33,13 @@ class PodTemplate:
         labels: The labels of the pods.
         images: The images of their containers.
         owner_uid: The workload's own uid; empty if there is none.
+        packed: The pod, see `webhook.core.backing.pack`; empty if it is not known.
     """
 
     labels: Mapping[str, str]
     images: tuple[str, ...]
     owner_uid: str = ""
+    packed: bytes = b""
 
 
 @dataclass(slots=True)
@@ -40,10 +50,12 @@ class _Derived:
 
     Attributes:
         services: Services with the images of the pods behind them.
+        behind: The workloads behind Services.
         all: All Services, without images; the same object until an input changes.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
+    behind: dict[str, Backings | None] = field(default_factory=dict)
     all: Services | None = None
 
 
@@ -82,17 +94,33 @@ class _Namespace:
             known.all = Services(self.services.values())
         return known.all
 
+    def behind(self, name: str) -> Backings | None:
+        known = self.derived
+        try:
+            return known.behind[name]
+        except KeyError:
+            service = self.services.get(name)
+            found = known.behind[name] = None if service is None else self._backings(service)
+            return found
+
     def _with_images(self, service: Service) -> Service:
-        images = tuple(dict.fromkeys(self._images(service)))
+        images = tuple(dict.fromkeys(image for _, template in self._selected(service) for image in template.images))
         return dataclasses.replace(service, images=images) if images else service
 
-    def _images(self, service: Service) -> Iterator[str]:
-        selected = [self.carriers.get(label, {}) for label in (service.selector or {}).items()]
-        fewest = min(selected, key=len, default={})
+    def _backings(self, service: Service) -> Backings | None:
+        selected = sorted(islice(self._selected(service), MOST_BACKINGS + 1), key=itemgetter(0))
+        if not selected or len(selected) > MOST_BACKINGS or not all(template.packed for _, template in selected):
+            return None
+        return Backings(Backing(kind, service.namespace, name, template.packed) for (kind, name), template in selected)
+
+    def _selected(self, service: Service) -> Iterator[tuple[tuple[str, str], PodTemplate]]:
+        """Yield the workloads whose pods a Service selects."""
+        carrying = [self.carriers.get(label, {}) for label in (service.selector or {}).items()]
+        fewest = min(carrying, key=len, default={})
         for key in tuple(fewest):
             template = self.templates.get(key)
             if template is not None and service.selects(template.labels):
-                yield from template.images
+                yield key, template
 
     def carry(self, key: tuple[str, str], template: PodTemplate) -> None:
         self.templates[key] = template
@@ -112,6 +140,12 @@ class Store:
 
     def __init__(self) -> None:
         self._namespaces: dict[str, _Namespace] = {}
+        self._declared = Declared()
+
+    @property
+    def istio(self) -> IstioConfiguration:
+        """Istio's own configuration; the same object until it changes."""
+        return _NO_ISTIO
 
     def put_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Store a namespace's labels."""
@@ -124,14 +158,18 @@ class Store:
     def put_service(self, service: Service) -> None:
         """Store a Service; its images are looked up among the stored workloads."""
         place = self._of(service.namespace)
-        if place.services.get(service.name) != service:
+        before = place.services.get(service.name)
+        if before != service:
             place.services[service.name] = service
+            self._declared.change(before, service)
             place.derived = _Derived()
 
     def drop_service(self, namespace: str, name: str) -> None:
         """Drop a Service."""
         place = self._of(namespace)
-        if place.services.pop(name, None) is not None:
+        before = place.services.pop(name, None)
+        if before is not None:
+            self._declared.change(before, None)
             place.derived = _Derived()
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
@@ -204,6 +242,15 @@ class Store:
         """Return all Services of a namespace, without images."""
         place = self._namespaces.get(namespace)
         return _NO_SERVICES if place is None else place.all_services()
+
+    def behind(self, namespace: str, name: str) -> Backings | None:
+        """Return the workloads whose pods a Service selects; None where not all of them are known, or none is."""
+        place = self._namespaces.get(namespace)
+        return None if place is None else place.behind(name)
+
+    def http_services(self, port: int) -> Services:
+        """Return the Services that declare a TCP port as HTTP, without images, the oldest first."""
+        return self._declared.http(port)
 
     def config_map(self, namespace: str, name: str) -> Contents | None:
         """Return the parsed content of a ConfigMap by key, or None if it does not exist."""

@@ -15,17 +15,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """An object that could not be read, and is skipped.
+    """An object that could not be read, and is skipped as a whole or in a part.
 
     Attributes:
         document: The object.
         field: The path of the field, as "spec.mtls.mode"; empty for the object as a whole.
         message: What is wrong with it.
+        outcome: What follows, as "skipped".
     """
 
     document: Mapping[str, Any]
     field: str
     message: str
+    outcome: str = "skipped"
 
     def __str__(self) -> str:
         """Return the object's kind, namespace and name, as "PeerAuthentication shop/default"."""

@@ -21,7 +21,7 @@ from webhook.mesh.objects import (
     Sidecar,
     VirtualService,
 )
-from webhook.mesh.settings import DEFAULTS, MeshSettings, settings_of
+from webhook.mesh.settings import CONFIG_MAP, DEFAULTS, ROOT, MeshSettings, is_settings, settings_of
 
 _NETWORKING = "/apis/networking.istio.io/v1"
 KINDS: Final = (
@@ -32,7 +32,14 @@ KINDS: Final = (
     ("ServiceEntry", _NETWORKING, "serviceentries"),
 )
 """Kind, path and plural of each of Istio's objects that are read."""
+SETTINGS: Final = f"the ConfigMap {CONFIG_MAP} in {ROOT}"
+"""The mesh's settings, as a phrase for `IstioConfiguration.missing`."""
 PERMISSIVE: Final = "PERMISSIVE"
+
+
+def plural(kind: str) -> str:
+    """Return the plural of one of Istio's kinds, as "ServiceEntries", a phrase for `IstioConfiguration.missing`."""
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class IstioConfiguration:
         sidecars: Sidecars.
         entries: ServiceEntries.
         settings: The mesh's settings; Istio's defaults where they are not known.
-        unread: Objects that could not be read, and are skipped.
+        unread: Objects and settings that could not be read, and are skipped.
         missing: What of the configuration was not read, as phrases: "PeerAuthentications".
     """
 
@@ -62,11 +69,14 @@ class IstioConfiguration:
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]], *, missing: Sequence[str] = ()) -> IstioConfiguration:
         """Read Istio's objects, and the mesh's settings, from among other objects."""
-        documents = list(documents)
         read: dict[str, list[Any]] = {kind: [] for kind in _TYPES}
-        unread = []
+        settings = DEFAULTS
+        unread: list[Unread] = []
         for document in documents:
             kind = document.get("kind", "")
+            if is_settings(document):
+                settings, unreadable = settings_of(document)
+                unread += unreadable
             if kind not in _TYPES or ".istio.io/" not in str(document.get("apiVersion")):
                 continue
             found = understood(document, _TYPES[kind])
@@ -77,7 +87,6 @@ class IstioConfiguration:
         for objects in read.values():
             objects.sort(key=lambda found: found.metadata.age)
         peers, destinations, routes, sidecars, entries = read.values()
-        settings = settings_of(documents) or DEFAULTS
         return cls(peers, destinations, routes, sidecars, entries, settings, unread, missing)
 
     def mode(

@@ -13,9 +13,10 @@ import yaml
 from msgspec import Struct
 
 from webhook.kubernetes.labels import LabelSelector
-from webhook.kubernetes.unread import Unread, understood
+from webhook.kubernetes.unread import Unread
 from webhook.kubernetes.yaml import CONFIGURATION, load
 from webhook.mesh.objects import EVERYWHERE, OutboundPolicy
+from webhook.problem import field_and_message
 
 ROOT: Final = "istio-system"
 """Istio's own namespace, and the root namespace of its configuration unless the settings name another."""
@@ -69,29 +70,43 @@ class MeshSettings(Struct, frozen=True, rename="camel"):
 
 
 DEFAULTS: Final = MeshSettings()
+_NAMES: Final = tuple(field.encode_name for field in msgspec.structs.fields(MeshSettings))
+_KEY: Final = "mesh"
+_FIELD: Final = f"data.{_KEY}"
+_NOT_READ: Final = "skipped, Istio's defaults are assumed"
+_ASSUMED: Final = "read in part, Istio's default is assumed for this setting"
 
 
-def settings_of(documents: Iterable[Mapping[str, Any]]) -> MeshSettings | None:
-    """Return the mesh's settings from among other objects; None where they are not among them, or cannot be read."""
-    for document in documents:
-        if document.get("kind") != "ConfigMap":
-            continue
-        found = understood(document, _ConfigMap)
-        if isinstance(found, Unread) or (found.metadata.name, found.metadata.namespace) != (CONFIG_MAP, ROOT):
-            continue
+def is_settings(document: Mapping[str, Any]) -> bool:
+    """Return whether an object is the ConfigMap with the mesh's settings."""
+    metadata = document.get("metadata")
+    if document.get("kind") != "ConfigMap" or not isinstance(metadata, dict):
+        return False
+    return (metadata.get("name"), metadata.get("namespace")) == (CONFIG_MAP, ROOT)
+
+
+def settings_of(document: Mapping[str, Any]) -> tuple[MeshSettings, list[Unread]]:
+    """Return the settings in the mesh's ConfigMap, and why some of them are Istio's defaults instead.
+
+    Each of the settings that cannot be read has its default, and the others are as they are set.
+    """
+    data = document.get("data") or {}
+    text = data.get(_KEY) if isinstance(data, dict) else data
+    if not isinstance(text, str | None):
+        return DEFAULTS, [Unread(document, _FIELD, "must be text", _NOT_READ)]
+    try:
+        mesh = load(text or "{}", CONFIGURATION)
+    except (yaml.YAMLError, RecursionError):
+        return DEFAULTS, [Unread(document, _FIELD, "not valid YAML, or too large", _NOT_READ)]
+    if not isinstance(mesh, dict):
+        return DEFAULTS, [Unread(document, _FIELD, "must contain settings by name", _NOT_READ)]
+    kept: dict[str, Any] = {}
+    unread = []
+    for name in [name for name in _NAMES if mesh.get(name) is not None]:
         try:
-            mesh = load((found.data or {}).get("mesh") or "{}", CONFIGURATION)
-            return msgspec.convert(mesh, MeshSettings)
-        except (yaml.YAMLError, msgspec.ValidationError):
-            continue
-    return None
-
-
-class _Metadata(Struct, frozen=True):
-    name: str = ""
-    namespace: str = ""
-
-
-class _ConfigMap(Struct, frozen=True):
-    metadata: _Metadata
-    data: dict[str, str | None] | None = None
+            msgspec.convert({name: mesh[name]}, MeshSettings)
+            kept[name] = mesh[name]
+        except msgspec.ValidationError as error:
+            field, message = field_and_message(error)
+            unread.append(Unread(document, f"{_FIELD}.{field or name}", message, _ASSUMED))
+    return msgspec.convert(kept, MeshSettings), unread
