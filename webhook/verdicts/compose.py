@@ -159,7 +159,7 @@ def _is_outside(host: str) -> bool:
     One of two labels may be the name and the namespace of a Service.
     """
     labels = host.rstrip(".").split(".")
-    return (len(labels) > 2 and "svc" not in labels[1:]) or _address(host) is not None  # noqa: PLR2004 - as above
+    return (len(labels) > 2 and "svc" not in labels[1:]) or _address(host) is not None
 
 
 def _address(host: str) -> Address | None:
