@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.core.decision import Confidence
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Service
 from webhook.core.verdict import Outcome
@@ -131,6 +132,7 @@ def connections_of(
     rendering: Rendering,
     *,
     as_they_run: bool = False,
+    least: Confidence | None = None,
 ) -> list[Connected]:
     """Return every workload with its connections and their verdicts, in the order of `decided`.
 
@@ -140,6 +142,7 @@ def connections_of(
         policy: The policy that decided.
         rendering: How sidecars are rendered.
         as_they_run: Whether pods that run are judged, where there are any, instead of those to be created.
+        least: The least confidence of a dependency to judge; None for the policy's.
     """
     parties = Parties(inventory, decided, rendering, as_they_run=as_they_run)
     composer = Composer(Mesh(inventory.istio, inventory), inventory, parties)
@@ -147,7 +150,9 @@ def connections_of(
     for each in decided:
         workload = each.workload
         clients = parties.clients((workload.kind, workload.namespace, workload.name))
-        several = [list(composer.judged(client, each.decision.findings, policy.min_confidence)) for client in clients]
+        several = [
+            list(composer.judged(client, each.decision.findings, least or policy.min_confidence)) for client in clients
+        ]
         found.append(Connected(each, clients[0], [_worst(judged) for judged in zip(*several, strict=True)]))
     return found
 

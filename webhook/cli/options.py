@@ -19,6 +19,13 @@ Kubeconfig = Annotated[
 Context = Annotated[
     str | None, typer.Option("--context", help="The context in the kubeconfig. Default: its current context.")
 ]
+NativeSidecars = Annotated[
+    bool,
+    typer.Option(
+        "--native-sidecars/--no-native-sidecars",
+        help="Whether Istio uses native sidecars, if neither a pod's annotation nor a running pod shows it.",
+    ),
+]
 
 T = TypeVar("T")
 

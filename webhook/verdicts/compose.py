@@ -32,30 +32,53 @@ class Judged:
     """A connection of a pod, and what becomes of it.
 
     Attributes:
-        kind: The backend's kind; None for a Service that is no backend.
-        confidence: How sure it is that the pod makes the connection.
-        host: The host that is called, as configured; None where only the kind is known.
-        port: The port that is called; None where it is unknown.
+        found: What detection found: a backend, or another Service that is called.
         service: The Service that is called, if it is known.
-        wire: What is said first; None where it is not known.
-        init: Whether only init containers make it.
-        evidence: How detection found it.
         verdict: What becomes of it.
     """
 
-    kind: str | None
-    confidence: Confidence
-    host: str | None
-    port: int | None
+    found: Dependency | Call
     service: Service | None
-    wire: Wire | None
-    init: bool
-    evidence: str
     verdict: Verdict
 
     @property
+    def kind(self) -> str | None:
+        """The backend's kind; None for a Service that is no backend."""
+        return self.found.kind if isinstance(self.found, Dependency) else None
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure it is that the pod makes the connection."""
+        return self.found.confidence if isinstance(self.found, Dependency) else Confidence.PROBABLE
+
+    @property
+    def host(self) -> str | None:
+        """The host that is called, as configured; None where only the kind is known."""
+        return self.found.host if isinstance(self.found, Dependency) else self.found.service
+
+    @property
+    def port(self) -> int | None:
+        """The port that is called; None where it is unknown."""
+        return self.found.port
+
+    @property
+    def wire(self) -> Wire | None:
+        """What is said first; None where it is not known."""
+        return self.found.wire
+
+    @property
+    def init(self) -> bool:
+        """Whether only init containers make it."""
+        return self.found.init
+
+    @property
+    def evidence(self) -> str:
+        """How detection found it."""
+        return self.found.evidence
+
+    @property
     def place(self) -> str:
-        """Where it leads, as "cache:6379"; of a Service that is known with its namespace, "shop/cache:6379"."""
+        """Where it leads: "db.example.com:3306", or of a Service that is known "shop/cache:6379"."""
         name = self.host or self.kind or ""
         if self.service is not None:
             name = f"{self.service.namespace}/{self.service.name}"
@@ -105,48 +128,29 @@ class Composer:
 
     def _of_dependency(self, client: Party, found: Dependency) -> Judged:
         service = None if found.service is None else self._surroundings.service(*found.service)
-        verdict = self._unplaced(found.host, found.port, service)
-        if verdict is None and found.host is not None and found.port is not None:
-            wires = _PLAIN_OR_TLS if found.wire is None else (found.wire,)
-            verdict = self.judge(client, self.destination(found.host, found.port, service), wires, early=found.init)
-        return Judged(
-            found.kind,
-            found.confidence,
-            found.host,
-            found.port,
-            service,
-            found.wire,
-            found.init,
-            found.evidence,
-            verdict or _unknown("the port that is called"),
-        )
+        wires = _PLAIN_OR_TLS if found.wire is None else (found.wire,)
+        return Judged(found, service, self._verdict(client, found.host, found, service, wires))
 
     def _of_call(self, client: Party, found: Call) -> Judged:
         service = self._surroundings.service(found.namespace, found.service)
-        verdict = self._unplaced(found.service, found.port, service)
-        if verdict is None and found.port is not None:
-            wires = _ANYTHING if found.wire is None else (found.wire,)
-            to = self.destination(found.service, found.port, service)
-            verdict = self.judge(client, to, wires, early=found.init)
-        return Judged(
-            None,
-            Confidence.PROBABLE,
-            found.service,
-            found.port,
-            service,
-            found.wire,
-            found.init,
-            found.evidence,
-            verdict or _unknown("the port that is called"),
-        )
+        wires = _ANYTHING if found.wire is None else (found.wire,)
+        return Judged(found, service, self._verdict(client, found.service, found, service, wires))
 
-    def _unplaced(self, host: str | None, port: int | None, service: Service | None) -> Verdict | None:
-        """Return that a verdict is not possible for want of a place; None where there is one."""
+    def _verdict(
+        self,
+        client: Party,
+        host: str | None,
+        found: Dependency | Call,
+        service: Service | None,
+        wires: tuple[Wire, ...],
+    ) -> Verdict:
         if host is None:
             return _unknown("the host that is called")
         if service is None and not _is_outside(host):
             return _unknown(f"the Service that {host} names")
-        return _unknown("the port that is called") if port is None else None
+        if found.port is None:
+            return _unknown("the port that is called")
+        return self.judge(client, self.destination(host, found.port, service), wires, early=found.init)
 
 
 def _unknown(missing: str) -> Verdict:

@@ -20,7 +20,7 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context, write
+from webhook.cli.options import Context, NativeSidecars, write
 from webhook.cli.unread import istio_of, leave_out
 
 
@@ -44,13 +44,7 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
     policy: PolicyFile = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
-    native_sidecars: Annotated[
-        bool,
-        typer.Option(
-            "--native-sidecars/--no-native-sidecars",
-            help="Whether Istio uses native sidecars, if neither a pod's annotation nor a running pod shows it.",
-        ),
-    ] = True,
+    native_sidecars: NativeSidecars = True,
     output: Annotated[
         Format,
         typer.Option("--output", "-o", help="The output format; commands: only the commands that fix the findings."),

@@ -19,7 +19,8 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context, Format, write
+from webhook.cli.options import Context, Format, NativeSidecars, write
+from webhook.cli.unread import istio_of
 
 
 def explain(  # noqa: PLR0913 - one parameter for each option
@@ -42,18 +43,25 @@ def explain(  # noqa: PLR0913 - one parameter for each option
             "decisions.",
         ),
     ] = None,
+    native_sidecars: NativeSidecars = True,
     output: Annotated[Format, typer.Option("--output", "-o", help="The output format.")] = Format.TABLE,
 ) -> None:
-    """Show the decision for every workload in manifests or a live cluster, and the evidence for it.
+    """Show the decision for every workload in manifests or a live cluster, the evidence for it, and its connections.
+
+    Each connection has a verdict: whether it flows, and if not, at which end it breaks (docs/connections.md).
 
     On a terminal the table is laid out for people; in a pipe it is one line for each workload, with columns that
     start at the same place.
     """
+    from webhook.analysis.connections import connections_of, rendering_of
     from webhook.analysis.workloads import decide_by, why_not_by
     from webhook.cli.render import decisions, whynot
+    from webhook.core.decision import Confidence
 
     cluster = Cluster.of(live=live, kubeconfig=kubeconfig, context=context, namespace=namespace)
-    question = Question.of(files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster)
+    question = Question.of(
+        files, filename, policy, secrets=secrets, namespace_labels=namespace_label, cluster=cluster, whole=True
+    )
     compiled = load_policy(question.policy)
     if why_not is not None:
         _check_kind(why_not, compiled.catalog.kinds)
@@ -62,7 +70,10 @@ def explain(  # noqa: PLR0913 - one parameter for each option
         answered = why_not_by(compiled, inventory, why_not)
         write(output, answered, as_json=whynot.as_json, as_yaml=whynot.as_yaml, show=whynot.show)
     else:
-        decided = decide_by(compiled, inventory)
+        rendering = rendering_of(inventory, istio_of(inventory), native=native_sidecars)
+        decided = connections_of(
+            decide_by(compiled, inventory), inventory, compiled, rendering, least=Confidence.POSSIBLE
+        )
         write(output, decided, as_json=decisions.as_json, as_yaml=decisions.as_yaml, show=decisions.show)
     conclude(inventory)
 

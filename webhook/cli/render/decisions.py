@@ -12,21 +12,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from webhook.analysis.workloads import Decided
-from webhook.core.decision import Action, Decision, Dependency, Mode
+from webhook.analysis.connections import Connected
+from webhook.core.decision import Action, Decision, Mode
+from webhook.core.verdict import Outcome, Verdict
 from webhook.problem import printable
+from webhook.verdicts.compose import Judged
 
-_HEADINGS = ("NAMESPACE", "WORKLOAD", "DECISION", "RULE", "TALKS-TO", "SERVES", "EVIDENCE")
+_HEADINGS = ("NAMESPACE", "WORKLOAD", "DECISION", "RULE", "TALKS-TO", "SERVES", "CONNECTIONS", "EVIDENCE")
 
 
-def as_object(decided: Decided) -> dict[str, Any]:
+def as_object(connected: Connected) -> dict[str, Any]:
     """Return one decision as plain JSON values.
 
     Returns:
-        The workload, the decision, and the evidence. `rule` is None where no rule decided; `host` and `port` of a
-        dependency are None where they are unknown.
+        The workload, the decision, the evidence, and what becomes of each connection. `rule` is None where no rule
+        decided; `host` and `port` of a dependency are None where they are unknown.
     """
-    workload, decision = decided.workload, decided.decision
+    workload, decision = connected.decided.workload, connected.decided.decision
     return {
         "kind": workload.kind,
         "namespace": workload.namespace,
@@ -41,13 +43,16 @@ def as_object(decided: Decided) -> dict[str, Any]:
         "hold": decision.hold,
         "dependencies": [
             {
-                "kind": dependency.kind,
-                "confidence": dependency.confidence.value,
-                "host": dependency.host,
-                "port": dependency.port,
-                "evidence": dependency.evidence,
+                "kind": judged.kind,
+                "confidence": judged.confidence.value,
+                "host": judged.host,
+                "port": judged.port,
+                "evidence": judged.evidence,
+                "wire": judged.wire,
+                "init": judged.init,
+                "verdict": verdict_object(judged.verdict),
             }
-            for dependency in decision.findings.dependencies
+            for judged in _dependencies(connected)
         ],
         "serves": list(decision.findings.serves),
         "unknown": list(decision.findings.unknown),
@@ -57,12 +62,37 @@ def as_object(decided: Decided) -> dict[str, Any]:
     }
 
 
-def as_json(decided: Iterable[Decided]) -> str:
+def verdict_object(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain JSON values; `security` is None unless it flows, and `at` unless it breaks."""
+    return {
+        "outcome": verdict.outcome.value,
+        "code": verdict.code,
+        "security": verdict.security,
+        "at": verdict.at,
+        "evidence": list(verdict.evidence),
+        "missing": list(verdict.missing),
+    }
+
+
+def phrase(verdict: Verdict) -> str:
+    """Return a verdict in a few words: "flows (mtls)", "hangs at the server's end (permissive-waits)"."""
+    if verdict.outcome is Outcome.FLOWS:
+        return f"flows ({verdict.security})" if verdict.security else "flows"
+    if verdict.outcome is Outcome.UNKNOWN:
+        return f"unknown: {', '.join(verdict.missing)}"
+    return f"{verdict.outcome} at the {verdict.at}'s end ({verdict.code})"
+
+
+def _dependencies(connected: Connected) -> list[Judged]:
+    return [judged for judged in connected.connections if judged.kind is not None]
+
+
+def as_json(decided: Iterable[Connected]) -> str:
     """Return the decisions as a JSON list."""
     return json_list(map(as_object, decided))
 
 
-def as_yaml(decided: Iterable[Decided]) -> str:
+def as_yaml(decided: Iterable[Connected]) -> str:
     """Return the decisions as a YAML list."""
     return yaml_list(map(as_object, decided))
 
@@ -77,7 +107,7 @@ def yaml_list(objects: Iterable[dict[str, Any]]) -> str:
     return yaml.safe_dump(list(objects), sort_keys=False, allow_unicode=True, width=10_000)
 
 
-def show(decided: Sequence[Decided]) -> None:
+def show(decided: Sequence[Connected]) -> None:
     """Print the decisions: a table on a terminal, aligned lines without colour anywhere else."""
     console = Console()
     if not decided:
@@ -111,20 +141,20 @@ def style(action: Action) -> str:
             assert_never(action)
 
 
-def _table(decided: Sequence[Decided]) -> Table:
+def _table(decided: Sequence[Connected]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_lines=True)
     # The first two are narrow, so that the evidence has room on a terminal of 80 columns.
     table.add_column("Workload", overflow="fold", max_width=26)
     table.add_column("Decision", overflow="fold", max_width=20)
     table.add_column("Dependencies and evidence", overflow="fold")
-    several = len({each.workload.namespace for each in decided}) > 1
+    several = len({each.decided.workload.namespace for each in decided}) > 1
     for each in decided:
-        workload, decision = each.workload, each.decision
+        workload, decision = each.decided.workload, each.decided.decision
         place = f"{workload.kind} in {workload.namespace}" if several else workload.kind
         table.add_row(
             _cell([(workload.name, "bold"), (place, "dim")]),
             _cell([(decision.action.value, style(decision.action)), *_details(decision)]),
-            _cell(_evidence(decision)),
+            _cell(_evidence(each)),
         )
     return table
 
@@ -144,12 +174,14 @@ def _details(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "audit: no change", "magenta"
 
 
-def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
+def _evidence(connected: Connected) -> Iterator[tuple[str, str]]:
     """Yield the lines of the last column, with their styles."""
+    decision = connected.decided.decision
     findings = decision.findings
-    for dependency in findings.dependencies:
-        yield f"{dependency.kind}, {dependency.confidence.value}", ""
-        yield dependency.evidence, "dim"
+    for judged in _dependencies(connected):
+        yield f"{judged.kind}, {judged.confidence.value}", ""
+        yield judged.evidence, "dim"
+        yield phrase(judged.verdict), verdict_style(judged.verdict)
     if findings.serves:
         yield "serves " + ", ".join(findings.serves), ""
     for unknown in findings.unknown:
@@ -160,7 +192,14 @@ def _evidence(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "nothing found", "dim"
 
 
-def _lines(decided: Sequence[Decided]) -> Iterator[str]:
+def verdict_style(verdict: Verdict) -> str:
+    """Return the style of a verdict on a terminal."""
+    if verdict.outcome is Outcome.FLOWS:
+        return "green"
+    return "red" if verdict.outcome.breaks else "magenta"
+
+
+def _lines(decided: Sequence[Connected]) -> Iterator[str]:
     """Yield a line of headings and one for each workload; no column but the last contains a space."""
     rows = [_HEADINGS, *map(_row, decided)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -169,8 +208,10 @@ def _lines(decided: Sequence[Decided]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _row(decided: Decided) -> tuple[str, ...]:
+def _row(connected: Connected) -> tuple[str, ...]:
+    decided = connected.decided
     decision, findings = decided.decision, decided.decision.findings
+    dependencies = _dependencies(connected)
     evidence = [
         *(dependency.evidence for dependency in findings.dependencies),
         *(f"unknown: {unknown}" for unknown in findings.unknown),
@@ -181,15 +222,16 @@ def _row(decided: Decided) -> tuple[str, ...]:
         f"{decided.workload.kind}/{decided.workload.name}",
         verb(decision),
         why(decision).replace(" ", "-"),
-        ",".join(map(_word, findings.dependencies)),
+        ",".join(f"{judged.kind}({judged.confidence.value})" for judged in dependencies),
         ",".join(findings.serves),
+        ",".join(f"{judged.kind}:{_outcome(judged.verdict)}" for judged in dependencies),
         "; ".join(evidence),
     )
     return tuple(printable(cell) or "-" for cell in cells)
 
 
-def _word(dependency: Dependency) -> str:
-    return f"{dependency.kind}({dependency.confidence.value})"
+def _outcome(verdict: Verdict) -> str:
+    return verdict.outcome.value if verdict.outcome is Outcome.UNKNOWN else verdict.code
 
 
 def why(decision: Decision) -> str:
