@@ -45,6 +45,8 @@ def as_object(decided: Decided) -> dict[str, Any]:
                 "confidence": dependency.confidence.value,
                 "host": dependency.host,
                 "port": dependency.port,
+                "wire": dependency.wire,
+                "init": dependency.init,
                 "evidence": dependency.evidence,
             }
             for dependency in decision.findings.dependencies

@@ -13,6 +13,7 @@ _PARAMETER = re.compile(
     r"\s?=\s?['\"]?(?P<value>[a-z0-9_-]{1,20})",
     re.IGNORECASE,
 )
+_MAY_SAY = re.compile("ssl|tls|encrypt|protocol", re.IGNORECASE)
 _ON = frozenset(
     "true yes on 1 enabled required require verify verify-ca verify-full verify_ca verify_full verify_identity "
     "skip-verify mandatory tcps ssl sasl_ssl tls ssl_tls".split()
@@ -23,7 +24,7 @@ _DIRECT = frozenset({"strict", "direct"})
 
 def tls_in(text: str) -> Tls | None:
     """Return what the parameters of a URL or connection string say of TLS; None when they say nothing."""
-    if "=" not in text:
+    if "=" not in text or not _MAY_SAY.search(text):
         return None
     found = [tls for parameter in _PARAMETER.finditer(text) if (tls := tls_of(parameter["value"])) is not None]
     return Tls.DIRECT if Tls.DIRECT in found else found[0] if found else None
