@@ -151,6 +151,16 @@ class Findings(Struct, frozen=True, gc=False):
     cut: bool = False
     calls: tuple[Call, ...] = ()
 
+    @property
+    def called(self) -> dict[tuple[str, str], str]:
+        """The evidence chain of each Service that the pod is a client of, backend or not, by namespace and name."""
+        named = {(call.namespace, call.service): call.evidence for call in reversed(self.calls)}
+        return named | {
+            dependency.service: dependency.evidence
+            for dependency in reversed(self.dependencies)
+            if dependency.service is not None
+        }
+
 
 NO_FINDINGS = Findings()
 

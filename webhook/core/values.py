@@ -26,6 +26,18 @@ class Form(StrEnum):
     BARE = "host"
 
 
+class Tls(StrEnum):
+    """What settings say of TLS on a connection."""
+
+    OFF = "off"
+    ON = "on"
+    """There is TLS, from the beginning or behind the protocol's own first bytes, as is usual for the backend."""
+    DIRECT = "direct"
+    """There is TLS from the beginning, though the backend's protocol usually negotiates it."""
+    UNKNOWN = "unknown"
+    """A setting decides it that could not be read."""
+
+
 class Mention(Struct, frozen=True, array_like=True, gc=False):
     """A network place that a value names.
 
@@ -35,6 +47,7 @@ class Mention(Struct, frozen=True, array_like=True, gc=False):
         scheme: The URL's scheme in lower case; for dialects the kind that the dialect belongs to; else "".
         form: How it was written.
         unless: A variable that, when it is set, replaces the text that the mention comes from.
+        tls: What the value says of TLS, apart from its scheme; None when it says nothing.
     """
 
     host: str
@@ -42,6 +55,7 @@ class Mention(Struct, frozen=True, array_like=True, gc=False):
     scheme: str = ""
     form: Form = Form.BARE
     unless: str = ""
+    tls: Tls | None = None
 
 
 class Value(Struct, frozen=True, array_like=True, gc=False):

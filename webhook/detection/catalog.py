@@ -11,30 +11,14 @@ import msgspec
 import yaml
 from msgspec import Struct
 
+from webhook.core.values import Tls
+from webhook.core.verdict import Wire
+from webhook.detection.backend import Backend
+from webhook.detection.wires import Wires
 from webhook.detection.words import words
 from webhook.kubernetes.yaml_values import FastLoader
 
 _Key = TypeVar("_Key", int, str)
-
-
-class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """One backend as the catalog describes it; the fields are explained at the head of catalog.yaml."""
-
-    ports: tuple[int, ...] = ()
-    weak_ports: tuple[int, ...] = ()
-    schemes: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    weak_names: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-    servers: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
-    clients: tuple[str, ...] = ()
-    dials: tuple[str, ...] | None = None
-    http: bool = False
-    http_ports: tuple[int, ...] = ()
-    server_only: bool = False
-    server_first: bool = False
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +62,7 @@ class Catalog:
         self._by_proxy = _index((kind, backend.proxies) for kind, backend in backends.items())
         self._by_server = _index((kind, (*backend.servers, *backend.proxies)) for kind, backend in backends.items())
         self._by_client = _index((kind, backend.clients) for kind, backend in backends.items())
+        self._wires = {kind: Wires.of(backend) for kind, backend in backends.items()}
         phrases = _index((kind, backend.keys) for kind, backend in backends.items())
         self._by_phrase = {tuple(phrase.split()): kind for phrase, kind in phrases.items()}
 
@@ -142,18 +127,24 @@ class Catalog:
 
     def answers_http(self, kind: str, port: int) -> bool:
         """Return whether the kind speaks HTTP at this port of its own."""
-        return self.speaks_http(kind) or port in self.backends[kind].http_ports
+        return self.speaks_http(kind) or self._wires[kind].exceptions.get(port) in {Wire.HTTP1, Wire.HTTP2}
 
     def server_speaks_first(self, kind: str) -> bool:
         """Return whether the kind's protocol is server-first: clients wait for the server's greeting."""
-        return self.backends[kind].server_first
+        return self.backends[kind].wire is Wire.SERVER_FIRST
+
+    def said(self, kind: str, scheme: str, port: int | None, tls: Tls | None) -> Wire | None:
+        """Return what a connection to a kind begins with, as `Wires.said`."""
+        return self._wires[kind].said(scheme, port, tls)
 
     def uses_port(self, kind: str, port: int) -> bool:
         """Return whether the port is one of the kind's own, well-known or not."""
         return port in self.backends[kind].ports or port in self.backends[kind].weak_ports
 
-    def default_port(self, kind: str) -> int | None:
-        """Return the port that a client dials when none is given."""
+    def default_port(self, kind: str, wire: Wire | None = None) -> int | None:
+        """Return the port that a client dials when none is given, for what it begins with."""
+        if (port := self._wires[kind].port_of(wire)) is not None:
+            return port
         ports = self.backends[kind].ports or self.backends[kind].weak_ports
         return ports[0] if ports else None
 

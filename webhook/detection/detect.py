@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from webhook.core.budget import Budget, BudgetExceededError
-from webhook.core.decision import Confidence, Dependency, Findings
+from webhook.core.decision import Call, Confidence, Dependency, Findings
 from webhook.core.facts import owners_of
 from webhook.core.surroundings import Surroundings
+from webhook.core.verdict import Wire
 from webhook.detection.catalog import Catalog
+from webhook.detection.infer.calls import as_call, merged
 from webhook.detection.infer.reading import Reading
 from webhook.detection.infer.serving import Served, served_by
 from webhook.detection.resolve.places import Places
@@ -52,38 +54,53 @@ def _found(pod: Pod, namespace: str, surroundings: Surroundings, catalog: Catalo
     sources = Sources(pod, namespace, surroundings, catalog, budget)
     places = Places(pod, namespace, surroundings)
     served = served_by(pod, namespace, surroundings, catalog, budget)
+    completing = {init.name for init in pod.spec.init_containers or () if init.restart_policy != "Always"}
     found: list[Dependency] = []
     own: list[Dependency] = []
+    calls: list[Call] = []
     for configuration in sources.configurations():
-        runs = served.by_container.get(configuration.container.name)
-        stated = _dialled(Reading(configuration, places, catalog, budget), runs, catalog)
+        name = configuration.container.name
+        runs, init = served.by_container.get(name), name in completing
+        stated = []
+        for connection in Reading(configuration, places, catalog, budget).connections():
+            connected = replace(connection, init=True) if init else connection
+            if isinstance(connected, Call):
+                calls.append(connected)
+            elif catalog.may_dial(runs, connected.kind):
+                stated.append(connected)
         found += stated
         if places.met_elsewhere:
             own_places = Places(pod, namespace, surroundings, only_own=True)
-            stated = _dialled(Reading(configuration, own_places, catalog, budget), runs, catalog)
+            stated = [
+                replace(connection, init=init)
+                for connection in Reading(configuration, own_places, catalog, budget).connections()
+                if isinstance(connection, Dependency) and catalog.may_dial(runs, connection.kind)
+            ]
         own += stated
     if not found or not own:
         paired = tuple(_paired(pod, namespace, surroundings, catalog, budget))
         found, own = found or [*paired], own or [*paired]
+    dependencies, others = _reported(found, served, catalog)
     return Findings(
-        dependencies=_reported(found, served, catalog),
+        dependencies=dependencies,
         serves=served.kinds,
         unknown=sources.unknown,
-        own=_reported(own, served, catalog) if places.met_elsewhere else None,
+        own=_reported(own, served, catalog)[0] if places.met_elsewhere else None,
+        calls=merged(calls + others, dependencies),
     )
 
 
-def _dialled(reading: Reading, runs: str | None, catalog: Catalog) -> list[Dependency]:
-    return [dependency for dependency in reading.dependencies() if catalog.may_dial(runs, dependency.kind)]
-
-
-def _reported(found: list[Dependency], served: Served, catalog: Catalog) -> tuple[Dependency, ...]:
-    return _merged(
-        dependency
-        for dependency in found
-        if (dependency.kind not in served.kinds or dependency.kind in served.relayed)
-        and not catalog.is_server_only(dependency.kind)
-    )
+def _reported(found: list[Dependency], served: Served, catalog: Catalog) -> tuple[tuple[Dependency, ...], list[Call]]:
+    """Return the dependencies to report, and the other connections to backends."""
+    reported: list[Dependency] = []
+    others: list[Call] = []
+    for dependency in found:
+        serves = dependency.kind in served.kinds and dependency.kind not in served.relayed
+        if not serves and not catalog.is_server_only(dependency.kind):
+            reported.append(dependency)
+        elif (call := as_call(dependency)) is not None:
+            others.append(call)
+    return _merged(reported), others
 
 
 def _paired(
@@ -107,17 +124,25 @@ def _paired(
         if len(kinds) == 1:
             kind = kinds.pop()
             evidence = f"Service {service.name} is named after {stem} → {kind}"
-            yield Dependency(kind, Confidence.POSSIBLE, service.name, catalog.default_port(kind), evidence)
+            port, place = catalog.default_port(kind), (service.namespace, service.name)
+            wire = catalog.said(kind, "", port, None)
+            yield Dependency(kind, Confidence.POSSIBLE, service.name, port, evidence, wire=wire, service=place)
 
 
-def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:
-    """Merge to one dependency per kind, host and port, by confidence; without a host only where no other has one."""
-    best: dict[tuple[str, str | None, int | None], Dependency] = {}
-    for dependency in sorted(found, key=lambda dependency: -dependency.confidence.rank):
-        key = dependency.kind, dependency.host, dependency.port
-        surest = best.setdefault(key, dependency)
-        if surest.port_elsewhere and not dependency.port_elsewhere:
-            best[key] = replace(surest, port_elsewhere=False)
+def _merged(found: list[Dependency]) -> tuple[Dependency, ...]:
+    """Merge to one dependency per kind, host, port and wire, by confidence.
+
+    One without a host counts only where no other has one. One whose wire is not known is the same as one whose is.
+    """
+    best: dict[tuple[str, str | None, int | None, Wire | None], Dependency] = {}
+    found.sort(key=lambda dependency: -dependency.confidence.rank)
+    spoken = {_place(dependency): dependency.wire for dependency in reversed(found) if dependency.wire is not None}
+    for dependency in found:
+        wire = dependency.wire or spoken.get(_place(dependency))
+        surest = best.setdefault((*_place(dependency), wire), dependency)
+        elsewhere, init = surest.port_elsewhere and dependency.port_elsewhere, surest.init and dependency.init
+        if (surest.wire, surest.port_elsewhere, surest.init) != (wire, elsewhere, init):
+            best[*_place(dependency), wire] = replace(surest, port_elsewhere=elsewhere, wire=wire, init=init)
     located = {dependency.kind for dependency in best.values() if dependency.host is not None}
     sure = {dependency.kind for dependency in best.values() if dependency.confidence is not Confidence.POSSIBLE}
     return tuple(
@@ -126,3 +151,7 @@ def _merged(found: Iterator[Dependency]) -> tuple[Dependency, ...]:
         if (dependency.host is not None or dependency.kind not in located)
         and (dependency.confidence is not Confidence.POSSIBLE or dependency.kind not in sure)
     )
+
+
+def _place(dependency: Dependency) -> tuple[str, str | None, int | None]:
+    return dependency.kind, dependency.host, dependency.port

@@ -9,7 +9,17 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 from webhook.detection.catalog import Catalog
-from webhook.detection.words import Role, is_aside, key_words, may_be_provider, role, says_where, subject, switched
+from webhook.detection.words import (
+    Role,
+    encrypted_subject,
+    is_aside,
+    key_words,
+    may_be_provider,
+    role,
+    says_where,
+    subject,
+    switched,
+)
 
 LONGEST_NAME = 253
 """Characters of a name, as for the key of a ConfigMap. A longer one is cut, since parsed keys are cached."""
@@ -35,6 +45,7 @@ class Key:
             backend's name (`mongo: user-db:27017`).
         switched: What the value switches, if it is a switch.
         switches: The kind that a switch turns on: its name with nothing specific next to it (SESSION_REDIS, USE_KAFKA).
+        encrypts: What the value switches TLS for; None if it is about something else.
         is_quiet: Whether a single word as the value is never evidence, alone or with another setting.
     """
 
@@ -53,7 +64,10 @@ class Key:
         self.switches = None
         if catalog.is_name("".join(names)) and not (tokens and tokens[-1].startswith("disable")):
             self.switches = catalog.named(names)
-        self.is_quiet = not (self.locates or self.may_choose or self.switches or self.role in {Role.PORT, Role.SWITCH})
+        self.encrypts = encrypted_subject(tokens)
+        self.is_quiet = self.encrypts is None and not (
+            self.locates or self.may_choose or self.switches or self.role in {Role.PORT, Role.SWITCH}
+        )
 
     @cached_property
     def hint(self) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.core.budget import Budget
+from webhook.core.decision import Call
 from webhook.core.surroundings import Surroundings
 from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
@@ -161,7 +162,7 @@ class _Doubts:
         if place is None:
             return self._nowhere(mention)
         concluded = self._reading.by_mention(entry, mention)
-        if concluded is None:
+        if concluded is None or isinstance(concluded, Call):
             return self._not_concluded(entry, mention, place)
         if concluded.kind != self._kind and concluded.host is None:
             return f"the key names {concluded.kind}"

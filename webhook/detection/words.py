@@ -84,6 +84,10 @@ _ASIDE = frozenset(
     "whitelist allowlist".split()
 )
 _NO_LOCATION = _ASIDE | {"prefix", "path", "from", "sender", "max", "min", "limit", "count", "timeout"}
+# The words of a key whose value switches TLS: a subject before them, words that only say that it is a switch behind.
+_ENCRYPTING = frozenset("ssl tls sslmode tlsmode usessl usetls enablessl enabletls encrypt encryption secure".split())
+_SECURITY_PROTOCOL = ("security", "protocol")
+_BESIDE_ENCRYPTING = frozenset("use is enable enabled mode require required".split())
 STRUCTURE = frozenset().union(
     *(_LOCATION, _PORT, _PROVIDER, _SWITCH, _CREDENTIAL, _NO_LOCATION, *_LOCATION_PAIRS, *_PORT_PAIRS)
 )
@@ -214,6 +218,23 @@ def subject(tokens: tuple[str, ...]) -> tuple[str, ...]:
 def switched(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a switch is about: REDIS_ENABLED, ENABLE_REDIS and USE_REDIS all switch "redis"."""
     return tuple(word for word in tokens if word not in _SWITCH)
+
+
+def encrypted_subject(tokens: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return what a key switches TLS for: ("redis",) of REDIS_USE_TLS; None for the keys of anything else."""
+    end = len(tokens)
+    while end and tokens[end - 1] in _BESIDE_ENCRYPTING:
+        end -= 1
+    if end and tokens[end - 1] in _ENCRYPTING:
+        end -= 1
+    elif tokens[-2:] == _SECURITY_PROTOCOL:
+        # The term is Kafka's own, and its clients' files name it nowhere else.
+        return tokens[:-2] or ("kafka",)
+    else:
+        return None
+    while end and tokens[end - 1] in _BESIDE_ENCRYPTING:
+        end -= 1
+    return tokens[:end]
 
 
 def _without_number(tokens: tuple[str, ...]) -> tuple[str, ...]:

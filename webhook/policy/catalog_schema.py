@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from webhook.detection.catalog import Backend
+from webhook.core.verdict import Wire
+from webhook.detection.backend import Backend
 from webhook.detection.words import Role, role
 from webhook.policy.criteria_schema import Model, invalid
 
@@ -87,6 +88,13 @@ Programs = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_check_program)], ...], Field(min_length=1), BeforeValidator(_one_as_list)
 ]
 
+WireName = Literal["http1", "http2", "tls", "client-first", "request-like", "server-first"]
+_Listed = WireName | Literal["unknown"]
+Claims = Annotated[
+    tuple[Port | Annotated[StrictStr, AfterValidator(_check_scheme)], ...],
+    Field(min_length=1),
+    BeforeValidator(_one_as_list),
+]
 
 KindName = Annotated[StrictStr, AfterValidator(_check_kind)]
 
@@ -128,14 +136,30 @@ class BackendModel(Model):
     http: Annotated[
         StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
     ] = None
-    http_ports: Annotated[
-        Ports | None, Field(description="Those of its ports that speak HTTP though the others do not.")
-    ] = None
     server_only: Annotated[
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
     ] = None
-    server_first: Annotated[
-        StrictBool | None, Field(description="true: clients wait for the server's greeting before they send anything.")
+    wire: Annotated[
+        WireName | None,
+        Field(
+            description="What a connection begins with: http1; http2 (gRPC); tls; client-first: bytes of the client "
+            "that are no HTTP request; request-like: bytes of the client that may begin one, as AMQP's; "
+            "server-first: the client waits for the server's greeting. Without it not known, but where http is true."
+        ),
+    ] = None
+    other_wires: Annotated[
+        dict[_Listed, Claims] | None,
+        Field(
+            description="The schemes and ports for which it is another one, under the name of that, or under unknown "
+            "where it can be one or the other: {tls: [amqps, 5671]}."
+        ),
+    ] = None
+    tls_begins: Annotated[
+        Literal["first", "later", "either"] | None,
+        Field(
+            description="Where the client's settings ask for TLS: first, it begins with it; later, TLS is negotiated "
+            "behind the protocol's own first bytes; either, where only scheme and port tell which."
+        ),
     ] = None
     replace: Annotated[
         StrictBool, Field(description="true: replace the built-in entry of this kind. false: extend it.")
@@ -154,7 +178,22 @@ class BackendModel(Model):
         lists = {
             name: (*value, *(getattr(before, name) or ())) for name, value in given.items() if isinstance(value, tuple)
         }
+        if self.wire is not None:
+            given["wire"] = Wire(self.wire)
+        if self.other_wires is not None:
+            given["other_wires"] = _extended(before.other_wires, self.other_wires)
         return msgspec.structs.replace(before, **(given | lists))
+
+
+def _extended(
+    before: dict[str, tuple[int | str, ...]], own: Mapping[_Listed, Claims]
+) -> dict[str, tuple[int | str, ...]]:
+    """Return the schemes and ports under each wire; where both list one, the own entry counts."""
+    listed = {claim for claims in own.values() for claim in claims}
+    extended = {wire: tuple(claim for claim in claims if claim not in listed) for wire, claims in before.items()}
+    for wire, claims in own.items():
+        extended[wire] = (*claims, *extended.get(wire, ()))
+    return extended
 
 
 OwnCatalog = dict[KindName, BackendModel]

@@ -59,7 +59,15 @@ def test_json_has_all_that_a_program_may_want():
             "ports": [],
             "hold": False,
             "dependencies": [
-                {"kind": "redis", "confidence": "certain", "host": "keystore", "port": 6379, "evidence": TRAIL}
+                {
+                    "kind": "redis",
+                    "confidence": "certain",
+                    "host": "keystore",
+                    "port": 6379,
+                    "wire": None,
+                    "init": False,
+                    "evidence": TRAIL,
+                }
             ],
             "serves": ["kafka"],
             "unknown": ["Secret login may not be read"],

@@ -10,7 +10,6 @@ from webhook.analysis.diagnose.picture import Member, Picture
 from webhook.analysis.diagnose.ports import Place
 from webhook.analysis.plan.impact import Consequences, Party
 from webhook.core.decision import Action, Decision, Reason
-from webhook.detection.infer.called import called
 from webhook.mesh import eligibility
 from webhook.mesh.eligibility import NATIVE
 from webhook.mesh.patch import HOLD, required_annotations
@@ -119,7 +118,7 @@ def strict_refuses(picture: Picture) -> Iterator[Finding]:
     """Yield findings about the workloads without a sidecar that call servers which accept mutual TLS only."""
     if not picture.istio.peers:
         return
-    parties = [_party(member, picture) for member in picture.members]
+    parties = [_party(member) for member in picture.members]
     consequences = Consequences(parties, picture.surroundings, picture.istio)
     for party in parties:
         for refused in () if party.has_sidecar else consequences.refusals(party):
@@ -133,8 +132,6 @@ def strict_refuses(picture: Picture) -> Iterator[Finding]:
             )
 
 
-def _party(member: Member, picture: Picture) -> Party:
-    calls = {}
-    if not member.gets_sidecar:
-        calls = called(member.pod, member.namespace, picture.surroundings, picture.catalog)
+def _party(member: Member) -> Party:
+    calls = {} if member.gets_sidecar else member.decision.findings.called
     return Party(member.kind, member.namespace, member.name, member.pod, member.gets_sidecar, calls)

@@ -12,7 +12,6 @@ from webhook.analysis.plan.changes import Change, changes
 from webhook.analysis.plan.impact import Consequences, Party, Warned
 from webhook.analysis.workloads import Decided, decide_by
 from webhook.decision.drift import Drifted, drifted
-from webhook.detection.infer.called import called
 from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.sidecar import gets_sidecar
@@ -62,7 +61,7 @@ def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, ist
         changes=changes(_compared(before, after)),
         restarts_now=list(_drifted(inventory, now, left_out)),
         restarts_then=list(_drifted(inventory, then, left_out)),
-        consequences=list(_consequences(inventory, istio, then, before, after)),
+        consequences=list(_consequences(inventory, istio, before, after)),
         left_out=tuple(left_out),
     )
 
@@ -90,7 +89,6 @@ def _drifted(inventory: Inventory, policy: CompiledPolicy, left_out: dict[tuple[
 def _consequences(
     inventory: Inventory,
     istio: IstioConfiguration,
-    policy: CompiledPolicy,
     before: Sequence[Decided],
     after: Sequence[Decided],
 ) -> Iterator[Warned]:
@@ -100,7 +98,7 @@ def _consequences(
     for decided in after:
         workload = decided.workload
         key = workload.kind, workload.namespace, workload.name
-        calls = called(workload.pod, workload.namespace, inventory, policy.catalog) if key in losing else {}
+        calls = decided.decision.findings.called if key in losing else {}
         parties.append(Party(*key, workload.pod, gets_sidecar(workload.pod, decided.decision), calls))
     consequences = Consequences(parties, inventory, istio)
     for party in parties:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from webhook.core.budget import Budget
-from webhook.core.decision import Confidence, Dependency
+from webhook.core.decision import Call, Confidence, Dependency
 from webhook.core.surroundings import Service
 from webhook.core.values import Form, Mention
 from webhook.detection.catalog import Catalog
+from webhook.detection.infer.calls import call_of
+from webhook.detection.infer.dialled import dialled
 from webhook.detection.resolve.configuration import Configuration, Entry, Source
 from webhook.detection.resolve.places import Place, Places
 from webhook.detection.words import Role
@@ -43,8 +45,8 @@ class Reading:
         self._places = places
         self._catalog = catalog
 
-    def dependencies(self) -> Iterator[Dependency]:
-        """Yield every dependency that the settings are evidence of, kind by kind and place by place."""
+    def connections(self) -> Iterator[Dependency | Call]:
+        """Yield every dependency and call that the settings are evidence of, setting by setting."""
         mentions = 0
         for entry in self._configuration.live():
             value = entry.value
@@ -59,8 +61,8 @@ class Reading:
                 self._budget.spend(mentions)
                 mentions = 0
             for mention in value.mentions:
-                if (dependency := self.by_mention(entry, mention)) is not None:
-                    yield dependency
+                if (connection := self.by_mention(entry, mention)) is not None:
+                    yield connection
 
     def _by_key_alone(self, entry: Entry) -> Iterator[Dependency]:
         kind = entry.key.hint
@@ -72,8 +74,8 @@ class Reading:
         if kind is not None and entry.source is not Source.FILES and not entry.value.word:
             yield Dependency(kind, Confidence.PROBABLE, None, None, f"{entry.evidence} is enabled → {kind}")
 
-    def by_mention(self, entry: Entry, mention: Mention) -> Dependency | None:
-        """Return the dependency that a mention is evidence of, or None."""
+    def by_mention(self, entry: Entry, mention: Mention) -> Dependency | Call | None:
+        """Return the dependency or call that a mention is evidence of, or None."""
         # Checked before any Service is looked up: most single words are not hosts.
         if mention.form is Form.BARE and not entry.key.locates:
             return None
@@ -84,19 +86,20 @@ class Reading:
             self._budget.spend(place.service.extent)
         concluded = self._conclude(entry, mention, place)
         if concluded is None:
-            return None
+            return call_of(self._configuration, entry, mention, place)
         unwritten = place.port is None
         kind, confidence, place = concluded
-        port_number = place.port or self._catalog.default_port(kind)
+        wire, port_number = dialled(self._configuration, self._catalog, entry, mention, kind, place)
         if mention.form is Form.BARE and place.service is None and not entry.names_host(mention.host):
-            return Dependency(kind, confidence, None, None, f"{entry.evidence} → {kind}")
+            return Dependency(kind, confidence, None, None, f"{entry.evidence} → {kind}", wire=wire)
         evidence = f"{entry.evidence} → {place} → {kind}"
         by_service = (
             place.elsewhere
             and unwritten
             and (place.port is not None or self._kind_alone(entry, mention, place.host) != kind)
         )
-        return Dependency(kind, confidence, place.host, port_number, evidence, by_service)
+        service = None if place.service is None else (place.service.namespace, place.service.name)
+        return Dependency(kind, confidence, place.host, port_number, evidence, by_service, wire, service=service)
 
     def _kind_alone(self, entry: Entry, mention: Mention, host: str) -> str | None:
         """Return the kind that a mention without a port is evidence of, whatever its host resolves to."""

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from webhook.core.values import Form, Mention, Value, are_alike
 from webhook.detection.parse.credentials import announced, authority, is_mixed, is_named, is_user, without_user
 from webhook.detection.parse.dialects import dialects
+from webhook.detection.parse.encryption import tls_in
 from webhook.detection.parse.mentions import HOST, LONGEST_VALUE, PORT, is_place, mention_of
 from webhook.detection.parse.passwords import is_passed
 from webhook.detection.parse.references import REFERENCE, Pattern, default_of, normalised
@@ -84,7 +87,10 @@ def read_value(text: str) -> Value:
             return Value(switch=True, word=text if text == "1" else "")
     if _WORD.fullmatch(text):
         return Value(() if text.isdigit() else (Mention(text),), word=text)
-    return Value(_mentions(text), word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
+    mentions = _mentions(text)
+    if mentions and (tls := tls_in(text)) is not None:
+        mentions = tuple(replace(mention, tls=tls) for mention in mentions)
+    return Value(mentions, word=text if len(text) <= 253 and _SINGLE.fullmatch(text) else "")
 
 
 def begins_value(text: str) -> bool:
@@ -106,7 +112,7 @@ def plain_url(text: str) -> Value | None:
     if url is None:
         return None
     scheme, host, port = url.groups("")
-    return Value((Mention(host, port, scheme.lower(), Form.URL),))
+    return Value((Mention(host, port, scheme.lower(), Form.URL, tls=tls_in(text)),))
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:

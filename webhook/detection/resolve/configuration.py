@@ -7,10 +7,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from webhook.core.values import Content, Value, are_alike
+from webhook.core.values import Content, Tls, Value, are_alike
 from webhook.detection.catalog import Catalog
 from webhook.detection.keys import Key
 from webhook.detection.parse.content import read_content
+from webhook.detection.parse.encryption import tls_as_set
 from webhook.detection.parse.references import expand, reference
 from webhook.detection.resolve.links import Links
 from webhook.detection.words import Role, words
@@ -88,6 +89,7 @@ class Configuration:
         self._ports: dict[tuple[str, ...], str] = {}
         self._providers: dict[tuple[str, ...], str] = {}
         self._off: set[tuple[str, ...]] = set()
+        self._tls: dict[tuple[str, ...], Tls] = {}
 
     def relate(self) -> None:
         """Index what the settings say of each other, once all of them are there."""
@@ -143,6 +145,8 @@ class Configuration:
             yield Entry(key, f"env {name}", self.content(name).value)
 
     def _note(self, key: Key, value: Value) -> None:
+        if key.encrypts and (tls := tls_as_set(value)) is not None:
+            self._tls.setdefault(key.encrypts, tls)
         if key.role is Role.PORT and value.word:
             self._ports.setdefault(key.subject, value.word)
         elif key.role is Role.SWITCH and value.switch is not None:
@@ -172,6 +176,15 @@ class Configuration:
             for length in range(len(key.subject), 0, -1):
                 if kind := self._providers.get(key.subject[:length]):
                     return kind
+        return None
+
+    def tls_beside(self, key: Key, kind: str = "") -> Tls | None:
+        """Return what neighbouring keys say of TLS (DB_SSL for DB_HOST), or all keys that name the kind."""
+        if self._tls:
+            for length in range(len(key.subject), 0, -1):
+                if (tls := self._tls.get(key.subject[:length])) is not None:
+                    return tls
+            return self._tls.get((kind,))
         return None
 
     def port_beside(self, key: Key) -> str:
