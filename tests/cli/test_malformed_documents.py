@@ -186,7 +186,7 @@ def test_a_node_of_a_wrong_type_never_ends_in_a_traceback(run, tmp_path, case, w
     assert ended.returncode in CODES
     said = ended.stderr + ended.stdout
     assert ended.returncode == 0 or said.strip()
-    if " error: " in ended.stderr:
+    if " error: " in ended.stderr and "the file is empty" not in ended.stderr:
         assert re.search(rf"^{name}:\d+: error: ", ended.stderr, re.MULTILINE)
 
 

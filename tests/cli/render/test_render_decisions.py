@@ -7,18 +7,24 @@ import pytest
 import yaml
 from rich.console import Console
 
+from webhook.analysis.connections import Connected
 from webhook.analysis.workloads import Decided
 from webhook.cli.render import decisions
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings, Mode, Reason
+from webhook.core.verdict import End, Outcome, Security, Verdict, Wire
+from webhook.mesh.party import Party
+from webhook.verdicts.compose import Judged
 
 TRAIL = "env Store ← ConfigMap settings/store → Service keystore:6379 → redis"
-REDIS = Dependency("redis", Confidence.CERTAIN, "keystore", 6379, TRAIL)
+REDIS = Dependency("redis", Confidence.CERTAIN, "keystore", 6379, TRAIL, wire=Wire.CLIENT_FIRST)
+BREAKS = Verdict(Outcome.PROTOCOL_ERROR, "http-declared", None, End.SERVER, ("the sidecar parses it as HTTP",))
 
 
-def decided(name="web", namespace="shop", **fields):
+def decided(name="web", namespace="shop", verdict=BREAKS, **fields):
     workload: Any = SimpleNamespace(kind="Deployment", namespace=namespace, name=name, source="web.yaml:3")
     decision = Decision(**{"action": Action.INHERIT, "reason": Reason.DEFAULT} | fields)
-    return Decided(workload, decision)
+    connections = [Judged(found, None, verdict) for found in decision.findings.dependencies]
+    return Connected(Decided(workload, decision), Party(f"Deployment/{name}", namespace), connections)
 
 
 SKIPPED = decided(
@@ -64,9 +70,17 @@ def test_json_has_all_that_a_program_may_want():
                     "confidence": "certain",
                     "host": "keystore",
                     "port": 6379,
-                    "wire": None,
+                    "wire": "client-first",
                     "init": False,
                     "evidence": TRAIL,
+                    "verdict": {
+                        "outcome": "protocol-error",
+                        "code": "http-declared",
+                        "security": None,
+                        "at": "server",
+                        "evidence": ["the sidecar parses it as HTTP"],
+                        "missing": [],
+                    },
                 }
             ],
             "serves": ["kafka"],
@@ -92,12 +106,12 @@ def test_in_a_pipe_there_is_one_line_for_each_workload(capsys):
     decisions.show([SKIPPED, BYPASSED, decided()])
 
     _, skipped, bypassed, inherited = capsys.readouterr().out.splitlines()
-    assert skipped.split(maxsplit=6) == [
-        "shop", "Deployment/web", "skip", "datastore-clients", "redis(certain)", "kafka",
+    assert skipped.split(maxsplit=7) == [
+        "shop", "Deployment/web", "skip", "datastore-clients", "redis(certain)", "kafka", "redis:http-declared",
         f"{TRAIL}; unknown: Secret login may not be read",
     ]  # fmt: skip
-    assert bypassed.split() == ["shop", "Deployment/web", "bypass:5672,6379+hold(audit)", "r", "-", "-", "-"]
-    assert inherited.split() == ["shop", "Deployment/web", "inherit", "(default)", "-", "-", "-"]
+    assert bypassed.split() == ["shop", "Deployment/web", "bypass:5672,6379+hold(audit)", "r", "-", "-", "-", "-"]
+    assert inherited.split() == ["shop", "Deployment/web", "inherit", "(default)", "-", "-", "-", "-"]
 
 
 def test_in_a_pipe_columns_start_at_the_same_place(capsys):
@@ -150,3 +164,16 @@ def test_what_a_manifest_says_cannot_break_a_line(capsys):
     decisions.show([decided("a\nshop  Deployment/forged  skip")])
 
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (Verdict(Outcome.FLOWS, "flows-mtls", Security.MTLS), "flows (mtls)"),
+        (BREAKS, "protocol-error at the server's end (http-declared)"),
+        (Verdict(Outcome.UNKNOWN, "not-known", missing=("the port", "the host")), "unknown: the port, the host"),
+    ],
+)
+def test_a_verdict_is_a_phrase_below_its_dependency(on_terminal, verdict, said):
+    assert decisions.phrase(verdict) == said
+    assert said in on_terminal(decided(verdict=verdict, findings=Findings((REDIS,))), width=140)

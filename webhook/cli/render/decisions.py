@@ -48,7 +48,7 @@ def as_object(connected: Connected) -> dict[str, Any]:
                 "host": judged.host,
                 "port": judged.port,
                 "evidence": judged.evidence,
-                "wire": judged.wire,
+                "wire": judged.wire and judged.wire.value,
                 "init": judged.init,
                 "verdict": verdict_object(judged.verdict),
             }
@@ -67,8 +67,8 @@ def verdict_object(verdict: Verdict) -> dict[str, Any]:
     return {
         "outcome": verdict.outcome.value,
         "code": verdict.code,
-        "security": verdict.security,
-        "at": verdict.at,
+        "security": verdict.security and verdict.security.value,
+        "at": verdict.at and verdict.at.value,
         "evidence": list(verdict.evidence),
         "missing": list(verdict.missing),
     }
