@@ -13,6 +13,7 @@ import typer
 from webhook import __version__
 from webhook.cli.command import Command, Group
 from webhook.cli.commands.certs import issue
+from webhook.cli.commands.check import check
 from webhook.cli.commands.cluster_certs import bootstrap, inspect, rotate
 from webhook.cli.commands.diagnose import diagnose
 from webhook.cli.commands.explain import explain
@@ -57,7 +58,7 @@ def _options(
     del version  # its callback has acted by now
 
 
-for _command in (serve, explain, diagnose, inject, validate, test):
+for _command in (serve, explain, check, diagnose, inject, validate, test):
     app.command(cls=Command)(_command)
 app.command(cls=PlanCommand)(plan)
 for _about_certificates in (issue, bootstrap, inspect, rotate):

@@ -81,7 +81,7 @@ def judge(connection: Connection, mesh: Mesh) -> Verdict:
     if not servers:
         return _agreed(_variants(connection, mesh, None), connection, ())
     verdicts = [_agreed(_variants(connection, mesh, server), connection, (server,)) for server in servers]
-    return _of_all(verdicts)
+    return together(verdicts)
 
 
 def _of_unknown_servers(connection: Connection, mesh: Mesh) -> Verdict:
@@ -183,7 +183,7 @@ def _said(verdict: Verdict) -> str:
     return verdict.outcome if verdict.security is None else f"{verdict.outcome}, {verdict.security}"
 
 
-def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
+def together(verdicts: Sequence[Verdict]) -> Verdict:
     """Return one verdict of those of all servers: what breaks at one of them breaks at times."""
     first = verdicts[0]
     if all((one.outcome, one.security) == (first.outcome, first.security) for one in verdicts):
