@@ -64,6 +64,7 @@ class PolicyServer:
         options: Sequence[str] = (),
         ready: bool = True,
         secrets: bool = False,
+        istio: bool = True,
     ) -> None:
         """Start it, with the rights of its own service account and no others, and wait until it is ready.
 
@@ -73,8 +74,9 @@ class PolicyServer:
             options: More of its options.
             ready: Wait until it is ready, and not only until it listens.
             secrets: Whether it may read Secrets.
+            istio: Whether it may read Istio's objects.
         """
-        permit(plane, secrets=secrets)
+        permit(plane, secrets=secrets, istio=istio)
         self.service = f"sidecar-policy-{next(_numbers)}"
         self._plane = plane
         self._directory = plane.directory / self.service
@@ -203,16 +205,16 @@ def _is_whole(line: str) -> bool:
 _RIGHTS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 
 
-def rights(plane: ControlPlane, *, secrets: bool = False) -> list[Object]:
-    """What the chart has of RBAC, with the right to read Secrets only where wanted."""
-    rendered = Helm(plane).render(namespace=NAMESPACE, values={"rbac": {"secrets": secrets}})
+def rights(plane: ControlPlane, *, secrets: bool = False, istio: bool = True) -> list[Object]:
+    """What the chart has of RBAC, with the rights to read Secrets and Istio's objects only where wanted."""
+    rendered = Helm(plane).render(namespace=NAMESPACE, values={"rbac": {"secrets": secrets, "istio": istio}})
     return [one for one in rendered if one["kind"] in _RIGHTS]
 
 
-def permit(plane: ControlPlane, *, secrets: bool = False) -> None:
+def permit(plane: ControlPlane, *, secrets: bool = False, istio: bool = True) -> None:
     """Give our service account the rights that the chart gives it."""
     plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    plane.api.apply(*rights(plane, secrets=secrets))
+    plane.api.apply(*rights(plane, secrets=secrets, istio=istio))
 
 
 def register(

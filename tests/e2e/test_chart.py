@@ -139,6 +139,21 @@ def test_secrets_may_be_read_only_where_the_policy_or_the_values_want_it(helm):
     assert readable({"policy": {"spec": {"detection": {"secrets": True}}}}) == [["get", "list", "watch"]]
 
 
+def test_istios_objects_may_be_read_unless_the_values_say_otherwise(helm):
+    def readable(values):
+        rules = only("ClusterRole", helm.render(values=values))["rules"]
+        return [
+            (resource, rule["verbs"])
+            for rule in rules
+            for resource in rule["resources"]
+            if any(group.endswith("istio.io") for group in rule["apiGroups"])
+        ]
+
+    kinds = ["peerauthentications", "destinationrules", "sidecars", "serviceentries"]
+    assert readable({}) == [(kind, ["list", "watch"]) for kind in kinds]
+    assert readable({"rbac": {"istio": False}}) == []
+
+
 def test_without_looking_for_drift_no_pods_are_read(helm):
     documents = helm.render(values={"drift": {"enabled": False}})
 

@@ -63,6 +63,38 @@ def _sorted(rules):
     return sorted((sorted(rule["apiGroups"]), sorted(rule["resources"]), sorted(rule["verbs"])) for rule in rules)
 
 
+class TestIstiosObjects:
+    """They are watched where that is permitted; where not, the server is ready, and says what is missing."""
+
+    OBJECTS, ABSENT = "sidecar_policy_inventory_objects", "sidecar_policy_inventory_kind_absent"
+    KINDS = ("PeerAuthentication", "DestinationRule", "Sidecar", "ServiceEntry")
+
+    def test_they_are_watched(self, istio, namespace, start_server):
+        server = start_server()
+        before = server.metric(self.OBJECTS, resource="PeerAuthentication")
+
+        spec = {"mtls": {"mode": "STRICT"}}
+        api_version = "security.istio.io/v1"
+        namespace.apply(
+            {"apiVersion": api_version, "kind": "PeerAuthentication", "metadata": {"name": "strict"}, "spec": spec}
+        )
+
+        eventually(
+            lambda: server.metric(self.OBJECTS, resource="PeerAuthentication") == before + 1,
+            what="the new object is known",
+        )
+        assert [server.metric(self.ABSENT, resource=kind) for kind in self.KINDS] == [0, 0, 0, 0]
+
+    def test_without_the_right_the_server_is_ready_and_says_what_lacks(self, istio, start_server):
+        server = start_server(istio=False)
+        product.permit(istio)
+
+        forbidden = "peerauthentications.security.istio.io is forbidden"
+        assert f"PeerAuthentication not read: {forbidden}" in server.get("/readyz")
+        assert [server.metric(self.ABSENT, resource=kind) for kind in self.KINDS] == [1, 1, 1, 1]
+        assert server.log_text().count(forbidden) == 1
+
+
 class TestSecrets:
     """Secrets are read when the policy says so, and only with a right of their own."""
 

@@ -17,6 +17,7 @@ from webhook.inventory.allowance import BURST
 from webhook.inventory.live import LiveInventory
 from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject, Metadata, contents_of
 from webhook.inventory.packed import Packed
+from webhook.mesh.config import KINDS
 from webhook.server.observe.logs import make_logger
 from webhook.server.settings import LogFormat
 
@@ -371,6 +372,7 @@ ODD = {
     DEPLOYMENTS: named("odd", spec={"template": {"metadata": {"labels": ["x"]}}}),
     "/apis/apps/v1/statefulsets": named("odd", spec="x"),
     "/apis/apps/v1/daemonsets": {"metadata": {"name": 5}},
+    **{f"{group}/{plural}": named("odd", spec=["x"]) for kind, group, plural in KINDS if kind != "VirtualService"},
 }
 
 

@@ -59,6 +59,18 @@ def test_what_was_not_asked_for_is_missing(snapshot):
     assert sorted(snapshot(whole=False).istio.missing) == sorted([*map(plural, PATHS), SETTINGS])
 
 
+@pytest.mark.parametrize(("ready", "all_ready"), [((True, True), True), ((True, False), False), ((), False)])
+def test_a_running_pod_has_its_address_and_whether_it_is_ready(snapshot, api, ready, all_ready):
+    statuses = [{"name": f"c{number}", "ready": one} for number, one in enumerate(ready)]
+    status = {"podIP": "10.0.0.7", "containerStatuses": statuses}
+    meta = {"name": "b", "namespace": "shop"}
+    api.put("/api/v1/pods", {"metadata": meta, "spec": {"containers": []}, "status": status})
+
+    (running,) = snapshot().running
+    assert (running.ip, running.ready) == ("10.0.0.7", all_ready)
+    assert "status" not in running.document()
+
+
 def test_workloads_and_pods_are_behind_services(snapshot, api):
     meta = {"labels": {"app": "cache"}}
     spec = {"containers": [{"name": "redis", "image": "redis:7", "ports": [{"containerPort": 6379}]}]}

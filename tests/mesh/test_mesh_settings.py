@@ -38,6 +38,13 @@ def test_one_setting_that_cannot_be_read_does_not_lose_the_others():
     ]
 
 
+@pytest.mark.parametrize("mesh", ["", "# nothing", None])
+def test_no_settings_are_the_defaults(mesh):
+    istio = IstioConfiguration.of([config_map(mesh)])
+
+    assert (istio.settings, istio.unread) == (DEFAULTS, [])
+
+
 def test_a_setting_that_is_null_has_its_default():
     istio = IstioConfiguration.of([config_map("enableAutoMtls:\nrootNamespace: mesh")])
 

@@ -20,6 +20,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
+import msgspec
 from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
@@ -67,7 +68,7 @@ class Sink(Generic[T]):
     Attributes:
         read: Decodes and reduces an object's JSON. Must be free of side effects: large objects are read in a thread. It
             may raise what `UNREADABLE` lists.
-        put: Stores the result under a namespace and name.
+        put: Stores the result under a namespace and name. It may raise msgspec.ValidationError to refuse it.
         drop: Removes the object of a namespace and name.
         costly: Whether reading an object may take long. Requires permission to get objects of the kind.
     """
@@ -235,15 +236,23 @@ class Cache(Generic[T]):
 
         found, cost = await self._turns.reduced(read, item)
         if wanted():
-            if isinstance(found, str):
-                self._skip(metadata, found)
+            refused = found if isinstance(found, str) else self._refused(key, found.value)
+            if refused:
+                self._skip(metadata, refused)
             else:
-                self._sink.put(*key, found.value)
                 self.versions.put(key, metadata.resource_version)
                 self.later.discard(key)
                 self.skipped.discard(key)
         self.later.cost(key, cost)
         return cost
+
+    def _refused(self, key: Key, value: T) -> str:
+        """Store what was read; return why the sink refuses it, empty if it does not."""
+        try:
+            self._sink.put(*key, value)
+        except msgspec.ValidationError as error:
+            return str(error)
+        return ""
 
     def _skip(self, metadata: ListedMeta, problem: str) -> None:
         self._sink.drop(*metadata.key)

@@ -16,6 +16,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -43,6 +44,8 @@ LIST_NAMESPACE_SECONDS: Final = 5.0
 # that watches of many clients and kinds do not end simultaneously.
 _WATCH_SECONDS = (20.0, 25.0)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+# Seconds, and a random share, between two attempts to list a kind that does not exist or may not be read.
+_ABSENT_SECONDS, _ABSENT_JITTER = 60.0, 0.2
 # Only a watch that stays open for so long is a success: one that ends sooner is retried with back-off.
 _STEADY_SECONDS = 5.0
 
@@ -69,6 +72,7 @@ class Reflector(Generic[T]):
 
     Attributes:
         resource: The kind of object that is watched.
+        optional: Whether to do without it if the kind does not exist, or may not be read.
         synced: Whether the first list is complete.
         problem: Why the watch is down; empty while it is open.
     """
@@ -82,6 +86,7 @@ class Reflector(Generic[T]):
         log: FilteringBoundLogger,
         turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
+        optional: bool = False,
     ) -> None:
         """Prepare; `run` lists and watches.
 
@@ -92,8 +97,11 @@ class Reflector(Generic[T]):
             log: Logs lists and watch failures.
             turns: Shared by all reflectors with many objects; None for one with few.
             clock: Monotonic, in seconds.
+            optional: Whether to do without the kind if it does not exist, or may not be read: then it is tried again
+                once in a minute.
         """
         self.resource = resource
+        self.optional = optional
         self.synced = False
         self.problem = ""
         self._status: int | None = None
@@ -116,9 +124,15 @@ class Reflector(Generic[T]):
         return self._cache.skipped
 
     @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for: the first list is complete, or an optional kind cannot be read."""
+        return self.synced or (self.optional and bool(self.problem))
+
+    @property
     def behind(self) -> float:
-        """Seconds since the last list or watch response; 0 while the watch is open."""
-        return 0.0 if self._watching else self._clock() - self._responded
+        """Seconds since the last list or watch response; 0 while the watch is open, and without an optional kind."""
+        idle = self._watching or (self.optional and not self.synced)
+        return 0.0 if idle else self._clock() - self._responded
 
     async def run(self) -> None:
         """List and watch until cancelled. Every failure of the API server is retried with back-off."""
@@ -157,12 +171,19 @@ class Reflector(Generic[T]):
                 if isinstance(error, ExpiredError):
                     self._version = None
                 self._log_failure(error)
+                if self._is_absent(error):
+                    self.forget()
             finally:
                 steady = self._watching and self._clock() - self._opened >= _STEADY_SECONDS
                 self._watching = False
             failures = 0 if steady else failures + 1
-            if failures or failed is not None:
+            if failed is not None and self._is_absent(failed):
+                await asyncio.sleep(_ABSENT_SECONDS * random.uniform(1, 1 + _ABSENT_JITTER))  # noqa: S311 - spreads load
+            elif failures or failed is not None:
                 await asyncio.sleep(max(_delay(failures), 0.0 if failed is None else failed.retry_after))
+
+    def _is_absent(self, error: ClusterError) -> bool:
+        return self.optional and error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}
 
     async def _list(self) -> None:
         seen: set[Key] = set()
@@ -257,7 +278,8 @@ class Reflector(Generic[T]):
         # A lost connection fails in several ways in succession, which is logged once.
         still = bool(self.problem) and error.status is None and self._status is None
         if not still and str(error) != self.problem:
-            self._log.warning("watch failed", problem=str(error), status=error.status)
+            done_without = self._is_absent(error)
+            self._log.warning("not read" if done_without else "watch failed", problem=str(error), status=error.status)
         self.problem, self._status = str(error), error.status
 
 

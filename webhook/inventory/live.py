@@ -7,6 +7,10 @@
 | ConfigMaps, Secrets if permitted    | each key's parsed hosts, ports, kinds; no value    |
 | Deployments, StatefulSets, DaemonSets | uid; the pod's labels, annotations, images, ports |
 
+| Istio's objects, optional           | what decides about connections; see `IstioObjects` |
+
+Of the ConfigMaps, that with the mesh's settings is also read as those.
+
 While the API server is unavailable, the last known state stays in use.
 """
 
@@ -18,7 +22,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -30,6 +34,7 @@ from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.turns import Turns
 from webhook.core.surroundings import Missed, Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import Allowance
+from webhook.inventory.istio_objects import IstioObjects
 from webhook.inventory.objects import (
     DataObject,
     NamespaceObject,
@@ -43,6 +48,9 @@ from webhook.inventory.objects import (
 from webhook.inventory.packed import Packed
 from webhook.inventory.store import Store
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
+from webhook.kubernetes.unread import Unread
+from webhook.mesh.config import KINDS, IstioConfiguration, plural
+from webhook.mesh.settings import CONFIG_MAP, ROOT, MeshSettings, is_settings, settings_of
 
 # Neither contains configuration of pods, and a cluster has thousands of them.
 _NO_CONFIGURATION = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
@@ -55,6 +63,7 @@ _PATHS = {
     "StatefulSet": "/apis/apps/v1/statefulsets",
     "DaemonSet": "/apis/apps/v1/daemonsets",
 }
+_ISTIO = {kind: f"{group}/{name}" for kind, group, name in KINDS if kind != "VirtualService"}
 # A pod may contain any reference: an invalid name is not requested.
 _NAME_OF = {"Service": LABEL, "Namespace": LABEL}
 
@@ -98,9 +107,11 @@ class LiveInventory(Store):
         self._client = client
         self._read_secrets = read_secrets
         self._on_look_up = on_look_up
+        self._log = log
         self._clock = clock
         self._allowance = Allowance(self.ABSENT_SECONDS, self._now)
         self._reading: dict[Reference, asyncio.Task[bool]] = {}
+        self._istio = IstioObjects()
         self._synced = False
         turns = Turns(lambda: self._synced)
         self.reflectors: dict[str, Reflector[Any]] = {
@@ -111,8 +122,9 @@ class LiveInventory(Store):
                 turns=turns,
                 log=log,
                 clock=clock,
+                optional=kind in _ISTIO,
             )
-            for kind, path in _PATHS.items()
+            for kind, path in (_PATHS | _ISTIO).items()
         }
 
     @property
@@ -123,10 +135,18 @@ class LiveInventory(Store):
 
     @property
     def synced(self) -> bool:
-        """Whether every first list is complete. Once True, it stays True even if watches fail."""
+        """Whether every first list is complete, of optional kinds if they can be read.
+
+        Once True, it stays True even if watches fail.
+        """
         if not self._synced:
-            self._synced = all(reflector.synced for reflector in self.followed.values())
+            self._synced = all(reflector.settled for reflector in self.followed.values())
         return self._synced
+
+    @property
+    def istio(self) -> IstioConfiguration:
+        """Istio's own configuration; kinds that cannot be read are among what is missing."""
+        return self._istio.configuration([plural(kind) for kind in _ISTIO if not self.reflectors[kind].synced])
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """Return the namespace's labels, or None if the namespace does not exist.
@@ -224,6 +244,20 @@ class LiveInventory(Store):
             if following is not None:
                 await _end(following)
 
+    def _put_config_map(self, namespace: str, name: str, read: _ConfigMap) -> None:
+        self.put_config_map(namespace, name, read.contents)
+        if read.settings is None:
+            return
+        settings, unread = read.settings
+        self._istio.put_settings(settings)
+        for problem in unread:
+            self._log.warning("mesh settings skipped", field=problem.field, problem=problem.message)
+
+    def _drop_config_map(self, namespace: str, name: str) -> None:
+        self.drop_config_map(namespace, name)
+        if (name, namespace) == (CONFIG_MAP, ROOT):
+            self._istio.put_settings(None)
+
     def _sink(self, kind: str) -> Sink[Any]:
         if kind == "Namespace":
             return Sink(
@@ -237,9 +271,10 @@ class LiveInventory(Store):
                 lambda _namespace, _name, service: self.put_service(service),
                 self.drop_service,
             )
+        if kind in _ISTIO:
+            return self._istio.sink(kind)
         if kind == "ConfigMap":
-            read = _reader(DataObject, partial(_packed, secret=False))
-            return Sink(read, self.put_config_map, self.drop_config_map, costly=True)
+            return Sink(_reader(DataObject, _with_settings), self._put_config_map, self._drop_config_map, costly=True)
         if kind == "Secret":
             read = _reader(DataObject, partial(_packed, secret=True))
             return Sink(read, self.put_secret, self.drop_secret, costly=True)
@@ -256,6 +291,17 @@ S = TypeVar("S")
 def _reader(shape: type[S], reduce: Callable[[S], T]) -> Callable[[Raw], T]:
     decode = msgspec.json.Decoder(shape).decode
     return lambda text: reduce(decode(text))
+
+
+class _ConfigMap(NamedTuple):
+    contents: Packed
+    settings: tuple[MeshSettings, list[Unread]] | None
+
+
+def _with_settings(read: DataObject) -> _ConfigMap:
+    metadata = {"name": read.metadata.name, "namespace": read.metadata.namespace}
+    document = {"kind": "ConfigMap", "metadata": metadata, "data": read.data}
+    return _ConfigMap(_packed(read, secret=False), settings_of(document) if is_settings(document) else None)
 
 
 def _packed(read: DataObject, *, secret: bool) -> Packed:

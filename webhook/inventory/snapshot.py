@@ -91,10 +91,16 @@ class _Owner(msgspec.Struct):
 class _ContainerStatus(msgspec.Struct):
     name: str
     state: dict[str, Any] | None = None
+    ready: bool | None = None
 
 
 class _Status(msgspec.Struct, rename="camel"):
     container_statuses: list[_ContainerStatus] | None = None
+    pod_ip: str | None = msgspec.field(name="podIP", default=None)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.container_statuses) and all(one.ready for one in self.container_statuses or ())
 
 
 class Snapshot(Store):
@@ -275,7 +281,10 @@ class _Reading:
         msgspec.convert(document, Pod)
         text = msgspec.json.encode(document)
         namespace = metadata.get("namespace", "")
-        self._into.running.append(RunningPod(namespace, metadata["name"], text, _outlived(status)))
+        running = RunningPod(
+            namespace, metadata["name"], text, _outlived(status), ip=status.pod_ip or "", ready=status.ready
+        )
+        self._into.running.append(running)
         self._workload(document)
 
 

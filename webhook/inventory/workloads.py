@@ -50,12 +50,16 @@ class RunningPod:
         name: Its name.
         text: The pod's JSON without its status, small enough to store twenty thousand pods.
         outlived: Whether its application has terminated and only its sidecar still runs.
+        ip: Its address; empty while it has none.
+        ready: Whether all of its containers are ready, so that Services send to it.
     """
 
     namespace: str
     name: str
     text: bytes
     outlived: bool
+    ip: str = ""
+    ready: bool = False
 
     def document(self) -> dict[str, Any]:
         """Decode the pod as plain values, again at each call."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from msgspec import Struct
-
 from webhook.core.surroundings import Service
 from webhook.kubernetes.unread import Unread, understood
 from webhook.mesh.objects import (
@@ -23,6 +21,7 @@ from webhook.mesh.objects import (
 )
 from webhook.mesh.settings import CONFIG_MAP, DEFAULTS, ROOT, MeshSettings, is_settings, settings_of
 
+IstioObject = PeerAuthentication | DestinationRule | VirtualService | Sidecar | ServiceEntry
 _NETWORKING = "/apis/networking.istio.io/v1"
 KINDS: Final = (
     ("PeerAuthentication", "/apis/security.istio.io/v1", "peerauthentications"),
@@ -32,6 +31,22 @@ KINDS: Final = (
     ("ServiceEntry", _NETWORKING, "serviceentries"),
 )
 """Kind, path and plural of each of Istio's objects that are read."""
+TYPES: Final[Mapping[str, type[IstioObject]]] = {
+    "PeerAuthentication": PeerAuthentication,
+    "DestinationRule": DestinationRule,
+    "VirtualService": VirtualService,
+    "Sidecar": Sidecar,
+    "ServiceEntry": ServiceEntry,
+}
+"""The type of each kind."""
+FIELDS: Final[Mapping[str, str]] = {
+    "PeerAuthentication": "peers",
+    "DestinationRule": "destinations",
+    "VirtualService": "routes",
+    "Sidecar": "sidecars",
+    "ServiceEntry": "entries",
+}
+"""The field of `IstioConfiguration` with the objects of each kind."""
 SETTINGS: Final = f"the ConfigMap {CONFIG_MAP} in {ROOT}"
 """The mesh's settings, as a phrase for `IstioConfiguration.missing`."""
 PERMISSIVE: Final = "PERMISSIVE"
@@ -69,7 +84,7 @@ class IstioConfiguration:
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]], *, missing: Sequence[str] = ()) -> IstioConfiguration:
         """Read Istio's objects, and the mesh's settings, from among other objects."""
-        read: dict[str, list[Any]] = {kind: [] for kind in _TYPES}
+        read: dict[str, list[Any]] = {kind: [] for kind in TYPES}
         settings = DEFAULTS
         unread: list[Unread] = []
         for document in documents:
@@ -77,17 +92,17 @@ class IstioConfiguration:
             if is_settings(document):
                 settings, unreadable = settings_of(document)
                 unread += unreadable
-            if kind not in _TYPES or ".istio.io/" not in str(document.get("apiVersion")):
+            if kind not in TYPES or ".istio.io/" not in str(document.get("apiVersion")):
                 continue
-            found = understood(document, _TYPES[kind])
+            found = understood(document, TYPES[kind])
             if isinstance(found, Unread):
                 unread.append(found)
             else:
                 read[kind].append(found)
         for objects in read.values():
             objects.sort(key=lambda found: found.metadata.age)
-        peers, destinations, routes, sidecars, entries = read.values()
-        return cls(peers, destinations, routes, sidecars, entries, settings, unread, missing)
+        by_field = {FIELDS[kind]: found for kind, found in read.items()}
+        return cls(**by_field, settings=settings, unread=unread, missing=missing)
 
     def mode(
         self, namespace: str, labels: Mapping[str, str], port: int | None
@@ -132,15 +147,6 @@ class IstioConfiguration:
         root = self.settings.root_namespace
         of_mesh = (found for found in self.sidecars if found.metadata.namespace == root and not found.selects)
         return next(selecting, None) or next(for_all, None) or next(of_mesh, None)
-
-
-_TYPES: Mapping[str, type[Struct]] = {
-    "PeerAuthentication": PeerAuthentication,
-    "DestinationRule": DestinationRule,
-    "VirtualService": VirtualService,
-    "Sidecar": Sidecar,
-    "ServiceEntry": ServiceEntry,
-}
 
 
 def exported(export_to: Iterable[str], written_in: str, namespace: str) -> bool:

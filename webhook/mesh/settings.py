@@ -98,6 +98,8 @@ def settings_of(document: Mapping[str, Any]) -> tuple[MeshSettings, list[Unread]
         mesh = load(text or "{}", CONFIGURATION)
     except (yaml.YAMLError, RecursionError):
         return DEFAULTS, [Unread(document, _FIELD, "not valid YAML, or too large", _NOT_READ)]
+    if mesh is None:
+        return DEFAULTS, []
     if not isinstance(mesh, dict):
         return DEFAULTS, [Unread(document, _FIELD, "must contain settings by name", _NOT_READ)]
     kept: dict[str, Any] = {}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.client import Client
 from webhook.cluster.lease import Lease
+from webhook.cluster.reflector import Reflector
 from webhook.inventory.live import LiveInventory
 from webhook.server.admission.deciding import Decider
 from webhook.server.background.drift import DriftWatch
@@ -66,6 +68,8 @@ class LiveCluster:
         for kind, reflector in self.inventory.reflectors.items():
             metrics.objects.labels(kind).set_function(partial(len, reflector))
             metrics.skipped.labels(kind).set_function(partial(len, reflector.skipped))
+            if reflector.optional:
+                metrics.absent.labels(kind).set_function(partial(_is_absent, reflector))
             metrics.staleness.labels(kind).set_function(partial(_staleness, self.inventory, kind))
         self.watches: dict[str, Watch] = {
             "inventory": self.inventory.watch,
@@ -128,16 +132,16 @@ def inventory_health(inventory: LiveInventory) -> Health:
         missing = [
             f"{kind} ({reflector.problem or 'being read'})"
             for kind, reflector in followed.items()
-            if not reflector.synced
+            if not reflector.settled
         ]
         return Health(ok=False, notice="not synced yet: " + ", ".join(missing))
     behind = {
         kind: reflector.behind
         for kind, reflector in followed.items()
-        if reflector.behind > _WORTH_REPORTING or reflector.problem
+        if reflector.behind > _WORTH_REPORTING or (reflector.problem and reflector.synced)
     }
     if not behind:
-        return Health(ok=True)
+        return Health(ok=True, notice="; ".join(_done_without(inventory)))
     oldest = max(behind, key=behind.__getitem__)
     return Health(
         ok=True,
@@ -146,9 +150,19 @@ def inventory_health(inventory: LiveInventory) -> Health:
     )
 
 
+def _done_without(inventory: LiveInventory) -> Iterator[str]:
+    for kind, reflector in inventory.followed.items():
+        if reflector.optional and not reflector.synced:
+            yield f"{kind} not read: {reflector.problem or 'being read'}"
+
+
 def order_health(order: WebhookOrder) -> Health:
     """Return ready with a notice for a wrong webhook order: no restart would fix it."""
     return Health(ok=True, notice="; ".join(order.problems))
+
+
+def _is_absent(reflector: Reflector[Any]) -> float:
+    return float(not reflector.synced)
 
 
 def _staleness(inventory: LiveInventory, kind: str) -> float:

@@ -48,6 +48,7 @@ class Metrics:
         look_ups: Direct reads of objects, by kind and outcome.
         objects: Objects in the cluster cache, by kind.
         skipped: Objects that are skipped because they cannot be decoded, by kind.
+        absent: 1 while an optional kind is not read, by kind.
         staleness: Seconds since the last list or watch response, by kind.
         policy_loads: Policy loads by outcome.
         policy_loaded: Time of the active policy's load.
@@ -144,6 +145,12 @@ class Metrics:
         self.skipped = Gauge(
             "sidecar_policy_inventory_objects_skipped",
             "Objects of the cluster that are invalid and skipped; the log has the details.",
+            ("resource",),
+            registry=registry,
+        )
+        self.absent = Gauge(
+            "sidecar_policy_inventory_kind_absent",
+            "1 while a kind of Istio's configuration is not read: it does not exist, or may not be read.",
             ("resource",),
             registry=registry,
         )
