@@ -70,5 +70,12 @@ def test_what_only_an_init_container_names_is_marked(find):
     both = find(objects=_pod(init=database | api, main=database | api))
     assert [found.init for found in (*both.dependencies, *both.calls)] == [False, False]
 
+    back = {"type": "ExternalName", "externalName": "api.default.svc.cluster.local"}
+    alias = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias", "namespace": "other"}, "spec": back}
+    through = find(objects=[alias, *_pod(init={"A": "http://alias.other"}, main={"B": "http://api"})])
+    assert [(call.service, call.init, call.elsewhere) for call in through.calls] == [("api", False, False)]
+    through = find(objects=[alias, *_pod(init={"B": "http://api"}, main={"A": "http://alias.other"})])
+    assert [(call.service, call.init, call.elsewhere) for call in through.calls] == [("api", False, False)]
+
     sidecar = find(objects=_pod(init=database | api, main={}, restart="Always"))
     assert [found.init for found in (*sidecar.dependencies, *sidecar.calls)] == [False, False]

@@ -77,6 +77,7 @@ CASES = [
     ({"A": "amqp://u:p@mq.example.com/v"}, R, 5672),
     ({"A": "mongodb+srv://c.example.com/a"}, T, 27017),
     ({"A": "mongodb://c.example.com/a?tls=true"}, T, 27017),
+    ({"A": "mongodb+srv://c.example.com/a?tls=false"}, None, 27017),
     ({"A": "postgresql://db.example.com/a?sslmode=require"}, C, 5432),
     ({"A": "postgresql://db.example.com/a?sslmode=require&sslnegotiation=direct"}, T, 5432),
     ({"A": "nats://n.example.com?tls=true"}, S, 4222),
@@ -130,6 +131,16 @@ def test_a_switch_in_a_file_and_one_that_cannot_be_read(find):
     assert dependency.wire is T
 
 
+@pytest.mark.parametrize(("host", "wire"), [("REDIS", None), ("MYSQL", S)])
+def test_a_setting_about_tls_that_cannot_be_read_leaves_open_what_it_would_change(host, wire, find):
+    unread = {"name": f"{host}_TLS", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "tls"}}}
+    container = {"name": "c", "env": [{"name": f"{host}_HOST", "value": "d.example.com"}, unread]}
+    spec = {"containers": [container]}
+    found = find(objects=[{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}])
+
+    assert [dependency.wire for dependency in found.dependencies] == [wire]
+
+
 def test_two_protocols_at_one_place_are_two_dependencies_and_an_open_one_is_neither(find):
     env = {"A": "amqp://mq:5672", "B": "amqps://mq:5672", "AMQP_ADDR": "mq:5672"}
     found = find({"env": env}).dependencies
@@ -137,3 +148,22 @@ def test_two_protocols_at_one_place_are_two_dependencies_and_an_open_one_is_neit
 
     (found,) = find({"env": {"A": "rediss://r:6380", "REDIS_ADDR": "r:6380"}}).dependencies
     assert (found.wire, found.init) == (T, False)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"A": "kafka://k:9095"}, "the addresses that the brokers advertise"),
+        (
+            {"A": "Server=tcp:s.database.windows.net,1433;Initial Catalog=a;User Id=b;Password=c"},
+            "ports 11000 to 11999",
+        ),
+        ({"A": "Server=tcp:s.example.com,1433;Initial Catalog=a;User Id=b;Password=c"}, ""),
+        ({"A": "redis://s:26379"}, "the masters and replicas that the sentinels name"),
+        ({"A": "redis://s:6379"}, ""),
+    ],
+)
+def test_servers_that_send_their_clients_on_say_where_to(env, said, find):
+    (dependency,) = find({"env": env}).dependencies
+
+    assert dependency.redirects.partition(",")[0] == said

@@ -94,6 +94,7 @@ class Dependency(Struct, frozen=True, gc=False):
         init: Whether only init containers that run to completion name it.
         service: The namespace and name of the Service that the host resolves to, behind any aliases; None for a host
             that no known Service has.
+        redirects: Where the server sends its clients on to, at other ports, as a phrase; "" where it does not.
     """
 
     kind: str
@@ -105,6 +106,7 @@ class Dependency(Struct, frozen=True, gc=False):
     wire: Wire | None = None
     init: bool = False
     service: tuple[str, str] | None = None
+    redirects: str = ""
 
 
 class Call(Struct, frozen=True, gc=False):

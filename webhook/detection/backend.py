@@ -27,4 +27,5 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     server_only: bool = False
     wire: Wire | None = None
     other_wires: dict[str, tuple[int | str, ...]] = {}
+    redirects: dict[str, str] = {}
     tls_begins: Literal["first", "later", "either"] | None = None

@@ -133,6 +133,19 @@ class Catalog:
         """Return whether the kind's protocol is server-first: clients wait for the server's greeting."""
         return self.backends[kind].wire is Wire.SERVER_FIRST
 
+    def redirects(self, kind: str, host: str, port: int | None) -> str:
+        """Return where servers of a kind send their clients on to, at other ports, as a phrase; "" where they do not.
+
+        Args:
+            kind: The kind.
+            host: The host that is dialled first, in lower case.
+            port: The port that is dialled first.
+        """
+        for where, target in self.backends[kind].redirects.items():
+            if where == str(port) or host == where or host.endswith(f".{where}") or where == "any":
+                return target
+        return ""
+
     def said(self, kind: str, scheme: str, port: int | None, tls: Tls | None) -> Wire | None:
         """Return what a connection to a kind begins with, as `Wires.said`."""
         return self._wires[kind].said(scheme, port, tls)

@@ -72,6 +72,11 @@ class Judged:
         return self.found.init
 
     @property
+    def redirects(self) -> str:
+        """Where the server sends its clients on to, at other ports; "" where it does not."""
+        return self.found.redirects if isinstance(self.found, Dependency) else ""
+
+    @property
     def evidence(self) -> str:
         """How detection found it."""
         return self.found.evidence

@@ -72,6 +72,7 @@ def test_json_has_all_that_a_program_may_want():
                     "port": 6379,
                     "wire": "client-first",
                     "init": False,
+                    "redirects": "",
                     "evidence": TRAIL,
                     "verdict": {
                         "outcome": "protocol-error",

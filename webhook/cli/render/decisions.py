@@ -50,6 +50,7 @@ def as_object(connected: Connected) -> dict[str, Any]:
                 "evidence": judged.evidence,
                 "wire": judged.wire and judged.wire.value,
                 "init": judged.init,
+                "redirects": judged.redirects,
                 "verdict": verdict_object(judged.verdict),
             }
             for judged in _dependencies(connected)

@@ -99,7 +99,9 @@ class Reading:
             and (place.port is not None or self._kind_alone(entry, mention, place.host) != kind)
         )
         service = None if place.service is None else (place.service.namespace, place.service.name)
-        return Dependency(kind, confidence, place.host, port_number, evidence, by_service, wire, service=service)
+        found = Dependency(kind, confidence, place.host, port_number, evidence, by_service, wire, service=service)
+        redirects = self._catalog.redirects(kind, place.target or place.host, port_number)
+        return replace(found, redirects=redirects) if redirects else found
 
     def _kind_alone(self, entry: Entry, mention: Mention, host: str) -> str | None:
         """Return the kind that a mention without a port is evidence of, whatever its host resolves to."""
