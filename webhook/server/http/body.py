@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from starlette.types import Message, Receive, Scope
 
-from webhook.kubernetes.outline import LARGE, MOST_VALUES, MOST_WIDE, is_large, is_wide, most_values
+from webhook.kubernetes.outline import LARGE, decoded_size, is_large
 from webhook.server.admission.outcome import Outcome
 from webhook.server.admission.workers import ClientGoneError
 
@@ -15,11 +15,6 @@ DISCARDED = 4
 """How many times the limit is read and discarded, so that a client that writes before it reads receives the 413."""
 SMALL = LARGE
 """Bytes. Smaller bodies are always accepted: the number of connections bounds their memory."""
-
-_WIDE = 5
-"""Upper bound on the memory of a body's strings, per byte of it: four for each character, and one for the UTF-8."""
-_VALUE = 160
-"""Upper bound on the memory of a value in bytes, without that of the two decisions that run in threads."""
 
 
 class RefusedError(Exception):
@@ -102,7 +97,7 @@ class Bodies:
         Raises:
             RefusedError: 503; there is no memory for it, and the body has been released.
         """
-        size = _decoded(body)
+        size = decoded_size(body) if is_large(body) else 0
         if size and self._decoded + size > self._most_decoded:
             self._held -= _held(body)
             raise _too_busy()
@@ -124,14 +119,6 @@ class Bodies:
 
 def _held(body: bytes | bytearray) -> int:
     return len(body) if len(body) > SMALL else 0
-
-
-def _decoded(body: bytes | bytearray) -> int:
-    """Return an upper bound on the memory of a body's decoded content in bytes; 0 if it is negligible."""
-    if not is_large(body):
-        return 0
-    texts = min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
-    return texts + min(most_values(body), MOST_VALUES) * _VALUE
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
