@@ -60,8 +60,8 @@ def _pod(mounts=1, **metadata):
 
 
 def _ordinary(number):
-    """A pod of some 20 KB and 100 units of work: more than the event loop takes."""
-    env = [{"name": f"SETTING_{n}", "value": f"https://api-{n}.example.com/v1/{number}"} for n in range(100)]
+    """A pod of some 20 KB and 200 units of work: more than the event loop takes."""
+    env = [{"name": f"SETTING_{n}", "value": f"https://api-{n}.example.com/v1/{number}"} for n in range(200)]
     env.append({"name": "REDIS_HOST", "value": f"redis-{number}:6379"})
     container = {"name": "c", "image": "app", "env": env}
     return {"metadata": {}, "spec": {"containers": [container]}}

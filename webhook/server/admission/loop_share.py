@@ -8,13 +8,13 @@ from typing import Final
 
 from webhook.core.budget import Budget
 
-INLINE: Final = 64
-"""Units of work for a decision on the event loop: at most some 5 ms. Two in a hundred real pods need more."""
+INLINE: Final = 128
+"""Units of work for a decision on the event loop: at most some 10 ms. Hardly any real pod needs more."""
 BRIEF: Final = 16
 """The same shortly after a long decision: at most some 1 ms. One in ten real pods needs more."""
 _LONG = 0.001
 # What takes longer was interrupted by the garbage collector.
-_MOST = 0.005
+_MOST = 0.01
 _REST = 4.0
 
 
