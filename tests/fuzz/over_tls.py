@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import sys
 import tempfile
@@ -27,6 +28,11 @@ from pace import slowness
 CONNECTIONS = 8
 CPU = 1.0
 """Seconds of an idle reference core that the server may work between a request and its answer, not what is waited."""
+TAKEN = 4 * 1024 * 1024
+"""Bytes of a request that the server may take for as long: it takes a piece of each in turn, and serves others between.
+"""
+PIECE = 64 * 1024
+"""Bytes that are handed over at once. The client is ahead of the server by a few of them, in buffers."""
 LOST = 30.0
 """Seconds after which an answer is not awaited any longer."""
 PIPELINED = 64 * 1024
@@ -146,7 +152,7 @@ class OverTls:
         while self.sent < enough and time.monotonic() < deadline:
             case = self._next(template)
             try:
-                reader, writer = await asyncio.open_connection("localhost", server.port, ssl=server.context)
+                reader, writer = await _opened(server)
             except OSError as error:
                 self._fail(case, WrongError("no connection", repr(error)))
                 if not server.program.running:
@@ -185,19 +191,22 @@ class OverTls:
             cases.pop()
             raws.pop()
         self.sent += len(cases)
-        begin, used = time.monotonic(), server.process.cpu
-        writer.write(b"".join(raws))
-        for one, raw in zip(cases, raws, strict=True):
-            async with asyncio.timeout(LOST):
-                status, closes, answer = await _answer(reader)
-            try:
-                _require_in_time(server, begin, used, "slow over TLS")
-                _check(status, answer, one.uid)
-            except WrongError as wrong:
-                self._fail(replace(one, raw=raw), wrong)
-            if closes:
-                raise _ClosedError
-            begin, used = time.monotonic(), server.process.cpu
+        awaited = _Awaited(server.process, sum(map(len, raws)))
+        handing = asyncio.create_task(awaited.hand_over(writer, b"".join(raws)))
+        try:
+            for one, raw in zip(cases, raws, strict=True):
+                async with asyncio.timeout(LOST):
+                    status, closes, answer = await _answer(reader)
+                try:
+                    awaited.require_in_time("slow over TLS")
+                    _check(status, answer, one.uid)
+                except WrongError as wrong:
+                    self._fail(replace(one, raw=raw), wrong)
+                if closes:
+                    raise _ClosedError
+                awaited = _Awaited(server.process)
+        finally:
+            handing.cancel()
         return cases[-1]
 
     async def _probe(self, server: Server, template: Case, enough: int, deadline: float) -> None:
@@ -213,20 +222,48 @@ class OverTls:
 
 
 async def _probed(server: Server) -> None:
-    begin, used = time.monotonic(), server.process.cpu
+    awaited = _Awaited(server.process)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.health)
     writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
     for _ in range(2):
         status, _closes, _text = await _answer(reader)
         require(status == 200, "a probe that fails", f"HTTP {status}")
-        _require_in_time(server, begin, used, "a slow probe")
+        awaited.require_in_time("a slow probe")
     writer.close()
 
 
-def _require_in_time(server: Server, begin: float, used: float, kind: str) -> None:
-    """Check that the server did not work for too long, whatever else the machine did meanwhile."""
-    took, worked = time.monotonic() - begin, server.process.cpu - used
-    require(worked < CPU or worked < CPU * slowness(), kind, f"{took:.1f} s, of which the server worked {worked:.1f} s")
+class _Awaited:
+    """An answer that is awaited, from now on."""
+
+    def __init__(self, process: procfs.Process, size: int = 0) -> None:
+        """Take the server, and how many bytes are sent before it."""
+        self._process = process
+        self._limit = CPU * (1 + size / TAKEN)
+        self._begin, self._used = time.monotonic(), self._process.cpu
+
+    async def hand_over(self, writer: asyncio.StreamWriter, raw: bytes) -> None:
+        """Send a request. Count anew, and no longer for its bytes, once the server has taken nearly all of them."""
+        with suppress(OSError):
+            for start in range(0, len(raw), PIECE):
+                writer.write(raw[start : start + PIECE])
+                await writer.drain()
+            self._limit = CPU
+            self._begin, self._used = time.monotonic(), self._process.cpu
+
+    def require_in_time(self, kind: str) -> None:
+        """Check that the server did not work for too long, whatever else the machine did meanwhile."""
+        took, worked = time.monotonic() - self._begin, self._process.cpu - self._used
+        said = f"{took:.1f} s, of which the server worked {worked:.1f} s"
+        require(worked < self._limit or worked < self._limit * slowness(), kind, said)
+
+
+async def _opened(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose `drain` waits until the server has taken what was written, but for some pieces."""
+    raw = socket.create_connection(("127.0.0.1", server.port))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
+    reader, writer = await asyncio.open_connection(sock=raw, ssl=server.context, server_hostname="localhost")
+    writer.transport.set_write_buffer_limits(high=1, low=0)
+    return reader, writer
 
 
 class _ClosedError(OSError):
@@ -283,12 +320,14 @@ def replayed_over_tls(case: Case) -> str:
     """Send a case's bytes to a server of its own; return what failed, or nothing."""
 
     async def once(server: Server) -> None:
-        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=server.context)
-        writer.write(case.raw or request(PATHS[0], case.body))
-        begin, used = time.monotonic(), server.process.cpu
+        reader, writer = await _opened(server)
+        raw = case.raw or request(PATHS[0], case.body)
+        awaited = _Awaited(server.process, len(raw))
+        handing = asyncio.create_task(awaited.hand_over(writer, raw))
         async with asyncio.timeout(STOP):
             status, _, answer = await _answer(reader)
-        _require_in_time(server, begin, used, "slow over TLS")
+        handing.cancel()
+        awaited.require_in_time("slow over TLS")
         _check(status, answer, case.uid)
 
     try:

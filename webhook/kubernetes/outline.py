@@ -38,6 +38,10 @@ _SIGNS: Final = (b",", b"{", b"[")
 _PIECE = 64 * 1024
 # A pod with MOST_VALUES values may have as many keys, and each string has two quotes.
 _MOST_QUOTES = 4 * MOST_VALUES
+# Upper bound on the memory of strings, per byte of a body: four for each character, and one for the UTF-8.
+_WIDE_BYTES = 5
+# Upper bound on the memory of a value in bytes, without that of the two decisions that run in threads.
+_VALUE_BYTES = 160
 _WIDE_ESCAPE = re.compile(rb"\\u(?!00)")
 # The API server rejects a pod whose labels or annotations are longer.
 _LONGEST_MAP = 1024 * 1024
@@ -138,6 +142,12 @@ def most_values(body: bytes | bytearray) -> int:
 def is_wide(body: bytes | bytearray) -> bool:
     """Return whether a string in the body may take more than one byte of memory per byte of the body."""
     return not body.isascii() or _WIDE_ESCAPE.search(body) is not None
+
+
+def decoded_size(body: bytes | bytearray) -> int:
+    """Return an upper bound on the memory of a body's decoded content in bytes."""
+    texts = min(len(body), MOST_WIDE) * _WIDE_BYTES if is_wide(body) else len(body)
+    return texts + min(most_values(body), MOST_VALUES) * _VALUE_BYTES
 
 
 def _has_many_values(body: bytes | bytearray) -> bool:

@@ -36,15 +36,30 @@ def _units(share):
 
 def test_a_decision_that_takes_long_leaves_four_times_as_long_to_others():
     now = [0.0]
-    share = LoopShare(lambda: now[0])
+    share = LoopShare(lambda: now[0], lambda: now[0])
     with share:
-        now[0] = 0.01
-    now[0] = 0.049
+        now[0] = 0.004
+    now[0] = 0.0199
     assert _units(share) == BRIEF
-    now[0] = 0.051
+    now[0] = 0.0201
     assert _units(share) == INLINE
     with share:
         now[0] += 0.0001
+    assert _units(share) == INLINE
+
+
+def test_a_pause_of_the_garbage_collector_counts_as_a_long_decision_and_no_more():
+    now = [0.0]
+    share = LoopShare(lambda: now[0], lambda: now[0])
+    with share:
+        now[0] = 0.1
+    assert _units(share) == INLINE
+
+
+def test_waiting_for_the_gil_counts_against_no_decision():
+    share = LoopShare()
+    with share:
+        time.sleep(0.01)
     assert _units(share) == INLINE
 
 

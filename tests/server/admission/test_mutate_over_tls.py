@@ -226,6 +226,39 @@ def test_a_large_body_is_refused_before_it_is_sent(server, counted):
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize(
+    ("framing", "first"),
+    [(b"Content-Length: 30000000\r\n\r\n", b" "), (b"Transfer-Encoding: chunked\r\n\r\n1c9c380\r\n", b" " * 9_000_000)],
+    ids=["announced", "chunked"],
+)
+def test_a_body_that_is_too_large_is_answered_at_once_and_taken_to_its_end(server, counted, framing, first):
+    """Who writes before reading receives the answer all the same: the connection is not reset under its request."""
+    with counted("too-large"), contextlib.closing(server.raw()) as connection:
+        connection.sendall(HEAD + framing + first)
+        connection.settimeout(5)
+        answer = connection.recv(4096)
+        rest = 30_000_000 - len(first)
+        for _ in range(rest // 100_000):
+            connection.sendall(b" " * 100_000)
+        connection.sendall(b" " * (rest % 100_000) + (b"\r\n0\r\n\r\n" if b"chunked" in framing else b""))
+
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.endswith(b"request body exceeds 8388608 bytes\n")
+        assert connection.recv(1) == b""
+
+
+def test_what_follows_a_refused_body_is_not_read_without_end(server, counted):
+    with counted("too-large"), contextlib.closing(server.raw()) as connection:
+        connection.sendall(HEAD + b"Content-Length: 30000000\r\n\r\n" + b" " * 1000)
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 5000:
+                connection.sendall(b" " * (1 << 20))
+                sent += 1
+
+    assert sent < 100
+
+
 def test_an_endless_body_is_cut_off(server, counted):
     chunk = b"%x\r\n%s\r\n" % (1 << 20, b" " * (1 << 20))
     with counted("too-large"), contextlib.closing(server.raw()) as connection:

@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 
 import msgspec
 import pytest
 import yaml
 from injected import SIDECAR
-from pace import measured
+from pace import measured, slowness
 
 from webhook.core.budget import Budget
 from webhook.core.surroundings import RecordingView
@@ -28,11 +29,13 @@ from webhook.detection.parse.content import read_content
 from webhook.inventory.store import Store
 from webhook.kubernetes.pod import Pod
 from webhook.policy.load import default_policy
+from webhook.server.admission.backlog import OverloadedError
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.pods import Decider, admit, mutate, validate
-from webhook.server.admission.workers import Caller, ClientGoneError, OverloadedError, Workers
+from webhook.server.admission.workers import Caller, ClientGoneError, Workers
 from webhook.server.settings import Limits
 
+CONNECTIONS = 256
 LINES = "".join(f"k{number}_host: s{number}:6379\n" for number in range(10_000))
 
 
@@ -54,6 +57,14 @@ def _pod(mounts=1, **metadata):
     mounted = [{"name": "v", "mountPath": f"/{number}"} for number in range(mounts)]
     volumes = [{"name": "v", "configMap": {"name": "c"}}]
     return {"metadata": metadata, "spec": {"containers": [{"name": "c", "volumeMounts": mounted}], "volumes": volumes}}
+
+
+def _ordinary(number):
+    """A pod of some 20 KB and 200 units of work: more than the event loop takes."""
+    env = [{"name": f"SETTING_{n}", "value": f"https://api-{n}.example.com/v1/{number}"} for n in range(200)]
+    env.append({"name": "REDIS_HOST", "value": f"redis-{number}:6379"})
+    container = {"name": "c", "image": "app", "env": env}
+    return {"metadata": {}, "spec": {"containers": [container]}}
 
 
 def _answered(kit, decider, pod, caller, judge=mutate):
@@ -90,23 +101,48 @@ def test_what_finds_no_thread_until_its_deadline_is_not_done():
     assert asyncio.run(tried()) == ["stopped", "stopped"]
 
 
-def test_one_namespace_leaves_a_thread_to_the_others_and_has_a_bounded_queue():
+def test_one_namespace_leaves_a_thread_to_the_others_and_its_flood_is_soon_refused():
+    def slow(cancelled):
+        time.sleep(0.5)
+        return "done"
+
     async def tried():
         workers = Workers()
         flood = [
-            asyncio.create_task(workers.run("flood", _spin, Caller(time.monotonic() + 5)))
-            for _ in range(Workers.MOST_EACH)
+            asyncio.create_task(workers.run("flood", slow, Caller(time.monotonic() + 2.5))) for _ in range(CONNECTIONS)
         ]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(1.2)
+        refused = [one.exception() for one in flood if one.done() and one.exception()]
+        assert len(refused) > CONNECTIONS * 3 // 4
+        assert all("too many" in str(error) for error in refused)
         with pytest.raises(OverloadedError, match="too many"):
-            await workers.run("flood", _spin, Caller())
+            await workers.run("flood", slow, Caller(time.monotonic() + 1))
         other = await asyncio.wait_for(workers.run("other", lambda _: "done", Caller()), 1)
         workers.leave()
         with pytest.raises(OverloadedError, match="shutting down"):
             await workers.run("other", _spin, Caller())
-        return other, set(await asyncio.gather(*flood))
+        return other, await asyncio.gather(*flood, return_exceptions=True)
 
-    assert asyncio.run(tried()) == ("done", {"stopped"})
+    other, flood = asyncio.run(tried())
+    assert other == "done"
+    assert {one for one in flood if isinstance(one, str)} == {"done"}
+
+
+def test_a_deployment_that_scales_up_is_decided_however_many_of_its_pods_come_at_once(kit):
+    """As many as the server has connections: each needs a thread, and none is like another."""
+    decider = Decider(_Policies(), _store())
+
+    async def burst():
+        admissions = [Admission("mutate") for _ in range(CONNECTIONS)]
+        pods = [_ordinary(number) for number in range(CONNECTIONS)]
+        bodies = [json.dumps(kit.make_review(pod, namespace="tenant")).encode() for pod in pods]
+        caller = Caller(time.monotonic() + 2.5 * slowness())
+        await asyncio.gather(
+            *(admit(body, decider, one, mutate, caller) for body, one in zip(bodies, admissions, strict=True))
+        )
+        return Counter((one.outcome, one.decision.rule) for one in admissions)
+
+    assert asyncio.run(burst()) == {(Outcome.PATCHED, "datastore-clients"): CONNECTIONS}
 
 
 def test_work_stops_when_its_client_has_gone():

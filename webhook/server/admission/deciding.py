@@ -14,7 +14,7 @@ from webhook.decision import engine
 from webhook.decision.cache import DecisionCache, Lookup
 from webhook.decision.policy import Policy
 from webhook.kubernetes.admission import Review
-from webhook.kubernetes.outline import is_large
+from webhook.kubernetes.outline import decoded_size, is_large
 from webhook.kubernetes.pod import Pod
 from webhook.server.admission.loop_share import LoopShare
 from webhook.server.admission.workers import Caller, Workers
@@ -103,10 +103,18 @@ async def decide(
             pod, document = created()
             lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
             made = _at_once(lookup, document, decider.loop_share)
-        decision, in_time = (made, True) if made is not None else await decider.workers.run(namespace, work, caller)
+        if made is not None:
+            decision, in_time = made, True
+        else:
+            decision, in_time = await decider.workers.run(namespace, work, caller, size=_kept(review.body))
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
             return decision, in_time
         left -= 1
+
+
+def _kept(body: bytes | bytearray) -> int:
+    """Return how many bytes of memory a review that waits keeps; a large one is counted where it is received."""
+    return 0 if is_large(body) else len(body) + decoded_size(body)
 
 
 def _at_once(lookup: Lookup, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:

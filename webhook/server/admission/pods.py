@@ -15,9 +15,10 @@ from webhook.kubernetes.outline import is_large, parse
 from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.response import Denial, answer
 from webhook.mesh import MESH
+from webhook.server.admission.backlog import OverloadedError
 from webhook.server.admission.deciding import Decider, decide, decide_undetected
 from webhook.server.admission.outcome import Admission, Outcome
-from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError, OverloadedError
+from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError
 from webhook.server.settings import OnError
 
 # Several webhooks may warn about one pod; the prefix attributes the warning.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import inf
 from threading import Event
 from typing import Final, TypeVar
 
 from starlette.types import Receive
+
+from webhook.server.admission.backlog import Backlog, OverloadedError, Work
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread may hold the GIL while the event loop requests it: see `sys.setswitchinterval`."""
@@ -27,10 +27,6 @@ T = TypeVar("T")
 
 class ClientGoneError(Exception):
     """The client closed the connection before the request was received, or before the response."""
-
-
-class OverloadedError(Exception):
-    """No thread was free before the deadline. The text is a sentence that contains no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +46,57 @@ ANYBODY: Final = Caller()
 
 
 class Workers:
-    """A small thread pool with a fair, bounded queue."""
+    """A small thread pool with a fair queue, bounded by memory and by the expected time."""
 
     THREADS: Final = 2
-    MOST: Final = 64
-    """Running and queued work. Each keeps the body of its request in memory."""
-    MOST_EACH: Final = 16
-    """The same for one namespace."""
+    MEMORY: Final = 48 * 1024 * 1024
+    """Bytes of memory that queued and running work may keep: for each connection a pod of 20 KB and 900 values."""
 
     def __init__(self) -> None:
         """Start without any thread."""
         self._threads = ThreadPoolExecutor(self.THREADS, thread_name_prefix="decision")
-        self._free = asyncio.Semaphore(self.THREADS)
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._works: Counter[str] = Counter()
+        self._backlog = Backlog(self.MEMORY, self.THREADS)
         self._leaving = False
 
-    async def run(self, namespace: str, work: Callable[[Callable[[], bool]], T], caller: Caller) -> T:
+    async def run(self, namespace: str, work: Callable[[Callable[[], bool]], T], caller: Caller, *, size: int = 0) -> T:
         """Run `work` in a thread.
 
         Args:
             namespace: The namespace that the work is for.
             work: Gets a function that returns whether to stop; must call it often, and return soon once it does.
             caller: The deadline, and the client that waits.
+            size: Bytes of memory that it keeps, as far as nothing else bounds them.
 
         Raises:
-            OverloadedError: The queue is full, no thread was free before the deadline, or the server shuts down.
+            OverloadedError: No thread was free before the deadline, or is expected to be; queued work keeps too much
+                memory; or the server shuts down.
             ClientGoneError: The client has disconnected.
         """
+        if self._leaving:
+            raise OverloadedError("the server is shutting down")
         stop = Event()
+
+        def cancelled() -> bool:
+            return self._leaving or stop.is_set() or time.monotonic() > caller.deadline
+
+        queued = Work(namespace, lambda: work(cancelled), size, caller.deadline)
+        loop = asyncio.get_running_loop()
+        left = max(0.0, caller.deadline - time.monotonic())
+        timer = loop.call_later(left, self._backlog.withdraw, queued) if left < inf else None
         watch = None if caller.receive is None else asyncio.create_task(_watch(caller.receive, stop))
         try:
-            async with self._turn(namespace, caller.deadline):
-                result = await asyncio.get_running_loop().run_in_executor(
-                    self._threads,
-                    work,
-                    lambda: self._leaving or stop.is_set() or time.monotonic() > caller.deadline,
-                )
+            self._backlog.add(queued)
+            self._threads.submit(self._serve)
+            result: T = await asyncio.wrap_future(queued.result)
             if stop.is_set():
                 raise ClientGoneError
             return result
         finally:
             stop.set()
-            if watch is not None:
-                watch.cancel()
+            self._backlog.withdraw(queued)
+            for task in (timer, watch):
+                if task is not None:
+                    task.cancel()
 
     def leave(self) -> None:
         """Cancel running work and accept no more, since the server shuts down."""
@@ -104,26 +107,24 @@ class Workers:
         self.leave()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    @asynccontextmanager
-    async def _turn(self, namespace: str, deadline: float) -> AsyncIterator[None]:
-        """Wait for the namespace's turn, then for a thread, for which at most one per namespace waits."""
-        if self._leaving:
-            raise OverloadedError("the server is shutting down")
-        if self._works.total() >= self.MOST or self._works[namespace] >= self.MOST_EACH:
-            raise OverloadedError("too many pods with long evaluations are queued")
-        self._works[namespace] += 1
-        turn = self._turns.setdefault(namespace, asyncio.Lock())
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) if deadline < inf else None) as waiting:
-                async with turn, self._free:
-                    waiting.reschedule(None)
-                    yield
-        except TimeoutError:
-            raise OverloadedError("timed out in the queue of pods with long evaluations") from None
-        finally:
-            self._works[namespace] -= 1
-            if not self._works[namespace]:
-                del self._works[namespace], self._turns[namespace]
+    def _serve(self) -> None:
+        """Do work in a thread until there is none for it; the event loop, which may be busy, is not in between."""
+        while (work := self._backlog.take()) is not None:
+            began = time.monotonic()
+            try:
+                if work.result.set_running_or_notify_cancel():
+                    _do(work)
+            finally:
+                self._backlog.done(work, time.monotonic() - began)
+
+
+def _do(work: Work) -> None:
+    try:
+        result = work.call()
+    except BaseException as error:  # noqa: BLE001 - the caller gets it
+        work.result.set_exception(error)
+    else:
+        work.result.set_result(result)
 
 
 async def _watch(receive: Receive, stop: Event) -> None:

@@ -43,7 +43,7 @@ from webhook.server.admission.deciding import Decider
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.pods import Judge, admit, mutate, validate
 from webhook.server.admission.workers import Caller, ClientGoneError
-from webhook.server.http.body import Bodies, RefusedError, read_body
+from webhook.server.http.body import Bodies, RefusedError, discard, read_body
 from webhook.server.observe.observer import Observer
 from webhook.server.settings import Limits
 
@@ -92,6 +92,7 @@ class Webhook:
         started, started_at = perf_counter(), monotonic()
         admission = Admission(self._name)
         body: bytes | bytearray = b""
+        rest = 0
         try:
             body = await read_body(
                 scope, receive, limit=self._limits.body, seconds=self._limits.read, bodies=self._bodies
@@ -105,13 +106,17 @@ class Webhook:
         except RefusedError as error:
             admission.outcome = error.outcome
             admission.detail = str(error)
-            await _refuse(send, error.status, str(error))
+            rest = error.rest
+            await _refuse(send, error.status, str(error), ends=not rest)
         except ClientGoneError:
             admission.outcome = Outcome.CLIENT_GONE
             admission.detail = "the client disconnected before the request was complete or answered"
         finally:
             self._bodies.release(body)
             self._observer.admission(admission, perf_counter() - started)
+        if rest:
+            await discard(receive, rest, self._limits.read)
+            await send({"type": "http.response.body", "body": b""})
 
 
 def create_app(
@@ -138,17 +143,23 @@ def create_app(
     )
 
 
-async def _refuse(send: Send, status: HTTPStatus, message: str) -> None:
+async def _refuse(send: Send, status: HTTPStatus, message: str, *, ends: bool = True) -> None:
     # The rest of such a request on its connection is not worth reading.
     headers = [(b"connection", b"close")]
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"1"))  # the API server's client retries within its timeout
-    await _send(send, status, b"text/plain; charset=utf-8", f"{message}\n".encode(), *headers)
+    await _send(send, status, b"text/plain; charset=utf-8", f"{message}\n".encode(), *headers, ends=ends)
 
 
 async def _send(
-    send: Send, status: HTTPStatus, content_type: bytes, body: bytes, *headers: tuple[bytes, bytes]
+    send: Send,
+    status: HTTPStatus,
+    content_type: bytes,
+    body: bytes,
+    *headers: tuple[bytes, bytes],
+    ends: bool = True,
 ) -> None:
+    """Send a response; the connection remains open for the rest of the request until the response `ends`."""
     await send(
         {
             "type": "http.response.start",
@@ -160,4 +171,4 @@ async def _send(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not ends})

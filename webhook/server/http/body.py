@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.types import Message, Receive, Scope
 
-from webhook.kubernetes.outline import LARGE, MOST_VALUES, MOST_WIDE, is_large, is_wide, most_values
+from webhook.kubernetes.outline import LARGE, decoded_size, is_large
 from webhook.server.admission.outcome import Outcome
 from webhook.server.admission.workers import ClientGoneError
 
 DISCARDED = 4
-"""How many times the limit is read and discarded, so that a client that writes before it reads receives the 413."""
+"""How many times the limit is read and discarded after a 413, so that a client that writes before it reads receives it.
+"""
 SMALL = LARGE
 """Bytes. Smaller bodies are always accepted: the number of connections bounds their memory."""
 
-_WIDE = 5
-"""Upper bound on the memory of a body's strings, per byte of it: four for each character, and one for the UTF-8."""
-_VALUE = 160
-"""Upper bound on the memory of a value in bytes, without that of the two decisions that run in threads."""
-
 
 class RefusedError(Exception):
-    """The request is refused with an HTTP error. The text is for the operator and contains no value."""
+    """The request is refused with an HTTP error. The text is for the operator and contains no value.
 
-    def __init__(self, status: HTTPStatus, outcome: Outcome, message: str) -> None:
+    Attributes:
+        status: The HTTP status.
+        outcome: The outcome.
+        rest: Bytes of the body to discard after the response, before the connection is closed.
+    """
+
+    def __init__(self, status: HTTPStatus, outcome: Outcome, message: str, rest: int = 0) -> None:
         super().__init__(message)
         self.status = status
         self.outcome = outcome
+        self.rest = rest
 
 
 class _Incoming:
@@ -102,7 +106,7 @@ class Bodies:
         Raises:
             RefusedError: 503; there is no memory for it, and the body has been released.
         """
-        size = _decoded(body)
+        size = decoded_size(body) if is_large(body) else 0
         if size and self._decoded + size > self._most_decoded:
             self._held -= _held(body)
             raise _too_busy()
@@ -126,14 +130,6 @@ def _held(body: bytes | bytearray) -> int:
     return len(body) if len(body) > SMALL else 0
 
 
-def _decoded(body: bytes | bytearray) -> int:
-    """Return an upper bound on the memory of a body's decoded content in bytes; 0 if it is negligible."""
-    if not is_large(body):
-        return 0
-    texts = min(len(body), MOST_WIDE) * _WIDE if is_wide(body) else len(body)
-    return texts + min(most_values(body), MOST_VALUES) * _VALUE
-
-
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float, bodies: Bodies) -> bytes | bytearray:
     """Read the body of a JSON request.
 
@@ -153,8 +149,8 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         ClientGoneError: The connection was lost.
     """
     announced = _check_headers(scope)
-    if announced > limit * DISCARDED:
-        raise _too_large(limit)
+    if announced > limit:
+        raise _too_large(limit, announced if announced <= limit * DISCARDED else 0)
     first = _at_once(receive)
     if first is not None and first["type"] == "http.request" and not first.get("more_body", False):
         body: bytes = first["body"]
@@ -218,18 +214,15 @@ async def _receive_all(
     message: Message, receive: Receive, limit: int, bodies: Bodies, incoming: _Incoming
 ) -> bytearray:
     collected = bytearray()
-    seen = 0
     whole = False
     try:
         while message["type"] == "http.request":
             chunk = message["body"]
-            seen += len(chunk)
-            if seen <= limit:
-                collected += chunk
-                bodies.hold(len(collected), incoming)
             more = message.get("more_body", False)
-            if seen > limit * DISCARDED or (seen > limit and not more):
-                raise _too_large(limit)
+            if len(collected) + len(chunk) > limit:
+                raise _too_large(limit, limit * DISCARDED if more else 0)
+            collected += chunk
+            bodies.hold(len(collected), incoming)
             if not more:
                 whole = True
                 return collected
@@ -239,8 +232,17 @@ async def _receive_all(
     raise ClientGoneError
 
 
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Outcome.TOO_LARGE, f"request body exceeds {limit} bytes")
+async def discard(receive: Receive, rest: int, seconds: float) -> None:
+    """Read and discard what a client still sends of a body: `rest` bytes at most, for `seconds` at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while rest > 0 and (message := await receive()).get("more_body", False):
+                rest -= len(message["body"])
+
+
+def _too_large(limit: int, rest: int = 0) -> RefusedError:
+    message = f"request body exceeds {limit} bytes"
+    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Outcome.TOO_LARGE, message, rest)
 
 
 def _too_busy() -> RefusedError:
