@@ -20,6 +20,7 @@ from clients import found_and_asked
 from credentials_matrix import KEYS, VALUES, objects, selected
 from prometheus_client import CollectorRegistry, generate_latest
 
+from webhook.analysis.connections import connections_of, rendering_of
 from webhook.analysis.workloads import Answered, decide_by
 from webhook.cli.render import decisions, whynot
 from webhook.core.surroundings import RecordingView
@@ -115,7 +116,8 @@ def outputs(server, described):
     assert not surroundings.problems
     asked = RecordingView(surroundings)
     said = asyncio.run(server.ask(pod, asked))
-    decided = decide_by(POLICY, surroundings)
+    rendering = rendering_of(surroundings, surroundings.istio, native=True)
+    decided = connections_of(decide_by(POLICY, surroundings), surroundings, POLICY, rendering)
     answered = [
         Answered(workload, kind, why_not(workload.pod, workload.namespace, asked, POLICY.catalog, kind))
         for kind in ("redis", "postgresql")
