@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from webhook.core.verdict import Outcome
 from webhook.decision.conformance import Contradiction
 from webhook.decision.drift import Drift
 
@@ -68,8 +69,18 @@ def test_every_code_that_people_meet_is_explained(code):
     assert f"`{code}`" in (ROOT / "docs/operations.md").read_text()
 
 
-def test_the_picture_is_well_formed():
-    ET.parse(ROOT / "docs/architecture.svg")
+@pytest.mark.parametrize("picture", ["architecture", "connections"])
+def test_a_picture_is_well_formed(picture):
+    ET.parse(ROOT / f"docs/{picture}.svg")
+
+
+def test_every_outcome_and_every_code_of_a_verdict_is_explained():
+    page = (ROOT / "docs/connections.md").read_text()
+    written = "".join(path.read_text() for path in (ROOT / "webhook/mesh").glob("*.py"))
+    codes = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', written)) & set(re.findall(r"^\| `([a-z-]+)`", page, re.MULTILINE))
+
+    assert [outcome for outcome in Outcome if f"| `{outcome}`" not in page] == []
+    assert len(codes) >= 14
 
 
 def test_every_piece_of_configuration_in_the_comparison_is_yaml():
