@@ -10,7 +10,8 @@ from pace import measured
 
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Action, Reason
-from webhook.core.surroundings import RecordingView, Service, ServicePort
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Service, ServicePort
 from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from webhook.core.budget import Budget
-from webhook.core.surroundings import RecordingView, Service, ServicePort, Services
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Service, ServicePort, Services
 from webhook.decision.cache import DecisionCache, Lookup
 from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog

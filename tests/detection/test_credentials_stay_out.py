@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from webhook.analysis.connections import connections_of, rendering_of
 from webhook.analysis.workloads import Answered, decide_by
 from webhook.cli.render import decisions, whynot
-from webhook.core.surroundings import RecordingView
+from webhook.core.recording import RecordingView
 from webhook.core.values import Content, Value
 from webhook.detection.parse.commands import read_command
 from webhook.detection.parse.content import read_content

@@ -6,7 +6,7 @@ import pytest
 from clients import found_and_asked
 from credentials_matrix import objects
 
-from webhook.core.surroundings import RecordingView
+from webhook.core.recording import RecordingView
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.manifests import ManifestObject, Manifests

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pace import measured
 
-from webhook.core.surroundings import RecordingView, Service, ServicePort, Services
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Service, ServicePort, Services
 from webhook.inventory.declared import MOST
 from webhook.inventory.store import Store
 from webhook.mesh.protocols import select

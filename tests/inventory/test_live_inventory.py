@@ -12,7 +12,8 @@ import pytest
 import waiting
 
 from webhook.cluster.client import connect
-from webhook.core.surroundings import RecordingView, Reference, SurroundingsUnknownError
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import BURST
 from webhook.inventory.live import LiveInventory
 from webhook.inventory.objects import MOST_CHARACTERS, MOST_SETTINGS, DataObject, Metadata, contents_of

@@ -6,7 +6,8 @@ import json
 import msgspec
 import pytest
 
-from webhook.core.surroundings import RecordingView, Reference
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Reference
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.store import Store

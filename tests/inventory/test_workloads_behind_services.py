@@ -8,7 +8,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from webhook.core.surroundings import RecordingView, Service, ServicePort
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Service, ServicePort
 from webhook.inventory.manifests import read
 from webhook.inventory.objects import TemplatedObject, created_by
 from webhook.inventory.outlines import LONGEST_ANNOTATION, MOST_ANNOTATIONS, MOST_BYTES, template_of

@@ -19,19 +19,18 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
 from webhook.cluster.backoff import delay
 from webhook.cluster.cache import LARGE_BYTES, Cache, Resource, Sink
 from webhook.cluster.client import Client
 from webhook.cluster.errors import UNREADABLE, ClusterError, ExpiredError, refusal
-from webhook.cluster.fragments import members
 from webhook.cluster.objects import ListedMeta, Skipped, UnreadableError, named, salvaged
 from webhook.cluster.pages import pages
 from webhook.cluster.turns import Turns
 from webhook.cluster.versions import Key
+from webhook.cluster.watch_events import EVENT, STATUS, WatchEvent, decoded, split_event
 
 __all__ = ["Reflector", "Resource", "Sink", "run_until"]
 
@@ -50,21 +49,6 @@ _ABSENT_SECONDS, _ABSENT_JITTER = 60.0, 0.2
 _STEADY_SECONDS = 5.0
 
 T = TypeVar("T")
-
-
-class _WatchStatus(Struct):
-    message: str = ""
-    code: int = 0
-    metadata: ListedMeta = msgspec.field(default_factory=ListedMeta)
-
-
-class _WatchEvent(Struct):
-    type: str
-    object: Raw
-
-
-_EVENT = msgspec.json.Decoder(_WatchEvent)
-_STATUS = msgspec.json.Decoder(_WatchStatus)
 
 
 class Reflector(Generic[T]):
@@ -233,11 +217,11 @@ class Reflector(Generic[T]):
                     cost = await self._event(await self._decoded(line))
                 await self._turns.rest(cost)
 
-    async def _event(self, event: _WatchEvent) -> float:
+    async def _event(self, event: WatchEvent) -> float:
         """Apply one watch event; return the CPU seconds spent."""
         cost = 0.0
         if event.type in {"ERROR", "BOOKMARK"}:
-            status = _decoded(_STATUS, event.object)
+            status = decoded(STATUS, event.object)
             if event.type == "ERROR":
                 raise refusal(status.code, status.message)
             version = status.metadata.resource_version
@@ -267,12 +251,12 @@ class Reflector(Generic[T]):
         except UnreadableError as error:
             return await self._turns.reduced(salvaged, item), str(error)
 
-    async def _decoded(self, line: bytes) -> _WatchEvent:
+    async def _decoded(self, line: bytes) -> WatchEvent:
         try:
-            return _EVENT.decode(line)
+            return EVENT.decode(line)
         except UNREADABLE:
             # Its object cannot be decoded as a whole.
-            return await self._turns.reduced(_split_event, Raw(line))
+            return await self._turns.reduced(split_event, Raw(line))
 
     def _log_failure(self, error: ClusterError) -> None:
         # A lost connection fails in several ways in succession, which is logged once.
@@ -298,21 +282,3 @@ async def run_until(stop: asyncio.Event, *endless: Coroutine[Any, Any, None]) ->
         await stop.wait()
         for task in tasks:
             task.cancel()
-
-
-D = TypeVar("D")
-
-
-def _decoded(decoder: msgspec.json.Decoder[D], text: bytes | Raw) -> D:
-    try:
-        return decoder.decode(text)
-    except UNREADABLE:
-        raise ClusterError("unexpected response of the API server") from None
-
-
-def _split_event(line: Raw) -> _WatchEvent:
-    try:
-        parts = members(bytes(line))
-        return _WatchEvent(msgspec.json.decode(parts["type"], type=str), Raw(parts["object"]))
-    except (KeyError, *UNREADABLE):
-        raise ClusterError("unexpected response of the API server") from None

@@ -25,7 +25,8 @@ from msgspec.structs import replace
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
-from webhook.core.surroundings import RecordingView, Reference, Surroundings
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Reference, Surroundings
 from webhook.decision import engine
 from webhook.decision.policy import Policy
 from webhook.detection.catalog import Catalog

@@ -6,7 +6,6 @@
 | Services                            | ports, selector, external name                     |
 | ConfigMaps, Secrets if permitted    | each key's parsed hosts, ports, kinds; no value    |
 | Deployments, StatefulSets, DaemonSets | uid; the pod's labels, annotations, images, ports |
-
 | Istio's objects, optional           | what decides about connections; see `IstioObjects` |
 
 Of the ConfigMaps, that with the mesh's settings is also read as those.
@@ -22,9 +21,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-import msgspec
 from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
@@ -32,7 +30,8 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.reflector import Reflector, Resource, Sink, run_until
 from webhook.cluster.turns import Turns
-from webhook.core.surroundings import Missed, Reference, SurroundingsUnknownError
+from webhook.core.recording import Missed
+from webhook.core.surroundings import Reference, SurroundingsUnknownError
 from webhook.inventory.allowance import Allowance
 from webhook.inventory.istio_objects import IstioObjects
 from webhook.inventory.objects import (
@@ -40,17 +39,15 @@ from webhook.inventory.objects import (
     NamespaceObject,
     ServiceObject,
     TemplatedObject,
-    contents_of,
     created_by,
     labels_of,
     service_of,
 )
-from webhook.inventory.packed import Packed
+from webhook.inventory.received import ConfigMap, packed, reader, with_settings
 from webhook.inventory.store import Store
 from webhook.kubernetes.names import LABEL, SUBDOMAIN
-from webhook.kubernetes.unread import Unread
 from webhook.mesh.config import KINDS, IstioConfiguration, plural
-from webhook.mesh.settings import CONFIG_MAP, ROOT, MeshSettings, is_settings, settings_of
+from webhook.mesh.settings import CONFIG_MAP, ROOT
 
 # Neither contains configuration of pods, and a cluster has thousands of them.
 _NO_CONFIGURATION = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
@@ -244,7 +241,7 @@ class LiveInventory(Store):
             if following is not None:
                 await _end(following)
 
-    def _put_config_map(self, namespace: str, name: str, read: _ConfigMap) -> None:
+    def _put_config_map(self, namespace: str, name: str, read: ConfigMap) -> None:
         self.put_config_map(namespace, name, read.contents)
         if read.settings is None:
             return
@@ -261,51 +258,28 @@ class LiveInventory(Store):
     def _sink(self, kind: str) -> Sink[Any]:
         if kind == "Namespace":
             return Sink(
-                _reader(NamespaceObject, labels_of),
+                reader(NamespaceObject, labels_of),
                 lambda _, name, labels: self.put_namespace(name, labels),
                 lambda _, name: self.drop_namespace(name),
             )
         if kind == "Service":
             return Sink(
-                _reader(ServiceObject, lambda read: service_of(read, read.metadata.namespace or "")),
+                reader(ServiceObject, lambda read: service_of(read, read.metadata.namespace or "")),
                 lambda _namespace, _name, service: self.put_service(service),
                 self.drop_service,
             )
         if kind in _ISTIO:
             return self._istio.sink(kind)
         if kind == "ConfigMap":
-            return Sink(_reader(DataObject, _with_settings), self._put_config_map, self._drop_config_map, costly=True)
+            return Sink(reader(DataObject, with_settings), self._put_config_map, self._drop_config_map, costly=True)
         if kind == "Secret":
-            read = _reader(DataObject, partial(_packed, secret=True))
+            read = reader(DataObject, partial(packed, secret=True))
             return Sink(read, self.put_secret, self.drop_secret, costly=True)
         return Sink(
-            _reader(TemplatedObject, partial(created_by, kind)),
+            reader(TemplatedObject, partial(created_by, kind)),
             partial(self.put_template, kind),
             partial(self.drop_template, kind),
         )
-
-
-S = TypeVar("S")
-
-
-def _reader(shape: type[S], reduce: Callable[[S], T]) -> Callable[[Raw], T]:
-    decode = msgspec.json.Decoder(shape).decode
-    return lambda text: reduce(decode(text))
-
-
-class _ConfigMap(NamedTuple):
-    contents: Packed
-    settings: tuple[MeshSettings, list[Unread]] | None
-
-
-def _with_settings(read: DataObject) -> _ConfigMap:
-    metadata = {"name": read.metadata.name, "namespace": read.metadata.namespace}
-    document = {"kind": "ConfigMap", "metadata": metadata, "data": read.data}
-    return _ConfigMap(_packed(read, secret=False), settings_of(document) if is_settings(document) else None)
-
-
-def _packed(read: DataObject, *, secret: bool) -> Packed:
-    return Packed(contents_of(read, secret=secret))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

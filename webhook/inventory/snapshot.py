@@ -7,7 +7,6 @@ not stored; pods are stored as JSON without managedFields and status.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -20,68 +19,28 @@ from webhook.cluster.objects import UnreadableError, named, problem_of, salvaged
 from webhook.cluster.pages import pages
 from webhook.inventory.objects import POD_PATHS
 from webhook.inventory.outlines import template_of
+from webhook.inventory.resources import (
+    CLUSTER_WIDE,
+    CONFIGURATION,
+    ISTIO,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SURROUNDINGS,
+    WORKLOADS,
+    Listed,
+)
 from webhook.inventory.store import Store
 from webhook.inventory.take import take
 from webhook.inventory.workloads import RunningPod, Workload, workload_of
 from webhook.kubernetes.pod import Pod
 from webhook.mesh import MESH
-from webhook.mesh.config import KINDS, SETTINGS, IstioConfiguration, plural
+from webhook.mesh.config import SETTINGS, IstioConfiguration, plural
 from webhook.mesh.settings import CONFIG_MAP, ROOT
 from webhook.problem import Problem
 
 _SOURCE = "cluster"
 _PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _Resource:
-    """A kind of object.
-
-    Attributes:
-        kind: For example "Service".
-        group: "/api/v1", or "/apis/" and a group and version.
-        plural: The plural in the API's paths.
-        fields: A field selector.
-        everywhere: Whether objects of other namespaces are relevant, too, if only one namespace is read.
-        optional: Whether the snapshot is still useful if the kind does not exist, or permission to read it is missing.
-    """
-
-    kind: str
-    group: str
-    plural: str
-    fields: str = ""
-    everywhere: bool = False
-    optional: bool = False
-
-
-_NAMESPACES = _Resource("Namespace", "/api/v1", "namespaces")
-_SURROUNDINGS = (
-    _Resource("Service", "/api/v1", "services", everywhere=True),
-    _Resource("ConfigMap", "/api/v1", "configmaps"),
-)
-_SECRETS = _Resource(
-    "Secret", "/api/v1", "secrets", "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token", optional=True
-)
-_WORKLOADS = (
-    _Resource("Deployment", "/apis/apps/v1", "deployments"),
-    _Resource("StatefulSet", "/apis/apps/v1", "statefulsets"),
-    _Resource("DaemonSet", "/apis/apps/v1", "daemonsets"),
-    _Resource("ReplicaSet", "/apis/apps/v1", "replicasets"),
-    _Resource("CronJob", "/apis/batch/v1", "cronjobs"),
-    _Resource("Job", "/apis/batch/v1", "jobs"),
-)
-_PODS = _Resource("Pod", "/api/v1", "pods", "status.phase!=Succeeded,status.phase!=Failed")
-_CONFIGURATION = (
-    *(_Resource(*described, everywhere=True, optional=True) for described in KINDS),
-    _Resource(
-        "MutatingWebhookConfiguration",
-        "/apis/admissionregistration.k8s.io/v1",
-        "mutatingwebhookconfigurations",
-        optional=True,
-    ),
-)
-_ISTIO = tuple(kind for kind, *_ in KINDS)
-_CLUSTER_WIDE = frozenset({"Namespace", "MutatingWebhookConfiguration"})
 
 
 class _Owner(msgspec.Struct):
@@ -120,7 +79,7 @@ class Snapshot(Store):
         self.workloads: list[Workload] = []
         self.running: list[RunningPod] = []
         self.documents: list[dict[str, Any]] = []
-        self.missing: list[str] = [*map(plural, _ISTIO), SETTINGS]
+        self.missing: list[str] = [*map(plural, ISTIO), SETTINGS]
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
@@ -164,24 +123,24 @@ class _Reading:
         self._client = client
         self._namespace = namespace
         self._into = Snapshot()
-        self._only_here: set[_Resource] = set()
+        self._only_here: set[Listed] = set()
 
     async def read(self, *, secrets: bool, whole: bool) -> Snapshot:
-        await self._each(_NAMESPACES, lambda document: take(self._into, document, secrets=False))
+        await self._each(NAMESPACES, lambda document: take(self._into, document, secrets=False))
         if self._namespace is not None and not self._into.knows(self._namespace):
             raise ClusterError(f"namespace {self._namespace} not found")
-        for resource in (*_SURROUNDINGS, *((_SECRETS,) if secrets else ())):
+        for resource in (*SURROUNDINGS, *((SECRETS,) if secrets else ())):
             await self._each(resource, lambda document: take(self._into, document, secrets=True))
-        for resource in _WORKLOADS:
+        for resource in WORKLOADS:
             await self._each(resource, self._workload)
-        await self._each(_PODS, self._pod)
+        await self._each(PODS, self._pod)
         if whole:
-            for resource in _CONFIGURATION:
+            for resource in CONFIGURATION:
                 await self._each(resource, self._into.documents.append)
             await self._mesh_configuration()
         return self._into
 
-    async def _each(self, resource: _Resource, put: Callable[[dict[str, Any]], object]) -> None:
+    async def _each(self, resource: Listed, put: Callable[[dict[str, Any]], object]) -> None:
         """Pass every object of a kind to `put`; skip and report undecodable objects and missing optional kinds."""
         try:
             async for document in self._objects(resource):
@@ -203,26 +162,26 @@ class _Reading:
                 raise ClusterError(f"{error}; {hint}", error.status) from None
             raise
 
-    def _found(self, resource: _Resource) -> None:
+    def _found(self, resource: Listed) -> None:
         """Take note that a kind has been read: in all namespaces, or in this one only."""
-        if resource.kind in _ISTIO:
+        if resource.kind in ISTIO:
             kind = plural(resource.kind)
             self._into.missing.remove(kind)
             if resource in self._only_here:
                 self._into.missing.append(f"{kind} of other namespaces")
 
-    def _skip(self, resource: _Resource, namespace: str, name: str) -> None:
+    def _skip(self, resource: Listed, namespace: str, name: str) -> None:
         place = f"{namespace}/{name or '(without a name that can be read)'}".removeprefix("/")
         said = f"{resource.kind} {place} skipped: unexpected field type"
         self._into.problems.append(Problem("error", _SOURCE, None, "", said))
 
-    async def _objects(self, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
-        if resource is _NAMESPACES and self._namespace is not None:
+    async def _objects(self, resource: Listed) -> AsyncIterator[dict[str, Any]]:
+        if resource is NAMESPACES and self._namespace is not None:
             answer = await self._client.get(f"{resource.group}/{resource.plural}/{self._namespace}")
             yield _typed(_decoded(answer), resource)
             return
         paths = [f"{resource.group}/{resource.plural}"]
-        if self._namespace is not None and resource.kind not in _CLUSTER_WIDE:
+        if self._namespace is not None and resource.kind not in CLUSTER_WIDE:
             here = f"{resource.group}/namespaces/{self._namespace}/{resource.plural}"
             paths = [*paths, here] if resource.everywhere else [here]
         for path in paths:
@@ -239,7 +198,7 @@ class _Reading:
             else:
                 return
 
-    async def _listed(self, path: str, resource: _Resource) -> AsyncIterator[dict[str, Any]]:
+    async def _listed(self, path: str, resource: Listed) -> AsyncIterator[dict[str, Any]]:
         """Yield the items of a list, page by page, so that at most one page of complete objects is in memory."""
         async for page in pages(self._client, path, fields=resource.fields, limit=_PAGE, consistent=False):
             for item in page.items:
@@ -302,7 +261,7 @@ def _decoded(item: bytes | msgspec.Raw) -> dict[str, Any]:
         raise UnreadableError(problem_of(error, item)) from None
 
 
-def _typed(item: dict[str, Any], resource: _Resource) -> dict[str, Any]:
+def _typed(item: dict[str, Any], resource: Listed) -> dict[str, Any]:
     """Return the object with its type, which the items of a list do not contain, and without managedFields."""
     item["metadata"].pop("managedFields", None)
     return {"apiVersion": resource.group.removeprefix("/apis/").removeprefix("/api/"), "kind": resource.kind} | item

@@ -7,7 +7,7 @@ from typing import Any
 from credentials_matrix import objects
 
 from webhook.core.decision import Dependency
-from webhook.core.surroundings import RecordingView
+from webhook.core.recording import RecordingView
 from webhook.detection.catalog import Catalog
 from webhook.detection.detect import detect
 from webhook.inventory.manifests import ManifestObject, Manifests

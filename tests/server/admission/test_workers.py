@@ -23,7 +23,7 @@ from injected import SIDECAR
 from pace import measured, slowness
 
 from webhook.core.budget import Budget
-from webhook.core.surroundings import RecordingView
+from webhook.core.recording import RecordingView
 from webhook.decision.cache import DecisionCache
 from webhook.detection.parse.content import read_content
 from webhook.inventory.store import Store

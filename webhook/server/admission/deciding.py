@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
-from webhook.core.surroundings import RecordingView, Reference, Surroundings
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Reference, Surroundings
 from webhook.decision import engine
 from webhook.decision.cache import DecisionCache, Lookup
 from webhook.decision.policy import Policy
