@@ -7,7 +7,7 @@ MESH   := $(BIN)/python tests/mesh/bed/mesh_sandbox.py $(BIN)/python
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node e2e-story fuzz docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-comparison mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node e2e-story fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,11 @@ e2e-mesh: mesh-tools mesh-simulator ## Connect through real sidecars, and compar
 	@$(BIN)/python -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v tests/mesh/bed/test_mesh_sandbox.py
 	@$(MESH) -m pytest -c tests/mesh/bed/pytest.ini --rootdir tests/mesh/bed -v --ignore tests/mesh/bed/test_mesh_sandbox.py tests/mesh/bed
 
+mesh-comparison: mesh-tools ## Measure all of tests/mesh/comparison.yaml again, and write its table (needs the same)
+	@PYTHONPATH=tests/e2e $(BIN)/python tests/mesh/bed/port_forwarding.py
+	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_comparison.py
+	@$(BIN)/python docs/broken_applications.py
+
 mesh-drivers: mesh-tools ## Measure all of tests/mesh/drivers.yaml again (needs the same, and Debian's servers)
 	@PYTHONPATH=tests/e2e $(MESH) tests/mesh/bed/measure_drivers.py
 
@@ -111,8 +116,9 @@ e2e-story: go $(VENV)/.mesh ## Run eShop on a real node with real sidecars: what
 	@IMAGES=$(CURDIR)/build/images $(BIN)/python tests/node/sandbox.py $(BIN)/python -m pytest -c tests/node/pytest.ini \
 	  --rootdir tests/node -v --exitfirst tests/node/test_founding_story.py
 
-docs: $(VENV)/.dev ## Generate the reference and the schemas of the policy file from its models
+docs: $(VENV)/.dev ## Generate the policy's reference and schemas from its models, and the table of broken applications
 	@$(BIN)/python docs/reference.py
+	@$(BIN)/python docs/broken_applications.py
 
 lint: $(VENV)/.dev ## Check style, types, and the import contracts
 	@$(BIN)/ruff check .

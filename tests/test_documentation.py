@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -24,15 +25,33 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def reference():
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
+@cache
+def generator(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_what_is_told_of_the_policy_file_is_what_make_docs_writes():
-    assert [path for path, text in reference().written().items() if path.read_text() != text] == []
+@pytest.mark.parametrize("name", ["reference", "broken_applications"])
+def test_what_is_generated_is_what_make_docs_writes(name):
+    assert [path for path, text in generator(name).written().items() if path.read_text() != text] == []
+
+
+BROKEN = yaml.safe_load((ROOT / "tests/mesh/comparison.yaml").read_text())["applications"]
+OUTCOMES = {
+    "protocol error": Outcome.PROTOCOL_ERROR,
+    "error response": Outcome.PROTOCOL_ERROR,
+    "hangs": Outcome.HANGS,
+    "reset": Outcome.REFUSED,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_verdict_of_a_broken_connection_is_what_envoy_did(name):
+    verdict = generator("broken_applications").verdict(name, BROKEN[name]["connection"])
+
+    assert verdict.outcome is OUTCOMES[BROKEN[name]["envoy"]["result"]]
 
 
 def test_the_reference_has_every_field_of_the_policy():

@@ -116,12 +116,22 @@ class Bed:
             labels: Its labels; `app` is its name.
             ports: Its container ports.
         """
-        number = next(self._numbers)
-        net = network.create(name, f"10.244.{1 + number // 250}.{1 + number % 250}")
         mode = {"security.istio.io/tlsMode": "istio"} if proxy is not None else {}
         document = self.plane.api.create(
             kubelet.pod(name, namespace, {"app": name, **mode, **(labels or {})}, node=NODE, ports=ports)
         )
+        return self.start(document, proxy)
+
+    def start(self, document: Object, proxy: Sidecar | None) -> Pod:
+        """Run a pod that is bound to the node: its network, its sidecar, and its status.
+
+        Args:
+            document: The Pod as it is stored.
+            proxy: Its sidecar; None for a pod without one.
+        """
+        name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+        number = next(self._numbers)
+        net = network.create(name, f"10.244.{1 + number // 250}.{1 + number % 250}")
         running = None
         if proxy is not None:
             running = sidecar.start(

@@ -37,9 +37,18 @@ def say_running(api: Api, document: Object, address: str) -> None:
         "podIPs": [{"ip": address}],
         "hostIP": GATEWAY,
         "conditions": [{"type": kind, "status": "True"} for kind in kinds],
+        "containerStatuses": [_status(one) for one in document["spec"]["containers"]],
+        "initContainerStatuses": [_status(one) for one in document["spec"].get("initContainers", ())],
     }
     path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
     api.request("PATCH", path, {"status": status}, content_type=MERGE)
+
+
+def bind(api: Api, document: Object, node: str) -> None:
+    """Do for a Pod what the scheduler does."""
+    meta = {key: document["metadata"][key] for key in ("namespace", "name")}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": {"kind": "Node", "name": node}}
+    api.request("POST", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/binding", binding)
 
 
 def root_certificate(api: Api, namespace: str) -> str:
@@ -62,3 +71,14 @@ def token(api: Api, namespace: str) -> str:
     }
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
     return api.request("POST", path, wanted)["status"]["token"]
+
+
+def _status(container: Object) -> Object:
+    """The status of a container that runs, and of an init container that has ended if it is no native sidecar."""
+    return {
+        "name": container["name"],
+        "image": container["image"],
+        "imageID": "",
+        "ready": True,
+        "restartCount": 0,
+    }

@@ -118,7 +118,7 @@ def differences(expected: Mapping[Key, Measured], measured: Iterable[Measured]) 
             continue
         wanted = expected[one.key]
         if one.seen != wanted.seen and one.seen not in wanted.flaky:
-            found.append(f"{one.key}: expected {_flow(_seen(wanted.seen))}, seen {_flow(_seen(one.seen))}")
+            found.append(f"{one.key}: expected {_flow(written(wanted.seen))}, seen {_flow(written(one.seen))}")
     return found
 
 
@@ -129,10 +129,11 @@ def _measured(key: Key, line: Mapping) -> Measured:
 
 def _result(one: Measured) -> dict:
     flaky = {"flaky": [[seen.result, seen.wire, seen.detail] for seen in one.flaky]} if one.flaky else {}
-    return _seen(one.seen) | flaky
+    return written(one.seen) | flaky
 
 
-def _seen(seen: Seen) -> dict[str, str]:
+def written(seen: Seen) -> dict[str, str]:
+    """What came of a connection, as the file has it."""
     return {"result": seen.result, "wire": seen.wire} | ({"saw": seen.detail} if seen.detail else {})
 
 
