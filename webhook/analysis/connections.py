@@ -77,7 +77,7 @@ class Parties:
         self.created: dict[Key, Party] = {}
         self.running: dict[Key, list[Party]] = {}
         self._as_they_run = as_they_run
-        self._whole = bool(inventory.running)
+        self._read = {running.namespace for running in inventory.running}
         self._here: dict[str, list[Party]] = {}
         for each in decided:
             workload = each.workload
@@ -97,7 +97,7 @@ class Parties:
         found = [party for party in self._here.get(service.namespace, ()) if service.selects(party.labels)]
         if found:
             return found
-        return () if self._whole and service.selector else None
+        return () if service.namespace in self._read and service.selector else None
 
     def clients(self, key: Key) -> Sequence[Party]:
         """Return a workload's pods: those that run, if they are asked for and there are any."""
@@ -146,13 +146,16 @@ def connections_of(
     """
     parties = Parties(inventory, decided, rendering, as_they_run=as_they_run)
     composer = Composer(Mesh(inventory.istio, inventory), inventory, parties)
+    return connect(decided, parties, composer, least or policy.min_confidence)
+
+
+def connect(decided: Iterable[Decided], parties: Parties, composer: Composer, least: Confidence) -> list[Connected]:
+    """Return every workload with its connections, as `connections_of`, of parties that are collected already."""
     found = []
     for each in decided:
         workload = each.workload
         clients = parties.clients((workload.kind, workload.namespace, workload.name))
-        several = [
-            list(composer.judged(client, each.decision.findings, least or policy.min_confidence)) for client in clients
-        ]
+        several = [list(composer.judged(client, each.decision.findings, least)) for client in clients]
         found.append(Connected(each, clients[0], [_worst(judged) for judged in zip(*several, strict=True)]))
     return found
 
