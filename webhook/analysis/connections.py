@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ import msgspec
 
 from webhook.core.decision import Confidence
 from webhook.core.facts import owners_of
-from webhook.core.surroundings import Service
+from webhook.core.surroundings import Service, Surroundings
 from webhook.core.verdict import Outcome
+from webhook.detection.catalog import Catalog
+from webhook.detection.detect import detect
 from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.connections import Mesh
 from webhook.mesh.eligibility import AMBIENT, DATAPLANE_MODE, sidecar_of
-from webhook.mesh.party import Party
+from webhook.mesh.party import Party, Plane
 from webhook.mesh.sidecar import is_native
 from webhook.verdicts.compose import Composer, Judged
 from webhook.verdicts.parties import as_decided, as_running
@@ -24,6 +27,7 @@ from webhook.verdicts.rendering import Rendering
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
+    from webhook.inventory.workloads import Workload
     from webhook.policy.compiled import CompiledPolicy
 
 Key = tuple[str, str, str]
@@ -77,7 +81,7 @@ class Parties:
         self.created: dict[Key, Party] = {}
         self.running: dict[Key, list[Party]] = {}
         self._as_they_run = as_they_run
-        self._whole = bool(inventory.running)
+        self._read = {running.namespace for running in inventory.running}
         self._here: dict[str, list[Party]] = {}
         for each in decided:
             workload = each.workload
@@ -97,7 +101,7 @@ class Parties:
         found = [party for party in self._here.get(service.namespace, ()) if service.selects(party.labels)]
         if found:
             return found
-        return () if self._whole and service.selector else None
+        return () if service.namespace in self._read and service.selector else None
 
     def clients(self, key: Key) -> Sequence[Party]:
         """Return a workload's pods: those that run, if they are asked for and there are any."""
@@ -146,19 +150,55 @@ def connections_of(
     """
     parties = Parties(inventory, decided, rendering, as_they_run=as_they_run)
     composer = Composer(Mesh(inventory.istio, inventory), inventory, parties)
+    return connect(decided, parties, composer, inventory, policy.catalog, least or policy.min_confidence)
+
+
+def connect(
+    decided: Iterable[Decided],
+    parties: Parties,
+    composer: Composer,
+    surroundings: Surroundings,
+    catalog: Catalog,
+    least: Confidence,
+) -> list[Connected]:
+    """Return every workload with its connections, as `connections_of`, of parties that are collected already."""
     found = []
     for each in decided:
         workload = each.workload
+        several = []
+        for client in parties.clients((workload.kind, workload.namespace, workload.name)):
+            judged = list(composer.judged(client, each.decision.findings, least))
+            if Plane.SIDECAR in client.planes and not client.native:
+                judged += _early(client, workload, judged, composer, surroundings, catalog, least)
+            several.append(judged)
         clients = parties.clients((workload.kind, workload.namespace, workload.name))
-        several = [
-            list(composer.judged(client, each.decision.findings, least or policy.min_confidence)) for client in clients
-        ]
-        found.append(Connected(each, clients[0], [_worst(judged) for judged in zip(*several, strict=True)]))
+        found.append(Connected(each, clients[0], [_worst(judged) for judged in itertools.zip_longest(*several)]))
     return found
 
 
-def _worst(judged: Sequence[Judged]) -> Judged:
+def _early(
+    client: Party,
+    workload: Workload,
+    judged: Sequence[Judged],
+    composer: Composer,
+    surroundings: Surroundings,
+    catalog: Catalog,
+    least: Confidence,
+) -> Iterator[Judged]:
+    """Yield the connections that init containers make, too, before a sidecar that is no native one."""
+    spec = workload.pod.spec
+    if not spec.init_containers:
+        return
+    known = {(one.kind, one.host, one.port) for one in judged if one.init}
+    pod = msgspec.structs.replace(workload.pod, spec=msgspec.structs.replace(spec, containers=[]))
+    for one in composer.judged(client, detect(pod, workload.namespace, surroundings, catalog), least):
+        if one.init and (one.kind, one.host, one.port) not in known:
+            yield one
+
+
+def _worst(each: Sequence[Judged | None]) -> Judged:
     """Return of one connection of pods that differ the one that breaks, else one that is not known."""
+    judged = [one for one in each if one is not None]
     broken = (one for one in judged if one.verdict.outcome.breaks)
     unknown = (one for one in judged if one.verdict.outcome is Outcome.UNKNOWN)
     return next(broken, None) or next(unknown, None) or judged[0]

@@ -25,6 +25,7 @@ class Backend(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     dials: tuple[str, ...] | None = None
     http: bool = False
     server_only: bool = False
+    peer_ports: tuple[int, ...] = ()
     wire: Wire | None = None
     other_wires: dict[str, tuple[int | str, ...]] = {}
     redirects: dict[str, str] = {}

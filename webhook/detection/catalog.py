@@ -154,6 +154,10 @@ class Catalog:
         """Return whether the port is one of the kind's own, well-known or not."""
         return port in self.backends[kind].ports or port in self.backends[kind].weak_ports
 
+    def peer_ports(self, kind: str) -> tuple[int, ...]:
+        """Return the ports at which the members of a cluster of the kind call each other."""
+        return self.backends[kind].peer_ports
+
     def default_port(self, kind: str, wire: Wire | None = None) -> int | None:
         """Return the port that a client dials when none is given, for what it begins with."""
         if (port := self._wires[kind].port_of(wire)) is not None:

@@ -89,7 +89,9 @@ def _of_unknown_servers(connection: Connection, mesh: Mesh) -> Verdict:
     service = connection.to.service
     space = service.namespace if service is not None else ""
     labels = dict(service.selector or {}) if service is not None else {}
-    anyone = Party("the server", space, labels, planes=(Plane.NONE, Plane.SIDECAR), unknown="which pods answer")
+    ports = {port.target: port.number for port in service.ports if isinstance(port.target, str)} if service else {}
+    planes = (Plane.NONE, Plane.SIDECAR)
+    anyone = Party("the server", space, labels, planes, unknown="which pods answer", named_ports=ports)
     return _agreed(_variants(connection, mesh, anyone), connection, (anyone,))
 
 

@@ -196,13 +196,19 @@ def _waits(client: Party, to: Destination, listener: _Listener) -> Trace:
     """Say how a connection on which the server speaks first ends at a listener that looks for HTTP."""
     said = f"the sidecar of {client.name} waits for the client's first bytes at port {to.port}: "
     said += f"{_because(listener.first)}; the client speaks {SPOKEN[Wire.SERVER_FIRST]}"
-    if listener.first.service is not None and listener.first.service is to.service:
+    if _is_called(listener.first, to):
         code = "server-first-sniffed" if listener.first.declared.protocol is None else "http-declared"
     elif listener.first.entry is not None and to.host in (listener.first.entry.spec.hosts or ()):
         code = "http-declared"
     else:
         code = "port-captured"
     return Trace(Result.HANGS, Arrived.NOTHING, code, End.CLIENT, (said,))
+
+
+def _is_called(known: Known, to: Destination) -> bool:
+    """Return whether a host is the Service that is called; the inventory has it with and without its images."""
+    one, other = known.service, to.service
+    return one is not None and other is not None and (one.namespace, one.name) == (other.namespace, other.name)
 
 
 def _because(known: Known) -> str:

@@ -136,6 +136,9 @@ class BackendModel(Model):
     http: Annotated[
         StrictBool | None, Field(description="true: clients speak plain HTTP, so an http:// URL may lead to it.")
     ] = None
+    peer_ports: Annotated[
+        Ports | None, Field(description="Ports at which the members of a cluster of this kind call each other.")
+    ] = None
     server_only: Annotated[
         StrictBool | None, Field(description="true: report servers of this kind, but not clients.")
     ] = None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from webhook.analysis.diagnose.decided import ports_not_bypassed, skipped_for_a_service
 from webhook.analysis.diagnose.finding import Finding, Severity
+from webhook.analysis.diagnose.hosts import hosts
 from webhook.analysis.diagnose.injectors import injectors
-from webhook.analysis.diagnose.picture import Picture
-from webhook.analysis.diagnose.ports import Place, Ports
-from webhook.analysis.diagnose.workloads import plain_sidecars, skipped_for_a_service, strict_refuses
+from webhook.analysis.diagnose.peers import peer_ports
+from webhook.analysis.diagnose.picture import Picture, Place
+from webhook.analysis.diagnose.ports import Ports
+from webhook.analysis.diagnose.tls import mutual_tls
+from webhook.analysis.diagnose.workloads import plain_sidecars
 
 _ORDER = tuple(Severity)
 
@@ -31,7 +35,10 @@ def _all(picture: Picture) -> Iterator[Finding]:
         (finding.subject.namespace, finding.subject.name, finding.subject.port or 0): finding for finding in ports
     }
     yield from ports
-    yield from injectors(picture)
+    yield from hosts(picture)
+    yield from mutual_tls(picture)
+    yield from peer_ports(picture)
     yield from plain_sidecars(picture)
-    yield from strict_refuses(picture)
     yield from skipped_for_a_service(picture, wrong)
+    yield from ports_not_bypassed(picture)
+    yield from injectors(picture)

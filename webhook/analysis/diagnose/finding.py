@@ -20,19 +20,36 @@ class Severity(StrEnum):
 
 
 class Code(Enum):
-    """The kind of a finding: a stable code, which is also the anchor in docs/diagnose.md, and its severity."""
+    """The kind of a finding: a stable code, which is also the anchor in docs/diagnose.md, and its severity.
+
+    Those of connections that do not flow are the codes of their verdicts.
+    """
 
     HTTP_DECLARED = ("http-declared", Severity.ERROR)
+    TLS_DECLARED_HTTP = ("tls-declared-http", Severity.ERROR)
+    HTTP_VERSION = ("http-version", Severity.ERROR)
+    SERVER_FIRST = ("server-first-sniffed", Severity.ERROR)
+    PERMISSIVE_WAITS = ("permissive-waits", Severity.ERROR)
     WRONG_DATABASE = ("wrong-database-declared", Severity.WARNING)
     UDP_DECLARED = ("udp-declared", Severity.WARNING)
-    SERVER_FIRST = ("server-first-sniffed", Severity.ERROR)
+    PORT_CAPTURED = ("port-captured", Severity.ERROR)
+    NOT_IN_REGISTRY = ("not-in-registry", Severity.ERROR)
+    NO_ENDPOINT = ("no-endpoint", Severity.WARNING)
+    MTLS_NOT_TERMINATED = ("mtls-not-terminated", Severity.ERROR)
+    STRICT_REFUSES = ("strict-refuses", Severity.ERROR)
+    INIT_BEFORE_SIDECAR = ("init-before-sidecar", Severity.ERROR)
+    PEER_PORT_UNLISTED = ("peer-port-unlisted", Severity.ERROR)
+    JOB_NEVER_FINISHES = ("job-never-finishes", Severity.ERROR)
+    HOLD_MISSING = ("hold-missing", Severity.WARNING)
+    ENDS_FIRST = ("ends-first", Severity.WARNING)
+    PORTS_NOT_BYPASSED = ("ports-not-bypassed", Severity.WARNING)
+    SKIPPED_FOR_A_SERVICE = ("skipped-for-a-service", Severity.INFO)
     WEBHOOK_ORDER = ("webhook-order", Severity.ERROR)
     TWO_INJECTORS = ("two-injectors", Severity.ERROR)
     TWO_INJECTION_LABELS = ("two-injection-labels", Severity.WARNING)
-    JOB_NEVER_FINISHES = ("job-never-finishes", Severity.ERROR)
-    HOLD_MISSING = ("hold-missing", Severity.WARNING)
-    STRICT_REFUSES = ("strict-refuses", Severity.ERROR)
-    SKIPPED_FOR_A_SERVICE = ("skipped-for-a-service", Severity.INFO)
+    REVISION_IGNORED = ("revision-ignored", Severity.WARNING)
+    TWO_DATA_PLANES = ("two-data-planes", Severity.WARNING)
+    OTHER_MESH = ("other-mesh", Severity.INFO)
 
     def __init__(self, code: str, severity: Severity) -> None:
         self.code = code

@@ -41,6 +41,14 @@ def patch_service_port(service: Service, port: ServicePort, protocol: str, note:
     return Fix(_kubectl_patch("service", *place, operations, "--type=json"), operations, note)
 
 
+def add_service_port(service: Service, number: int, name: str, note: str) -> Fix:
+    """Return the fix that adds a port to a Service."""
+    patch = {"spec": {"ports": [{"name": name, "port": number, "appProtocol": "tcp"}]}}
+    if any(port.name is None for port in service.ports):  # of several ports each needs a name
+        return Fix(None, patch, f"name the Service's other ports, too; {note}")
+    return Fix(_kubectl_patch("service", service.namespace, service.name, patch), patch, note)
+
+
 def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, Any], note: str) -> Fix:
     """Return the fix that changes the metadata of a workload's pod template."""
     path = _PATCHABLE.get(kind) or _FIXED[kind]
@@ -50,6 +58,36 @@ def patch_template(kind: str, namespace: str, name: str, metadata: Mapping[str, 
     if kind in _PATCHABLE:
         return Fix(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
     return Fix(None, patch, f"a {kind} is immutable here: change the manifest and recreate it; {note}")
+
+
+def except_port(namespace: str, name: str, selector: Mapping[str, str], port: int, note: str, *, exists: bool) -> Fix:
+    """Return the fix that turns mutual TLS off for a port of pods.
+
+    Args:
+        namespace: Where the pods are.
+        name: The PeerAuthentication's name.
+        selector: The pods' labels.
+        port: The port of the pods.
+        note: Further advice.
+        exists: Whether the PeerAuthentication exists: of two for the same pods, only the older counts.
+    """
+    ports = {str(port): {"mode": "DISABLE"}}
+    if exists:
+        patch = {"spec": {"portLevelMtls": ports}}
+        return Fix(None, patch, f"a merge patch of PeerAuthentication {namespace}/{name}: {note}")
+    whole = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": dict(selector)}, "portLevelMtls": ports},
+    }
+    return Fix(None, whole, note)
+
+
+def annotate(kind: str, namespace: str, name: str, annotation: str, value: str | None, note: str) -> Fix:
+    """Return the fix that sets an annotation of an object itself, or removes it."""
+    patch = {"metadata": {"annotations": {annotation: value}}}
+    return Fix(_kubectl_patch(kind.lower(), namespace, name, patch), patch, note)
 
 
 def unlabel_namespace(name: str, label: str, note: str) -> Fix:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from webhook.analysis.diagnose.picture import Member, Picture, Sidecars
+from webhook.analysis.connections import Parties, connect, rendering_of
+from webhook.analysis.diagnose.assumed import Assumed
+from webhook.analysis.diagnose.picture import Member, Picture
 from webhook.core.facts import owners_of
 from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.unread import Unread, understood
 from webhook.mesh.config import IstioConfiguration
-from webhook.mesh.eligibility import sidecar_of
-from webhook.mesh.sidecar import is_native
+from webhook.mesh.connections import Mesh
+from webhook.mesh.other_meshes import linkerd_in
 from webhook.mesh.webhook_order import KIND, Configuration
+from webhook.verdicts.compose import Composer
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
-    from webhook.core.decision import Decision
-    from webhook.inventory.workloads import RunningPod, Workload
     from webhook.policy.compiled import CompiledPolicy
 
 
@@ -31,6 +32,7 @@ def picture_of(
     *,
     namespace: str | None,
     native: bool,
+    as_they_run: bool = False,
 ) -> Picture:
     """Assemble the input of a diagnosis.
 
@@ -41,15 +43,27 @@ def picture_of(
         decided: Its decisions.
         namespace: The only namespace to diagnose; None for all.
         native: Whether Istio renders native sidecars where no running pod shows it.
+        as_they_run: Whether pods that run are judged, instead of those that would be created now.
     """
+    rendering = rendering_of(inventory, istio, native=native)
+    parties = Parties(inventory, decided, rendering, as_they_run=as_they_run)
+    neighbours = Assumed(parties, inventory)
+    composer = Composer(Mesh(istio, inventory), inventory, neighbours)
+    members = [
+        Member(each.decided.workload, each.decided.decision, each.party, each.connections)
+        for each in connect(decided, parties, composer, inventory, policy.catalog, policy.min_confidence)
+    ]
     return Picture(
-        members=[_member(each.workload, each.decision) for each in decided],
+        members=members,
         surroundings=inventory,
         catalog=policy.catalog,
-        least=policy.min_confidence,
+        composer=composer,
+        neighbours=neighbours,
         webhooks=_webhooks(inventory),
         istio=istio,
-        sidecars=_sidecars(inventory.running, held=istio.settings.held, native=native),
+        rendering=rendering,
+        outlived=_outlived(inventory),
+        others=linkerd_in(inventory.documents, ((each.namespace, each.pod) for each in members)),
         namespaces=[name for name in inventory.namespaces if not policy.exempts(name) and namespace in {None, name}],
     )
 
@@ -60,23 +74,14 @@ def unread_webhooks(inventory: Inventory) -> list[Unread]:
     return [unread for unread in read if isinstance(unread, Unread)]
 
 
-def _member(workload: Workload, decision: Decision) -> Member:
-    return Member(workload.kind, workload.namespace, workload.name, workload.pod, decision)
-
-
 def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:
     return [document for document in inventory.documents if document.get("kind") == KIND]
 
 
-def _sidecars(running: Sequence[RunningPod], *, held: bool, native: bool) -> Sidecars:
-    seen: dict[str, bool] = {}
-    outlived: dict[tuple[str, str, str], str] = {}
-    for running_pod in running:
-        pod = msgspec.convert(running_pod.document(), Pod)
-        if sidecar_of(pod) is None:
-            continue
-        namespace = running_pod.namespace
-        seen[namespace] = seen.get(namespace, True) and is_native(pod)
-        if running_pod.outlived:
-            outlived |= {(namespace, owner.kind, owner.name): running_pod.name for owner in owners_of(pod)}
-    return Sidecars(native=native, seen=seen, held=held, outlived=outlived)
+def _outlived(inventory: Inventory) -> Mapping[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], str] = {}
+    for running in inventory.running:
+        if running.outlived:
+            pod = msgspec.convert(running.document(), Pod)
+            found |= {(running.namespace, owner.kind, owner.name): running.name for owner in owners_of(pod)}
+    return found

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from webhook.analysis.diagnose.finding import Code, Finding, Subject
+from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import delete_webhook_configuration, rename_webhook_configuration, unlabel_namespace
 from webhook.analysis.diagnose.picture import Picture
+from webhook.kubernetes.pod import ObjectMeta, Pod, PodSpec
 from webhook.kubernetes.unread import understood
 from webhook.mesh import eligibility
+from webhook.mesh.eligibility import unselected
 from webhook.mesh.webhook_order import KIND, SORTS_FIRST, Configuration, called_too_late
+
+_ANY = Pod(ObjectMeta(), PodSpec())
 
 
 def injectors(picture: Picture) -> Iterator[Finding]:
@@ -20,6 +24,10 @@ def injectors(picture: Picture) -> Iterator[Finding]:
     for namespace in picture.namespaces:
         labels = picture.surroundings.namespace_labels(namespace) or {}
         yield from _two_labels(namespace, labels)
+        yield from _two_data_planes(namespace, labels)
+        yield from _revisions(namespace, labels, picture)
+        if (because := picture.others.get(namespace)) is not None:
+            yield _other_mesh(namespace, because)
         yield from _two_injectors(namespace, labels, configurations, picture)
 
 
@@ -55,6 +63,62 @@ def _two_labels(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
             f"or {eligibility.REVISION}, whichever is not intended; then restart the pods",
         ),
         severity=Code.TWO_INJECTION_LABELS.severity,
+    )
+
+
+def _two_data_planes(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
+    if labels.get(eligibility.DATAPLANE_MODE) != eligibility.AMBIENT or unselected(namespace, labels, _ANY) is not None:
+        return
+    injects = f"{eligibility.NAMESPACE_INJECTION}=enabled"
+    if eligibility.NAMESPACE_INJECTION not in labels:
+        injects = f"{eligibility.REVISION}={labels.get(eligibility.REVISION)}"
+    yield Finding(
+        code=Code.TWO_DATA_PLANES,
+        subject=Subject("Namespace", "", namespace),
+        message="it asks for sidecars and for ambient mode: pods get a sidecar, and are not in ambient mode",
+        evidence=(f"label {injects}", f"label {eligibility.DATAPLANE_MODE}={eligibility.AMBIENT}"),
+        fix=unlabel_namespace(
+            namespace,
+            eligibility.DATAPLANE_MODE,
+            "or the other label, whichever is not intended; then restart the pods",
+        ),
+        severity=Code.TWO_DATA_PLANES.severity,
+    )
+
+
+def _revisions(namespace: str, labels: Mapping[str, str], picture: Picture) -> Iterator[Finding]:
+    """Yield the workloads that ask for another revision than their namespace, whose label Istio's selectors prefer."""
+    injection, revision = labels.get(eligibility.NAMESPACE_INJECTION), labels.get(eligibility.REVISION)
+    if injection is None and revision is None:
+        return
+    wins = (
+        f"{eligibility.REVISION}={revision}" if injection is None else f"{eligibility.NAMESPACE_INJECTION}={injection}"
+    )
+    for member in picture.members:
+        asked = member.pod.labels.get(eligibility.REVISION)
+        if member.namespace != namespace or asked is None or (injection is None and asked == revision):
+            continue
+        yield Finding(
+            code=Code.REVISION_IGNORED,
+            subject=Subject(member.kind, member.namespace, member.name),
+            message=f"its pods ask for revision {asked}, and the namespace's {wins} wins",
+            evidence=(f"label {eligibility.REVISION}={asked} of the pod template", f"label {wins} of the namespace"),
+            fix=Fix(note="remove the label from the pod template; or from the namespace, and let each pod ask"),
+            severity=Code.REVISION_IGNORED.severity,
+        )
+
+
+def _other_mesh(namespace: str, because: str) -> Finding:
+    return Finding(
+        code=Code.OTHER_MESH,
+        subject=Subject("Namespace", "", namespace),
+        message="its pods are in Linkerd's mesh, which is not judged: all that is said here is about Istio",
+        evidence=(because,),
+        fix=Fix(
+            note="server-first and other opaque ports: linkerd.io, config.linkerd.io/opaque-ports and "
+            "skip-outbound-ports"
+        ),
+        severity=Code.OTHER_MESH.severity,
     )
 
 

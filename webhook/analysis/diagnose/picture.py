@@ -4,28 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from webhook.core.decision import Confidence, Decision, Dependency
-from webhook.core.surroundings import Service, ServicePort, Surroundings
+from webhook.core.decision import Decision
+from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
-from webhook.detection.resolve.places import Places
 from webhook.kubernetes.pod import Pod
-from webhook.mesh import eligibility
 from webhook.mesh.config import IstioConfiguration
-from webhook.mesh.eligibility import NATIVE
-from webhook.mesh.sidecar import gets_sidecar, is_native
+from webhook.mesh.party import Party, Plane
+from webhook.mesh.sidecar import gets_sidecar
+from webhook.verdicts.compose import Composer, Judged, Neighbours
+from webhook.verdicts.rendering import Rendering
+
+if TYPE_CHECKING:
+    from webhook.inventory.workloads import Workload
+
+Place = tuple[str, str, int]
+"""A Service's namespace and name, and the number of one of its ports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A workload, the pod that it creates, and the decision about that pod."""
+    """A workload, the decision about the pods that it creates, and their connections.
 
-    kind: str
-    namespace: str
-    name: str
-    pod: Pod
+    Attributes:
+        workload: The workload.
+        decision: The decision about its pods.
+        party: Its pods as they would be created; in a live cluster as they run.
+        connections: What they call, and what becomes of it.
+    """
+
+    workload: Workload
     decision: Decision
+    party: Party
+    connections: Sequence[Judged]
+
+    @property
+    def kind(self) -> str:
+        """Its kind, as "Deployment"."""
+        return self.workload.kind
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return self.workload.namespace
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.workload.name
+
+    @property
+    def pod(self) -> Pod:
+        """The pod that it creates."""
+        return self.workload.pod
 
     @property
     def label(self) -> str:
@@ -37,35 +69,28 @@ class Member:
         """Whether its pods should have a sidecar."""
         return gets_sidecar(self.pod, self.decision)
 
+    @property
+    def has_sidecar(self) -> bool:
+        """Whether its pods have one: those that run, where they are judged."""
+        return self.party.planes == (Plane.SIDECAR,)
+
 
 @dataclass(frozen=True, slots=True)
-class Sidecars:
-    """How Istio renders its sidecar in this cluster.
+class Call:
+    """A connection of a workload.
 
     Attributes:
-        native: The default: whether it is a native sidecar where nothing else is known.
-        seen: For each namespace whether the running sidecars are native.
-        held: Whether the mesh's own configuration holds applications until the proxy is ready.
-        outlived: For each workload, as (namespace, kind, name), a pod whose application has exited and whose sidecar
-            is still running.
+        client: The workload.
+        judged: The connection, and what becomes of it.
     """
 
-    native: bool = True
-    seen: Mapping[str, bool] = field(default_factory=dict)
-    held: bool = False
-    outlived: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    client: Member
+    judged: Judged
 
-    def is_native(self, member: Member) -> tuple[bool, str]:
-        """Return whether a workload's sidecar is native, and the evidence for it."""
-        if eligibility.sidecar_of(member.pod) is not None:
-            return is_native(member.pod), f"the pod spec contains container {eligibility.PROXY}"
-        setting = member.pod.annotations.get(NATIVE)
-        if setting in {"true", "false"}:
-            return setting == "true", f"annotation {NATIVE} is {setting}"
-        if member.namespace in self.seen:
-            kind = "native sidecars" if self.seen[member.namespace] else "regular containers"
-            return self.seen[member.namespace], f"running sidecars in {member.namespace} are {kind}"
-        return self.native, "Istio renders native sidecars" if self.native else "Istio renders regular containers here"
+    @property
+    def evidence(self) -> str:
+        """Who makes it, and how that is known, as a sentence."""
+        return f"client {self.client.label}: {self.judged.evidence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +101,27 @@ class Picture:
         members: The workloads.
         surroundings: The cluster context of the workloads.
         catalog: The backends to look for.
-        least: The least confidence of a dependency to count.
+        composer: The judge of connections.
+        neighbours: The pods behind Services; where they are not known, those that their namespace would make of them.
         webhooks: The MutatingWebhookConfigurations, as plain values.
         istio: Istio's own configuration.
-        sidecars: How Istio renders its sidecar.
+        rendering: How Istio renders its sidecar.
+        outlived: For each workload, as (namespace, kind, name), a pod whose application has exited and whose sidecar
+            is still running.
+        others: The namespaces of other meshes, each with what shows it, as a sentence.
         namespaces: The namespaces to diagnose.
     """
 
     members: Sequence[Member]
     surroundings: Surroundings
     catalog: Catalog
-    least: Confidence = Confidence.PROBABLE
+    composer: Composer
+    neighbours: Neighbours
     webhooks: Sequence[Mapping[str, Any]] = ()
     istio: IstioConfiguration = field(default_factory=IstioConfiguration)
-    sidecars: Sidecars = Sidecars()
+    rendering: Rendering = field(default_factory=Rendering)
+    outlived: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
     namespaces: Sequence[str] = ()
 
     def behind(self, service: Service) -> list[Member]:
@@ -97,15 +129,8 @@ class Picture:
         here = (member for member in self.members if member.namespace == service.namespace)
         return [member for member in here if service.selects(member.pod.labels)]
 
-    def called(self, member: Member) -> Iterator[tuple[Dependency, Service, ServicePort]]:
-        """Yield the Services' ports that a workload is known to be a client of."""
-        places = Places(member.pod, member.namespace, self.surroundings)
-        for dependency in member.decision.findings.dependencies:
-            if dependency.host is None or dependency.confidence.rank < self.least.rank:
-                continue
-            place = places.resolve(dependency.host, str(dependency.port or ""))
-            if place is None or place.service is None:
-                continue
-            for port in place.service.ports:
-                if port.number == place.port:
-                    yield dependency, place.service, port
+    def calls(self) -> Iterator[Call]:
+        """Yield every connection."""
+        for member in self.members:
+            for judged in member.connections:
+                yield Call(member, judged)

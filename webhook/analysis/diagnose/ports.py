@@ -1,168 +1,147 @@
-"""Find Services whose ports are declared with the wrong protocol."""
+"""Find Services' ports at which connections break because of how they are declared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from webhook.analysis.diagnose.anyone import for_anyone
+from webhook.analysis.diagnose.causes import OF_PORTS, at_fault, cause_of
+from webhook.analysis.diagnose.declaration import declared, does, fix_of, what
 from webhook.analysis.diagnose.finding import Code, Finding, Severity, Subject
 from webhook.analysis.diagnose.fix import patch_service_port
-from webhook.analysis.diagnose.picture import Picture
+from webhook.analysis.diagnose.picture import Call, Picture, Place
+from webhook.analysis.diagnose.spoken import Speakers, Spoken, clients_of, shown
 from webhook.core.decision import Confidence
 from webhook.core.surroundings import Service, ServicePort
-from webhook.mesh.eligibility import is_istio_container
-from webhook.mesh.protocols import Protocol, Selection, select
+from webhook.core.verdict import Wire
+from webhook.mesh.protocols import Protocol, select
 
 _DATABASES = {"mongodb": Protocol.MONGO, "mysql": Protocol.MYSQL, "redis": Protocol.REDIS}
-_SHOWN_CLIENTS = 3
-
-Place = tuple[str, str, int]
-"""A Service's namespace and name, and the number of one of its ports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """The inferred protocol of a port.
+class _Broken:
+    """Connections that break for one cause.
 
     Attributes:
-        kind: The catalog's name of the backend.
-        certain: Whether there is more evidence than a port's number.
-        evidence: The evidence, one sentence each.
+        service: The Service at fault.
+        port: Its port.
+        calls: The connections.
     """
 
-    kind: str
-    certain: bool
-    evidence: tuple[str, ...]
+    service: Service
+    port: ServicePort
+    calls: list[Call] = field(default_factory=list)
 
 
 class Ports:
-    """The check of the ports of Services, by the images behind them, by their clients, and by their numbers."""
+    """The check of the ports of Services: by the connections to them, else by what they speak, for any client."""
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
-        self._catalog = picture.catalog
-        self._clients: dict[Place, dict[str, tuple[str, Confidence, str]]] = {}
-        for member in picture.members:
-            for dependency, service, port in picture.called(member):
-                client = f"client {member.label}: {dependency.evidence}"
-                calls = self._clients.setdefault((service.namespace, service.name, port.number), {})
-                calls.setdefault(f"{member.namespace}/{member.label}", (dependency.kind, dependency.confidence, client))
+        self._speakers = Speakers(picture)
+        self._clients = clients_of(picture)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield findings about the Services of the diagnosed namespaces."""
+        """Yield findings about the Services of the diagnosed namespaces, and those that clients there call."""
+        found: set[Place] = set()
+        for (namespace, name, number, code), broken in self._broken().items():
+            found.add((namespace, name, number))
+            yield self._of_clients(code, broken)
         for namespace in self._picture.namespaces:
             for service in sorted(self._picture.surroundings.services(namespace), key=lambda service: service.name):
                 for port in service.ports:
-                    if port.transport == "TCP" and (finding := self._judge(service, port)) is not None:
-                        yield finding
+                    if port.transport == "TCP":
+                        yield from self._of_port(service, port, found)
 
-    def _judge(self, service: Service, port: ServicePort) -> Finding | None:
-        spoken = self._spoken(service, port)
-        if spoken is None:
-            return None
-        selection = select(port)
-        judged = self._wrong(spoken.kind, self._numbers(service, port), selection)
-        if judged is None:
-            return None
-        code, consequence = judged
-        severity = code.severity if spoken.certain else Severity.WARNING
-        note = f"or name the port tcp-{spoken.kind} and set no appProtocol"
+    def _broken(self) -> dict[tuple[str, str, int, Code], _Broken]:
+        """Return the connections that break because of a port's declaration, by that and the cause."""
+        found: dict[tuple[str, str, int, Code], _Broken] = {}
+        for call in self._picture.calls():
+            judged = call.judged
+            if not judged.verdict.outcome.breaks or judged.service is None or judged.port is None:
+                continue
+            code = cause_of(call)
+            if code not in OF_PORTS:
+                continue
+            service, port = at_fault(self._picture, judged.service, judged.port, code, judged.verdict.at)
+            port = port or ServicePort(judged.port)
+            if not {service.namespace, call.client.namespace}.isdisjoint(self._picture.namespaces):
+                key = service.namespace, service.name, port.number, code
+                found.setdefault(key, _Broken(service, port)).calls.append(call)
+        return found
+
+    def _of_clients(self, code: Code, broken: _Broken) -> Finding:
+        service, port, calls = broken.service, broken.port, broken.calls
+        place = service.namespace, service.name, port.number
+        spoken = self._speakers.spoken(service, port, self._clients.get(place, calls))
+        first = next((call.judged for call in calls if call.judged.confidence is Confidence.CERTAIN), calls[0].judged)
+        wires = (first.wire,) if first.wire is not None else spoken.wires if spoken is not None else ()
+        severity = code.severity
+        if not self._is_sure(code, calls, spoken):
+            severity = Severity.WARNING
+        if code is Code.HTTP_VERSION and set(wires) == {Wire.HTTP1}:
+            severity = Severity.INFO  # clients of gRPC are often given http:// URLs
+        kind = spoken.kind if spoken is not None else first.kind
+        exposed = (
+            ("it is of type NodePort or LoadBalancer: clients outside of the cluster have no sidecar, and break, too",)
+            if code is Code.PERMISSIVE_WAITS and service.exposed
+            else ()
+        )
         return Finding(
             code=code,
-            subject=Subject("Service", service.namespace, service.name, port.number),
-            message=f"port {port.number} speaks {spoken.kind}, and Istio {consequence}",
-            evidence=(f"{_declared(selection)}: {selection.because}", *spoken.evidence),
-            fix=patch_service_port(service, port, Protocol.TCP.value, note),
+            subject=Subject("Service", *place),
+            message=f"port {port.number} speaks {what(kind, wires)}, and {does(code, first.verdict, port)}",
+            evidence=(
+                declared(port),
+                *(spoken.evidence if spoken is not None else ()),
+                *first.verdict.evidence,
+                *exposed,
+                *shown(calls),
+            ),
+            fix=fix_of(self._picture, service, port, code, kind, wires),
             severity=severity,
         )
 
-    def _wrong(self, kind: str, numbers: tuple[int, ...], selection: Selection) -> tuple[Code, str] | None:
-        """Return what is wrong with the declaration of a backend's port, and what Istio does because of it."""
-        protocol = selection.protocol
-        if protocol is None:
-            if self._catalog.server_speaks_first(kind):
-                return Code.SERVER_FIRST, "waits for the client's first bytes while the client waits for the server's"
-            return None
-        if protocol.is_http:
-            rightly = any(self._catalog.answers_http(kind, number) for number in numbers)
-            return None if rightly else (Code.HTTP_DECLARED, f"parses it as {protocol}")
-        if protocol is Protocol.UDP:
-            return Code.UDP_DECLARED, "ignores the port for TCP; traffic bypasses the mesh"
-        if protocol in _DATABASES.values() and protocol is not _DATABASES.get(kind):
-            return Code.WRONG_DATABASE, f"may parse it as {protocol}"
+    def _is_sure(self, code: Code, calls: list[Call], spoken: Spoken | None) -> bool:
+        """Return whether it is more than likely what is spoken: by images, settings of clients, or their URLs."""
+        if code is Code.TLS_DECLARED_HTTP or (spoken is not None and spoken.certain):
+            return True
+        return any(call.judged.confidence is Confidence.CERTAIN or call.judged.kind is None for call in calls)
+
+    def _of_port(self, service: Service, port: ServicePort, broken: set[Place]) -> Iterator[Finding]:
+        place = service.namespace, service.name, port.number
+        calls = self._clients.get(place, [])
+        spoken = self._speakers.spoken(service, port, calls)
+        if spoken is None:
+            return
+        if (finding := _odd(service, port, spoken, calls)) is not None:
+            yield finding
+        elif place not in broken:
+            yield from for_anyone(self._picture, service, port, spoken, calls)
+
+
+def _odd(service: Service, port: ServicePort, spoken: Spoken, calls: list[Call]) -> Finding | None:
+    """Return what is wrong with a declaration that verdicts do not depend on."""
+    protocol = select(port).protocol
+    if protocol is Protocol.UDP:
+        code, consequence = Code.UDP_DECLARED, "Istio ignores the port for TCP; traffic bypasses the mesh"
+    elif protocol in _DATABASES.values() and protocol is not _DATABASES.get(spoken.kind):
+        code, consequence = Code.WRONG_DATABASE, f"Istio may parse it as {protocol}"
+    else:
         return None
-
-    def _spoken(self, service: Service, port: ServicePort) -> Spoken | None:
-        numbers = self._numbers(service, port)
-        images = self._images(service, numbers)
-        calls = list(self._clients.get((service.namespace, service.name, port.number), {}).values())
-        for image, kind in images.items():
-            if any(self._catalog.uses_port(kind, number) for number in numbers):
-                return self._concluded(kind, [f"the pods behind it run image {image}"], numbers, calls, certain=True)
-        if any(self._catalog.is_console(number) for number in numbers):
-            return None
-        kinds = set(images.values())
-        if len(kinds) == 1 and len(service.ports) == 1:
-            (kind,) = kinds
-            image = next(iter(images))
-            return self._concluded(
-                kind, [f"the pods behind it run image {image}, and this is its only port"], numbers, calls
-            )
-        called = {kind for kind, _, _ in calls}
-        if len(called) == 1 and (not kinds or called <= kinds):
-            return self._concluded(called.pop(), [], numbers, calls)
-        by_number = next((found for number in numbers if (found := self._catalog.of_port(number)) is not None), None)
-        if by_number is not None and (not kinds or by_number in kinds) and not called - {by_number}:
-            return self._concluded(by_number, [], numbers, calls)
-        return None
-
-    def _concluded(
-        self,
-        kind: str,
-        evidence: list[str],
-        numbers: tuple[int, ...],
-        calls: list[tuple[str, Confidence, str]],
-        *,
-        certain: bool = False,
-    ) -> Spoken:
-        evidence += [
-            f"port {number} is a known port of {kind}" for number in numbers if self._catalog.uses_port(kind, number)
-        ]
-        agreeing = [call for call in calls if call[0] == kind]
-        evidence += [shown for _, _, shown in agreeing[:_SHOWN_CLIENTS]]
-        if len(agreeing) > _SHOWN_CLIENTS:
-            evidence.append(f"further clients: {len(agreeing) - _SHOWN_CLIENTS}")
-        sure = certain or any(confidence is Confidence.CERTAIN for _, confidence, _ in agreeing)
-        return Spoken(kind, sure, tuple(evidence))
-
-    def _numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
-        """Return the port's number, and its target port when that is another one."""
-        named: dict[str, int] = {}
-        for member in self._picture.behind(service):
-            named |= member.pod.named_ports
-        target = port.leads_to(named)
-        return (port.number,) if target is None or target == port.number else (port.number, target)
-
-    def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
-        """Return the server images behind a Service, and their kinds; of several containers, the one with the port."""
-        images: dict[str, str] = {}
-        for member in self._picture.behind(service):
-            containers = [
-                container for container in member.pod.spec.containers or () if not is_istio_container(container)
-            ]
-            owning = [
-                container
-                for container in containers
-                if any(declared.container_port in numbers for declared in container.ports or ())
-            ]
-            for container in owning or containers:
-                kind = self._catalog.of_image(container.image or "")
-                if container.image and kind is not None and self._catalog.relays(container.image) != "":
-                    images[container.image] = kind
-        if not self._picture.behind(service):
-            images = {image: kind for image in service.images if (kind := self._catalog.of_image(image)) is not None}
-        return images
-
-
-def _declared(selection: Selection) -> str:
-    return "Istio sniffs its protocol" if selection.protocol is None else f"Istio treats it as {selection.protocol}"
+    return Finding(
+        code=code,
+        subject=Subject("Service", service.namespace, service.name, port.number),
+        message=f"port {port.number} speaks {spoken.kind}, and {consequence}",
+        evidence=(
+            declared(port),
+            *spoken.evidence,
+            *shown([call for call in calls if call.judged.kind == spoken.kind]),
+        ),
+        fix=patch_service_port(
+            service, port, Protocol.TCP.value, f"or name the port tcp-{spoken.kind} and set no appProtocol"
+        ),
+        severity=code.severity,
+    )

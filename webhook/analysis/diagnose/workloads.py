@@ -1,41 +1,62 @@
-"""Find problems of workloads: sidecars that are regular containers, or missing where mutual TLS is required."""
+"""Find problems of sidecars that are regular containers: of when they start, and of when they end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import patch_template
 from webhook.analysis.diagnose.picture import Member, Picture
-from webhook.analysis.diagnose.ports import Place
-from webhook.analysis.plan.impact import Consequences, Party
 from webhook.core.decision import Action, Decision, Reason
+from webhook.core.verdict import Outcome
 from webhook.mesh import eligibility
 from webhook.mesh.eligibility import NATIVE
 from webhook.mesh.patch import HOLD, required_annotations
 
-_BATCH = frozenset({"Job", "CronJob"})
+_DRAIN_SECONDS = 5
+"""How long Istio's sidecar goes on when its pod is deleted: terminationDrainDuration."""
+_USUAL_GRACE_SECONDS = 30
+_EXITS_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 
 
 def plain_sidecars(picture: Picture) -> Iterator[Finding]:
     """Yield findings about the workloads whose sidecar is not a native one."""
     for member in picture.members:
-        if not member.gets_sidecar:
+        if not member.has_sidecar or member.party.native or member.namespace not in picture.namespaces:
             continue
-        native, known_by = picture.sidecars.is_native(member)
-        if native:
-            continue
-        if member.kind in _BATCH:
+        _, known_by = picture.rendering.is_native(member.namespace, member.pod)
+        if member.party.batch:
             yield _never_finishes(member, picture, known_by)
-        elif not picture.sidecars.held and not _is_held(member):
-            dependencies = member.decision.findings.dependencies
-            evidence = [found.evidence for found in dependencies if found.confidence.rank >= picture.least.rank]
-            if evidence:
-                yield _hold_missing(member, known_by, tuple(evidence))
+            continue
+        evidence = _waiting(member)
+        if evidence and not member.party.held:
+            yield _hold_missing(member, known_by, evidence)
+        if evidence and (why := _ends_late(member)) is not None:
+            yield _ends_first(member, known_by, why)
+
+
+def _waiting(member: Member) -> tuple[str, ...]:
+    """Return the evidence of the connections that the application itself makes through its sidecar."""
+    through = (
+        judged.evidence
+        for judged in member.connections
+        if not judged.init
+        and (
+            judged.verdict.code in {Code.HOLD_MISSING.code, Code.JOB_NEVER_FINISHES.code}
+            or _may_flow(judged.verdict.outcome)
+        )
+        and (judged.port is None or member.party.intercepted.outbound(judged.port, None) is not False)
+    )
+    return tuple(dict.fromkeys(through))
+
+
+def _may_flow(outcome: Outcome) -> bool:
+    return outcome in {Outcome.FLOWS, Outcome.UNKNOWN}
 
 
 def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
-    pod = picture.sidecars.outlived.get((member.namespace, member.kind, member.name))
+    pod = picture.outlived.get((member.namespace, member.kind, member.name))
     seen = (f"in pod {pod} the application has exited but the sidecar is still running",) if pod else ()
     note = "needs Kubernetes 1.29 or later; before that, skip the sidecar of Jobs (examples/policies/batch-jobs.yaml)"
     return Finding(
@@ -49,89 +70,49 @@ def _never_finishes(member: Member, picture: Picture, known_by: str) -> Finding:
     )
 
 
-def _is_held(member: Member) -> bool:
-    config = eligibility.proxy_config(member.pod.annotations)
-    # A configuration that sets hold, or cannot be read, is the author's choice; an injected sidecar is not changed.
-    return (
-        eligibility.sidecar_of(member.pod) is not None
-        or config is None
-        or HOLD in config
-        or (member.decision.hold and member.decision.is_enforced)
-    )
-
-
 def _hold_missing(member: Member, known_by: str, evidence: tuple[str, ...]) -> Finding:
     held = Decision(action=Action.INHERIT, reason=Reason.RULE, hold=True)
     annotations = required_annotations(member.pod, held)
     note = f"or set hold: true in the policy's rule, or {HOLD} in the mesh's defaultConfig"
+    if eligibility.sidecar_of(member.pod) is not None or not annotations:
+        fix = Fix(
+            note=f"set {HOLD} in the pod's {eligibility.PROXY_CONFIG}, and have its sidecar injected anew; {note}"
+        )
+    else:
+        fix = patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note)
     return Finding(
         code=Code.HOLD_MISSING,
         subject=Subject(member.kind, member.namespace, member.name),
         message="the application may start before its sidecar, and its first connections fail",
         evidence=(known_by, *evidence),
-        fix=patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note),
+        fix=fix,
         severity=Code.HOLD_MISSING.severity,
     )
 
 
-_BY_DEPENDENCY = "dependency "
-
-
-def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> Iterator[Finding]:
-    """Yield pods that the policy skips for dependencies whose Services are all known, and at least one is wrong."""
-    for member in picture.members:
-        if member.decision.action.sidecar is False and (finding := _about(member, picture, wrong)) is not None:
-            yield finding
-
-
-def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> Finding | None:
-    matched = member.decision.matched
-    kinds = {phrase.removeprefix(_BY_DEPENDENCY) for phrase in matched if phrase.startswith(_BY_DEPENDENCY)}
-    if not kinds:
+def _ends_late(member: Member) -> str | None:
+    """Return why an application goes on for longer than its sidecar when its pod is deleted, or None."""
+    if _EXITS_ON_ZERO in member.pod.annotations.get(eligibility.PROXY_CONFIG, ""):
         return None
-    reached: dict[str, None] = {}
-    fixable: dict[Place, Finding] = {}
-    for dependency, service, port in picture.called(member):
-        if dependency.kind in kinds:
-            reached[dependency.kind] = None
-            if found := wrong.get((service.namespace, service.name, port.number)):
-                fixable[service.namespace, service.name, port.number] = found
-    # A dependency outside the cluster, or without a known Service, may need to be skipped all the same.
-    if kinds - reached.keys() or not fixable:
-        return None
-    names = ", ".join(f"{name}:{number}" for _, name, number in fixable)
+    spec: dict[str, Any] = member.workload.document.get("spec") or {}
+    for container in spec.get("containers") or ():
+        lifecycle = container.get("lifecycle") if isinstance(container, dict) else None
+        if isinstance(lifecycle, dict) and lifecycle.get("preStop") and container.get("name") != eligibility.PROXY:
+            return f"container {container.get('name')} has a preStop hook"
+    grace = spec.get("terminationGracePeriodSeconds")
+    if isinstance(grace, int) and grace > _USUAL_GRACE_SECONDS:
+        return f"its terminationGracePeriodSeconds is {grace}"
+    return None
+
+
+def _ends_first(member: Member, known_by: str, why: str) -> Finding:
+    note = f"needs Kubernetes 1.29 or later; before that, set proxyMetadata {_EXITS_ON_ZERO}: 'true' in the pod's "
+    note += f"{eligibility.PROXY_CONFIG}"
     return Finding(
-        code=Code.SKIPPED_FOR_A_SERVICE,
+        code=Code.ENDS_FIRST,
         subject=Subject(member.kind, member.namespace, member.name),
-        message=f"rule {member.decision.rule} skips the sidecar; fixing Service {names} would make that unnecessary",
-        evidence=tuple(dependency.evidence for dependency, _, _ in picture.called(member) if dependency.kind in kinds),
-        fix=Fix(
-            " && ".join(found.fix.command for found in fixable.values() if found.fix.command),
-            None,
-            "then remove the kind from the rule and restart the pods",
-        ),
-        severity=Code.SKIPPED_FOR_A_SERVICE.severity,
+        message="its sidecar ends before the application when a pod is deleted, and takes its connections along",
+        evidence=(known_by, why, f"a sidecar that is a regular container ends {_DRAIN_SECONDS} s after the deletion"),
+        fix=patch_template(member.kind, member.namespace, member.name, {"annotations": {NATIVE: "true"}}, note),
+        severity=Code.ENDS_FIRST.severity,
     )
-
-
-def strict_refuses(picture: Picture) -> Iterator[Finding]:
-    """Yield findings about the workloads without a sidecar that call servers which accept mutual TLS only."""
-    if not picture.istio.peers:
-        return
-    parties = [_party(member) for member in picture.members]
-    consequences = Consequences(parties, picture.surroundings, picture.istio)
-    for party in parties:
-        for refused in () if party.has_sidecar else consequences.refusals(party):
-            yield Finding(
-                code=Code.STRICT_REFUSES,
-                subject=Subject(party.kind, party.namespace, party.name),
-                message=f"it has no sidecar, and {refused.message}",
-                evidence=refused.evidence,
-                fix=Fix(note="keep its sidecar, or let the server accept plaintext: mtls mode PERMISSIVE"),
-                severity=Code.STRICT_REFUSES.severity,
-            )
-
-
-def _party(member: Member) -> Party:
-    calls = {} if member.gets_sidecar else member.decision.findings.called
-    return Party(member.kind, member.namespace, member.name, member.pod, member.gets_sidecar, calls)

@@ -52,9 +52,9 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Find what breaks behind a sidecar, in manifests or a live cluster, and suggest fixes.
 
-    Services whose port is declared as a protocol that it does not speak; ports that Istio sniffs though the server
-    speaks first; webhooks in the wrong order, and two injectors for one namespace; Jobs that never finish; applications
-    that start before their sidecar; pods that lose their sidecar because of a Service that could be fixed.
+    Connections that do not flow, by cause: Services' ports declared as a protocol that they do not speak, ports that
+    another Service takes, servers that refuse plaintext, sidecars that start too late or end too early; webhooks in the
+    wrong order, and two injectors for one namespace. In a live cluster pods are judged as they run.
 
     Exit codes: 0 nothing is wrong (findings of severity info are possible); 1 errors or warnings; 2 usage
     error; 3 something could not be read.
@@ -74,7 +74,9 @@ def diagnose(  # noqa: PLR0913 - one parameter for each option
     decided = decide_by(compiled, inventory)
     istio = istio_of(inventory)
     leave_out(inventory, unread_webhooks(inventory))
-    picture = picture_of(inventory, istio, compiled, decided, namespace=namespace, native=native_sidecars)
+    picture = picture_of(
+        inventory, istio, compiled, decided, namespace=namespace, native=native_sidecars, as_they_run=live
+    )
     findings = find(picture)
     if output is Format.COMMANDS:
         show_commands(findings)

@@ -60,7 +60,8 @@ def show(findings: Sequence[Finding]) -> None:
     elif console.is_terminal:
         console.print(_table(findings))
         # Outside of the table, so that a line can be copied whole.
-        print("\n".join(f"# {found.code.code}: {printable(str(found.subject))}\n{_fix(found)}" for found in findings))
+        for found in findings:
+            print(f"# {found.code.code}: {printable(str(found.subject))}", _fix(found), *_to_apply(found), sep="\n")
         print(_summary(findings))
     else:
         print("\n".join(line for finding in findings for line in _lines(finding)))
@@ -80,9 +81,16 @@ def _lines(finding: Finding) -> Iterator[str]:
     for evidence in finding.evidence:
         yield f"  {printable(evidence)}"
     yield f"  fix: {_fix(finding)}"
+    yield from _to_apply(finding)
     if finding.fix.note and finding.fix.command:
         yield f"  {printable(finding.fix.note)}"
     yield f"  see {finding.code.docs}"
+
+
+def _to_apply(finding: Finding) -> Iterator[str]:
+    """Yield the lines of a patch, or of a whole object, that no command applies."""
+    if finding.fix.command is None and finding.fix.patch is not None:
+        yield from (f"    {printable(line)}" for line in dump([finding.fix.patch]).splitlines() if line != "---")
 
 
 def _fix(finding: Finding) -> str:

@@ -1,0 +1,143 @@
+"""Find connections that fail for the mesh's mutual TLS: demanded and not spoken, or spoken and not terminated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from webhook.analysis.diagnose.causes import cause_of
+from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
+from webhook.analysis.diagnose.fix import patch_template
+from webhook.analysis.diagnose.picture import Call, Member, Picture
+from webhook.analysis.diagnose.spoken import shown
+from webhook.core.decision import Action
+from webhook.mesh.arrival import target
+from webhook.mesh.destination import Known, Sight, port_of
+from webhook.mesh.eligibility import NATIVE
+from webhook.mesh.protocols import select
+
+_EXCLUDE_IN = "traffic.sidecar.istio.io/excludeInboundPorts"
+_SERVER = "let the server accept plaintext at the port: portLevelMtls PERMISSIVE in its PeerAuthentication"
+
+
+def mutual_tls(picture: Picture) -> Iterator[Finding]:
+    """Yield findings about the clients that are refused, and the servers that do not terminate mutual TLS."""
+    refused: dict[tuple[str, str, str, Code], list[Call]] = {}
+    lost: dict[Subject, tuple[Fix, list[Call]]] = {}
+    for call in picture.calls():
+        if not call.judged.verdict.outcome.breaks:
+            continue
+        code = cause_of(call)
+        if code in {Code.STRICT_REFUSES, Code.INIT_BEFORE_SIDECAR} and call.client.namespace in picture.namespaces:
+            client = call.client
+            refused.setdefault((client.kind, client.namespace, client.name, code), []).append(call)
+        elif code is Code.MTLS_NOT_TERMINATED:
+            subject, fix = _not_terminating(picture, call)
+            if not {subject.namespace, call.client.namespace}.isdisjoint(picture.namespaces):
+                lost.setdefault(subject, (fix, []))[1].append(call)
+    for (*_, code), calls in refused.items():
+        yield _refused(code, calls)
+    for subject, (fix, calls) in lost.items():
+        yield Finding(
+            code=Code.MTLS_NOT_TERMINATED,
+            subject=subject,
+            message=f"clients start mutual TLS to {_places(calls)}, which nothing terminates: their connections fail",
+            evidence=(*calls[0].judged.verdict.evidence, *shown(calls)),
+            fix=fix,
+            severity=Code.MTLS_NOT_TERMINATED.severity,
+        )
+
+
+def _places(calls: Sequence[Call]) -> str:
+    return ", ".join(dict.fromkeys(call.judged.place for call in calls))
+
+
+def _refused(code: Code, calls: Sequence[Call]) -> Finding:
+    client = calls[0].client
+    why, fix = _early(client) if code is Code.INIT_BEFORE_SIDECAR else _plain(client, calls)
+    return Finding(
+        code=code,
+        subject=Subject(client.kind, client.namespace, client.name),
+        message=f"{why}, and {_places(calls)} refuses its plaintext",
+        evidence=tuple(
+            dict.fromkeys(said for call in calls for said in (call.judged.evidence, *call.judged.verdict.evidence))
+        ),
+        fix=fix,
+        severity=code.severity,
+    )
+
+
+def _early(client: Member) -> tuple[str, Fix]:
+    """Return why an init container speaks plaintext, and what helps."""
+    note = (
+        "holdApplicationUntilProxyStarts does not help init containers; native sidecars need Kubernetes 1.29 or later: "
+        "before that, let the application itself wait, or the server accept plaintext at the port"
+    )
+    metadata = {"annotations": {NATIVE: "true"}}
+    fix = patch_template(client.kind, client.namespace, client.name, metadata, note)
+    return "its init container calls before its sidecar, a regular container, has started", fix
+
+
+def _plain(client: Member, calls: Sequence[Call]) -> tuple[str, Fix]:
+    """Return why a client speaks plaintext, and what helps."""
+    decision = client.decision
+    ports = {call.judged.port for call in calls}
+    if not client.has_sidecar:
+        if decision.is_enforced and decision.action is Action.SKIP:
+            note = (
+                f"do not skip it: nothing is wrong with the Service; remove the kind from {_rule(client)}, or except "
+                "the workload; bypass does not help either"
+            )
+            return f"{_rule(client)} skips its sidecar", Fix(note=note)
+        return "it has no sidecar", Fix(note=f"give it one, or {_SERVER}")
+    if decision.is_enforced and decision.action is Action.BYPASS and ports & {*decision.ports}:
+        note = f"do not bypass it: nothing is wrong with the Service; remove the kind from {_rule(client)}"
+        return f"{_rule(client)} excludes the port from its sidecar", Fix(note=note)
+    if any(client.party.intercepted.outbound(port, None) is not True for port in ports if port is not None):
+        said = "its own annotations exclude the connection from its sidecar"
+        return said, Fix(note=f"remove the exclusion (traffic.sidecar.istio.io/…) from its pod template, or {_SERVER}")
+    unlisted = [call.judged for call in calls if call.judged.service and call.judged.port]
+    if any(one.service and port_of(one.service, one.port or 0) is None for one in unlisted):
+        said = "its sidecar does not know the port, which the Service does not list, and passes it through"
+        return said, Fix(note="add the port to the Service")
+    return "its sidecar sends plaintext", Fix(note=f"remove tls mode DISABLE from the DestinationRule, or {_SERVER}")
+
+
+def _rule(client: Member) -> str:
+    return f"rule {client.decision.rule}" if client.decision.rule else "the policy's default"
+
+
+def _not_terminating(picture: Picture, call: Call) -> tuple[Subject, Fix]:
+    """Return the object because of which mutual TLS is started that nothing terminates, and what helps."""
+    judged = call.judged
+    service, port = judged.service, judged.port or 0
+    to = picture.composer.destination(judged.host or "", port, service)
+    for server in to.servers or ():
+        number = target(to, server)
+        if number is None or server.intercepted.inbound(number):
+            continue
+        for member in picture.members:
+            if (member.namespace, member.party.name) == (server.namespace, server.name):
+                note = f"remove port {number} from {_EXCLUDE_IN}, and recreate the pods; or have clients not start "
+                note += "mutual TLS: a DestinationRule with tls mode DISABLE"
+                left = [
+                    one for one in member.pod.annotations.get(_EXCLUDE_IN, "").split(",") if one.strip() != str(number)
+                ]
+                annotations = {_EXCLUDE_IN: ",".join(left) or None}
+                fix = patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note)
+                return Subject(member.kind, member.namespace, member.name), fix
+    declared = None if service is None else port_of(service, port)
+    if service is not None and declared is not None:
+        sight = Sight(call.client.party, picture.istio, picture.surroundings)
+        _, rule = sight.tls_mode(Known(select(declared), service), port)
+        kind, _, name = rule.partition(" ")
+        if name:
+            namespace, _, name = name.partition("/")
+            note = "its tls mode has to be DISABLE for servers that do not terminate mutual TLS, or not set"
+            return Subject(kind, namespace, name), Fix(note=note)
+        return Subject("Service", service.namespace, service.name, port), Fix(
+            note=f"the server has to terminate it: {_SERVER}"
+        )
+    client = call.client
+    return Subject(client.kind, client.namespace, client.name), Fix(
+        note="its DestinationRule for the host must not say ISTIO_MUTUAL"
+    )
