@@ -77,7 +77,9 @@ def test_a_picture_is_well_formed(picture):
 def test_every_outcome_and_every_code_of_a_verdict_is_explained():
     page = (ROOT / "docs/connections.md").read_text()
     written = "".join(path.read_text() for path in (ROOT / "webhook/mesh").glob("*.py"))
-    codes = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', written)) & set(re.findall(r"^\| `([a-z-]+)`", page, re.MULTILINE))
+    codes = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', written)) & set(
+        re.findall(r"^\| `([a-z-]+)`", page, re.MULTILINE)
+    )
 
     assert [outcome for outcome in Outcome if f"| `{outcome}`" not in page] == []
     assert len(codes) >= 14
