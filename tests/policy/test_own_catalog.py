@@ -6,6 +6,8 @@ import jsonschema
 import pytest
 import yaml
 
+from webhook.core.values import Tls
+from webhook.core.verdict import Wire
 from webhook.decision.engine import decide
 from webhook.detection.catalog import Catalog
 from webhook.inventory.manifests import Manifests
@@ -203,3 +205,31 @@ def test_an_editor_accepts_a_kind_of_ones_own_where_the_file_brings_it():
     assert not validator.is_valid(alone)
     own["spec"]["detection"]["catalog"]["workflow"]["prots"] = [1]
     assert not validator.is_valid(own)
+
+
+def test_what_is_said_first_is_described_by_default_and_for_schemes_and_ports():
+    tarantool = {
+        "ports": [3301],
+        "schemes": ["tarantool", "tarantools"],
+        "wire": "server-first",
+        "otherWires": {"tls": ["tarantools", 3302], "unknown": [3303]},
+        "tlsBegins": "first",
+    }
+    redis = {"otherWires": {"tls": [6380]}}
+    catalog = _built({"tarantool": tarantool, "redis": redis}).catalog
+
+    said = [catalog.said("tarantool", "", port, None) for port in (3301, 3302, 3303)]
+    assert said == [Wire.SERVER_FIRST, Wire.TLS, None]
+    assert catalog.said("tarantool", "tarantools", 3301, None) is Wire.TLS
+    assert catalog.said("tarantool", "", 3301, Tls.ON) is Wire.TLS
+    # The built-in entry says unknown of the port, and says TLS of the scheme.
+    assert catalog.said("redis", "", 6380, None) is Wire.TLS
+    assert catalog.said("redis", "rediss", 6379, None) is Wire.TLS
+    assert Catalog.default().said("redis", "", 6380, None) is None
+
+
+def test_what_is_said_first_of_a_kind_that_does_not_say_is_unknown():
+    catalog = _built({"tarantool": {"ports": [3301]}, "graph": {"ports": [8182], "http": True}}).catalog
+
+    assert catalog.said("tarantool", "", 3301, None) is None
+    assert catalog.said("graph", "", 8182, None) is Wire.HTTP1

@@ -141,7 +141,8 @@ class Catalog:
             host: The host that is dialled first, in lower case.
             port: The port that is dialled first.
         """
-        for where, target in self.backends[kind].redirects.items():
+        redirects = self.backends[kind].redirects
+        for where, target in redirects.items() if redirects else ():
             if where == str(port) or host == where or host.endswith(f".{where}") or where == "any":
                 return target
         return ""

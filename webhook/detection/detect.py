@@ -134,15 +134,20 @@ def _merged(found: list[Dependency]) -> tuple[Dependency, ...]:
 
     One without a host counts only where no other has one. One whose wire is not known is the same as one whose is.
     """
+    if len(found) < 2:
+        return tuple(found)
     best: dict[tuple[str, str | None, int | None, Wire | None], Dependency] = {}
     found.sort(key=lambda dependency: -dependency.confidence.rank)
     spoken = {_place(dependency): dependency.wire for dependency in reversed(found) if dependency.wire is not None}
     for dependency in found:
-        wire = dependency.wire or spoken.get(_place(dependency))
-        surest = best.setdefault((*_place(dependency), wire), dependency)
+        place = _place(dependency)
+        wire = dependency.wire or spoken.get(place)
+        surest = best.setdefault((*place, wire), dependency)
+        if surest is dependency and dependency.wire is wire:
+            continue
         elsewhere, init = surest.port_elsewhere and dependency.port_elsewhere, surest.init and dependency.init
         if (surest.wire, surest.port_elsewhere, surest.init) != (wire, elsewhere, init):
-            best[*_place(dependency), wire] = replace(surest, port_elsewhere=elsewhere, wire=wire, init=init)
+            best[*place, wire] = replace(surest, port_elsewhere=elsewhere, wire=wire, init=init)
     located = {dependency.kind for dependency in best.values() if dependency.host is not None}
     sure = {dependency.kind for dependency in best.values() if dependency.confidence is not Confidence.POSSIBLE}
     return tuple(

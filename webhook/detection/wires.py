@@ -67,6 +67,8 @@ class Wires(Struct, frozen=True, gc=False):
             port: The port.
             tls: What the settings say of TLS; None when they say nothing.
         """
+        if tls is None and port not in self.exceptions and (not scheme or scheme in self.schemes):
+            return self.default
         for part in _parts(scheme) if scheme else ():
             if part in self.exceptions:
                 listed = self.exceptions[part]

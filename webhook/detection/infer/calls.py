@@ -50,17 +50,22 @@ def merged(calls: list[Call], dependencies: tuple[Dependency, ...]) -> tuple[Cal
         calls: The calls.
         dependencies: The pod's dependencies. A call to one that says nothing of the protocol is no other connection.
     """
+    if not calls:
+        return ()
     found = [(dependency.service, dependency.port) for dependency in dependencies]
     spoken = {_place(call): call.wire for call in reversed(calls) if call.wire is not None}
     best: dict[tuple[str, str, int | None, Wire | None], Call] = {}
     for call in calls:
-        wire = call.wire or spoken.get(_place(call))
+        place = _place(call)
+        wire = call.wire or spoken.get(place)
         if wire is None and ((call.namespace, call.service), call.port) in found:
             continue
-        first = best.setdefault((*_place(call), wire), call)
+        first = best.setdefault((*place, wire), call)
+        if first is call and call.wire is wire:
+            continue
         init, elsewhere = first.init and call.init, first.elsewhere and call.elsewhere
         if (first.wire, first.init, first.elsewhere) != (wire, init, elsewhere):
-            best[*_place(call), wire] = replace(first, wire=wire, init=init, elsewhere=elsewhere)
+            best[*place, wire] = replace(first, wire=wire, init=init, elsewhere=elsewhere)
     return tuple(best.values())
 
 

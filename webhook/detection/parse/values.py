@@ -112,7 +112,8 @@ def plain_url(text: str) -> Value | None:
     if url is None:
         return None
     scheme, host, port = url.groups("")
-    return Value((Mention(host, port, scheme.lower(), Form.URL, tls=tls_in(text)),))
+    tls = tls_in(text) if "=" in text else None
+    return Value((Mention(host, port, scheme.lower(), Form.URL, tls=tls),))
 
 
 def _mentions(text: str) -> tuple[Mention, ...]:
