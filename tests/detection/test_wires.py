@@ -46,7 +46,7 @@ SAID: dict[str, tuple[Wire | None, Wire | None, dict[str | int, Wire | None]]] =
     "firebird": (C, C, {}),
     "aerospike": (C, T, {}),
     "ftp": (S, S, {"ftps": None, 990: T}),
-    "sftp": (C, T, {}),
+    "sftp": (S, S, {}),
 }
 
 
@@ -88,7 +88,7 @@ CASES = [
     ({"A": "smtps://m.example.com"}, T, 465),
     ({"A": "smtp://m.example.com:587"}, S, 587),
     ({"A": "ftp://f.example.com"}, S, 21),
-    ({"A": "sftp://f.example.com:2222/in"}, C, 2222),
+    ({"A": "sftp://f.example.com:2222/in"}, S, 2222),
     ({"ELASTICSEARCH_URL": "https://es.example.com:9200"}, T, 9200),
     ({"ELASTICSEARCH_URL": "http://es.example.com:9200"}, H1, 9200),
     ({"ETCD_URL": "http://e.example.com:2379"}, H2, 2379),
