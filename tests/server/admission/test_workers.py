@@ -20,7 +20,7 @@ import msgspec
 import pytest
 import yaml
 from injected import SIDECAR
-from pace import measured, slowness
+from pace import measured
 
 from webhook.core.budget import Budget
 from webhook.core.recording import RecordingView
@@ -136,7 +136,7 @@ def test_a_deployment_that_scales_up_is_decided_however_many_of_its_pods_come_at
         admissions = [Admission("mutate") for _ in range(CONNECTIONS)]
         pods = [_ordinary(number) for number in range(CONNECTIONS)]
         bodies = [json.dumps(kit.make_review(pod, namespace="tenant")).encode() for pod in pods]
-        caller = Caller(time.monotonic() + 2.5 * slowness())
+        caller = Caller(time.monotonic() + 30)  # of a busy machine: what matters is that no count limits them
         await asyncio.gather(
             *(admit(body, decider, one, mutate, caller) for body, one in zip(bodies, admissions, strict=True))
         )
