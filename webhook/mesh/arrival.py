@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.core.verdict import End, Wire
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.destination import Destination, Known, Registry, Sight
-from webhook.mesh.inbound import DISABLE, Failed, receive
+from webhook.mesh.inbound import DISABLE, STRICT, Failed, receive
 from webhook.mesh.outbound import Sent
 from webhook.mesh.party import Party, Plane
-from webhook.mesh.trace import SPOKEN, Arrived, Result, Stream, Trace
+from webhook.mesh.trace import EITHER, HBONE, SPOKEN, Arrived, Result, Stream, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,10 @@ class Arrival:
         if port is None:
             return self._at_no_pod()
         name, plane = self.server.name, self.server.planes[0]
-        if plane is not Plane.SIDECAR:
-            said = f"{name} has no sidecar" if plane is Plane.NONE else f"{name} is in ambient mode"
-            return self._at_application(self.server, port, self.stream, None, said)
+        if plane is Plane.AMBIENT:
+            return self._at_ambient(self.server, port, istio)
+        if plane is Plane.NONE:
+            return self._at_application(self.server, port, self.stream, None, f"{name} has no sidecar")
         if not self.server.intercepted.inbound(port):
             said = f"{name} excludes port {port} from its sidecar"
             return self._at_application(self.server, port, self.stream, None, said)
@@ -72,6 +73,18 @@ class Arrival:
         if self.stream.wire is not self.said:
             return self._changed(self.stream.wire)
         return Trace(Result.WORKS, Arrived.PLAIN, "flows")
+
+    def _at_ambient(self, server: Party, port: int, istio: IstioConfiguration) -> Trace:
+        """Follow it to a pod in ambient mode; see `webhook.mesh.ambient`."""
+        mode, peer = istio.mode(server.namespace, server.labels, port)
+        said = f"{server.name} is in ambient mode"
+        if mode == STRICT and peer is not None and not self.stream.mtls:
+            refuses = f"its ztunnel refuses plaintext: PeerAuthentication {peer.metadata} is STRICT"
+            code = "strict-refuses" if self.sent is None else HBONE
+            return Trace(Result.RESET, Arrived.PLAIN, code, End.SERVER, (said, refuses))
+        trace = self._at_application(server, port, self.stream, None, said)
+        by_sidecar = self.sent is not None and trace.result is Result.WORKS
+        return replace(trace, code=EITHER) if by_sidecar else trace
 
     def _at_application(self, server: Party, port: int, stream: Stream, parsed: bool | None, said: str) -> Trace:  # noqa: FBT001 - None where no sidecar looked
         """Follow it to the application in a pod."""

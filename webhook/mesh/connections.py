@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from webhook.core.verdict import End, Outcome, Security, Verdict, Wire
+from webhook.mesh.ambient import from_ambient
 from webhook.mesh.arrival import Arrival, starts_mtls
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
 from webhook.mesh.party import Party, Plane
-from webhook.mesh.trace import Arrived, Result, Stream, Trace
+from webhook.mesh.trace import EITHER, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
 
 _OUTCOMES = {
     Result.WORKS: Outcome.FLOWS,
@@ -27,7 +28,6 @@ _OUTCOMES = {
     Result.REFUSED: Outcome.REFUSED,
     Result.BLACK_HOLE: Outcome.BLACKHOLED,
 }
-_ORIGINATED = "tls-originated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire)
         wire: What is said first.
     """
     client, to, stream = connection.client, connection.to, Stream(wire)
+    if client.planes[0] is Plane.AMBIENT:
+        return from_ambient(client, Arrival(to, server, wire, None, stream), mesh.istio, mesh.registry)
     if (direct := _direct(connection)) is not None:
         return Arrival(to, server, wire, None, stream).trace(mesh.istio, mesh.registry).after(direct)
     sight = Sight(client, mesh.istio, mesh.registry)
@@ -117,7 +119,7 @@ def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire)
         mtls, why = starts_mtls(sent.to, to, server, sight, mesh.istio)
         evidence.append(why)
         if mtls is None:
-            return Trace(Result.WORKS, Arrived.PLAIN, _ORIGINATED, None, tuple(evidence))
+            return Trace(Result.WORKS, Arrived.PLAIN, ORIGINATED, None, tuple(evidence))
         stream = replace(stream, mtls=mtls)
     return Arrival(to, server, wire, sent, stream).trace(mesh.istio, mesh.registry).after(*evidence)
 
@@ -127,8 +129,6 @@ def _direct(connection: Connection) -> str | None:
     client, to, plane = connection.client, connection.to, connection.client.planes[0]
     if plane is Plane.NONE:
         return f"{client.name} has no sidecar, and calls directly, in plaintext"
-    if plane is Plane.AMBIENT:
-        return f"{client.name} is in ambient mode"
     if connection.early and not client.native:
         return f"an init container of {client.name} calls before the sidecar's own init container redirects it"
     if client.intercepted.outbound(to.port, to.address) is False:
@@ -151,8 +151,8 @@ def _verdict(connection: Connection, trace: Trace) -> Verdict:
     outcome = _OUTCOMES[trace.result]
     if trace.code == "not-in-registry":
         outcome = Outcome.BLACKHOLED
-    if trace.code == _ORIGINATED:
-        return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=("whether the server speaks TLS",))
+    if (missing := MISSING.get(trace.code)) is not None:
+        return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=(missing,))
     if outcome is not Outcome.FLOWS:
         return Verdict(outcome, trace.code, None, trace.at, trace.evidence)
     client = connection.client
@@ -164,6 +164,8 @@ def _verdict(connection: Connection, trace: Trace) -> Verdict:
         if not client.held and not connection.early and through:
             said = f"{client.name} may start before its sidecar is ready"
             return Verdict(Outcome.STARTS_TOO_EARLY, "hold-missing", None, End.CLIENT, (*trace.evidence, said))
+    if trace.code == EITHER:
+        return Verdict(outcome, outcome.value, evidence=trace.evidence)
     security = Security.MTLS if trace.arrived is Arrived.MTLS else Security.PLAINTEXT
     return Verdict(outcome, f"{outcome}-{security}", security, None, trace.evidence)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from webhook.core.verdict import End, Wire
 
@@ -89,3 +90,15 @@ SPOKEN = {
     Wire.SERVER_FIRST: "a protocol in which the server begins",
 }
 """What a client speaks, for sentences."""
+
+EITHER: Final = "flows-either"
+"""The code of a connection that flows, in mutual TLS or in plaintext."""
+ORIGINATED: Final = "tls-originated"
+WAYPOINT: Final = "waypoint"
+HBONE: Final = "hbone"
+MISSING: Final = {
+    ORIGINATED: "whether the server speaks TLS at that port",
+    WAYPOINT: "what the waypoint does",
+    HBONE: "whether sidecars and pods in ambient mode are connected by HBONE",
+}
+"""Codes of connections whose verdict is unknown, and what is missing."""
