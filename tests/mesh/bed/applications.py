@@ -10,7 +10,6 @@ from api import Object
 
 DIRECTORY = Path(__file__).parents[1] / "broken"
 RECORD = Path(__file__).parents[1] / "comparison.yaml"
-POLICY = Path(__file__).parents[1] / "no_rules.yaml"
 OUTSIDE = {"db.example.com": "203.0.113.20"}
 """The hosts outside of the cluster, and their addresses."""
 

@@ -5,10 +5,6 @@ Usage: mesh_sandbox.py python measure_comparison.py  (writes tests/mesh/comparis
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import bed as bed_
 import breaking
 import istioctl
@@ -16,7 +12,7 @@ import port_forwarding
 import truth
 import yaml
 from api import Object
-from applications import APPLICATIONS, POLICY, RECORD, Application
+from applications import APPLICATIONS, RECORD, Application
 from bed import Bed
 from deployments import Pods
 
@@ -28,7 +24,6 @@ HEADER = """\
 # analyze   the messages about the application's namespaces: of `istioctl analyze -A` on the API server, and of
 #           `istioctl analyze --use-kube=false FILE`
 # describe  `istioctl experimental describe` of the client's pod, the server's pod and the server's Service
-# check     `sidecar-policy check` of the same connection in the same file
 """
 
 
@@ -51,7 +46,6 @@ def record(bed: Bed) -> Object:
                         "file": istioctl.analyze_file(bed, one.file),
                     },
                     "describe": _described(bed, pods, one),
-                    **_checked(one),
                 }
                 for one in APPLICATIONS
             },
@@ -66,17 +60,6 @@ def _described(bed: Bed, pods: Pods, one: Application) -> dict[str, list[str]]:
         found["server"] = istioctl.describe(bed, "pod", server["name"], server["namespace"])
         found["service"] = istioctl.describe(bed, "service", one.host.partition(".")[0], server["namespace"])
     return found
-
-
-def _checked(one: Application) -> dict[str, list[str]]:
-    """What `sidecar-policy check` says, if it is there."""
-    program = Path(sys.executable).with_name("sidecar-policy")
-    if subprocess.run([program, "check", "--help"], check=False, capture_output=True, timeout=60).returncode:
-        return {}
-    given: list[str | Path] = ["-f", one.file, "--policy", POLICY]
-    command: list[str | Path] = [program, "check", one.client, f"{one.host}:{one.port}", *given]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    return {"check": (done.stdout or done.stderr).splitlines()}
 
 
 if __name__ == "__main__":
