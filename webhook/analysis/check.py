@@ -14,7 +14,7 @@ from webhook.mesh.connections import Mesh, together
 from webhook.mesh.destination import Destination
 from webhook.mesh.party import Party
 from webhook.problem import did_you_mean
-from webhook.verdicts.compose import Composer
+from webhook.verdicts.compose import Composer, is_outside
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
@@ -161,10 +161,10 @@ class Checker:
         if place is None:
             raise CheckError(f"{called.name!r} is not a host, or the client itself")
         if place.service is None:
-            if "." not in called.name:
+            if not is_outside(place.host):
                 names = {service.name for service in self._inventory.services(workload.namespace)}
                 hint = did_you_mean(called.name, names) or f"a Service's name in {workload.namespace}, or a full host"
-                raise CheckError(f"no Service {called.name!r} in {workload.namespace} ({hint})")
+                raise CheckError(f"no Service {called.name!r} is known ({hint})")
             if called.port is None:
                 raise CheckError(f"{called.name} needs a port: {called.name}:PORT")
             return self._composer.destination(called.name, called.port, None)

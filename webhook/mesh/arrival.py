@@ -64,7 +64,8 @@ class Arrival:
     def _at_no_pod(self) -> Trace:
         """Follow it to a host outside of the cluster, or to a Service without a pod that answers."""
         if not self.to.is_external:
-            said = f"no pod answers at {self.to}"
+            listed = self.to.service is None or self.to.service_port is not None
+            said = f"no pod answers at {self.to}" if listed else f"the Service has no port {self.to.port}"
             if self.sent is None:
                 return Trace(Result.REFUSED, Arrived.NOTHING, "no-endpoint", End.SERVER, (said,))
             return self._ended("no-endpoint", said, arrived=Arrived.NOTHING)

@@ -151,7 +151,7 @@ class Composer:
     ) -> Verdict:
         if host is None:
             return _unknown("the host that is called")
-        if service is None and not _is_outside(host):
+        if service is None and not is_outside(host):
             return _unknown(f"the Service that {host} names")
         if found.port is None:
             return _unknown("the port that is called")
@@ -162,10 +162,10 @@ def _unknown(missing: str) -> Verdict:
     return Verdict(Outcome.UNKNOWN, UNKNOWN, missing=(missing,))
 
 
-def _is_outside(host: str) -> bool:
+def is_outside(host: str) -> bool:
     """Return whether a host that no known Service has is outside of the cluster: it is a full name, or an address.
 
-    One of two labels may be the name and the namespace of a Service.
+    One of two labels may be the name and the namespace of a Service that is not known.
     """
     labels = host.rstrip(".").split(".")
     return (len(labels) > 2 and "svc" not in labels[1:]) or _address(host) is not None

@@ -25,7 +25,8 @@ from webhook.cli.unread import istio_of
 def check(  # noqa: PLR0913 - one parameter for each option
     *,
     client: Annotated[
-        str, typer.Argument(help="The workload that calls: [KIND/]NAME[.NAMESPACE].", show_default=False)
+        str,
+        typer.Argument(metavar="CLIENT", help="The workload that calls: [KIND/]NAME[.NAMESPACE].", show_default=False),
     ],
     server: Annotated[
         str,

@@ -49,8 +49,7 @@ def show(checked: Checked) -> None:
 
 
 def _lines(checked: Checked) -> Iterator[tuple[str, str]]:
-    called = f"Service {checked.service}:{checked.to.port}" if checked.service else str(checked.to).lstrip(":")
-    yield f"{checked.client.name} in {checked.client.namespace} calls {called}", "bold"
+    yield f"{checked.client.name} in {checked.client.namespace} calls {_called(checked)}", "bold"
     if checked.known_by:
         yield f"spoken: {checked.wires[0]} ({checked.known_by})", ""
     else:
@@ -61,6 +60,14 @@ def _lines(checked: Checked) -> Iterator[tuple[str, str]]:
         yield f"if {server.name} answers: {phrase(verdict)}", verdict_style(verdict)
         yield from _hops(verdict)
     yield f"verdict: {phrase(checked.verdict)}", verdict_style(checked.verdict)
+
+
+def _called(checked: Checked) -> str:
+    if checked.service:
+        return f"Service {checked.service}:{checked.to.port}"
+    if checked.to.host:
+        return str(checked.to)
+    return f"pods of {', '.join(server.name for server, _ in checked.servers)} at port {checked.to.port}"
 
 
 def _hops(verdict: Verdict) -> Iterator[tuple[str, str]]:
