@@ -11,8 +11,9 @@ from webhook.core.decision import Call, Confidence, Dependency, Findings
 from webhook.core.surroundings import Service, Surroundings
 from webhook.core.verdict import Outcome, Verdict, Wire
 from webhook.mesh.connections import Connection, Mesh, judge
-from webhook.mesh.destination import Destination
+from webhook.mesh.destination import Destination, port_of
 from webhook.mesh.party import Address, Party
+from webhook.mesh.protocols import select
 
 UNKNOWN: Final = "not-known"
 _ANYTHING: Final = (Wire.HTTP1, Wire.HTTP2, Wire.TLS, Wire.CLIENT_FIRST, Wire.SERVER_FIRST)
@@ -138,7 +139,14 @@ class Composer:
 
     def _of_call(self, client: Party, found: Call) -> Judged:
         service = self._surroundings.service(found.namespace, found.service)
-        wires = _ANYTHING if found.wire is None else (found.wire,)
+        wires: tuple[Wire, ...] = _ANYTHING if found.wire is None else (found.wire,)
+        if (
+            found.wire is Wire.HTTP1
+            and service is not None
+            and found.port is not None
+            and _is_http2(service, found.port)
+        ):
+            wires = (Wire.HTTP1, Wire.HTTP2)  # clients of gRPC are given http:// URLs, too
         return Judged(found, service, self._verdict(client, found.service, found, service, wires))
 
     def _verdict(
@@ -160,6 +168,12 @@ class Composer:
 
 def _unknown(missing: str) -> Verdict:
     return Verdict(Outcome.UNKNOWN, UNKNOWN, missing=(missing,))
+
+
+def _is_http2(service: Service, port: int) -> bool:
+    declared = port_of(service, port)
+    protocol = None if declared is None else select(declared).protocol
+    return protocol is not None and protocol.is_http2
 
 
 def is_outside(host: str) -> bool:

@@ -94,7 +94,7 @@ def test_why_not_asks_the_cluster_too(live):
 def test_diagnose_sees_the_services_and_the_plain_sidecars_that_run(live):
     found = {one["code"] for one in json.loads(live("diagnose", "-o", "json", codes=(1,)).stdout)}
 
-    assert found == {"http-declared", "job-never-finishes", "skipped-for-a-service"}
+    assert found == {"http-declared", "job-never-finishes", "no-endpoint", "skipped-for-a-service"}
 
 
 def test_a_pod_that_its_sidecar_outlived_is_evidence(live, cluster):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.analysis.diagnose.causes import OF_PORTS, cause
 from webhook.analysis.diagnose.declaration import declared, does, fix_of, what
@@ -68,8 +68,6 @@ def for_anyone(
     else:
         return
     found = breaking[plane]
-    if found.code is Code.HTTP_VERSION and spoken.wires == (Wire.HTTP1,):
-        severity = Severity.INFO
     speaks = f"port {port.number} speaks {what(spoken.kind, spoken.wires)}"
     yield Finding(
         code=found.code,
@@ -85,6 +83,8 @@ def _judged(picture: Picture, service: Service, port: ServicePort, spoken: Spoke
     """Return what breaks for a kind of client whatever may be spoken; else that connections flow, or may."""
     client = Party("a client", service.namespace, planes=(plane,))
     to = picture.composer.destination(service.name, port.number, service)
+    if to.servers == ():  # there are no pods now, and there will be
+        to = replace(to, servers=picture.neighbours.any_of(service)) if service.selector else to
     verdicts = [picture.composer.judge(client, to, (wire,)) for wire in spoken.wires]
     if all(verdict.outcome.breaks for verdict in verdicts):
         return _Broken(cause(verdicts[0], client, spoken.wires[0], port), verdicts[0])

@@ -26,9 +26,13 @@ class Assumed:
     def servers(self, service: Service) -> Sequence[Party] | None:
         """Return the pods that a Service selects; None where nothing is known of them."""
         found = self._known.servers(service)
+        return self.any_of(service) if found is None else found
+
+    def any_of(self, service: Service) -> Sequence[Party] | None:
+        """Return what any pod that a Service selects would be; None where it selects none."""
         labels = self._surroundings.namespace_labels(service.namespace)
-        if found is not None or not service.selector or labels is None:
-            return found
+        if not service.selector or labels is None:
+            return None
         pod = Pod(ObjectMeta(labels=dict(service.selector)), PodSpec())
         reason = unselected(service.namespace, labels, pod)
         plane = Plane.SIDECAR if reason is None else Plane.AMBIENT if reason is Reason.AMBIENT else Plane.NONE

@@ -14,7 +14,10 @@ from webhook.mesh.party import ALL, Plane
 from webhook.verdicts.compose import Judged
 
 _BY_DEPENDENCY = "dependency "
-_AZURE_SQL = ".database.windows.net"
+_AT_OTHER_PORTS = (
+    "list those ports in the rule; or exclude the server's addresses (annotation excludeOutboundIPRanges), "
+    "since the annotation for ports takes no range; or declare the Service's port tcp, and do not bypass it"
+)
 _THEN = "then remove the kind from the rule and restart the pods: with a sidecar they have mutual TLS and telemetry"
 
 
@@ -60,7 +63,7 @@ def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> 
         message=message,
         evidence=tuple(
             dict.fromkeys(
-                said for call in broken or calls for said in (call.judged.evidence, *call.judged.verdict.evidence)
+                said for call in broken or calls for said in (call.judged.evidence, *call.judged.verdict.evidence[-1:])
             )
         ),
         fix=Fix(
@@ -98,35 +101,25 @@ def ports_not_bypassed(picture: Picture) -> Iterator[Finding]:
         if member.decision.action is not Action.BYPASS or member.namespace not in picture.namespaces:
             continue
         for judged in member.connections:
-            if judged.port in member.decision.ports and (more := _redirects(picture, judged)) is not None:
-                message, note = more
+            if judged.port in member.decision.ports and judged.redirects:
                 yield Finding(
                     code=Code.PORTS_NOT_BYPASSED,
                     subject=Subject(member.kind, member.namespace, member.name),
-                    message=message,
-                    evidence=(judged.evidence, f"rule {member.decision.rule} excludes port {judged.port}"),
-                    fix=Fix(note=note),
+                    message=f"{judged.place} sends its clients on to {judged.redirects}, which are not bypassed",
+                    evidence=(
+                        judged.evidence,
+                        f"rule {member.decision.rule} excludes port {judged.port}",
+                        *_also(picture, judged),
+                    ),
+                    fix=Fix(note=_AT_OTHER_PORTS),
                     severity=Code.PORTS_NOT_BYPASSED.severity,
                 )
 
 
-def _redirects(picture: Picture, judged: Judged) -> tuple[str, str] | None:
-    """Return to which other ports a backend sends its clients on, and what helps."""
-    if judged.kind == "mssql" and (judged.host or "").endswith(_AZURE_SQL):
-        message = f"{judged.place} may send clients within Azure on to ports 11000 to 11999, which are not bypassed"
-        note = "exclude the addresses (excludeOutboundIPRanges), since the annotation for ports takes no range; or set "
-        return message, f"{note}the server's connection policy to Proxy"
-    if judged.kind != "kafka" or judged.service is None:
-        return None
-    listed = {port.number for port in judged.service.ports}
-    for server in picture.behind(judged.service):
-        listed |= {port.container_port for one in server.pod.containers() for port in one.ports or ()}
-    others = sorted(listed - {judged.port})
-    known = f" (the brokers listen at {', '.join(map(str, others))}, too)" if others else ""
-    message = (
-        f"brokers behind {judged.place} send clients on to the ports that they advertise, which are not known{known}"
-    )
-    return (
-        message,
-        "add the ports of advertised.listeners to the rule's ports, or declare the Service's port tcp instead",
-    )
+def _also(picture: Picture, judged: Judged) -> Iterator[str]:
+    """Yield at which other ports the server's pods listen, as far as their containers declare it."""
+    service = judged.service
+    for server in picture.behind(service) if service is not None else ():
+        ports = {port.container_port for one in server.pod.spec.containers or () for port in one.ports or ()}
+        if others := sorted(ports - {judged.port}):
+            yield f"{server.label} has the ports {', '.join(map(str, others))}, too"

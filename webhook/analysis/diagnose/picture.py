@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from webhook.analysis.diagnose.assumed import Assumed
 from webhook.core.decision import Decision
 from webhook.core.surroundings import Service, Surroundings
 from webhook.detection.catalog import Catalog
@@ -13,7 +14,7 @@ from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.party import Party, Plane
 from webhook.mesh.sidecar import gets_sidecar
-from webhook.verdicts.compose import Composer, Judged, Neighbours
+from webhook.verdicts.compose import Composer, Judged
 from webhook.verdicts.rendering import Rendering
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Picture:
     surroundings: Surroundings
     catalog: Catalog
     composer: Composer
-    neighbours: Neighbours
+    neighbours: Assumed
     webhooks: Sequence[Mapping[str, Any]] = ()
     istio: IstioConfiguration = field(default_factory=IstioConfiguration)
     rendering: Rendering = field(default_factory=Rendering)

@@ -14,7 +14,6 @@ from webhook.analysis.diagnose.picture import Call, Picture, Place
 from webhook.analysis.diagnose.spoken import Speakers, Spoken, clients_of, shown
 from webhook.core.decision import Confidence
 from webhook.core.surroundings import Service, ServicePort
-from webhook.core.verdict import Wire
 from webhook.mesh.protocols import Protocol, select
 
 _DATABASES = {"mongodb": Protocol.MONGO, "mysql": Protocol.MYSQL, "redis": Protocol.REDIS}
@@ -81,8 +80,6 @@ class Ports:
         severity = code.severity
         if not self._is_sure(code, calls, spoken):
             severity = Severity.WARNING
-        if code is Code.HTTP_VERSION and set(wires) == {Wire.HTTP1}:
-            severity = Severity.INFO  # clients of gRPC are often given http:// URLs
         kind = spoken.kind if spoken is not None else first.kind
         exposed = (
             ("it is of type NodePort or LoadBalancer: clients outside of the cluster have no sidecar, and break, too",)
