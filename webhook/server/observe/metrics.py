@@ -40,6 +40,7 @@ class Metrics:
         decisions: Decisions by action, rule, mode and reason.
         cut: Decisions without complete detection, by cause.
         detections: Detected backends by kind and confidence, each kind once per pod.
+        connections: Connections of pods that were decided about, by outcome, code and the end that breaks them.
         findings: Detection results by source: computed, or served from the cache.
         remembered: Entries in the detection cache.
         contradictions: Pods that contradict their decision after admission, by contradiction.
@@ -101,6 +102,12 @@ class Metrics:
             "sidecar_policy_detections",
             "Detected dependencies of pods, by kind of backend and confidence.",
             ("kind", "confidence"),
+            registry=registry,
+        )
+        self.connections = Counter(
+            "sidecar_policy_connections",
+            "Connections of pods that were decided about, by what becomes of them; docs/connections.md has the codes.",
+            ("outcome", "code", "at"),
             registry=registry,
         )
         self.findings = Counter(
