@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from webhook.core.budget import Budget, BudgetExceededError
 from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings
-from webhook.core.surroundings import RecordingView, Reference, Service, Surroundings, ask
+from webhook.core.recording import RecordingView
+from webhook.core.surroundings import Reference, Service, Surroundings, ask
 from webhook.core.verdict import End, Outcome
 from webhook.decision.policy import Policy
 from webhook.kubernetes.pod import Pod
@@ -322,7 +323,9 @@ class Judge:
             foreseen.append(Foreseen(found, entry.known, entry.outcome, entry.code, entry.at, shown, harmed))
         return Connections(tuple(foreseen), entries=entries, state=state, changes=changes)
 
-    def _entry(self, client: _Client, found: Dependency, state: _State, policy: Policy, budget: Budget) -> _Entry | None:
+    def _entry(
+        self, client: _Client, found: Dependency, state: _State, policy: Policy, budget: Budget
+    ) -> _Entry | None:
         """Return the verdict about a connection, cached or computed; None beyond the budget."""
         key = client.key, found.service, found.host, found.port, found.wire, found.init
         entry = self._entries.get(key)

@@ -24,11 +24,13 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
 from webhook.core.budget import Budget
-from webhook.decision.drift import Drift, drifted, restart_command
+from webhook.core.verdict import Outcome
+from webhook.decision.drift import Decided, Drift, compared, decided_now, restart_command
 from webhook.decision.policy import Policy
 from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
 from webhook.server.observe.metrics import Metrics
+from webhook.verdicts.foreseen import MOST_UNITS, NONE, Connections
 
 # A mirror pod represents a static pod, which the kubelet runs from a file whatever was decided.
 _MIRROR = "kubernetes.io/config.mirror"
@@ -57,6 +59,8 @@ class Check:
         pods: Number of pods inspected.
         unreadable: Number of pods that could not be decoded.
         drifted: Number of drifted pods by workload.
+        connections: Number of the pods' connections, as they run, by outcome, code and end.
+        faults: Number of pods whose connections could not be judged, by a fault of this program.
         ended: When it ended; None while it runs.
     """
 
@@ -64,6 +68,8 @@ class Check:
     pods: int = 0
     unreadable: int = 0
     drifted: Counter[Workload] = field(default_factory=Counter)
+    connections: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    faults: int = 0
     ended: datetime | None = None
 
 
@@ -137,6 +143,7 @@ class DriftWatch:
             "drifted": None if last is None else last.drifted.total(),
             "workloads": [_described(workload, pods) for workload, pods in shown[: self.MOST_WORKLOADS]],
             "notListed": max(0, len(shown) - self.MOST_WORKLOADS),
+            "brokenConnections": None if last is None else _broken(last),
         }
 
     async def _check_periodically(self) -> None:
@@ -176,7 +183,8 @@ class DriftWatch:
         self._problem = ""
         seconds = round(time.monotonic() - started, 3)
         found = {"pods": check.pods, "unreadable": check.unreadable, "drifted": check.drifted.total()}
-        self._log.info("drift", **found, policy=check.policy, seconds=seconds)
+        connections = {"broken_connections": _broken(check), "faults": check.faults}
+        self._log.info("drift", **found, **connections, policy=check.policy, seconds=seconds)
 
     async def _renewed(self) -> bool:
         """Renew the Lease if it is due during a long check; return whether this replica is still the leader."""
@@ -189,12 +197,14 @@ class DriftWatch:
             check.pods += 1
             # Even a small pod may refer to large ConfigMaps.
             try:
-                workload = await asyncio.to_thread(judge, item, self._decider, policy)
+                judged = await asyncio.to_thread(judge, item, self._decider, policy)
             except UNREADABLE:
                 check.unreadable += 1
-                workload = None
-            if workload is not None:
-                check.drifted[workload] += 1
+                judged = NOTHING
+            if judged.workload is not None:
+                check.drifted[judged.workload] += 1
+            check.connections.update(dict(judged.connections.counts))
+            check.faults += judged.connections.error is not None
             # Yield to requests, which share the event loop.
             await asyncio.sleep(0)
 
@@ -209,6 +219,7 @@ class DriftWatch:
             shown[namespace, workload.drift.code] += pods
         self._metrics.drifted.show(shown)
         self._metrics.drift_pods.set(check.pods)
+        self._metrics.running_connections.show(check.connections)
 
     def _log_failure(self, problem: str) -> None:
         if problem != self._problem:
@@ -216,8 +227,23 @@ class DriftWatch:
         self._problem = problem
 
 
-def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
-    """Return the workload of a drifted pod, or None if it has not drifted.
+class Judged(NamedTuple):
+    """A running pod.
+
+    Attributes:
+        workload: Its workload, if it has drifted.
+        connections: What becomes of its connections, as it runs.
+    """
+
+    workload: Workload | None = None
+    connections: Connections = NONE
+
+
+NOTHING: Final = Judged()
+
+
+def judge(item: Raw, decider: Decider, policy: Policy) -> Judged:
+    """Return whether a pod has drifted, and what becomes of its connections.
 
     Args:
         item: The pod's JSON.
@@ -230,9 +256,9 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
     document = msgspec.json.decode(item, type=dict)
     pod = msgspec.convert(document, Pod)
     if document["metadata"].get("deletionTimestamp") or _MIRROR in pod.annotations:
-        return None
+        return NOTHING
     deadline = time.monotonic() + _LONGEST_SECONDS
-    found = drifted(
+    now = decided_now(
         pod,
         document,
         surroundings=decider.surroundings,
@@ -240,11 +266,32 @@ def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
         detect=decider.cache.detect,
         budget=Budget(cancelled=lambda: time.monotonic() > deadline),
     )
+    if now is None:
+        return NOTHING
+    connections = NONE
+    if decider.connections is not None:
+        budget = Budget(MOST_UNITS, lambda: time.monotonic() > deadline)
+        namespace = pod.metadata.namespace or ""
+        connections = decider.connections.final(pod, now.created, namespace, now.decision, policy, budget)
+    return Judged(_drifted(pod, now), connections)
+
+
+def _drifted(pod: Pod, now: Decided) -> Workload | None:
+    found = compared(pod, now)
     if found is None:
         return None
     kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
     restart = restart_command(found.namespace, found.owner)
     return Workload(found.namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
+
+
+def _broken(check: Check) -> dict[str, int]:
+    """Return the number of broken connections by code."""
+    broken: Counter[str] = Counter()
+    for (outcome, code, _), number in check.connections.items():
+        if Outcome(outcome).breaks:
+            broken[code] += number
+    return dict(sorted(broken.items()))
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from webhook.server.admission.outcome import Outcome
 from webhook.server.observe.collectors import LostLines, SwappedGauge
+from webhook.verdicts.codes import breaking
 
 # From the typical duration of a request (tenths of a millisecond) to the API server's default timeout of 10 s.
 _SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -56,6 +57,7 @@ class Metrics:
         policy: Name and generation of the active policy, as labels.
         policy_rejected: 1 while a newer policy is invalid.
         drifted: Drifted pods by namespace and reason.
+        running_connections: Connections of the pods that the last drift check inspected, by outcome, code and end.
         drift_pods: Pods inspected by the last drift check.
         drift_checked: Time of this replica's last complete drift check.
         drift_checks: Drift checks by outcome.
@@ -195,6 +197,12 @@ class Metrics:
             ("pod_namespace", "reason"),
             registry=registry,
         )
+        self.running_connections = SwappedGauge(
+            "sidecar_policy_running_connections",
+            "Connections of the pods that run, by what becomes of them; reported by the replica that checks for drift.",
+            ("outcome", "code", "at"),
+            registry=registry,
+        )
         self.drift_pods = Gauge(
             "sidecar_policy_drift_checked_pods",
             "Pods inspected by the last drift check; 0 on replicas that do not check.",
@@ -274,6 +282,8 @@ class Metrics:
             self.certificate_reloads.labels(reload)
         for cause in ("budget", "overload"):
             self.cut.labels(cause)
+        for labels in breaking():
+            self.connections.labels(*labels)
         for source in ("detection", "memory"):
             self.findings.labels(source)
         for where in ("secret", "configuration"):
