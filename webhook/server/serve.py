@@ -37,7 +37,7 @@ from webhook.server.settings import ServerSettings
 from webhook.server.tls.files import certificate_files
 from webhook.server.tls.serving import ServingCertificate
 from webhook.server.tls.sources import PairFiles
-from webhook.verdicts.foreseen import Judge
+from webhook.verdicts.judge import Judge
 
 if TYPE_CHECKING:
     from webhook.server.background.certificates import SelfManaged

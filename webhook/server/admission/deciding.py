@@ -20,9 +20,9 @@ from webhook.kubernetes.pod import Pod
 from webhook.server.admission.loop_share import LoopShare
 from webhook.server.admission.workers import Caller, Workers
 from webhook.server.settings import OnError
-from webhook.verdicts import foreseen
-from webhook.verdicts.foreseen import Connections
-from webhook.verdicts.foreseen import Judge as ConnectionJudge
+from webhook.verdicts.foreseen import NONE, Connections
+from webhook.verdicts.judge import MOST_UNITS
+from webhook.verdicts.judge import Judge as ConnectionJudge
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
@@ -88,7 +88,7 @@ class Made(NamedTuple):
 
     decision: Decision
     in_time: bool = True
-    connections: Connections = foreseen.NONE
+    connections: Connections = NONE
 
 
 async def decide(created: Created, review: Review, decider: Decider, policy: Policy, caller: Caller) -> Made:
@@ -164,7 +164,7 @@ def _in_full(
     lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
     decision = lookup.recall() or lookup.decide(document, budget)
-    connections = _connections(decider, lookup, decision, Budget(foreseen.MOST_UNITS, cancelled), last=True)
+    connections = _connections(decider, lookup, decision, Budget(MOST_UNITS, cancelled), last=True)
     return Made(decision, not budget.cancelled, connections)
 
 
@@ -180,7 +180,7 @@ def _connections(decider: Decider, lookup: Lookup, decision: Decision, budget: B
     """
     judge = decider.connections
     if judge is None:
-        return foreseen.NONE
+        return NONE
     noted: Connections | None = lookup.noted(decision)
     if noted is not None and judge.holds(noted):
         return noted

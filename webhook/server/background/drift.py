@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
@@ -23,31 +22,12 @@ from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
-from webhook.core.budget import Budget
 from webhook.core.verdict import Outcome
-from webhook.decision.drift import Decided, Drift, compared, decided_now, restart_command
 from webhook.decision.policy import Policy
-from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
+from webhook.server.background.running import NOTHING, Workload, judge
+from webhook.server.observe.logs import describe
 from webhook.server.observe.metrics import Metrics
-from webhook.verdicts.foreseen import MOST_UNITS, NONE, Connections
-
-# A mirror pod represents a static pod, which the kubelet runs from a file whatever was decided.
-_MIRROR = "kubernetes.io/config.mirror"
-# The deadline for deciding about one pod. A pod that exceeds it is not reported.
-_LONGEST_SECONDS = 4.0
-
-
-class Workload(NamedTuple):
-    """Pods of one owner with the same drift, decision and rule."""
-
-    namespace: str
-    kind: str
-    name: str
-    drift: Drift
-    action: str
-    rule: str | None
-    restart: str | None
 
 
 @dataclass(slots=True)
@@ -60,7 +40,6 @@ class Check:
         unreadable: Number of pods that could not be decoded.
         drifted: Number of drifted pods by workload.
         connections: Number of the pods' connections, as they run, by outcome, code and end.
-        faults: Number of pods whose connections could not be judged, by a fault of this program.
         ended: When it ended; None while it runs.
     """
 
@@ -68,8 +47,7 @@ class Check:
     pods: int = 0
     unreadable: int = 0
     drifted: Counter[Workload] = field(default_factory=Counter)
-    connections: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    faults: int = 0
+    connections: Counter[tuple[str, ...]] = field(default_factory=Counter)
     ended: datetime | None = None
 
 
@@ -183,8 +161,7 @@ class DriftWatch:
         self._problem = ""
         seconds = round(time.monotonic() - started, 3)
         found = {"pods": check.pods, "unreadable": check.unreadable, "drifted": check.drifted.total()}
-        connections = {"broken_connections": _broken(check), "faults": check.faults}
-        self._log.info("drift", **found, **connections, policy=check.policy, seconds=seconds)
+        self._log.info("drift", **found, broken_connections=_broken(check), policy=check.policy, seconds=seconds)
 
     async def _renewed(self) -> bool:
         """Renew the Lease if it is due during a long check; return whether this replica is still the leader."""
@@ -204,7 +181,9 @@ class DriftWatch:
             if judged.workload is not None:
                 check.drifted[judged.workload] += 1
             check.connections.update(dict(judged.connections.counts))
-            check.faults += judged.connections.error is not None
+            if judged.connections.error is not None:
+                self._metrics.connection_faults.inc()
+                self._log.error("judging connections failed", **describe(judged.connections.error))
             # Yield to requests, which share the event loop.
             await asyncio.sleep(0)
 
@@ -225,64 +204,6 @@ class DriftWatch:
         if problem != self._problem:
             self._log.warning("drift check failed", problem=problem)
         self._problem = problem
-
-
-class Judged(NamedTuple):
-    """A running pod.
-
-    Attributes:
-        workload: Its workload, if it has drifted.
-        connections: What becomes of its connections, as it runs.
-    """
-
-    workload: Workload | None = None
-    connections: Connections = NONE
-
-
-NOTHING: Final = Judged()
-
-
-def judge(item: Raw, decider: Decider, policy: Policy) -> Judged:
-    """Return whether a pod has drifted, and what becomes of its connections.
-
-    Args:
-        item: The pod's JSON.
-        decider: Decides about the pod.
-        policy: The active policy.
-
-    Raises:
-        msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be decoded.
-    """
-    document = msgspec.json.decode(item, type=dict)
-    pod = msgspec.convert(document, Pod)
-    if document["metadata"].get("deletionTimestamp") or _MIRROR in pod.annotations:
-        return NOTHING
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    now = decided_now(
-        pod,
-        document,
-        surroundings=decider.surroundings,
-        policy=policy,
-        detect=decider.cache.detect,
-        budget=Budget(cancelled=lambda: time.monotonic() > deadline),
-    )
-    if now is None:
-        return NOTHING
-    connections = NONE
-    if decider.connections is not None:
-        budget = Budget(MOST_UNITS, lambda: time.monotonic() > deadline)
-        namespace = pod.metadata.namespace or ""
-        connections = decider.connections.final(pod, now.created, namespace, now.decision, policy, budget)
-    return Judged(_drifted(pod, now), connections)
-
-
-def _drifted(pod: Pod, now: Decided) -> Workload | None:
-    found = compared(pod, now)
-    if found is None:
-        return None
-    kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
-    restart = restart_command(found.namespace, found.owner)
-    return Workload(found.namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
 
 
 def _broken(check: Check) -> dict[str, int]:

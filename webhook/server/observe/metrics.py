@@ -42,6 +42,7 @@ class Metrics:
         cut: Decisions without complete detection, by cause.
         detections: Detected backends by kind and confidence, each kind once per pod.
         connections: Connections of pods that were decided about, by outcome, code and the end that breaks them.
+        connection_faults: Pods whose connections could not be judged, by a fault of this program.
         findings: Detection results by source: computed, or served from the cache.
         remembered: Entries in the detection cache.
         contradictions: Pods that contradict their decision after admission, by contradiction.
@@ -110,6 +111,11 @@ class Metrics:
             "sidecar_policy_connections",
             "Connections of pods that were decided about, by what becomes of them; docs/connections.md has the codes.",
             ("outcome", "code", "at"),
+            registry=registry,
+        )
+        self.connection_faults = Counter(
+            "sidecar_policy_connection_faults",
+            "Pods whose connections could not be judged because of an internal error; the log has its location.",
             registry=registry,
         )
         self.findings = Counter(

@@ -73,6 +73,7 @@ class Observer:
         decided = {} if admission.decision is None else admission.decision.summary
         connections = admission.connections
         if connections.error is not None:
+            self.metrics.connection_faults.inc()
             self.log.error("judging connections failed", **describe(connections.error), **fields)
         if connections.broken:
             decided = {**decided, "broken_connections": connections.broken}
