@@ -135,7 +135,7 @@ def test_what_the_policy_decides_about_the_server_is_unknown_until_one_of_its_po
 
 
 def test_where_no_rule_reads_what_a_server_talks_to_its_template_is_enough(strict):
-    by_label = {"name": "web", "match": {"labels": {"app": "web"}}, "action": "skip"}
+    by_label = {"name": "web", "match": {"labels": {"matchLabels": {"app": "web"}}}, "action": "skip"}
     later = {"name": "never", "match": {"dependencies": ["kafka"], "namespaces": ["other"]}, "action": "skip"}
     response, _ = send(decider(strict, Policies(by_label, later)), pod(labels={"app": "web"}))
 
@@ -193,7 +193,7 @@ def test_verdicts_follow_istio_and_a_burst_of_its_changes_counts_once(strict):
 
 def test_validate_warns_of_what_breaks_because_the_pod_is_not_as_decided():
     hangs = cluster(service(port=3306, port_name="http"), deployment(image="mysql:8"))
-    servers = {"name": "servers", "match": {"labels": {"app": "cache"}}, "action": "skip"}
+    servers = {"name": "servers", "match": {"labels": {"matchLabels": {"app": "cache"}}}, "action": "skip"}
     clients = {"name": "stores", "match": {"dependencies": ["mysql"]}, "action": "skip"}
     annotations = {"sidecar-policy.dev/decision": "skip", "sidecar-policy.dev/rule": "stores"}
     final = pod(env={"DATABASE_URL": "mysql://u:CANARY@cache:3306/db"}, sidecars=[SIDECAR], annotations=annotations)
