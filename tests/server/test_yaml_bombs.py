@@ -15,7 +15,7 @@ from webhook.mesh.patch import HOLD
 from webhook.policy.source import PolicySource
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.pods import Decider, admit, mutate, validate
-from webhook.server.background.drift import judge
+from webhook.server.background.running import judge
 
 CONFIG = "proxy.istio.io/config"
 NAMESPACE = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio-injection: enabled}}}\n"

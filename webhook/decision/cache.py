@@ -44,12 +44,13 @@ class _Known:
     Lookup results are stored as digests: an outdated one may be large, and nothing else needs it.
     """
 
-    __slots__ = ("answers", "decided", "findings")
+    __slots__ = ("answers", "decided", "findings", "noted")
 
     def __init__(self, findings: Findings, answers: Mapping[Reference, Any]) -> None:
         self.findings = findings
         self.answers = {question: getattr(answer, "digest", answer) for question, answer in answers.items()}
         self.decided: tuple[_Given, Decision] | None = None
+        self.noted: tuple[_Given, Decision, Any] | None = None
 
     @property
     def facts(self) -> int:
@@ -101,13 +102,14 @@ class DecisionCache:
         key = _key(replica, namespace, catalog)
         return self.find(key, replica, namespace, RecordingView(surroundings), budget or Budget()).findings
 
-    def decided(self, key: _Key, given: _Given, asked: RecordingView) -> Decision | None:
-        """Return the cached decision for this key and these inputs, or None when it is absent or stale."""
+    def decided(self, key: _Key, given: _Given, asked: RecordingView) -> tuple[_Known, Decision] | None:
+        """Return the cached decision for this key and these inputs, and its entry; None when it is absent or stale."""
         known = self._recall(key)
-        if known is None or known.decided is None or known.decided[0] != given or not known.holds(asked):
+        decided = None if known is None else known.decided
+        if known is None or decided is None or decided[0] != given or not known.holds(asked):
             return None
         self._on_look(True)  # noqa: FBT003 - as `on_look` has it
-        return known.decided[1]
+        return known, decided[1]
 
     def find(self, key: _Key, replica: Pod, namespace: str, asked: RecordingView, budget: Budget) -> _Known:
         """Return the findings for a key, cached or computed. Inconclusive ones are not cached."""
@@ -141,9 +143,15 @@ class DecisionCache:
 
 
 class Lookup:
-    """One pod to decide about, with its cache key."""
+    """One pod to decide about, with its cache key.
 
-    __slots__ = ("_asked", "_cache", "_given", "_key", "_namespace", "_pod", "_policy", "_replica")
+    Attributes:
+        pod: The pod as submitted for creation.
+        namespace: The namespace of the pod.
+        policy: The policy that decides.
+    """
+
+    __slots__ = ("_asked", "_cache", "_given", "_key", "_known", "_replica", "namespace", "pod", "policy")
 
     def __init__(
         self, cache: DecisionCache, pod: Pod, namespace: str, *, surroundings: RecordingView, policy: Policy
@@ -158,37 +166,56 @@ class Lookup:
             policy: The policy that decides.
         """
         self._cache = cache
-        self._pod = pod
-        self._namespace = namespace
+        self.pod = pod
+        self.namespace = namespace
         self._asked = surroundings
-        self._policy = policy
+        self.policy = policy
         self._replica = cache_form(pod)
         self._key = _key(self._replica, namespace, policy.catalog)
         # A weak reference: cached decisions do not keep a replaced policy alive.
         self._given: _Given = ref(policy), surroundings.namespace_labels(namespace), _digest(pod.metadata.annotations)
+        self._known: _Known | None = None
 
     def recall(self) -> Decision | None:
         """Return the cached decision, or None when it is absent, or a lookup result has changed."""
-        return self._cache.decided(self._key, self._given, self._asked)
+        found = self._cache.decided(self._key, self._given, self._asked)
+        if found is None:
+            return None
+        self._known, decision = found
+        return decision
+
+    def noted(self, decision: Decision) -> Any:  # noqa: ANN401 - whatever was noted
+        """Return what was noted of an equal decision about an equal pod, or None; it may have become invalid."""
+        noted = None if self._known is None else self._known.noted
+        if noted is None:
+            return None
+        same = noted[1] is decision or (noted[0] == self._given and noted[1] == decision)
+        return noted[2] if same else None
+
+    def note(self, decision: Decision, what: object) -> None:
+        """Keep something that follows from a decision with the entry of the pod, as long as that is cached."""
+        if self._known is not None:
+            self._known.noted = self._given, decision, what
 
     def decide(self, document: Callable[[], dict[str, Any]], budget: Budget) -> Decision:
         """Decide as `webhook.decision.engine.decide`, with cached findings; `document` and `budget` as there."""
         read = _Read(document)
         decision = engine.decide(
-            self._pod,
-            self._namespace,
+            self.pod,
+            self.namespace,
             document=read,
             surroundings=self._asked,
-            policy=self._policy,
+            policy=self.policy,
             detect=partial(self._find, read),
             budget=budget,
         )
+        self._known = read.known
         if read.known is not None and not read.whole and budget.is_conclusive:
             read.known.decided = self._given, decision
         return decision
 
     def _find(self, read: _Read, *inputs: Any) -> Findings:  # noqa: ANN401 - those of `detect`; the last is the budget
-        read.known = self._cache.find(self._key, self._replica, self._namespace, self._asked, inputs[-1])
+        read.known = self._cache.find(self._key, self._replica, self.namespace, self._asked, inputs[-1])
         return read.known.findings
 
 

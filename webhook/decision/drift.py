@@ -66,7 +66,20 @@ class Drifted:
     decision: Decision
 
 
-def drifted(
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What is decided now about a pod that runs.
+
+    Attributes:
+        created: The pod as it was created, before any webhook.
+        decision: The decision.
+    """
+
+    created: Pod
+    decision: Decision
+
+
+def decided_now(
     pod: Pod,
     document: dict[str, Any],
     *,
@@ -74,8 +87,8 @@ def drifted(
     policy: Policy,
     detect: Detect = detect_uncached,
     budget: Budget | None = None,
-) -> Drifted | None:
-    """Compare a running pod with what a policy decides about it now.
+) -> Decided | None:
+    """Decide about a running pod as if it were created now.
 
     Args:
         pod: The pod as the API server has it.
@@ -83,18 +96,18 @@ def drifted(
         surroundings: The cluster context of the pod.
         policy: The policy.
         detect: As in `webhook.decision.engine.decide`.
-        budget: As there. A pod that could not be decided about within it is not reported.
+        budget: As there.
 
     Returns:
-        None for a pod that a restart would not change.
+        None where the pod could not be decided about in time.
     """
     namespace = pod.metadata.namespace or ""
     budget = budget or Budget()
     as_created = AsCreated(pod, namespace, lambda: document, surroundings)
 
-    def decided() -> tuple[Pod, Decision]:
+    def decided() -> Decided:
         created, whole = as_created()
-        return created, decide(
+        decision = decide(
             created,
             namespace,
             document=whole,
@@ -103,17 +116,34 @@ def drifted(
             detect=detect,
             budget=budget,
         )
+        return Decided(created, decision)
 
-    created, decision = decided()
-    if as_created.is_refuted_by(decision):
-        created, decision = decided()
-    if budget.cancelled:
-        return None
-    found = drift(pod, created, decision)
+    now = decided()
+    if as_created.is_refuted_by(now.decision):
+        now = decided()
+    return None if budget.cancelled else now
+
+
+def drifted(
+    pod: Pod,
+    document: dict[str, Any],
+    *,
+    surroundings: Surroundings,
+    policy: Policy,
+) -> Drifted | None:
+    """Compare a running pod with what is decided about it now; see `decided_now` and `compared`."""
+    now = decided_now(pod, document, surroundings=surroundings, policy=policy)
+    return None if now is None else compared(pod, now)
+
+
+def compared(pod: Pod, now: Decided) -> Drifted | None:
+    """Compare a running pod with what is decided about it now; return None for one that a restart would not change."""
+    found = drift(pod, now.created, now.decision)
     if found is None:
         return None
     owners = owners_of(pod)
-    return Drifted(namespace, pod.metadata.name or "", owners[-1] if owners else None, found, decision)
+    namespace, name = pod.metadata.namespace or "", pod.metadata.name or ""
+    return Drifted(namespace, name, owners[-1] if owners else None, found, now.decision)
 
 
 def drift(pod: Pod, created: Pod, decision: Decision) -> Drift | None:

@@ -136,9 +136,14 @@ class _Namespace:
 
 
 class Store:
-    """Implements `webhook.core.surroundings.Surroundings`."""
+    """Implements `webhook.core.surroundings.Surroundings`.
+
+    Attributes:
+        changes: A number that grows after each change of a Namespace, a Service or a workload.
+    """
 
     def __init__(self) -> None:
+        self.changes = 0
         self._namespaces: dict[str, _Namespace] = {}
         self._declared = Declared()
 
@@ -149,11 +154,15 @@ class Store:
 
     def put_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Store a namespace's labels."""
-        self._of(name).labels = labels
+        place = self._of(name)
+        if place.labels != labels:
+            place.labels = labels
+            self.changes += 1
 
     def drop_namespace(self, name: str) -> None:
         """Drop a namespace's labels; the objects in it are dropped separately."""
         self._of(name).labels = None
+        self.changes += 1
 
     def put_service(self, service: Service) -> None:
         """Store a Service; its images are looked up among the stored workloads."""
@@ -163,6 +172,7 @@ class Store:
             place.services[service.name] = service
             self._declared.change(before, service)
             place.derived = _Derived()
+            self.changes += 1
 
     def drop_service(self, namespace: str, name: str) -> None:
         """Drop a Service."""
@@ -171,6 +181,7 @@ class Store:
         if before is not None:
             self._declared.change(before, None)
             place.derived = _Derived()
+            self.changes += 1
 
     def put_template(self, kind: str, namespace: str, name: str, template: PodTemplate) -> None:
         """Store a workload's pod template. An equal one, as after a status update, does not invalidate any index.
@@ -186,12 +197,14 @@ class Store:
             place.uncarry((kind, name))
             place.carry((kind, name), template)
             place.derived = _Derived()
+            self.changes += 1
 
     def drop_template(self, kind: str, namespace: str, name: str) -> None:
         """Drop a workload."""
         place = self._of(namespace)
         place.uncarry((kind, name))
         place.derived = _Derived()
+        self.changes += 1
 
     def put_config_map(self, namespace: str, name: str, contents: Contents) -> None:
         """Store the parsed content of a ConfigMap."""

@@ -15,9 +15,9 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from webhook.core.surroundings import Surroundings
 from webhook.decision.cache import DecisionCache
 from webhook.inventory import manifests
+from webhook.inventory.manifests import Manifests
 from webhook.policy.source import PolicySource
 from webhook.server.admission.deciding import Decider
 from webhook.server.admission.workers import SWITCH_SECONDS
@@ -37,6 +37,7 @@ from webhook.server.settings import ServerSettings
 from webhook.server.tls.files import certificate_files
 from webhook.server.tls.serving import ServingCertificate
 from webhook.server.tls.sources import PairFiles
+from webhook.verdicts.judge import Judge
 
 if TYPE_CHECKING:
     from webhook.server.background.certificates import SelfManaged
@@ -111,11 +112,13 @@ def compose(
         certificate = ServingCertificate(PairFiles(certificate_file, key_file), metrics=metrics, log=log)
     else:
         certificate = ServingCertificate(managed, metrics=metrics, log=log)
+    inventory = _manifests(settings, policies, log) if live is None else live.inventory
     decider = Decider(
         policies=policies,
-        surroundings=_manifests(settings, policies, log) if live is None else live.inventory,
+        surroundings=inventory,
         cache=_cache(metrics),
         look_up=None if live is None else live.inventory.look_up,
+        connections=Judge(inventory),
         on_error=settings.on_error,
         strict=settings.strict,
     )
@@ -175,7 +178,7 @@ def _cache(metrics: Metrics) -> DecisionCache:
     return cache
 
 
-def _manifests(settings: ServerSettings, policies: PolicySource, log: FilteringBoundLogger) -> Surroundings:
+def _manifests(settings: ServerSettings, policies: PolicySource, log: FilteringBoundLogger) -> Manifests:
     known = manifests.read(
         [str(path) for path in settings.manifests],
         secrets=settings.secrets or policies.current.read_secrets,

@@ -40,5 +40,7 @@ class Rendering:
 
     def holds(self, annotations: Mapping[str, str]) -> bool:
         """Return whether a pod with these annotations starts its application after its sidecar."""
+        if eligibility.PROXY_CONFIG not in annotations:
+            return self.held
         config = eligibility.proxy_config(annotations) or {}
         return config.get(HOLD, self.held) is True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from webhook.core.budget import Budget
 from webhook.core.decision import Decision, Findings
@@ -20,6 +20,9 @@ from webhook.kubernetes.pod import Pod
 from webhook.server.admission.loop_share import LoopShare
 from webhook.server.admission.workers import Caller, Workers
 from webhook.server.settings import OnError
+from webhook.verdicts.foreseen import NONE, Connections
+from webhook.verdicts.judge import MOST_UNITS
+from webhook.verdicts.judge import Judge as ConnectionJudge
 
 # A namespace, then a ConfigMap in it, then a Service that the ConfigMap names: each may be new.
 _LOOK_UPS = 3
@@ -58,6 +61,7 @@ class Decider:
         workers: The threads for decisions that take long.
         loop_share: Limits the time that decisions take on the event loop.
         look_up: Reads objects that the watches have not delivered yet; None without a live cluster.
+        connections: Judges the pods' connections; None judges none.
         on_error: The response if deciding fails.
         strict: Whether a pod that contradicts its decision is rejected.
     """
@@ -68,14 +72,27 @@ class Decider:
     workers: Workers = field(default_factory=Workers)
     loop_share: LoopShare = field(default_factory=LoopShare)
     look_up: LookUp | None = None
+    connections: ConnectionJudge | None = None
     on_error: OnError = OnError.ALLOW
     strict: bool = False
 
 
-async def decide(
-    created: Created, review: Review, decider: Decider, policy: Policy, caller: Caller
-) -> tuple[Decision, bool]:
-    """Make the decision; return it, and whether it was complete before the deadline.
+class Made(NamedTuple):
+    """A decision.
+
+    Attributes:
+        decision: The decision.
+        in_time: Whether it was complete before the deadline.
+        connections: What becomes of the pod's connections.
+    """
+
+    decision: Decision
+    in_time: bool = True
+    connections: Connections = NONE
+
+
+async def decide(created: Created, review: Review, decider: Decider, policy: Policy, caller: Caller) -> Made:
+    """Make the decision.
 
     It is made again if an object that it looked up and missed turns out to have been created just now.
 
@@ -94,22 +111,18 @@ async def decide(
     left = _LOOK_UPS
     while True:
         asked = RecordingView(decider.surroundings)
-        made: Decision | None = None
-        work: Callable[[Callable[[], bool]], tuple[Decision, bool]]
+        made: Made | None = None
+        work: Callable[[Callable[[], bool]], Made]
         if review.unread:
             work = partial(_by_outline, created, namespace, asked, policy, review.unread)
         else:
-            work = partial(_in_full, decider.cache, created, namespace, asked, policy)
+            work = partial(_in_full, decider, created, namespace, asked, policy)
         if not is_large(review.body):
-            pod, document = created()
-            lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
-            made = _at_once(lookup, document, decider.loop_share)
-        if made is not None:
-            decision, in_time = made, True
-        else:
-            decision, in_time = await decider.workers.run(namespace, work, caller, size=_kept(review.body))
+            made = _at_once(decider, created, namespace, asked, policy)
+        if made is None:
+            made = await decider.workers.run(namespace, work, caller, size=_kept(review.body))
         if decider.look_up is None or not left or not (missed := asked.missed) or not await decider.look_up(missed):
-            return decision, in_time
+            return made
         left -= 1
 
 
@@ -118,28 +131,64 @@ def _kept(body: bytes | bytearray) -> int:
     return 0 if is_large(body) else len(body) + decoded_size(body)
 
 
-def _at_once(lookup: Lookup, document: Callable[[], dict[str, Any]], share: LoopShare) -> Decision | None:
+def _at_once(decider: Decider, created: Created, namespace: str, asked: RecordingView, policy: Policy) -> Made | None:
     """Return the decision if it is cached, or cheap to make; else None."""
-    if (known := lookup.recall()) is not None:
-        return known
-    with share as budget:
-        decision = lookup.decide(document, budget)
-    return None if budget.exceeded else decision
+    pod, document = created()
+    lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
+    known, judge = lookup.recall(), decider.connections
+    if known is not None:
+        if judge is None or not known.findings.dependencies:
+            return Made(known)
+        noted = lookup.noted(known)
+        if noted is not None and judge.holds(noted):
+            return Made(known, connections=noted)
+    with decider.loop_share as budget:
+        decision = known or lookup.decide(document, budget)
+        if budget.exceeded:
+            return None
+        budget.refill()
+        connections = _connections(decider, lookup, decision, budget, last=False)
+    return Made(decision, connections=connections) if budget.is_conclusive else None
 
 
 def _in_full(
-    cache: DecisionCache,
+    decider: Decider,
     created: Created,
     namespace: str,
     asked: RecordingView,
     policy: Policy,
     cancelled: Callable[[], bool],
-) -> tuple[Decision, bool]:
-    """Return the decision, and whether it was complete before it was cancelled."""
+) -> Made:
+    """Return the decision, which may be incomplete, because it was cancelled."""
     pod, document = created()
-    lookup = Lookup(cache, pod, namespace, surroundings=asked, policy=policy)
+    lookup = Lookup(decider.cache, pod, namespace, surroundings=asked, policy=policy)
     budget = Budget(cancelled=cancelled)
-    return lookup.recall() or lookup.decide(document, budget), not budget.cancelled
+    decision = lookup.recall() or lookup.decide(document, budget)
+    connections = _connections(decider, lookup, decision, Budget(MOST_UNITS, cancelled), last=True)
+    return Made(decision, not budget.cancelled, connections)
+
+
+def _connections(decider: Decider, lookup: Lookup, decision: Decision, budget: Budget, *, last: bool) -> Connections:
+    """Return the pod's connections, cached or judged.
+
+    Args:
+        decider: Has the judge.
+        lookup: The pod.
+        decision: The decision about it.
+        budget: Work that may be spent.
+        last: Whether what exceeds the budget is final, and will not be judged with a larger one.
+    """
+    judge = decider.connections
+    if judge is None:
+        return NONE
+    noted: Connections | None = lookup.noted(decision)
+    if noted is not None and judge.holds(noted):
+        return noted
+    judge.remember(lookup.pod, lookup.namespace, decision)
+    connections = judge.decided(lookup.pod, lookup.namespace, decision, lookup.policy, budget)
+    if connections.error is None and (last or not budget.exceeded) and not budget.cancelled:
+        lookup.note(decision, connections)
+    return connections
 
 
 def _by_outline(
@@ -149,14 +198,14 @@ def _by_outline(
     policy: Policy,
     unread: str,
     cancelled: Callable[[], bool],
-) -> tuple[Decision, bool]:
+) -> Made:
     """Decide like `_in_full`, from an outline; not cached, since pods with equal outlines may differ."""
     pod, document = created()
     budget = Budget(cancelled=cancelled)
     decision = engine.decide(
         pod, namespace, document=document, surroundings=asked, policy=policy, budget=budget, unread=unread
     )
-    return decision, not budget.cancelled
+    return Made(decision, not budget.cancelled)
 
 
 def decide_undetected(created: Created, review: Review, decider: Decider, policy: Policy, why: str) -> Decision:

@@ -9,6 +9,7 @@ from webhook.core.decision import Decision
 from webhook.decision.conformance import Contradiction
 from webhook.kubernetes.admission import AdmissionRequest
 from webhook.kubernetes.pod import Pod
+from webhook.verdicts.foreseen import NONE, Connections
 
 
 class Outcome(StrEnum):
@@ -52,6 +53,7 @@ class Admission:
         request: The admission request, once parsed.
         pod: The pod, once parsed.
         decision: The decision, once made.
+        connections: What becomes of the pod's connections.
         contradiction: The pod's contradiction of the decision, if any.
         detail: The problem, without any value of the request.
         error: The exception if deciding failed.
@@ -62,6 +64,7 @@ class Admission:
     request: AdmissionRequest | None = None
     pod: Pod | None = None
     decision: Decision | None = None
+    connections: Connections = NONE
     contradiction: Contradiction | None = None
     detail: str = ""
     error: Exception | None = None

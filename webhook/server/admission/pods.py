@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from webhook.core.budget import Budget
 from webhook.core.decision import Decision
 from webhook.core.surroundings import SurroundingsUnknownError
 from webhook.decision.conformance import Contradiction, contradiction
@@ -16,10 +17,13 @@ from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.response import Denial, answer
 from webhook.mesh import MESH
 from webhook.server.admission.backlog import OverloadedError
-from webhook.server.admission.deciding import Decider, decide, decide_undetected
+from webhook.server.admission.connections import broken, harm, lost
+from webhook.server.admission.deciding import Decider, Made, decide, decide_undetected
+from webhook.server.admission.loop_share import INLINE
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.admission.workers import ANYBODY, Caller, ClientGoneError
 from webhook.server.settings import OnError
+from webhook.verdicts.foreseen import NONE, Connections
 
 # Several webhooks may warn about one pod; the prefix attributes the warning.
 _PREFIX = "sidecar-policy: "
@@ -94,21 +98,22 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
     policy = decider.policies.current
     created = _as_created(pod, review, decider, changed=MESH.is_decided(pod))
     try:
-        decision, in_time = await _decide(created, review, decider, policy, caller)
+        made = await _decide(created, review, decider, policy, caller)
     except OverloadedError as error:
         cheap = _as_created(pod, review, decider, changed=False) if is_large(review.body) else created
-        decision, in_time = decide_undetected(cheap, review, decider, policy, str(error)), False
+        made = Made(decide_undetected(cheap, review, decider, policy, str(error)), in_time=False)
+    decision, connections = made.decision, made.connections
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
     operations = MESH.patch(pod, decision, namespace_labels, believed=created.believed)
     response = answer(
         review.request.uid,
         patch=operations,
-        warnings=[_PREFIX + warning for warning in decision.shown.warnings],
-        audit_annotations=_audit_annotations(decision),
+        warnings=[_PREFIX + warning for warning in (*decision.shown.warnings, *harm(decision, connections))],
+        audit_annotations=_audit_annotations(decision, connections),
     )
-    admission.decision = decision
+    admission.decision, admission.connections = decision, connections
     admission.outcome = Outcome.PATCHED if operations else Outcome.UNCHANGED
-    if not in_time:
+    if not made.in_time:
         admission.outcome = Outcome.OVERLOADED
     return response
 
@@ -124,25 +129,29 @@ async def validate(pod: Pod, review: Review, decider: Decider, admission: Admiss
         admission.outcome = Outcome.UNREADABLE_POD
         return _failed(admission, review.request, OnError.DENY if decider.strict else decider.on_error, review.unread)
     found: Contradiction | None = None
+    connections = NONE
     for policy in decider.policies.recent:
         created = _as_created(pod, review, decider)
-        admission.decision, in_time = await _decide(created, review, decider, policy, caller)
-        if not in_time:
+        made = await _decide(created, review, decider, policy, caller)
+        admission.decision = made.decision
+        if not made.in_time:
             raise OverloadedError(_NOT_IN_TIME)
-        found = contradiction(pod, admission.decision)
+        found = contradiction(pod, made.decision)
         if found is None:
             break
+        connections = _as_stored(pod, created, review, decider, policy, made.decision)
     if found is None:
         admission.outcome = Outcome.CONFORMS
         return answer(review.request.uid)
-    admission.contradiction = found
+    admission.contradiction, admission.connections = found, connections
     admission.outcome = Outcome.DENIED if decider.strict else Outcome.CONTRADICTS
     sentence = _PREFIX + found.sentence
+    warnings = (sentence, *(_PREFIX + warning for warning in lost(connections)))
     return answer(
         review.request.uid,
         denial=Denial(sentence, HTTPStatus.FORBIDDEN.value, "Forbidden") if decider.strict else None,
-        warnings=() if decider.strict else (sentence,),
-        audit_annotations={"contradiction": found.code},
+        warnings=() if decider.strict else warnings,
+        audit_annotations={"contradiction": found.code, **broken(connections)},
     )
 
 
@@ -150,14 +159,23 @@ def _as_created(pod: Pod, review: Review, decider: Decider, *, changed: bool = T
     return AsCreated(pod, review.request.namespace, review.document, decider.surroundings, changed=changed)
 
 
-async def _decide(
-    created: AsCreated, review: Review, decider: Decider, policy: Policy, caller: Caller
-) -> tuple[Decision, bool]:
+async def _decide(created: AsCreated, review: Review, decider: Decider, policy: Policy, caller: Caller) -> Made:
     """Decide as `webhook.server.admission.deciding.decide`; again if the pod's annotations turn out to be forged."""
     made = await decide(created, review, decider, policy, caller)
-    if created.is_refuted_by(made[0]):
+    if created.is_refuted_by(made.decision):
         made = await decide(created, review, decider, policy, caller)
     return made
+
+
+def _as_stored(
+    pod: Pod, created: AsCreated, review: Review, decider: Decider, policy: Policy, decision: Decision
+) -> Connections:
+    """Judge the connections of a pod that contradicts its decision; a large one is not judged on the event loop."""
+    if decider.connections is None or is_large(review.body):
+        return NONE
+    submitted, _ = created()
+    namespace, budget = review.request.namespace, Budget(INLINE)
+    return decider.connections.final(pod, submitted, namespace, decision, policy, budget)
 
 
 def _is_creation_of_a_pod(request: AdmissionRequest) -> bool:
@@ -190,7 +208,7 @@ def _failed(admission: Admission, request: AdmissionRequest, on_error: OnError, 
     return answer(request.uid, warnings=(f"{_PREFIX}{why}; it was not changed",))
 
 
-def _audit_annotations(decision: Decision) -> dict[str, str]:
+def _audit_annotations(decision: Decision, connections: Connections) -> dict[str, str]:
     """Return the audit annotations; the API server prefixes each key with the webhook's name and a slash."""
     said = decision.shown.summary
     annotations = {"decision": said["action"], "mode": said["mode"], "reason": said["reason"], "policy": said["policy"]}
@@ -198,4 +216,4 @@ def _audit_annotations(decision: Decision) -> dict[str, str]:
         annotations["rule"] = decision.rule
     if said["dependencies"]:
         annotations["dependencies"] = ",".join(said["dependencies"])
-    return annotations
+    return annotations | broken(connections) if connections.broken else annotations

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 from structlog.typing import FilteringBoundLogger
 
@@ -23,29 +22,12 @@ from webhook.cluster.errors import UNREADABLE, ClusterError
 from webhook.cluster.lease import Lease
 from webhook.cluster.pods import live_pods
 from webhook.cluster.reflector import run_until
-from webhook.core.budget import Budget
-from webhook.decision.drift import Drift, drifted, restart_command
+from webhook.core.verdict import Outcome
 from webhook.decision.policy import Policy
-from webhook.kubernetes.pod import Pod
 from webhook.server.admission.deciding import Decider
+from webhook.server.background.running import NOTHING, Workload, judge
+from webhook.server.observe.logs import describe
 from webhook.server.observe.metrics import Metrics
-
-# A mirror pod represents a static pod, which the kubelet runs from a file whatever was decided.
-_MIRROR = "kubernetes.io/config.mirror"
-# The deadline for deciding about one pod. A pod that exceeds it is not reported.
-_LONGEST_SECONDS = 4.0
-
-
-class Workload(NamedTuple):
-    """Pods of one owner with the same drift, decision and rule."""
-
-    namespace: str
-    kind: str
-    name: str
-    drift: Drift
-    action: str
-    rule: str | None
-    restart: str | None
 
 
 @dataclass(slots=True)
@@ -57,6 +39,7 @@ class Check:
         pods: Number of pods inspected.
         unreadable: Number of pods that could not be decoded.
         drifted: Number of drifted pods by workload.
+        connections: Number of the pods' connections, as they run, by outcome, code and end.
         ended: When it ended; None while it runs.
     """
 
@@ -64,6 +47,7 @@ class Check:
     pods: int = 0
     unreadable: int = 0
     drifted: Counter[Workload] = field(default_factory=Counter)
+    connections: Counter[tuple[str, ...]] = field(default_factory=Counter)
     ended: datetime | None = None
 
 
@@ -137,6 +121,7 @@ class DriftWatch:
             "drifted": None if last is None else last.drifted.total(),
             "workloads": [_described(workload, pods) for workload, pods in shown[: self.MOST_WORKLOADS]],
             "notListed": max(0, len(shown) - self.MOST_WORKLOADS),
+            "brokenConnections": None if last is None else _broken(last),
         }
 
     async def _check_periodically(self) -> None:
@@ -176,7 +161,7 @@ class DriftWatch:
         self._problem = ""
         seconds = round(time.monotonic() - started, 3)
         found = {"pods": check.pods, "unreadable": check.unreadable, "drifted": check.drifted.total()}
-        self._log.info("drift", **found, policy=check.policy, seconds=seconds)
+        self._log.info("drift", **found, broken_connections=_broken(check), policy=check.policy, seconds=seconds)
 
     async def _renewed(self) -> bool:
         """Renew the Lease if it is due during a long check; return whether this replica is still the leader."""
@@ -189,12 +174,16 @@ class DriftWatch:
             check.pods += 1
             # Even a small pod may refer to large ConfigMaps.
             try:
-                workload = await asyncio.to_thread(judge, item, self._decider, policy)
+                judged = await asyncio.to_thread(judge, item, self._decider, policy)
             except UNREADABLE:
                 check.unreadable += 1
-                workload = None
-            if workload is not None:
-                check.drifted[workload] += 1
+                judged = NOTHING
+            if judged.workload is not None:
+                check.drifted[judged.workload] += 1
+            check.connections.update(dict(judged.connections.counts))
+            if judged.connections.error is not None:
+                self._metrics.connection_faults.inc()
+                self._log.error("judging connections failed", **describe(judged.connections.error))
             # Yield to requests, which share the event loop.
             await asyncio.sleep(0)
 
@@ -209,6 +198,7 @@ class DriftWatch:
             shown[namespace, workload.drift.code] += pods
         self._metrics.drifted.show(shown)
         self._metrics.drift_pods.set(check.pods)
+        self._metrics.running_connections.show(check.connections)
 
     def _log_failure(self, problem: str) -> None:
         if problem != self._problem:
@@ -216,35 +206,13 @@ class DriftWatch:
         self._problem = problem
 
 
-def judge(item: Raw, decider: Decider, policy: Policy) -> Workload | None:
-    """Return the workload of a drifted pod, or None if it has not drifted.
-
-    Args:
-        item: The pod's JSON.
-        decider: Decides about the pod.
-        policy: The active policy.
-
-    Raises:
-        msgspec.DecodeError, RecursionError, UnicodeDecodeError: The pod cannot be decoded.
-    """
-    document = msgspec.json.decode(item, type=dict)
-    pod = msgspec.convert(document, Pod)
-    if document["metadata"].get("deletionTimestamp") or _MIRROR in pod.annotations:
-        return None
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    found = drifted(
-        pod,
-        document,
-        surroundings=decider.surroundings,
-        policy=policy,
-        detect=decider.cache.detect,
-        budget=Budget(cancelled=lambda: time.monotonic() > deadline),
-    )
-    if found is None:
-        return None
-    kind, name = (found.owner.kind, found.owner.name) if found.owner is not None else ("Pod", found.name)
-    restart = restart_command(found.namespace, found.owner)
-    return Workload(found.namespace, kind, name, found.drift, found.decision.action.value, found.decision.rule, restart)
+def _broken(check: Check) -> dict[str, int]:
+    """Return the number of broken connections by code."""
+    broken: Counter[str] = Counter()
+    for (outcome, code, _), number in check.connections.items():
+        if Outcome(outcome).breaks:
+            broken[code] += number
+    return dict(sorted(broken.items()))
 
 
 def _described(workload: Workload, pods: int) -> dict[str, Any]:

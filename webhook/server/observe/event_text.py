@@ -9,7 +9,7 @@ Source of the API server's limits: kubernetes pkg/apis/core/validation/events.go
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, assert_never
 from webhook.core.decision import Action, Decision, Dependency, Mode, Reason
 from webhook.core.facts import owners_of
 from webhook.kubernetes.pod import ObjectMeta, OwnerReference, Pod, PodSpec
+from webhook.verdicts.foreseen import NONE, Connections, Foreseen
 
 REPORTER: Final = "sidecar-policy.dev/webhook"
 MAX_NOTE: Final = 1024
@@ -26,6 +27,7 @@ AUDIT_ONLY: Final = "AuditOnly"
 
 _MAX_CODE = 128
 _MAX_NAME = 253
+_MOST_BROKEN = 6
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 Resolve = Callable[[str, str, str], str | None]
@@ -114,8 +116,13 @@ def is_reported(decision: Decision) -> bool:
     return decision.by_policy and any(_effects(decision.shown))
 
 
-def of_decision(decision: Decision) -> Message:
-    """Return the Event's content for a decision that `is_reported`, limited to what the pod's author may see."""
+def of_decision(decision: Decision, connections: Connections = NONE) -> Message:
+    """Return the Event's content for a decision that `is_reported`, limited to what the pod's author may see.
+
+    Args:
+        decision: The decision.
+        connections: What becomes of the pod's connections.
+    """
     decision = decision.shown
     audit = decision.mode is Mode.AUDIT
     first, *others = _effects(decision)
@@ -126,10 +133,15 @@ def of_decision(decision: Decision) -> Message:
     note = f"{'Audit only: ' if audit else ''}{done} by {by} (policy {decision.policy})"
     if decision.matched:
         note += f": {'; '.join(decision.matched)}"
+    if connections.shown:
+        note += f". Connections that break: {'; '.join(_listed(connections.shown))}"
     if evidence := list(dict.fromkeys(found.evidence for found in _matched(decision))):
         note += f". Evidence: {'; '.join(evidence)}"
     return Message(
-        reason=AUDIT_ONLY if audit else first.reason, action=first.action, note=_fit(note[0].upper() + note[1:])
+        reason=AUDIT_ONLY if audit else first.reason,
+        action=first.action,
+        note=_fit(note[0].upper() + note[1:]),
+        warning=any(one.harmed for one in connections.shown),
     )
 
 
@@ -242,6 +254,12 @@ def _effects(decision: Decision) -> Iterator[_Effect]:
             assert_never(decision.action)
     if decision.hold and decision.action.sidecar is not False:
         yield _Effect("ApplicationHeld", "Hold", "application", "held until the sidecar is ready")
+
+
+def _listed(broken: Sequence[Foreseen]) -> Iterator[str]:
+    yield from map(str, broken[:_MOST_BROKEN])
+    if len(broken) > _MOST_BROKEN:
+        yield f"{len(broken) - _MOST_BROKEN} more"
 
 
 def _matched(decision: Decision) -> list[Dependency]:

@@ -31,6 +31,7 @@ from webhook.server.observe import event_text
 from webhook.server.observe.event_series import EventOutcome, Series, SeriesWriter
 from webhook.server.observe.event_shares import Shares
 from webhook.server.observe.event_text import Message, Owner, Resolve
+from webhook.verdicts.foreseen import NONE, Connections
 
 _POLL_SECONDS = 0.1
 """Seconds between two checks of the rate limit."""
@@ -110,7 +111,9 @@ class Events:
         self._wake = asyncio.Event()
         self._next_flush = 0.0
 
-    def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool) -> None:
+    def offer(
+        self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool, connections: Connections = NONE
+    ) -> None:
         """Queue an Event about a decision. Takes microseconds, does no I/O and never raises.
 
         Dry runs, decisions that change nothing, and pods without an owner are ignored.
@@ -120,9 +123,10 @@ class Events:
             pod: The pod that it is about.
             namespace: The pod's namespace.
             dry_run: Whether the request is a dry run.
+            connections: What becomes of the pod's connections.
         """
         if not dry_run and event_text.is_reported(decision):
-            self._put(pod, namespace, partial(event_text.of_decision, decision))
+            self._put(pod, namespace, partial(event_text.of_decision, decision, connections))
 
     def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
         """Queue a warning Event about a pod that contradicts its decision. As cheap as `offer`.

@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from webhook.server.admission.outcome import Outcome
 from webhook.server.observe.collectors import LostLines, SwappedGauge
+from webhook.verdicts.codes import breaking
 
 # From the typical duration of a request (tenths of a millisecond) to the API server's default timeout of 10 s.
 _SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -40,6 +41,8 @@ class Metrics:
         decisions: Decisions by action, rule, mode and reason.
         cut: Decisions without complete detection, by cause.
         detections: Detected backends by kind and confidence, each kind once per pod.
+        connections: Connections of pods that were decided about, by outcome, code and the end that breaks them.
+        connection_faults: Pods whose connections could not be judged, by a fault of this program.
         findings: Detection results by source: computed, or served from the cache.
         remembered: Entries in the detection cache.
         contradictions: Pods that contradict their decision after admission, by contradiction.
@@ -55,6 +58,7 @@ class Metrics:
         policy: Name and generation of the active policy, as labels.
         policy_rejected: 1 while a newer policy is invalid.
         drifted: Drifted pods by namespace and reason.
+        running_connections: Connections of the pods that the last drift check inspected, by outcome, code and end.
         drift_pods: Pods inspected by the last drift check.
         drift_checked: Time of this replica's last complete drift check.
         drift_checks: Drift checks by outcome.
@@ -101,6 +105,17 @@ class Metrics:
             "sidecar_policy_detections",
             "Detected dependencies of pods, by kind of backend and confidence.",
             ("kind", "confidence"),
+            registry=registry,
+        )
+        self.connections = Counter(
+            "sidecar_policy_connections",
+            "Connections of pods that were decided about, by what becomes of them; docs/connections.md has the codes.",
+            ("outcome", "code", "at"),
+            registry=registry,
+        )
+        self.connection_faults = Counter(
+            "sidecar_policy_connection_faults",
+            "Pods whose connections could not be judged because of an internal error; the log has its location.",
             registry=registry,
         )
         self.findings = Counter(
@@ -188,6 +203,12 @@ class Metrics:
             ("pod_namespace", "reason"),
             registry=registry,
         )
+        self.running_connections = SwappedGauge(
+            "sidecar_policy_running_connections",
+            "Connections of the pods that run, by what becomes of them; reported by the replica that checks for drift.",
+            ("outcome", "code", "at"),
+            registry=registry,
+        )
         self.drift_pods = Gauge(
             "sidecar_policy_drift_checked_pods",
             "Pods inspected by the last drift check; 0 on replicas that do not check.",
@@ -267,6 +288,8 @@ class Metrics:
             self.certificate_reloads.labels(reload)
         for cause in ("budget", "overload"):
             self.cut.labels(cause)
+        for labels in breaking():
+            self.connections.labels(*labels)
         for source in ("detection", "memory"):
             self.findings.labels(source)
         for where in ("secret", "configuration"):

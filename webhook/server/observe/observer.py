@@ -16,6 +16,7 @@ from webhook.kubernetes.pod import Pod
 from webhook.server.admission.outcome import Admission, Outcome
 from webhook.server.observe.logs import describe
 from webhook.server.observe.metrics import Metrics
+from webhook.verdicts.foreseen import Connections
 
 _DECIDED = frozenset({Outcome.PATCHED, Outcome.UNCHANGED})
 _COUNTERS = 4096
@@ -25,8 +26,8 @@ _QUIET = frozenset({Outcome.IGNORED, Outcome.CONFORMS})
 class Events(Protocol):
     """Records Events in the cluster. Both methods return immediately and never raise."""
 
-    def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool) -> None:
-        """Record a decision."""
+    def offer(self, decision: Decision, pod: Pod, namespace: str, *, dry_run: bool, connections: Connections) -> None:
+        """Record a decision, with what becomes of the pod's connections."""
         ...
 
     def contradiction(self, code: str, sentence: str, pod: Pod, namespace: str, *, dry_run: bool) -> None:
@@ -55,6 +56,7 @@ class Observer:
         self._duration = lru_cache(_COUNTERS)(metrics.duration.labels)
         self._decisions = lru_cache(_COUNTERS)(metrics.decisions.labels)
         self._detections = lru_cache(_COUNTERS)(metrics.detections.labels)
+        self._connections = lru_cache(_COUNTERS)(metrics.connections.labels)
 
     def admission(self, admission: Admission, seconds: float) -> None:
         """Record one request after its response, or after the client has disconnected.
@@ -69,6 +71,12 @@ class Observer:
         self._duration(admission.webhook).observe(seconds)
         fields = _identity(admission) | {"dry_run": dry_run, "ms": round(seconds * 1000, 3)}
         decided = {} if admission.decision is None else admission.decision.summary
+        connections = admission.connections
+        if connections.error is not None:
+            self.metrics.connection_faults.inc()
+            self.log.error("judging connections failed", **describe(connections.error), **fields)
+        if connections.broken:
+            decided = {**decided, "broken_connections": connections.broken}
         if admission.contradiction is not None:
             code = admission.contradiction.code
             self.metrics.contradictions.labels(code).inc()
@@ -78,7 +86,7 @@ class Observer:
         elif admission.outcome in _QUIET:
             self.log.debug("admission", **fields)
         elif admission.decision is not None:
-            self._count(admission.decision)
+            self._count(admission.decision, connections)
             if admission.decision.findings.cut:
                 overloaded = admission.outcome is Outcome.OVERLOADED
                 self.metrics.cut.labels("overload" if overloaded else "budget").inc()
@@ -93,15 +101,17 @@ class Observer:
         if found is not None:
             events.contradiction(found.code, found.sentence, pod, request.namespace, dry_run=dry_run)
         elif admission.outcome in _DECIDED and admission.decision is not None:
-            events.offer(admission.decision, pod, request.namespace, dry_run=dry_run)
+            events.offer(admission.decision, pod, request.namespace, dry_run=dry_run, connections=admission.connections)
 
-    def _count(self, decision: Decision) -> None:
+    def _count(self, decision: Decision, connections: Connections) -> None:
         summary = decision.summary
         self._decisions(summary["action"], summary["rule"] or "", summary["mode"], summary["reason"]).inc()
         # Dependencies are ordered by descending confidence, so in reverse the last one put into the dict is the surest.
         surest = {found.kind: found.confidence for found in reversed(decision.findings.dependencies)}
         for kind, confidence in surest.items():
             self._detections(kind, confidence.value).inc()
+        for labels, number in connections.counts:
+            self._connections(*labels).inc(number)
 
 
 async def watch_loop_lag(metrics: Metrics, stop: asyncio.Event, *, every: float = 0.5) -> None:
