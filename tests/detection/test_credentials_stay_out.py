@@ -54,9 +54,9 @@ class Told:
     def __init__(self):
         self.notes = []
 
-    def offer(self, decision, pod, namespace, *, dry_run):
+    def offer(self, decision, pod, namespace, *, dry_run, connections):
         if is_reported(decision):
-            self.notes.append(repr(of_decision(decision)))
+            self.notes.append(repr(of_decision(decision, connections)))
 
     def contradiction(self, code, sentence, pod, namespace, *, dry_run):
         self.notes.append(sentence)
