@@ -176,10 +176,12 @@ def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequen
     first = found[0]
     if all((one.outcome, one.security) == (first.outcome, first.security) for one in found):
         return first
+    evidence = tuple(f"{_said(one)}: {'; '.join(one.evidence)}" for one in found)
+    if all(one.outcome is Outcome.FLOWS for one in found):
+        return Verdict(Outcome.FLOWS, Outcome.FLOWS.value, evidence=evidence)
     missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
     if len(connection.wires) > 1:
         missing.append(connection.unknown_wire)
-    evidence = tuple(f"{_said(one)}: {'; '.join(one.evidence)}" for one in found)
     return Verdict(Outcome.UNKNOWN, "not-known", None, None, evidence, tuple(dict.fromkeys(missing)))
 
 
