@@ -44,7 +44,7 @@ def found(name, **options):
          [("ports-not-bypassed", "warning", "consumer")]),
         ("azure-sql-redirect", {}, []),
         ("azure-sql-redirect", {"policy": policy("mssql", "bypass")}, [("ports-not-bypassed", "warning", "erp-api")]),
-        ("sftp-ssh", {}, [("http-declared", "warning", "ftp")]),  # in SSH both ends announce themselves at once
+        ("sftp-ssh", {}, [("server-first-sniffed", "error", "sftp"), ("http-declared", "warning", "ftp")]),
         ("etcd-tls-client", {}, [("tls-declared-http", "error", "store")]),
         ("elastic-headless-without-transport", {}, [("peer-port-unlisted", "error", "es-master-headless")]),
         ("strict-and-default-skip", {},
