@@ -27,7 +27,7 @@ from webhook.verdicts.rendering import Rendering
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Decided, Inventory
-    from webhook.inventory.workloads import Workload
+    from webhook.inventory.workloads import RunningPod, Workload
     from webhook.policy.compiled import CompiledPolicy
 
 Key = tuple[str, str, str]
@@ -52,11 +52,19 @@ class Connected:
 def rendering_of(inventory: Inventory, istio: IstioConfiguration, *, native: bool) -> Rendering:
     """Return how sidecars are rendered: as those that run, else as `native` says."""
     seen: dict[str, bool] = {}
-    for running in inventory.running:
-        pod = msgspec.convert(running.document(), Pod)
+    for running, pod in pods_of(inventory):
         if sidecar_of(pod) is not None:
             seen[running.namespace] = seen.get(running.namespace, True) and is_native(pod)
     return Rendering(native=native, seen=seen, held=istio.settings.held)
+
+
+def pods_of(inventory: Inventory) -> Iterator[tuple[RunningPod, Pod]]:
+    """Yield the pods that run, without those that cannot be read."""
+    for running in inventory.running:
+        try:
+            yield running, msgspec.convert(running.document(), Pod)
+        except msgspec.ValidationError:
+            continue
 
 
 class Parties:
@@ -82,7 +90,7 @@ class Parties:
         self.running: dict[Key, list[Party]] = {}
         self._as_they_run = as_they_run
         self._read = {running.namespace for running in inventory.running}
-        self._here: dict[str, list[Party]] = {}
+        self._labelled: dict[tuple[str, tuple[str, str]], list[Party]] = {}
         for each in decided:
             workload = each.workload
             name = f"{workload.kind}/{workload.name}"
@@ -91,14 +99,16 @@ class Parties:
         self._run(inventory, rendering)
         for key, party in self.created.items():
             parties = (as_they_run and self.running.get(key)) or [party]
-            self._here.setdefault(party.namespace, []).extend(parties)
+            self._add(parties)
         for key, parties in self.running.items():
             if key not in self.created:
-                self._here.setdefault(key[1], []).extend(parties)
+                self._add(parties)
 
     def servers(self, service: Service) -> Sequence[Party] | None:
         """Return the pods that a Service selects; None where it selects none of those that are known."""
-        found = [party for party in self._here.get(service.namespace, ()) if service.selects(party.labels)]
+        first = next(iter((service.selector or {}).items()), None)
+        known = () if first is None else self._labelled.get((service.namespace, first), ())
+        found = [party for party in known if service.selects(party.labels)]
         if found:
             return found
         return () if service.namespace in self._read and service.selector else None
@@ -107,9 +117,13 @@ class Parties:
         """Return a workload's pods: those that run, if they are asked for and there are any."""
         return (self._as_they_run and self.running.get(key)) or [self.created[key]]
 
+    def _add(self, parties: Iterable[Party]) -> None:
+        for party in parties:
+            for label in party.labels.items():
+                self._labelled.setdefault((party.namespace, label), []).append(party)
+
     def _run(self, inventory: Inventory, rendering: Rendering) -> None:
-        for running in inventory.running:
-            pod = msgspec.convert(running.document(), Pod)
+        for running, pod in pods_of(inventory):
             ambient = (inventory.namespace_labels(running.namespace) or {}).get(DATAPLANE_MODE) == AMBIENT
             keys: list[tuple[str, str]] = [(owner.kind, owner.name) for owner in owners_of(pod)]
             kind, name = next(iter(keys), ("Pod", running.name))

@@ -1,5 +1,5 @@
 import pytest
-from analysed import API, NONE, SKIP, planned
+from analysed import NONE, SKIP, planned
 
 
 def peer(namespace="shop", mode="STRICT", more=""):
@@ -29,7 +29,7 @@ spec: {{hosts: [{host}], gateways: {gateways}, http: []}}
 ---"""
 
 
-BOTH = ["strict-refuses", "strict-given-up"]
+GIVEN_UP = ["strict-given-up"]
 ONLY_API = ", selector: {matchLabels: {app: api}}"
 SUBSET = ", subsets: [{name: a, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}]"
 PERMISSIVE_PORT = ", portLevelMtls: {8080: {mode: PERMISSIVE}}"
@@ -39,13 +39,13 @@ PERMISSIVE_PORT = ", portLevelMtls: {8080: {mode: PERMISSIVE}}"
     ("configuration", "expected"),
     [
         ("", []),
-        (peer(), BOTH),
-        (peer("istio-system"), BOTH),
+        (peer(), GIVEN_UP),
+        (peer("istio-system"), GIVEN_UP),
         (peer("elsewhere"), []),
         (peer(mode="PERMISSIVE"), []),
         (peer("istio-system") + peer(mode="PERMISSIVE"), []),
-        (peer("istio-system") + peer(mode="UNSET"), BOTH),
-        (peer(more=ONLY_API), ["strict-refuses"]),
+        (peer("istio-system") + peer(mode="UNSET"), GIVEN_UP),
+        (peer(more=ONLY_API), []),
         (peer(more=ONLY_API + PERMISSIVE_PORT), []),
         (rule(), ["mutual-fails"]),
         (rule("web.shop.svc.cluster.local"), ["mutual-fails"]),
@@ -65,22 +65,6 @@ def test_a_lost_sidecar_has_the_consequences_that_istios_configuration_gives_it(
 
     assert [one.consequence.code for one in consequences] == expected
     assert {one.name for one in consequences} <= {"web"}
-
-
-def test_a_refusal_is_told_with_the_way_to_the_server():
-    refused, *_ = planned(peer()).consequences
-
-    assert refused.message == "PeerAuthentication shop/peers makes api reject its plaintext traffic"
-    assert refused.evidence == ("env API_URL → Service api",)
-    assert refused.consequence.breaks
-
-
-def test_a_server_that_has_no_sidecar_either_refuses_nobody():
-    alone = API.replace(
-        "labels: {app: api}}\n    spec", 'labels: {app: api, sidecar.istio.io/inject: "false"}}\n    spec'
-    )
-
-    assert [one.consequence.code for one in planned(peer(), api=alone).consequences] == ["strict-given-up"]
 
 
 def test_routes_say_where_they_would_still_apply():

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from webhook.analysis.connections import Parties, connect, rendering_of
+from webhook.analysis.connections import Parties, connect, pods_of, rendering_of
 from webhook.analysis.diagnose.assumed import Assumed
 from webhook.analysis.diagnose.picture import Member, Picture
 from webhook.core.facts import owners_of
-from webhook.kubernetes.pod import Pod
 from webhook.kubernetes.unread import Unread, understood
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.connections import Mesh
@@ -80,8 +77,7 @@ def _webhooks(inventory: Inventory) -> list[dict[str, Any]]:
 
 def _outlived(inventory: Inventory) -> Mapping[tuple[str, str, str], str]:
     found: dict[tuple[str, str, str], str] = {}
-    for running in inventory.running:
+    for running, pod in pods_of(inventory):
         if running.outlived:
-            pod = msgspec.convert(running.document(), Pod)
             found |= {(running.namespace, owner.kind, owner.name): running.name for owner in owners_of(pod)}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from webhook.analysis.diagnose.assumed import Assumed
@@ -94,7 +95,7 @@ class Call:
         return f"client {self.client.label}: {self.judged.evidence}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
     """The cluster under diagnosis.
 
@@ -127,8 +128,19 @@ class Picture:
 
     def behind(self, service: Service) -> list[Member]:
         """Return the workloads that a Service selects."""
-        here = (member for member in self.members if member.namespace == service.namespace)
-        return [member for member in here if service.selects(member.pod.labels)]
+        first = next(iter((service.selector or {}).items()), None)
+        if first is None:
+            return []
+        return [one for one in self._labelled.get((service.namespace, first), ()) if service.selects(one.pod.labels)]
+
+    @cached_property
+    def _labelled(self) -> Mapping[tuple[str, tuple[str, str]], Sequence[Member]]:
+        """The workloads by namespace and each label of their pods."""
+        found: dict[tuple[str, tuple[str, str]], list[Member]] = {}
+        for member in self.members:
+            for label in member.pod.labels.items():
+                found.setdefault((member.namespace, label), []).append(member)
+        return found
 
     def calls(self) -> Iterator[Call]:
         """Yield every connection."""

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.analysis.connections import connections_of, rendering_of
 from webhook.analysis.plan.changes import Change, changes
-from webhook.analysis.plan.impact import Consequences, Party, Warned
+from webhook.analysis.plan.flows import NO_FLOWS, Flows, flows_of
+from webhook.analysis.plan.impact import Warned, consequences
 from webhook.analysis.workloads import Decided, decide_by
 from webhook.decision.drift import Drifted, drifted
 from webhook.kubernetes.pod import Pod
 from webhook.mesh.config import IstioConfiguration
-from webhook.mesh.sidecar import gets_sidecar
 from webhook.policy.compiled import CompiledPolicy
+from webhook.verdicts.rendering import Rendering
 
 if TYPE_CHECKING:
     from webhook.analysis.workloads import Inventory
@@ -31,7 +33,8 @@ class Plan:
         changes: The workloads that would be treated differently.
         restarts_now: Running pods that differ from what the current policy decides.
         restarts_then: Running pods that differ from what the proposed policy decides.
-        consequences: The impact of lost sidecars.
+        consequences: The impact of lost sidecars on what Istio is configured for.
+        flows: The connections that would break, flow again, or lose mutual TLS.
         left_out: Namespace and name of pods that cannot be read.
     """
 
@@ -41,10 +44,18 @@ class Plan:
     restarts_now: Sequence[Drifted]
     restarts_then: Sequence[Drifted]
     consequences: Sequence[Warned]
+    flows: Flows = NO_FLOWS
     left_out: Sequence[tuple[str, str]] = ()
 
 
-def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, istio: IstioConfiguration) -> Plan:
+def plan_of(
+    now: CompiledPolicy,
+    then: CompiledPolicy,
+    inventory: Inventory,
+    istio: IstioConfiguration,
+    *,
+    native: bool = True,
+) -> Plan:
     """Compare what two policies decide about an inventory.
 
     Args:
@@ -52,16 +63,21 @@ def plan_of(now: CompiledPolicy, then: CompiledPolicy, inventory: Inventory, ist
         then: The proposed policy.
         inventory: The manifests or the snapshot of a cluster.
         istio: Istio's configuration in it.
+        native: Whether Istio renders native sidecars where no running pod shows it.
     """
     before, after = decide_by(now, inventory), decide_by(then, inventory)
+    compared = list(_compared(before, after))
     left_out: dict[tuple[str, str], None] = {}
     return Plan(
         now=now.version,
         then=then.version,
-        changes=changes(_compared(before, after)),
+        changes=changes(compared),
         restarts_now=list(_drifted(inventory, now, left_out)),
         restarts_then=list(_drifted(inventory, then, left_out)),
-        consequences=list(_consequences(inventory, istio, before, after)),
+        consequences=[
+            warned for change in compared if change.loses_sidecar for warned in consequences(change, inventory, istio)
+        ],
+        flows=_flows(now, then, inventory, before, after, rendering_of(inventory, istio, native=native)),
         left_out=tuple(left_out),
     )
 
@@ -86,21 +102,16 @@ def _drifted(inventory: Inventory, policy: CompiledPolicy, left_out: dict[tuple[
             yield found
 
 
-def _consequences(
+def _flows(
+    now: CompiledPolicy,
+    then: CompiledPolicy,
     inventory: Inventory,
-    istio: IstioConfiguration,
     before: Sequence[Decided],
     after: Sequence[Decided],
-) -> Iterator[Warned]:
-    compared = _compared(before, after)
-    losing = {(change.kind, change.namespace, change.name) for change in compared if change.loses_sidecar}
-    parties = []
-    for decided in after:
-        workload = decided.workload
-        key = workload.kind, workload.namespace, workload.name
-        calls = decided.decision.findings.called if key in losing else {}
-        parties.append(Party(*key, workload.pod, gets_sidecar(workload.pod, decided.decision), calls))
-    consequences = Consequences(parties, inventory, istio)
-    for party in parties:
-        if (party.kind, party.namespace, party.name) in losing:
-            yield from consequences.of(party)
+    rendering: Rendering,
+) -> Flows:
+    least = min(now.min_confidence, then.min_confidence, key=lambda confidence: confidence.rank)
+    return flows_of(
+        connections_of(before, inventory, now, rendering, least=least),
+        connections_of(after, inventory, then, rendering, least=least),
+    )

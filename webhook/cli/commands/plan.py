@@ -20,7 +20,7 @@ from webhook.cli.inputs import (
     read_inventory,
 )
 from webhook.cli.live import Cluster, LiveFlag, LiveKubeconfig, Namespace
-from webhook.cli.options import Context, Format, write
+from webhook.cli.options import Context, Format, NativeSidecars, write
 from webhook.cli.unread import istio_of
 
 
@@ -64,13 +64,14 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     secrets: Secrets = False,
     namespace_label: NamespaceLabels = None,
+    native_sidecars: NativeSidecars = True,
     output: Annotated[Format, typer.Option("--output", "-o", help="The output format.")] = Format.TABLE,
 ) -> None:
     """Show what another policy would change: in manifests, or in a live cluster with its running pods.
 
-    The workloads whose decision would change, with rule and evidence; the pods that differ from the policy, and the
-    commands that restart them; and the impact where a pod would lose its sidecar while Istio's configuration relies
-    on it.
+    The workloads whose decision would change, with rule and evidence; the connections that would break, flow again, or
+    lose mutual TLS, also those of other clients; the impact where a pod would lose its sidecar while Istio's
+    configuration relies on it; the pods that differ from the policy, and the commands that restart them.
 
     Exit codes: 0 nothing would change; 2 something would; 1 usage error; 3 something could not be read.
     """
@@ -83,7 +84,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     )
     now, then = load_policy(question.policy), load_policy(new_policy)
     inventory = read_inventory(question, now, then)
-    found = plan_of(now, then, inventory, istio_of(inventory))
+    found = plan_of(now, then, inventory, istio_of(inventory), native=native_sidecars)
     for pod_namespace, pod in found.left_out:
         typer.echo(f"note: pod {pod_namespace}/{pod} skipped: unexpected field type", err=True)
     write(output, found, as_json=as_json, as_yaml=as_yaml, show=show)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook.analysis.plan.changes import Change
+from webhook.analysis.plan.flows import Flow
 from webhook.analysis.plan.plan import Plan
 from webhook.cli.render.decisions import style, verb, why
 from webhook.cli.render.kubernetes_yaml import dump
@@ -49,6 +50,12 @@ def as_object(plan: Plan) -> dict[str, Any]:
             }
             for warned in plan.consequences
         ],
+        "connections": {
+            "broken": [_flow(flow) for flow in plan.flows.broken],
+            "healed": [_flow(flow) for flow in plan.flows.healed],
+            "plaintext": [_flow(flow) for flow in plan.flows.plaintext],
+            "unknown": plan.flows.unknown,
+        },
         "restarts": _with_former_names(restarts),
     }
 
@@ -77,6 +84,24 @@ def show(plan: Plan) -> None:
 def _with_former_names(pair: dict[str, Any]) -> dict[str, Any]:
     """Repeat `current` and `proposed` under their former names, `now` and `then`, for one minor version."""
     return {**pair, "now": pair["current"], "then": pair["proposed"]}
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    judged, cause = flow.judged, flow.at_fault
+    return {
+        "kind": flow.kind,
+        "namespace": flow.namespace,
+        "name": flow.name,
+        "backend": judged.kind,
+        "host": judged.host,
+        "port": judged.port,
+        "service": None if judged.service is None else f"{judged.service.namespace}/{judged.service.name}",
+        "init": judged.init,
+        **_with_former_names({"current": flow.before.outcome.value, "proposed": flow.after.outcome.value}),
+        "code": cause.code,
+        "end": None if cause.at is None else cause.at.value,
+        "evidence": list(cause.evidence),
+    }
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -159,6 +184,12 @@ def _table(changes: Sequence[Change]) -> Table:
 
 
 def _rest(plan: Plan) -> Iterator[str]:
+    for becomes, flows in (
+        ("breaks", plan.flows.broken),
+        ("heals", plan.flows.healed),
+        ("plaintext", plan.flows.plaintext),
+    ):
+        yield from (_flow_line(becomes, flow) for flow in flows)
     for warned in plan.consequences:
         severity = "breaks" if warned.consequence.breaks else "note"
         chains = f" ({'; '.join(warned.evidence)})" if warned.evidence else ""
@@ -169,10 +200,27 @@ def _rest(plan: Plan) -> Iterator[str]:
     reported = {(pod.namespace, pod.name) for pod in plan.restarts_now}
     new = [pod for pod in plan.restarts_then if (pod.namespace, pod.name) not in reported]
     yield from _restart_lines(new, f"pods would differ from policy {plan.then}; once it is active, restart with:")
+    if plan.changes and plan.flows.unknown:
+        yield f"note: {plan.flows.unknown} connections have no verdict and are not compared: see explain"
     lost = sum(change.loses_sidecar for change in plan.changes)
     gained = sum(change.gains_sidecar for change in plan.changes)
     changed = f"{len(plan.changes)} would change" if plan.changes else "nothing would change"
     yield f"from {plan.now} to {plan.then}: {changed}, {lost} would lose the sidecar, {gained} would gain it"
+
+
+def _flow_line(becomes: str, flow: Flow) -> str:
+    """Return one connection as a line: what becomes of it, why, at which end, and what happens there."""
+    place = f"{flow.namespace} {flow.kind}/{flow.name} → {flow.judged.place}"
+    cause = flow.at_fault
+    end = f" at the {cause.at}'s end" if cause.at is not None else ""
+    said = f" ({cause.evidence[-1]})" if cause.evidence else ""
+    match becomes:
+        case "breaks":
+            return f"breaks: {cause.code} {place}: {flow.after.outcome}{end}{said}"
+        case "heals":
+            return f"heals: {cause.code} {place}: {flow.before.outcome}{end}{said}"
+        case _:
+            return f"note: {place}: loses mutual TLS{said}"
 
 
 def _restart_lines(drifted: Sequence[Drifted], heading: str) -> Iterator[str]:
