@@ -28,6 +28,7 @@ _OUTCOMES = {
     Result.BLACK_HOLE: Outcome.BLACKHOLED,
 }
 _ORIGINATED = "tls-originated"
+_CAPTURED = "port-captured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,9 @@ def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire)
     if isinstance(sent, Trace):
         return sent
     evidence, stream = [sent.evidence], Stream(sent.wire, parsed=sent.parsed)
+    if sent.to is not None and (elsewhere := sent.to.endpoints_elsewhere(to)):
+        evidence.append(elsewhere)
+        return Trace(Result.WORKS, Arrived.PLAIN, _CAPTURED, None, tuple(evidence))
     if sent.to is not None:
         mtls, why = starts_mtls(sent.to, to, server, sight, mesh.istio)
         evidence.append(why)
@@ -151,6 +155,8 @@ def _verdict(connection: Connection, trace: Trace) -> Verdict:
         outcome = Outcome.BLACKHOLED
     if trace.code == _ORIGINATED:
         return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=("whether the server speaks TLS",))
+    if trace.code == _CAPTURED and trace.result is Result.WORKS:
+        return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=("what answers instead",))
     if outcome is not Outcome.FLOWS:
         return Verdict(outcome, trace.code, None, trace.at, trace.evidence)
     client = connection.client
