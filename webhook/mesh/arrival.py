@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from webhook.core.verdict import End, Wire
 from webhook.mesh.config import IstioConfiguration
-from webhook.mesh.destination import Destination, Known, Registry, Sight
+from webhook.mesh.destination import Destination, Known, Registry, Sight, port_of
 from webhook.mesh.inbound import DISABLE, STRICT, Failed, receive
 from webhook.mesh.outbound import Sent
 from webhook.mesh.party import Party, Plane
@@ -155,6 +155,15 @@ def _plaintext(known: Known, to: Destination, server: Party | None, istio: Istio
         return "the mesh's enableAutoMtls is off"
     if server.planes[0] is not Plane.SIDECAR or not server.takes_mtls:
         return f"{server.name} has no sidecar that takes mutual TLS"
+    if known.service.headless:
+        # To the pods of a headless Service, Istio starts mutual TLS if there are any and all of them take it.
+        port = port_of(known.service, to.port)
+        behind = [one for one in to.servers or () if port is not None and port.leads_to(one.named_ports) is not None]
+        if to.servers and not behind:
+            return f"no pod has the port that {known} names"
+        for other in behind:
+            if other.planes[0] is not Plane.SIDECAR or not other.takes_mtls:
+                return f"{other.name}, behind the same headless Service, has no sidecar that takes mutual TLS"
     if istio.mode(known.service.namespace, {}, None)[0] == DISABLE:
         return f"mutual TLS is disabled in {known.service.namespace}"
     mode, peer = istio.mode(server.namespace, server.labels, target(to, server))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, Protocol, TypeVar
 
 from webhook.core.surroundings import Service
 from webhook.kubernetes.unread import Unread, understood
@@ -14,6 +15,7 @@ from webhook.mesh.objects import (
     OWN,
     UNSET,
     DestinationRule,
+    IstioMeta,
     PeerAuthentication,
     ServiceEntry,
     Sidecar,
@@ -57,7 +59,7 @@ def plural(kind: str) -> str:
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IstioConfiguration:
     """Istio's own configuration.
 
@@ -118,11 +120,11 @@ class IstioConfiguration:
             port: The port of theirs that is called; None for any.
         """
         root = self.settings.root_namespace
-        here = [peer for peer in self.peers if peer.metadata.namespace == namespace != root]
+        here = self._peers_in.get(namespace, ()) if namespace != root else ()
         levels = (
             [peer for peer in here if peer.selects and peer.selects.items() <= labels.items()],
             [peer for peer in here if not peer.selects],
-            [peer for peer in self.peers if peer.metadata.namespace == root and not peer.selects],
+            [peer for peer in self._peers_in.get(root, ()) if not peer.selects],
         )
         for peers in levels:
             peer = min(peers, key=lambda peer: peer.metadata.age, default=None)
@@ -141,12 +143,45 @@ class IstioConfiguration:
         The oldest that selects them, else the oldest of the namespace without a selector, else that of the root
         namespace without one.
         """
-        here = [found for found in self.sidecars if found.metadata.namespace == namespace]
+        here = self._sidecars_in.get(namespace, ())
         selecting = (found for found in here if found.selects and found.selects.items() <= labels.items())
         for_all = (found for found in here if not found.selects)
         root = self.settings.root_namespace
-        of_mesh = (found for found in self.sidecars if found.metadata.namespace == root and not found.selects)
+        of_mesh = (found for found in self._sidecars_in.get(root, ()) if not found.selects)
         return next(selecting, None) or next(for_all, None) or next(of_mesh, None)
+
+    def destinations_in(self, namespace: str) -> Sequence[DestinationRule]:
+        """Return the DestinationRules of a namespace, the oldest first."""
+        return self._destinations_in.get(namespace, ())
+
+    # A mesh has thousands of objects, and a verdict asks for those of three namespaces.
+
+    @cached_property
+    def _peers_in(self) -> Mapping[str, Sequence[PeerAuthentication]]:
+        return _by_namespace(self.peers)
+
+    @cached_property
+    def _sidecars_in(self) -> Mapping[str, Sequence[Sidecar]]:
+        return _by_namespace(self.sidecars)
+
+    @cached_property
+    def _destinations_in(self) -> Mapping[str, Sequence[DestinationRule]]:
+        return _by_namespace(self.destinations)
+
+
+class _Placed(Protocol):
+    @property
+    def metadata(self) -> IstioMeta: ...
+
+
+_Object = TypeVar("_Object", bound=_Placed)
+
+
+def _by_namespace(objects: Iterable[_Object]) -> Mapping[str, Sequence[_Object]]:
+    found: dict[str, list[_Object]] = {}
+    for one in objects:
+        found.setdefault(one.metadata.namespace, []).append(one)
+    return found
 
 
 def exported(export_to: Iterable[str], written_in: str, namespace: str) -> bool:
@@ -158,7 +193,8 @@ def names(host: str, written_in: str, service: Service) -> bool:
     """Return whether a host of Istio's configuration names a Service.
 
     Args:
-        host: As written: short, with its namespace, fully qualified, or with a wildcard.
+        host: As written: short, fully qualified, or with a wildcard. With the namespace alone, "cache.shop", it is for
+            Istio a host of that name outside of the cluster.
         written_in: The namespace of the object that it is written in.
         service: The Service.
     """
@@ -167,4 +203,4 @@ def names(host: str, written_in: str, service: Service) -> bool:
         return fnmatchcase(whole, host)
     if "." not in host:
         return (host, written_in) == (service.name, service.namespace)
-    return host in {whole, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc"}
+    return host == whole

@@ -17,7 +17,7 @@ from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
 from webhook.mesh.party import Party, Plane
-from webhook.mesh.trace import EITHER, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
+from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
 
 _OUTCOMES = {
     Result.WORKS: Outcome.FLOWS,
@@ -115,6 +115,9 @@ def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire)
     if isinstance(sent, Trace):
         return sent
     evidence, stream = [sent.evidence], Stream(sent.wire, parsed=sent.parsed)
+    if sent.to is not None and (elsewhere := sent.to.endpoints_elsewhere(to)):
+        evidence.append(elsewhere)
+        return Trace(Result.WORKS, Arrived.PLAIN, ELSEWHERE, None, tuple(evidence))
     if sent.to is not None:
         mtls, why = starts_mtls(sent.to, to, server, sight, mesh.istio)
         evidence.append(why)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from webhook.core.surroundings import Service, ServicePort, Services
 from webhook.mesh.config import IstioConfiguration, exported, names
-from webhook.mesh.objects import DestinationRule, EgressListener, IstioPort, ServiceEntry, Sidecar
+from webhook.mesh.objects import OWN, DestinationRule, EgressListener, IstioPort, ServiceEntry, Sidecar
 from webhook.mesh.party import Address, Party
 from webhook.mesh.protocols import Selection, parse, select
 
@@ -85,16 +85,29 @@ class Known:
 
     @property
     def age(self) -> tuple[str, str, str]:
-        """The key by which Istio orders what it knows: the oldest first."""
+        """The key by which Istio orders what it knows: the oldest first, then by name, a ServiceEntry's is its host."""
         if self.service is not None:
             return self.service.created, self.service.name, self.service.namespace
-        return self.entry.metadata.age if self.entry is not None else ("", "", "")
+        if self.entry is None:
+            return "", "", ""
+        created, _, namespace = self.entry.metadata.age
+        return created, next(iter(self.entry.spec.hosts or ()), ""), namespace
+
+    def endpoints_elsewhere(self, to: Destination) -> str:
+        """Return that connections to somebody else are sent to endpoints of this, as a sentence; empty where not."""
+        if self.entry is None or self.entry.spec.resolution == "NONE":
+            return ""
+        if to.service is None and to.host in (self.entry.spec.hosts or ()):
+            return ""
+        if to.service is None and not to.servers and has_address(self.entry, to.address):
+            return ""
+        return f"{self} has no address, so that its endpoints get what is for others at its ports"
 
     def __str__(self) -> str:
         """Return the object, as "Service shop/cache" or "ServiceEntry shop/database"."""
         if self.service is not None:
             return f"Service {self.service.namespace}/{self.service.name}"
-        return f"ServiceEntry {self.entry.metadata}" if self.entry is not None else ""
+        return f"ServiceEntry {self.entry.metadata}" if self.entry is not None else "the client's Sidecar object"
 
 
 class Sight:
@@ -115,7 +128,10 @@ class Sight:
     def egress_at(self, port: int) -> EgressListener | None:
         """Return the listener for one port of the Sidecar object that configures the client, or None."""
         for listener in self._egress():
-            if listener.port is not None and listener.port.number == port and listener.capture_mode != "NONE":
+            if listener.port is None or listener.port.number != port or listener.capture_mode == "NONE":
+                continue
+            # One that lets nothing in is none.
+            if any(not text.startswith("~") for text in listener.hosts or ()):
                 return listener
         return None
 
@@ -132,19 +148,25 @@ class Sight:
 
     def entries(self, port: int) -> Iterator[tuple[ServiceEntry, IstioPort]]:
         """Yield the ServiceEntries that the sidecar knows with a port, the oldest first."""
+        listener = self.egress_at(port)
         for entry in self._istio.entries:
             space = entry.metadata.namespace
             if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):
                 continue
-            if not any(self._imports(space, host, None) for host in entry.spec.hosts or ()):
+            if not any(self._imports(space, host, listener) for host in entry.spec.hosts or ()):
                 continue
             yield from ((entry, found) for found in entry.spec.ports or () if found.number == port)
 
-    def http_at(self, port: int) -> Known | None:
-        """Return the oldest Service that the sidecar knows and that declares a port as HTTP, or None."""
+    def http_at(self, port: int, listener: EgressListener | None = None) -> Known | None:
+        """Return the oldest Service that the sidecar knows and that declares a port as HTTP, or None.
+
+        For a listener of one port: the oldest headless one.
+        """
         for service in self._registry.http_services(port):
             declared = port_of(service, port)
-            if declared is not None and service.external_name is None and self.sees(service):
+            if declared is None or service.external_name is not None or (listener is not None and not service.headless):
+                continue
+            if self.sees(service, listener):
                 return Known(select(declared), service)
         return None
 
@@ -153,33 +175,54 @@ class Sight:
         found = []
         for service in self._registry.services(server.namespace).selecting(server.labels):
             declared = port_of(service, port) if service.headless else None
-            if declared is not None and self.sees(service):
+            if declared is not None and declared.leads_to(server.named_ports) is not None and self.sees(service):
                 found.append(Known(select(declared), service))
         return sorted(found, key=lambda known: known.age)
 
     def tls_mode(self, destination: Known, port: int) -> tuple[str | None, str]:
         """Return what DestinationRules say of TLS for a host, and the one that says it, for evidence.
 
-        Those of the client's namespace count first, then those of the host's, then those of the root namespace.
+        Those of the client's namespace count first, then those of the host's, then those of the root namespace; in the
+        first of these that has any, those with the most specific host.
         """
         space = destination.service.namespace if destination.service else ""
         if destination.entry is not None:
             space = destination.entry.metadata.namespace
-        matching = [rule for rule in self._istio.destinations if self._concerns(rule, destination)]
         for namespace in dict.fromkeys((self._client.namespace, space, self._istio.settings.root_namespace)):
-            for rule in matching:
-                if rule.metadata.namespace != namespace:
-                    continue
-                selector = rule.spec.workload_selector
-                if selector is not None and not selector.holds(self._client.labels):
-                    continue
-                policy = rule.spec.traffic_policy
-                return (None if policy is None else policy.mode(port)), f"DestinationRule {rule.metadata}"
+            there = [rule for rule in self._istio.destinations_in(namespace) if self._concerns(rule, destination)]
+            if there:
+                rule = self._of_host(there)
+                if rule is None or rule.spec.traffic_policy is None:
+                    return None, ""
+                return rule.spec.traffic_policy.mode(port), f"DestinationRule {rule.metadata}"
         return None, ""
+
+    def _of_host(self, rules: Sequence[DestinationRule]) -> DestinationRule | None:
+        """Return the one of a namespace's DestinationRules that counts: one that selects the client before all others.
+
+        Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any; of those that
+        are not, the last counts.
+        """
+        host = max((rule.spec.host for rule in rules), key=lambda host: (not host.startswith("*"), len(host)))
+        rules = [rule for rule in rules if rule.spec.host == host]
+        selecting = [rule for rule in rules if rule.spec.workload_selector is not None]
+        of_all = [rule for rule in rules if rule.spec.workload_selector is None]
+        for_client = [
+            rule
+            for rule in selecting
+            if rule.spec.workload_selector is not None and rule.spec.workload_selector.holds(self._client.labels)
+        ]
+        alike: dict[frozenset[str], list[DestinationRule]] = {}
+        for rule in of_all:
+            alike.setdefault(frozenset(rule.spec.export_to or ()), []).append(rule)
+        counting = for_client or (list(alike.values())[-1] if alike else [])
+        return next((rule for rule in counting if rule.spec.traffic_policy is not None), None)
 
     def _concerns(self, rule: DestinationRule, destination: Known) -> bool:
         host, written_in = rule.spec.host, rule.metadata.namespace
         exports = rule.spec.export_to or self._istio.settings.default_destination_rule_export_to or ("*",)
+        if rule.spec.workload_selector is not None:
+            exports = (OWN,)
         if not exported(exports, written_in, self._client.namespace):
             return False
         if destination.service is not None:
@@ -207,6 +250,12 @@ class Sight:
 def declared_by(port: IstioPort) -> Selection:
     """Return the protocol that a port of Istio's own objects declares."""
     return Selection(parse(port.protocol), f"its protocol is {port.protocol or 'not set'}")
+
+
+def is_ranged(entry: ServiceEntry) -> bool:
+    """Return whether a ServiceEntry lists ranges of addresses, and no single address."""
+    listed = entry.spec.addresses or ()
+    return bool(listed) and all("/" in address for address in listed)
 
 
 def has_address(entry: ServiceEntry, address: Address | None) -> bool | None:

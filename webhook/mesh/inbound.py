@@ -175,8 +175,11 @@ def configured(server: Party, port: int, istio: IstioConfiguration, registry: Re
                 return declared_by(listener.port), f"Sidecar {sidecar.metadata}"
         return Selection(None, "no ingress has it"), f"Sidecar {sidecar.metadata}"
     selecting = registry.services(server.namespace).selecting(server.labels)
-    for service in sorted(selecting, key=lambda service: (service.created, service.name)):
+    # Of Services of the same age, Istio takes the first by its host name: "web-a.shop" is before "web.shop".
+    for service in sorted(selecting, key=lambda service: (service.created, f"{service.name}.")):
         for found in service.ports:
-            if found.transport == "TCP" and found.leads_to(server.named_ports) == port:
+            # A UDP port is for Istio one more port of the pod, whose bytes are passed on; names are those of TCP ports.
+            named = found.transport == "TCP" or not isinstance(found.target, str)
+            if named and found.leads_to(server.named_ports) == port:
                 return select(found), f"Service {service.namespace}/{service.name}"
     return Selection(None, "no Service leads there"), "no Service"

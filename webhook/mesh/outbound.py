@@ -16,10 +16,11 @@ istio/istio pilot/pkg/networking/core (listener.go, httproute.go), and tests/mes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from webhook.core.verdict import End, Wire
-from webhook.mesh.destination import Destination, Known, Sight, declared_by, has_address
+from webhook.mesh.destination import Destination, Known, Sight, declared_by, has_address, is_ranged
+from webhook.mesh.objects import ServiceEntry
 from webhook.mesh.party import Party
 from webhook.mesh.protocols import Protocol, Selection, select
 from webhook.mesh.trace import SPOKEN, Arrived, Result, Stream, Trace
@@ -54,30 +55,42 @@ class _Listener:
         http: Whether HTTP is recognised and parsed.
         first: The first host that it is made for.
         own: Whether it is one host's alone, so that HTTP needs no Host that is known.
+        tls: Whom TLS goes to whose server name is one of theirs.
+        ranged: Whom all goes to, for the sake of the address that is called.
     """
 
     first: Known
     tcp: Known | None = None
     http: bool = False
     own: bool = False
+    tls: list[Known] = field(default_factory=list)
+    ranged: Known | None = None
 
-    def add(self, known: Known) -> None:
+    def add(self, known: Known, to: Destination | None = None) -> None:
         """Add a host that shares the port and the address, as Istio does it."""
         protocol, first = known.declared.protocol, self.first.declared.protocol
         if protocol is not first and not _NEVER_SHARED.isdisjoint({protocol, first}):
             return
+        if known.entry is not None and _is_by_name(known.declared, known.entry):
+            self.tls.append(known)
+            return
         if protocol is None or protocol.is_http:
             self.http = True
-        if self.tcp is None and (protocol is None or not protocol.is_http):
+        if protocol is not None and protocol.is_http:
+            return
+        if known.entry is not None and is_ranged(known.entry):
+            if self.ranged is None and to is not None and has_address(known.entry, to.address):
+                self.ranged = known
+        elif self.tcp is None:
             self.tcp = known
 
 
-def _listener(*known: Known, own: bool = False) -> _Listener | None:
+def _listener(*known: Known, own: bool = False, to: Destination | None = None) -> _Listener | None:
     if not known:
         return None
     listener = _Listener(known[0], own=own)
     for each in known:
-        listener.add(each)
+        listener.add(each, to)
     return listener
 
 
@@ -97,10 +110,18 @@ def send(client: Party, to: Destination, stream: Stream, sight: Sight, server: P
     listener = _listener_for(to, sight, server)
     if listener is None:
         return _passed_through(client, stream, sight, "no host that it knows has that address and port")
-    if listener.http and stream.is_silent:
+    if (listener.http or listener.tls) and stream.is_silent:
         return _waits(client, to, listener)
+    if listener.ranged is not None:
+        said = f"the sidecar of {client.name} passes the bytes on to {listener.ranged}, which has that address"
+        return Sent(listener.ranged, parsed=False, wire=stream.wire, evidence=said)
     if listener.http and stream.is_http:
         return _routed(client, to, stream, sight, listener)
+    if stream.wire is Wire.TLS and (named := _by_server_name(to, listener)) is not None:
+        said = f"the sidecar of {client.name} passes TLS on to {named} by its server name: {_because(named)}"
+        return Sent(named, parsed=False, wire=stream.wire, evidence=said)
+    if listener.tcp is None and not listener.http:
+        return _passed_through(client, stream, sight, f"{listener.first} has port {to.port} for TLS to its own hosts")
     if listener.tcp is None:
         why = f"port {to.port} is one for HTTP, {_because(listener.first)}, and these bytes are not HTTP"
         return _passed_through(client, stream, sight, why)
@@ -118,19 +139,21 @@ def _listener_for(to: Destination, sight: Sight, server: Party | None) -> _Liste
             at_port = declared_by(egress.port)
             if at_port.protocol is None or not at_port.protocol.is_http:
                 return _listener(Known(at_port, service), own=True)
-        elif sight.sees(service) and not _is_http(known.declared):
+        elif sight.sees(service) and _has_own(known.declared):
             return _listener(known, own=True)
     elif server is not None:
-        here = [known for known in sight.headless_at(server, to.port) if not _is_http(known.declared)]
+        here = [known for known in sight.headless_at(server, to.port) if _has_own(known.declared)]
         if here:
             return _listener(*here, own=True)
     elif service is None and (entry := _entry_with_address(to, sight)) is not None:
         return _listener(entry, own=True)
     if egress is not None and egress.port is not None:
         at_port = declared_by(egress.port)
-        if service is None or declared is None or not sight.sees(service, egress):
-            return None
-        return _listener(Known(at_port, service))
+        seen = service is not None and declared is not None and sight.sees(service, egress)
+        if not seen and not _is_http(at_port):
+            headless = sight.http_at(to.port, egress)
+            return _shared(to, sight) if headless is None else _listener(Known(at_port, headless.service), own=True)
+        return _listener(Known(at_port, service if seen else None))
     return _shared(to, sight)
 
 
@@ -138,18 +161,36 @@ def _shared(to: Destination, sight: Sight) -> _Listener | None:
     """Return the listener that a port has for all addresses, or None."""
     sharing = [] if (http := sight.http_at(to.port)) is None else [http]
     for entry, port in sight.entries(to.port):
-        declared = declared_by(port)
-        if _is_http(declared) or not entry.spec.addresses:
-            sharing.append(Known(declared, entry=entry))
-    return _listener(*sorted(sharing, key=lambda known: known.age))
+        known = Known(declared_by(port), entry=entry)
+        if _is_http(known.declared) or not entry.spec.addresses or is_ranged(entry):
+            sharing.append(known)
+    return _listener(*sorted(sharing, key=lambda known: known.age), to=to)
+
+
+def _is_by_name(declared: Selection, entry: ServiceEntry) -> bool:
+    """Return whether connections to a ServiceEntry are told by the server name of their TLS, for want of an address."""
+    listed = entry.spec.addresses
+    return declared.protocol in {Protocol.TLS, Protocol.HTTPS} and (not listed or is_ranged(entry))
+
+
+def _by_server_name(to: Destination, listener: _Listener) -> Known | None:
+    """Return whom TLS goes to by its server name, or None."""
+    for known in listener.tls:
+        if known.entry is None or to.host not in (known.entry.spec.hosts or ()):
+            continue
+        if to.address is None or not is_ranged(known.entry) or has_address(known.entry, to.address):
+            return known
+    return None
 
 
 def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
     """Return the ServiceEntry with the address and the port that are called, unless it declares HTTP, or None."""
     for entry, port in sight.entries(to.port):
         declared = declared_by(port)
-        listed = has_address(entry, to.address) or (bool(entry.spec.addresses) and to.host in (entry.spec.hosts or ()))
-        if listed and not _is_http(declared):
+        listed = has_address(entry, to.address)
+        if listed is None:
+            listed = to.address is None and to.host in (entry.spec.hosts or ())
+        if listed and not _is_http(declared) and not is_ranged(entry):
             return Known(declared, entry=entry)
     return None
 
@@ -169,11 +210,14 @@ def _routed(client: Party, to: Destination, stream: Stream, sight: Sight, listen
 
 def _named(to: Destination, sight: Sight) -> Known | None:
     """Return the host that the Host of a request names."""
-    if to.service is not None and not to.host and to.service_port is not None and sight.sees(to.service):
-        return Known(select(to.service_port), to.service)
+    egress = sight.egress_at(to.port)
+    if to.service is not None and not to.host and to.service_port is not None and sight.sees(to.service, egress):
+        declared = select(to.service_port)
+        return Known(declared, to.service) if declared.protocol is None or declared.protocol.is_http else None
     for entry, port in sight.entries(to.port):
-        if to.host in (entry.spec.hosts or ()):
-            return Known(declared_by(port), entry=entry)
+        declared = declared_by(port)
+        if to.host in (entry.spec.hosts or ()) and (declared.protocol is None or declared.protocol.is_http):
+            return Known(declared, entry=entry)
     return None
 
 
@@ -215,6 +259,11 @@ def _because(known: Known) -> str:
     protocol = known.declared.protocol
     what = "sniffed" if protocol is None else f"declared {protocol}"
     return f"{known} has it {what} ({known.declared.because})"
+
+
+def _has_own(declared: Selection) -> bool:
+    """Return whether a host has a listener of its own for a port; one that is declared UDP has none for TCP."""
+    return not _is_http(declared) and declared.protocol is not Protocol.UDP
 
 
 def _is_http(declared: Selection) -> bool:

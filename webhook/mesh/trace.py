@@ -96,9 +96,11 @@ EITHER: Final = "flows-either"
 ORIGINATED: Final = "tls-originated"
 WAYPOINT: Final = "waypoint"
 HBONE: Final = "hbone"
+ELSEWHERE: Final = "sent-elsewhere"
 MISSING: Final = {
     ORIGINATED: "whether the server speaks TLS at that port",
     WAYPOINT: "what the waypoint does",
+    ELSEWHERE: "what answers instead",
     HBONE: "whether sidecars and pods in ambient mode are connected by HBONE",
 }
 """Codes of connections whose verdict is unknown, and what is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import placement
 from api import Object
@@ -11,15 +11,20 @@ from placement import NAMESPACE, Placement
 from simulator import Answer, Call, Mesh, addresses, pod, simulate
 
 
+def meshes(cells: Iterable[Cell]) -> Iterator[tuple[list[Cell], Mesh]]:
+    """The cells, each list of them with the mesh whose calls are theirs."""
+    placed = placement.place(cells)
+    for mode in AXES["outbound"]:
+        there = [cell for cell in placed.places if cell.outbound == mode]
+        if there:
+            yield there, _mesh(placed, mode, there)
+
+
 def answers(cells: Iterable[Cell]) -> dict[Cell, Answer]:
     """What becomes of the connection of each cell."""
-    placed = placement.place(cells)
-    found: dict[Cell, Answer] = {}
-    asked = {mode: [cell for cell in placed.places if cell.outbound == mode] for mode in AXES["outbound"]}
-    told = simulate([_mesh(placed, mode, there) for mode, there in asked.items() if there])
-    for mode, there in asked.items():
-        found |= zip(there, told.get(mode, []), strict=True)
-    return found
+    asked = list(meshes(cells))
+    told = simulate(mesh for _, mesh in asked)
+    return {cell: one for there, mesh in asked for cell, one in zip(there, told[mesh.name], strict=True)}
 
 
 def _mesh(placed: Placement, mode: str, cells: list[Cell]) -> Mesh:

@@ -13,6 +13,7 @@ import (
 
 const (
 	clientFirst = "client-first"
+	requestLike = "request-like" // bytes that may begin an HTTP request, so that a parser waits for more: AMQP
 	serverFirst = "server-first"
 	tls         = "tls"
 	http1       = "http1"
@@ -33,7 +34,7 @@ const (
 	mtls       = "mtls"
 )
 
-var protocols = []string{clientFirst, serverFirst, tls, http1, http2}
+var protocols = []string{clientFirst, requestLike, serverFirst, tls, http1, http2}
 
 // answer is what becomes of a call.
 type answer struct {
@@ -124,7 +125,11 @@ func (t *tracer) outbound(c call) answer {
 	}
 	upstream := clusterOf(sidecar, matched.Cluster)
 	if upstream == nil {
-		return answer{Result: unknown, Why: "no cluster " + matched.Cluster, Outbound: matched}
+		gone := answer{Outbound: matched}.ended("no cluster " + matched.Cluster)
+		if gone.Result == reset {
+			gone.Result = blackHole
+		}
+		return gone
 	}
 	if matched.HTTP {
 		said.protocol = upstreamCodec(upstream, said.protocol)

@@ -47,7 +47,11 @@ func (t *tracer) endpoints(sidecar *proxy, upstream *cluster.Cluster, to destina
 	assigned := upstream.GetLoadAssignment()
 	switch upstream.GetType() {
 	case cluster.Cluster_ORIGINAL_DST:
-		return []target{{destination: to}}
+		var found []target
+		for _, one := range t.route(to) {
+			found = append(found, target{destination: one})
+		}
+		return found
 	case cluster.Cluster_EDS:
 		builder := endpoints.NewEndpointBuilder(upstream.Name, sidecar.node, t.istiod.PushContext())
 		assigned = builder.BuildClusterLoadAssignment(t.istiod.Discovery.Env.EndpointIndex)

@@ -7,14 +7,17 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/constants"
 	meshdefaults "istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/test"
@@ -51,7 +54,8 @@ func (m *mesh) claims() []string {
 	return slices.AppendSeq(slices.AppendSeq(claims, maps.Keys(m.byAddress)), maps.Keys(m.clusterIPs))
 }
 
-// isolate keeps what a mesh exports to all namespaces to its own, for others are there that it must not see.
+// isolate keeps what a mesh exports to all namespaces to its own, for others are there that it must not see. A
+// DestinationRule is looked for in the namespaces of the client and of the host alone.
 func (m *mesh) isolate() {
 	own := slices.Sorted(maps.Keys(m.namespaces))
 	for _, object := range m.kubernetes {
@@ -63,7 +67,7 @@ func (m *mesh) isolate() {
 	}
 	for _, object := range m.istio {
 		kind, _ := object["kind"].(string)
-		if !slices.Contains([]string{"DestinationRule", "ServiceEntry", "VirtualService"}, kind) {
+		if !slices.Contains([]string{"ServiceEntry", "VirtualService"}, kind) {
 			continue
 		}
 		spec, _ := object["spec"].(map[string]any)
@@ -77,13 +81,16 @@ func (m *mesh) isolate() {
 // start starts a fake istiod that knows the meshes; it ends with t.
 func start(t test.Failer, b *batch) *xds.FakeDiscoveryServer {
 	settings := meshdefaults.DefaultMeshConfig()
-	if b.meshes[0].registry {
+	if b.meshes[0].settings.noAutoMTLS {
+		settings.EnableAutoMtls = wrapperspb.Bool(false)
+	}
+	if b.meshes[0].settings.registry {
 		settings.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{
 			Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
 		}
 	}
 	var kubernetes []runtime.Object
-	var istio []string
+	var istio []config.Config
 	for _, m := range b.meshes {
 		if len(b.meshes) > 1 {
 			m.isolate()
@@ -97,12 +104,19 @@ func start(t test.Failer, b *batch) *xds.FakeDiscoveryServer {
 			if err != nil {
 				t.Fatal(err)
 			}
-			istio = append(istio, string(text))
+			read, _, err := crd.ParseInputs(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range read {
+				one.Domain = constants.DefaultClusterLocalDomain // short hosts of DestinationRules are of this domain
+				istio = append(istio, one)
+			}
 		}
 	}
 	istiod := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		KubernetesObjects: kubernetes,
-		ConfigString:      strings.Join(istio, "\n---\n"),
+		Configs:           istio,
 		MeshConfig:        settings,
 	})
 	istiod.EnsureSynced(t)

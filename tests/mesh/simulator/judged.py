@@ -53,7 +53,10 @@ class Judged:
         settings = {
             "kind": "ConfigMap",
             "metadata": {"name": "istio", "namespace": "istio-system"},
-            "data": {"mesh": f"outboundTrafficPolicy: {{mode: {simulated.outbound_policy}}}"},
+            "data": {
+                "mesh": f"outboundTrafficPolicy: {{mode: {simulated.outbound_policy}}}\n"
+                f"enableAutoMtls: {str(simulated.auto_mtls).lower()}\n"
+            },
         }
         services = [one for one in objects if one["kind"] == "Service"]
         self._addresses = {
@@ -70,7 +73,7 @@ class Judged:
     def trace(self, call: Call) -> Trace | None:
         """What becomes of a call; None where it depends on which pod answers."""
         connection = self.connection(call)
-        servers = connection.to.servers
+        servers = [self._pods[call.address]] if call.address in self._pods else connection.to.servers
         assert servers is not None
         traces = [traced(connection, self.mesh, one, connection.wires[0]) for one in servers or (None,)]
         same = {(one.result, one.arrived) for one in traces}
@@ -85,16 +88,19 @@ class Judged:
         named = self._services.get((namespace, name))
         if call.address in self._addresses:
             service = self._services[self._addresses[call.address]]
-            servers = [
-                one for one in self._pods.values() if one.namespace == service.namespace and service.selects(one.labels)
-            ]
             host = "" if named is service else call.host
-            return Destination(call.port, service, host, servers)
+            return Destination(call.port, service, host, self._behind(service))
         if call.address in self._pods:
-            service = named if named is not None and named.headless else None
-            host = "" if service is not None else call.host
-            return Destination(call.port, service, host, [self._pods[call.address]])
+            if named is not None and named.headless:
+                return Destination(call.port, named, "", self._behind(named))
+            return Destination(call.port, None, call.host, [self._pods[call.address]])
         return Destination(call.port, None, call.host, (), ip_address(call.address))
+
+    def _behind(self, service: Service) -> list[Party]:
+        """The pods behind a Service."""
+        return [
+            one for one in self._pods.values() if one.namespace == service.namespace and service.selects(one.labels)
+        ]
 
 
 def party(document: Mapping) -> Party:

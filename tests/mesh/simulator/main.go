@@ -38,20 +38,24 @@ func main() {
 func run(in io.Reader, out io.Writer, size int) error {
 	meshes := json.NewDecoder(bufio.NewReaderSize(in, 1<<20))
 	answers := json.NewEncoder(out)
-	waiting := map[bool]*batch{false: {}, true: {}} // by REGISTRY_ONLY
-	flush := func(registry bool) error {
-		for _, answer := range waiting[registry].answer() {
+	waiting := map[settings]*batch{}
+	flush := func(of settings) error {
+		for _, answer := range waiting[of].answer() {
 			if err := answers.Encode(answer); err != nil {
 				return err
 			}
 		}
-		waiting[registry] = &batch{}
+		waiting[of] = &batch{}
 		return nil
 	}
 	for number := 1; ; number++ {
 		var read document
 		if err := meshes.Decode(&read); errors.Is(err, io.EOF) {
-			return errors.Join(flush(false), flush(true))
+			var failed []error
+			for of := range waiting {
+				failed = append(failed, flush(of))
+			}
+			return errors.Join(failed...)
 		} else if err != nil {
 			return fmt.Errorf("mesh %d: %w", number, err)
 		}
@@ -59,12 +63,17 @@ func run(in io.Reader, out io.Writer, size int) error {
 		if err != nil {
 			return fmt.Errorf("mesh %d (%s): %w", number, read.ID, err)
 		}
-		if len(waiting[next.registry].meshes) >= size || !waiting[next.registry].admits(next) {
-			if err := flush(next.registry); err != nil {
+		there := waiting[next.settings]
+		if there == nil {
+			there = &batch{}
+			waiting[next.settings] = there
+		}
+		if len(there.meshes) >= size || !there.admits(next) {
+			if err := flush(next.settings); err != nil {
 				return err
 			}
 		}
-		waiting[next.registry].add(next)
+		waiting[next.settings].add(next)
 	}
 }
 

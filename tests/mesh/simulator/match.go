@@ -56,6 +56,9 @@ func match(sidecar *proxy, mode simulation.CallMode, to destination, said stream
 	if said.protocol == serverFirst && ((matched.HTTP && terminated) || (said.silent() && errors.Is(seen.Error, simulation.ErrTLSError))) {
 		return matched, &answer{Result: hangs, Why: "the " + end + " sidecar waits for a request"}
 	}
+	if said.protocol == requestLike && terminated && errors.Is(seen.Error, simulation.ErrProtocolError) {
+		return matched, &answer{Result: hangs, Why: "the " + end + " sidecar waits for the rest of a request"}
+	}
 	if seen.Error != nil {
 		return matched, &answer{Result: resultOf(seen.Error), Why: fmt.Sprintf("at the %s sidecar: %v", end, seen.Error)}
 	}

@@ -33,6 +33,7 @@ type document struct {
 	ID             string            `json:"id"`
 	Objects        []json.RawMessage `json:"objects"`
 	OutboundPolicy string            `json:"outboundTrafficPolicy"` // ALLOW_ANY (the default) or REGISTRY_ONLY
+	NoAutoMTLS     bool              `json:"noAutoMtls"`            // enableAutoMtls: false
 	Calls          []call            `json:"calls"`
 }
 
@@ -50,9 +51,15 @@ type destination struct {
 	port    int
 }
 
+// settings are those of meshes that can share a fake istiod.
+type settings struct {
+	registry   bool // REGISTRY_ONLY
+	noAutoMTLS bool
+}
+
 type mesh struct {
 	id         string
-	registry   bool // REGISTRY_ONLY
+	settings   settings
 	kubernetes []runtime.Object
 	istio      []map[string]any
 	calls      []call
@@ -66,7 +73,7 @@ type mesh struct {
 func newMesh(read document) (*mesh, error) {
 	m := &mesh{
 		id:         read.ID,
-		registry:   read.OutboundPolicy == "REGISTRY_ONLY",
+		settings:   settings{read.OutboundPolicy == "REGISTRY_ONLY", read.NoAutoMTLS},
 		calls:      read.Calls,
 		namespaces: map[string]bool{},
 		pods:       map[string]*corev1.Pod{},
@@ -124,7 +131,15 @@ func newMesh(read document) (*mesh, error) {
 	return m, nil
 }
 
+// addPod sets the API server's defaults, and what a kubelet says of a pod that runs.
 func (m *mesh) addPod(pod *corev1.Pod) {
+	for _, container := range pod.Spec.Containers {
+		for i := range container.Ports {
+			if container.Ports[i].Protocol == "" {
+				container.Ports[i].Protocol = corev1.ProtocolTCP
+			}
+		}
+	}
 	pod.Status.Phase = corev1.PodRunning
 	pod.Status.PodIPs = []corev1.PodIP{{IP: pod.Status.PodIP}}
 	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
@@ -178,6 +193,9 @@ func (m *mesh) addService(service *corev1.Service) {
 			slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{
 				Name: ptr.Of(port.Name), Port: ptr.Of(target), Protocol: ptr.Of(port.Protocol), AppProtocol: port.AppProtocol,
 			})
+			if port.Protocol != corev1.ProtocolTCP {
+				continue
+			}
 			from := destination{address, int(port.Port)}
 			m.services[from] = append(m.services[from], destination{pod.Status.PodIP, int(target)})
 		}

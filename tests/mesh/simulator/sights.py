@@ -1,11 +1,13 @@
-"""What is seen in scenarios in which nothing changes while clients call, as meshes for the simulator.
+"""What is seen in scenarios, as meshes for the simulator; where something changes, as it is before and after that.
 
 The scenarios are those of `bed/scenarios.py`, and their steps have the same names.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from api import Object
 from simulator import Call, Mesh, addresses, istio, pod, service
@@ -15,6 +17,11 @@ OUTSIDE, OUTSIDE_NAME = "203.0.113.10", "outside.example.com"
 PROTOCOLS = ("client-first", "server-first", "tls", "http1")
 FIRST_PORT = 3309
 """Of the host outside, which speaks each protocol at a port of its own."""
+
+
+def every() -> Iterator[tuple[list[Sight], Mesh]]:
+    """All that is seen, each list with the mesh whose calls are of it; but what becomes of connections kept open."""
+    yield from itertools.chain(two_services(), captured_ports(), service_entries(), changes())
 
 
 def two_services() -> Iterator[tuple[list[Sight], Mesh]]:
@@ -86,6 +93,46 @@ def service_entries() -> Iterator[tuple[list[Sight], Mesh]]:
                 "ports": [{"name": f"p{port}", "number": port, "protocol": declared} for port in _spoken()],
             }
             yield _outside(scenario, f"declared {declared}", mode, istio("ServiceEntry", "outside", "here", spec))
+
+
+def changes() -> Iterator[tuple[list[Sight], Mesh]]:
+    """What is so before a change, and after it."""
+    fixed = "a Service declared http is declared tcp"
+    ingress = {"ingress": [{"port": {"number": 7401, "protocol": "TCP", "name": "tcp"}}]}
+    object_ = istio("Sidecar", "server", "here", {"workloadSelector": {"labels": {"app": "server"}}, **ingress})
+    for what, told, made in (
+        ("server with a sidecar", {}, []),
+        ("server without a sidecar", {"injected": False}, []),
+        ("server's inbound port excluded", {"exclude_inbound": [7401]}, []),
+        ("server's Sidecar object has the port as TCP", {}, [object_]),
+    ):
+        yield _answered(f"{fixed}, {what}", "before", "http", *made, **told)
+        yield _answered(f"{fixed}, {what}", "after", "tcp", *made, **told)
+    yield _answered("then its server is created anew without the exclusion", "before", "tcp", exclude_inbound=[7401])
+    yield _answered("then its server is created anew without the exclusion", "after", "tcp")
+    for before, after in (("PERMISSIVE", "STRICT"), ("STRICT", "DISABLE"), ("DISABLE", "PERMISSIVE")):
+        for step, mode in (("before", before), ("after", after)):
+            spec = {"selector": {"matchLabels": {"app": "server"}}, "mtls": {"mode": mode}}
+            peer = istio("PeerAuthentication", "server", "here", spec)
+            yield _answered(f"a PeerAuthentication {before} becomes {after}", step, "tcp", peer)
+    for what, *sidecars in (
+        ("as it was", True, True),
+        ("without its sidecar", True, False),
+        ("with a sidecar again", False, True),
+    ):
+        for step, injected in zip(("before", "after"), sidecars, strict=True):
+            yield _answered(f"a server, declared tcp, is created anew {what}", step, "tcp", injected=injected)
+
+
+def _answered(scenario: str, step: str, declared: str, *objects: Object, **told: Any) -> tuple[list[Sight], Mesh]:
+    """Two clients call a Service, whose port is declared so, of one server."""
+    clients = {"sidecar": True, "none": False}
+    server = pod("server", "here", "10.9.0.2", ports=[7401], **told)
+    made = service("server", "here", "10.9.0.1", "server", {"name": declared, "port": 7401})
+    callers = [pod(name, "here", f"10.9.0.{3 + one}", injected=clients[name]) for one, name in enumerate(clients)]
+    calls = [Call(f"here/{client}", "10.9.0.1", 7401, "client-first") for client in clients]
+    sights = [Sight(scenario, step, client, "client-first") for client in clients]
+    return sights, Mesh(f"{scenario}: {step}", [server, made, *callers, *objects], calls)
 
 
 def _outside(scenario: str, step: str, mode: str, *objects: Object) -> tuple[list[Sight], Mesh]:

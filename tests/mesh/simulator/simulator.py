@@ -32,7 +32,7 @@ class Call:
         origin: The client pod, as namespace/name.
         address: Whom it calls.
         port: At which port.
-        protocol: What it speaks: client-first, server-first, tls, http1 or http2.
+        protocol: What it speaks: client-first, request-like, server-first, tls, http1 or http2.
         host: Of HTTP requests, and the server name of its own TLS.
     """
 
@@ -55,12 +55,14 @@ class Mesh:
         objects: Pods, Services and Istio's objects, each with its namespace.
         calls: What to follow.
         outbound_policy: meshConfig.outboundTrafficPolicy.
+        auto_mtls: meshConfig.enableAutoMtls.
     """
 
     name: str
     objects: list[Object]
     calls: list[Call]
     outbound_policy: str = "ALLOW_ANY"
+    auto_mtls: bool = True
 
     def line(self) -> str:
         """The mesh as the program reads it."""
@@ -69,6 +71,7 @@ class Mesh:
                 "id": self.name,
                 "objects": self.objects,
                 "outboundTrafficPolicy": self.outbound_policy,
+                "noAutoMtls": not self.auto_mtls,
                 "calls": [vars(one) for one in self.calls],
             }
         )
