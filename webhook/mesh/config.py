@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, TypeVar
 
 from webhook.core.surroundings import Service
 from webhook.kubernetes.unread import Unread, understood
@@ -21,6 +21,7 @@ from webhook.mesh.objects import (
 )
 from webhook.mesh.settings import CONFIG_MAP, DEFAULTS, ROOT, MeshSettings, is_settings, settings_of
 
+T = TypeVar("T", PeerAuthentication, DestinationRule, Sidecar)
 IstioObject = PeerAuthentication | DestinationRule | VirtualService | Sidecar | ServiceEntry
 _NETWORKING = "/apis/networking.istio.io/v1"
 KINDS: Final = (
@@ -57,9 +58,11 @@ def plural(kind: str) -> str:
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IstioConfiguration:
     """Istio's own configuration.
+
+    Tenants write thousands of these objects, so they are looked up by indexes, which are computed once.
 
     Attributes:
         peers: PeerAuthentications.
@@ -104,6 +107,20 @@ class IstioConfiguration:
         by_field = {FIELDS[kind]: found for kind, found in read.items()}
         return cls(**by_field, settings=settings, unread=unread, missing=missing)
 
+    def destinations_in(self, namespace: str) -> Sequence[DestinationRule]:
+        """Return the DestinationRules of a namespace, the oldest first."""
+        return self._destinations.get(namespace, ())
+
+    def entries_at(self, port: int) -> Sequence[ServiceEntry]:
+        """Return the ServiceEntries with a port, the oldest first."""
+        return self._entries.get(port, ())
+
+    def extent(self, namespaces: Iterable[str], port: int) -> int:
+        """Return how many objects are gone through for a connection between namespaces to a port."""
+        of_namespaces = (self._peers, self._sidecars, self._destinations)
+        spaces = {*namespaces, self.settings.root_namespace}
+        return len(self.entries_at(port)) + sum(len(index.get(name, ())) for index in of_namespaces for name in spaces)
+
     def mode(
         self, namespace: str, labels: Mapping[str, str], port: int | None
     ) -> tuple[str, PeerAuthentication | None]:
@@ -118,11 +135,11 @@ class IstioConfiguration:
             port: The port of theirs that is called; None for any.
         """
         root = self.settings.root_namespace
-        here = [peer for peer in self.peers if peer.metadata.namespace == namespace != root]
+        here = self._peers.get(namespace, ()) if namespace != root else ()
         levels = (
             [peer for peer in here if peer.selects and peer.selects.items() <= labels.items()],
             [peer for peer in here if not peer.selects],
-            [peer for peer in self.peers if peer.metadata.namespace == root and not peer.selects],
+            [peer for peer in self._peers.get(root, ()) if not peer.selects],
         )
         for peers in levels:
             peer = min(peers, key=lambda peer: peer.metadata.age, default=None)
@@ -141,12 +158,38 @@ class IstioConfiguration:
         The oldest that selects them, else the oldest of the namespace without a selector, else that of the root
         namespace without one.
         """
-        here = [found for found in self.sidecars if found.metadata.namespace == namespace]
+        here = self._sidecars.get(namespace, ())
         selecting = (found for found in here if found.selects and found.selects.items() <= labels.items())
         for_all = (found for found in here if not found.selects)
-        root = self.settings.root_namespace
-        of_mesh = (found for found in self.sidecars if found.metadata.namespace == root and not found.selects)
+        of_mesh = (found for found in self._sidecars.get(self.settings.root_namespace, ()) if not found.selects)
         return next(selecting, None) or next(for_all, None) or next(of_mesh, None)
+
+    @cached_property
+    def _peers(self) -> Mapping[str, Sequence[PeerAuthentication]]:
+        return _by_namespace(self.peers)
+
+    @cached_property
+    def _destinations(self) -> Mapping[str, Sequence[DestinationRule]]:
+        return _by_namespace(self.destinations)
+
+    @cached_property
+    def _sidecars(self) -> Mapping[str, Sequence[Sidecar]]:
+        return _by_namespace(self.sidecars)
+
+    @cached_property
+    def _entries(self) -> Mapping[int, Sequence[ServiceEntry]]:
+        found: dict[int, list[ServiceEntry]] = {}
+        for entry in self.entries:
+            for number in dict.fromkeys(port.number for port in entry.spec.ports or ()):
+                found.setdefault(number, []).append(entry)
+        return found
+
+
+def _by_namespace(objects: Iterable[T]) -> Mapping[str, Sequence[T]]:
+    found: dict[str, list[T]] = {}
+    for each in objects:
+        found.setdefault(each.metadata.namespace, []).append(each)
+    return found
 
 
 def exported(export_to: Iterable[str], written_in: str, namespace: str) -> bool:
@@ -164,7 +207,7 @@ def names(host: str, written_in: str, service: Service) -> bool:
     """
     whole = f"{service.name}.{service.namespace}.svc.cluster.local"
     if host.startswith("*"):
-        return fnmatchcase(whole, host)
+        return whole.endswith(host[1:])
     if "." not in host:
         return (host, written_in) == (service.name, service.namespace)
     return host in {whole, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc"}

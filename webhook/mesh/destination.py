@@ -132,7 +132,7 @@ class Sight:
 
     def entries(self, port: int) -> Iterator[tuple[ServiceEntry, IstioPort]]:
         """Yield the ServiceEntries that the sidecar knows with a port, the oldest first."""
-        for entry in self._istio.entries:
+        for entry in self._istio.entries_at(port):
             space = entry.metadata.namespace
             if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):
                 continue
@@ -165,10 +165,9 @@ class Sight:
         space = destination.service.namespace if destination.service else ""
         if destination.entry is not None:
             space = destination.entry.metadata.namespace
-        matching = [rule for rule in self._istio.destinations if self._concerns(rule, destination)]
         for namespace in dict.fromkeys((self._client.namespace, space, self._istio.settings.root_namespace)):
-            for rule in matching:
-                if rule.metadata.namespace != namespace:
+            for rule in self._istio.destinations_in(namespace):
+                if not self._concerns(rule, destination):
                     continue
                 selector = rule.spec.workload_selector
                 if selector is not None and not selector.holds(self._client.labels):
