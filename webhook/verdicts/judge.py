@@ -141,7 +141,7 @@ class Judge:
                 continue
             entries.append(entry)
             shown = harmed = False
-            if entry.outcome.breaks:
+            if entry.at is not None:
                 shown = not hides or _is_own(found, entry.code, party.namespace, own)
                 if otherwise is not None:
                     left = left or _Client(otherwise(), state, policy)
