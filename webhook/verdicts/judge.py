@@ -135,7 +135,7 @@ class Judge:
         for found in decision.findings.dependencies:
             if found.confidence.rank < least:
                 continue
-            entry = self._entry(client, found, state, policy, budget)
+            entry = None if budget.exceeded else self._entry(client, found, state, policy, budget)
             if entry is None:
                 foreseen.append(Foreseen(found, known=False, outcome=Outcome.UNKNOWN, code=NOT_JUDGED, at=None))
                 continue
