@@ -168,7 +168,9 @@ class Judge:
         view = self._known.view()
         outlined = partial(self._outlines.party, policy=policy, rendering=state.rendering, surroundings=self._inventory)
         spaces = {client.namespace} if found.service is None else {client.namespace, found.service[0]}
-        objects = state.istio.extent(spaces, found.port or 0) + sum(len(self._inventory.services(space)) for space in spaces)
+        objects = state.istio.extent(spaces, found.port or 0) + sum(
+            len(self._inventory.services(space)) for space in spaces
+        )
         each = len(client.planes) * (2 if found.wire is None else 1) * (1 + objects // _OBJECTS)
         servers = _Bounded(Servers(view, policy, outlined), each, budget)
         composer = Composer(Mesh(state.istio, view), view, servers)
