@@ -63,10 +63,8 @@ def decision(services, *, ports=(6379,)):
             f"s{number}",
             port,
             "e",
-            False,
-            Wire.CLIENT_FIRST,
-            False,
-            ("shop", f"s{number}"),
+            wire=Wire.CLIENT_FIRST,
+            service=("shop", f"s{number}"),
         )
         for number in range(services)
         for port in ports
@@ -134,11 +132,9 @@ def test_thousands_of_objects_of_istio_that_tenants_write(kind, spec, namespace)
     world = World(peers=istio.peers, entries=istio.entries, destinations=istio.destinations, sidecars=istio.sidecars)
     judge = Judge(world)
     judge.decided(CLIENT, "shop", decision(1), default_policy(), Budget(INLINE))  # computes the indexes
-    taken = []
-    for port in (6379, 6380, 6381):
-        taken.append(seconds(judge, decision(1, ports=(port,)))[0])
+    taken = min(seconds(judge, decision(1, ports=(port,)))[0] for port in (6379, 6380, 6381))
 
-    assert min(taken) < FEW_SECONDS
+    assert taken < FEW_SECONDS
 
 
 def test_what_is_kept_is_bounded():
