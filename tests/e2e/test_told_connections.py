@@ -5,7 +5,8 @@ from api import eventually, has_sidecar
 from workloads import KINDS
 
 WARNING = (
-    '299 - "sidecar-policy: rule clients breaks the connection to redis at {}/basket-data:6379 (strict-refuses, server): '
+    '299 - "sidecar-policy: rule clients breaks the connection to redis at {}/basket-data:6379 '
+    "(strict-refuses, server): "
     'the sidecar is skipped, and without that it flows"'
 )
 OBJECTS = "sidecar_policy_inventory_objects"
