@@ -22,6 +22,16 @@ from webhook.verdicts.judge import MOST_UNITS, Judge
 
 LABELS = {"istio-injection": "enabled"}
 CLIENT = Pod(ObjectMeta(labels={"app": "web"}), PodSpec(containers=[Container("app", "shop/app")]))
+STRICT = IstioConfiguration.of(
+    [
+        {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "PeerAuthentication",
+            "metadata": {"name": "default", "namespace": "shop"},
+            "spec": {"mtls": {"mode": "STRICT"}},
+        }
+    ]
+)
 FEW_SECONDS = 0.02
 """Some milliseconds on a machine on which others run, too."""
 
@@ -107,7 +117,7 @@ def test_a_thousand_dependencies_are_left_to_a_thread_which_judges_as_many_as_it
 
 @pytest.mark.parametrize("workloads", [256, 300])
 def test_many_workloads_behind_a_service_are_not_judged_one_by_one(workloads):
-    world = World(workloads=workloads)
+    world = World(workloads=workloads, peers=STRICT.peers)
 
     assert least(world, decision(1)) < FEW_SECONDS
     assert seconds(Judge(world), decision(1))[1].foreseen[0].outcome == "unknown"
@@ -152,18 +162,8 @@ def test_what_is_kept_is_bounded():
 
 
 def test_threads_judge_while_the_cluster_changes_and_no_verdict_is_out_of_date():
-    world, judge, made = World(services=3), None, decision(3)
+    world, made = World(services=3), decision(3)
     judge = Judge(world, settle=0)
-    strict = IstioConfiguration.of(
-        [
-            {
-                "apiVersion": "security.istio.io/v1",
-                "kind": "PeerAuthentication",
-                "metadata": {"name": "default", "namespace": "shop"},
-                "spec": {"mtls": {"mode": "STRICT"}},
-            }
-        ]
-    )
     faults, stop = [], threading.Event()
 
     def work():
@@ -181,7 +181,7 @@ def test_threads_judge_while_the_cluster_changes_and_no_verdict_is_out_of_date()
         for number in range(150):
             step = chance.randrange(4)
             if step == 0:
-                world.configure(peers=strict.peers if number % 2 else ())
+                world.configure(peers=STRICT.peers if number % 2 else ())
             elif step == 1:
                 world.work(f"cache-{chance.randrange(3)}")
             elif step == 2:
