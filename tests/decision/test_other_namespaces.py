@@ -19,6 +19,7 @@ from webhook.policy.load import build
 from webhook.server.admission.outcome import Admission
 from webhook.server.admission.pods import Decider, admit, mutate, validate
 from webhook.server.observe.event_text import is_reported, of_decision
+from webhook.verdicts.judge import Judge
 
 SHOWING = "detection: {otherNamespaces: show}"
 
@@ -68,8 +69,9 @@ def _ask(world, policy, pod, judge=mutate):
     request = {"uid": "u", "kind": kind, "operation": "CREATE", "namespace": "shop", "object": pod, "dryRun": True}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     admission = Admission("mutate")
+    decider = Decider(_Policies(policy), world, connections=Judge(world))
     body = asyncio.run(
-        admit(json.dumps(review).encode(), Decider(_Policies(policy), world), admission, judge),
+        admit(json.dumps(review).encode(), decider, admission, judge),
     )
     return json.loads(body)["response"], admission.decision
 

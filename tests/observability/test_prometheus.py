@@ -42,12 +42,16 @@ spec:
   - {name: stores, match: {dependencies: [redis]}, action: skip}
 """
 ADMISSION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+CLIENT = {"name": "web", "env": [{"name": "URL", "value": "redis://cache:6379"}]}
 OBJECTS: dict[str, list[dict[str, Any]]] = {
     "/api/v1/namespaces": [{"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}],
     "/api/v1/services": [{"metadata": {"name": "cache", "namespace": "shop"}, "spec": {"ports": [{"port": 6379}]}}],
     "/api/v1/configmaps": [{"metadata": {"name": "cfg", "namespace": "shop"}, "data": {"URL": "redis://cache:6379"}}],
     "/apis/apps/v1/deployments": [{"metadata": {"name": "web", "namespace": "shop"}, "spec": {}}],
-    "/api/v1/pods": [{"metadata": {"name": "late", "namespace": "shop"}, "spec": {"containers": []}}],
+    "/api/v1/pods": [
+        {"metadata": {"name": "late", "namespace": "shop"}, "spec": {"containers": []}},
+        {"metadata": {"name": "client", "namespace": "shop"}, "spec": {"containers": [CLIENT]}},
+    ],
     # Ours sorts after Istio's.
     ADMISSION: [
         {"metadata": {"name": "istio-sidecar-injector"}, "webhooks": [{"name": "rev.sidecar-injector.istio.io"}]},

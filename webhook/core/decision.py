@@ -80,6 +80,9 @@ class Reason(Enum):
         self.sentence = sentence
 
 
+_BY_POLICY = frozenset({Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN})
+
+
 class Dependency(Struct, frozen=True, gc=False):
     """A backend that the pod is a client of.
 
@@ -206,7 +209,7 @@ class Decision(Struct, frozen=True, dict=True):
     @property
     def by_policy(self) -> bool:
         """Whether a rule, the policy's default or its onUnknown decided, and not Istio's rules or the pod itself."""
-        return self.reason in {Reason.RULE, Reason.DEFAULT, Reason.UNKNOWN}
+        return self.reason in _BY_POLICY
 
     @property
     def is_enforced(self) -> bool:

@@ -149,7 +149,7 @@ class Sight:
     def entries(self, port: int) -> Iterator[tuple[ServiceEntry, IstioPort]]:
         """Yield the ServiceEntries that the sidecar knows with a port, the oldest first."""
         listener = self.egress_at(port)
-        for entry in self._istio.entries:
+        for entry in self._istio.entries_at(port):
             space = entry.metadata.namespace
             if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):
                 continue

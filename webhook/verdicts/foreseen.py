@@ -80,7 +80,7 @@ class Connections:
         for one in self.foreseen:
             labels = one.outcome.value, one.code, one.at.value if one.at is not None else ""
             counts[labels] = counts.get(labels, 0) + 1
-            if one.outcome.breaks:
+            if one.at is not None:
                 broken[one.code] = broken.get(one.code, 0) + 1
         self.counts, self.broken = tuple(counts.items()), broken
         self.depends = any(entry.decided for entry in self.entries)

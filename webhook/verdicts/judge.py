@@ -31,6 +31,8 @@ MOST_UNITS: Final = 1024
 """Units of work for the connections of one pod, of some 25 us each: as many combinations of what is not known."""
 SETTLE_SECONDS: Final = 0.25
 """How long Istio's configuration is not looked at again: changes that come in bursts count as one."""
+_OBJECTS: Final = 64
+"""Objects of Istio's, and Services, that are gone through in one unit of work."""
 # Causes that may lie in objects of any namespace.
 _ELSEWHERE: Final = frozenset({"port-captured", "not-in-registry"})
 _POD: Final = "the pod"
@@ -133,13 +135,13 @@ class Judge:
         for found in decision.findings.dependencies:
             if found.confidence.rank < least:
                 continue
-            entry = self._entry(client, found, state, policy, budget)
+            entry = None if budget.exceeded else self._entry(client, found, state, policy, budget)
             if entry is None:
                 foreseen.append(Foreseen(found, known=False, outcome=Outcome.UNKNOWN, code=NOT_JUDGED, at=None))
                 continue
             entries.append(entry)
             shown = harmed = False
-            if entry.outcome.breaks:
+            if entry.at is not None:
                 shown = not hides or _is_own(found, entry.code, party.namespace, own)
                 if otherwise is not None:
                     left = left or _Client(otherwise(), state, policy)
@@ -165,7 +167,11 @@ class Judge:
     def _computed(self, client: Party, found: Dependency, state: State, policy: Policy, budget: Budget) -> Entry:
         view = self._known.view()
         outlined = partial(self._outlines.party, policy=policy, rendering=state.rendering, surroundings=self._inventory)
-        each = len(client.planes) * (2 if found.wire is None else 1)
+        spaces = {client.namespace} if found.service is None else {client.namespace, found.service[0]}
+        objects = state.istio.extent(spaces, found.port or 0) + sum(
+            len(self._inventory.services(space)) for space in spaces
+        )
+        each = len(client.planes) * (2 if found.wire is None else 1) * (1 + objects // _OBJECTS)
         servers = _Bounded(Servers(view, policy, outlined), each, budget)
         composer = Composer(Mesh(state.istio, view), view, servers)
         budget.spend(each)

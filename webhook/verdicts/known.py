@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from webhook.core.recording import RecordingView
-from webhook.core.surroundings import Surroundings, ask
+from webhook.core.surroundings import Reference, Surroundings, ask
 from webhook.core.verdict import End, Outcome
 from webhook.mesh.config import IstioConfiguration
 from webhook.verdicts.recent import Recent
@@ -20,6 +20,7 @@ from webhook.verdicts.servers import Decided, Owner
 
 _MOST_ENTRIES: Final = 4096
 _MOST_LABELS: Final = 64
+_MOST_ANSWERS: Final = 64
 
 
 class Inventory(Surroundings, Protocol):
@@ -64,7 +65,9 @@ class Entry:
         self.at = at
         self.known = known
         self.state = state
-        self.answers = {question: getattr(answer, "digest", answer) for question, answer in view.answers.items()}
+        self.answers: Mapping[Reference, Any] | None = None
+        if len(view.answers) <= _MOST_ANSWERS:
+            self.answers = {question: getattr(answer, "digest", answer) for question, answer in view.answers.items()}
         self.decided = view.decided
         self.changes = view.changes
 
@@ -137,7 +140,9 @@ class Known:
         return not entry.decided or self._is_decided(entry)
 
     def _is_answered(self, entry: Entry) -> bool:
-        """Return whether all lookups of a verdict return the same as before."""
+        """Return whether all lookups of a verdict return the same as before; of very many that is not known."""
+        if entry.answers is None:
+            return False
         for question, answer in entry.answers.items():
             now = ask(self._inventory, question)
             now = getattr(now, "digest", now)

@@ -40,23 +40,27 @@ class Decided:
     """Whether the pods of workloads got sidecars when they were last decided about.
 
     Attributes:
-        changes: A number that grows with each change.
+        changes: A number that grows with each change of what was asked for.
     """
 
     def __init__(self) -> None:
         self.changes = 0
         self._known: Recent[Owner, tuple[str, bool]] = Recent(_MOST_DECIDED)
+        self._asked: Recent[Owner, bool] = Recent(_MOST_DECIDED)
 
     def remember(self, pod: Pod, namespace: str, decision: Decision) -> None:
         """Record a decision about a pod with an owner, unless it was made without the pod's configuration."""
         owners = owners_of(pod)
         if owners and decision.reason is not Reason.UNKNOWN:
-            now = decision.policy, gets_sidecar(pod, decision)
-            if self._known.put((namespace, owners[0].kind, owners[0].name), now) != now:
+            owner, now = (namespace, owners[0].kind, owners[0].name), (decision.policy, gets_sidecar(pod, decision))
+            # Most workloads are servers of nobody whose connections were judged.
+            if self._known.put(owner, now) != now and self._asked.get(owner):
                 self.changes += 1
 
     def has_sidecar(self, owner: Owner, policy: str) -> bool | None:
         """Return whether the pods of a workload get a sidecar, by a policy's version; None where that is not known."""
+        # Before the answer, so that no change is missed.
+        self._asked.put(owner, True)  # noqa: FBT003 - the value of an entry
         known = self._known.get(owner)
         return known[1] if known is not None and known[0] == policy else None
 

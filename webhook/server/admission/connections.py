@@ -17,8 +17,6 @@ _DONE: Final = {Action.SKIP: "the sidecar is skipped", Action.INJECT: "a sidecar
 
 def harm(decision: Decision, connections: Connections) -> Sequence[str]:
     """Return warnings of connections that break by the decision, and would flow without it."""
-    if not connections.broken:
-        return ()
     by = "the policy's default" if decision.rule is None else f"rule {decision.rule}"
     done = _DONE.get(decision.action, "its port is excluded from the sidecar")
     return _limited(

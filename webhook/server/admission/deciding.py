@@ -141,14 +141,14 @@ def _at_once(decider: Decider, created: Created, namespace: str, asked: Recordin
             return Made(known)
         noted = lookup.noted(known)
         if noted is not None and judge.holds(noted):
-            return Made(known, connections=noted)
+            return Made(known, True, noted)  # noqa: FBT003 - as `Made` has it
     with decider.loop_share as budget:
         decision = known or lookup.decide(document, budget)
         if budget.exceeded:
             return None
         budget.refill()
         connections = _connections(decider, lookup, decision, budget, last=False)
-    return Made(decision, connections=connections) if budget.is_conclusive else None
+    return Made(decision, True, connections) if budget.is_conclusive else None  # noqa: FBT003 - the same
 
 
 def _in_full(

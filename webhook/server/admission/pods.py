@@ -103,12 +103,15 @@ async def mutate(pod: Pod, review: Review, decider: Decider, admission: Admissio
         cheap = _as_created(pod, review, decider, changed=False) if is_large(review.body) else created
         made = Made(decide_undetected(cheap, review, decider, policy, str(error)), in_time=False)
     decision, connections = made.decision, made.connections
+    warnings = decision.shown.warnings
+    if connections.broken:
+        warnings = (*warnings, *harm(decision, connections))
     namespace_labels = decider.surroundings.namespace_labels(review.request.namespace)
     operations = MESH.patch(pod, decision, namespace_labels, believed=created.believed)
     response = answer(
         review.request.uid,
         patch=operations,
-        warnings=[_PREFIX + warning for warning in (*decision.shown.warnings, *harm(decision, connections))],
+        warnings=[_PREFIX + warning for warning in warnings],
         audit_annotations=_audit_annotations(decision, connections),
     )
     admission.decision, admission.connections = decision, connections
