@@ -34,6 +34,11 @@ Key = tuple[str, str, str]
 """A workload: kind, namespace, name."""
 
 
+def key_of(workload: Workload) -> Key:
+    """Return the key of a workload."""
+    return workload.kind, workload.namespace, workload.name
+
+
 @dataclass(frozen=True, slots=True)
 class Connected:
     """A workload with its connections.
@@ -41,12 +46,14 @@ class Connected:
     Attributes:
         decided: The workload and the decision about its pods.
         party: Its pods as they would be created, or as they run.
-        connections: What they call, and what becomes of it.
+        connections: What they call, and what becomes of it; of pods that differ, the worst.
+        each: The same of each kind of pod, where pods that run differ.
     """
 
     decided: Decided
     party: Party
     connections: Sequence[Judged]
+    each: Sequence[tuple[Party, Sequence[Judged]]] = ()
 
 
 def rendering_of(inventory: Inventory, istio: IstioConfiguration, *, native: bool) -> Rendering:
@@ -95,7 +102,7 @@ class Parties:
             workload = each.workload
             name = f"{workload.kind}/{workload.name}"
             party = as_decided(name, workload.namespace, workload.pod, each.decision, rendering)
-            self.created[workload.kind, workload.namespace, workload.name] = party
+            self.created[key_of(workload)] = party
         self._run(inventory, rendering)
         for key, party in self.created.items():
             parties = (as_they_run and self.running.get(key)) or [party]
@@ -179,14 +186,14 @@ def connect(
     found = []
     for each in decided:
         workload = each.workload
-        several = []
-        for client in parties.clients((workload.kind, workload.namespace, workload.name)):
+        several: list[tuple[Party, list[Judged]]] = []
+        for client in parties.clients(key_of(workload)):
             judged = list(composer.judged(client, each.decision.findings, least))
             if Plane.SIDECAR in client.planes and not client.native:
                 judged += _early(client, workload, judged, composer, surroundings, catalog, least)
-            several.append(judged)
-        clients = parties.clients((workload.kind, workload.namespace, workload.name))
-        found.append(Connected(each, clients[0], [_worst(judged) for judged in itertools.zip_longest(*several)]))
+            several.append((client, judged))
+        worst = [_worst(one) for one in itertools.zip_longest(*(judged for _, judged in several))]
+        found.append(Connected(each, several[0][0], worst, several))
     return found
 
 

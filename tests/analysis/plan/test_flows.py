@@ -97,9 +97,3 @@ def test_connections_without_a_verdict_are_counted_and_not_compared():
 
     assert flows.unknown == 1  # the Service that "store" names is not among the manifests
     assert "store" in SHOP
-
-
-def test_a_named_port_of_pods_that_are_not_known_is_no_missing_endpoint():
-    flows = planned(service("store", 6379, ", name: tcp-redis", ", targetPort: resp")).flows
-
-    assert (flows.broken, flows.healed, flows.unknown) == ([], [], 0)  # with and without sidecars there it flows

@@ -97,6 +97,37 @@ def test_diagnose_sees_the_services_and_the_plain_sidecars_that_run(live):
     assert found == {"http-declared", "job-never-finishes", "no-endpoint", "skipped-for-a-service"}
 
 
+SAME = """
+apiVersion: sidecar-policy.dev/v1alpha1
+kind: InjectionPolicy
+metadata: {name: none}
+spec: {rules: []}
+"""
+
+
+@pytest.fixture
+def none(tmp_path):
+    (tmp_path / "none.yaml").write_text(SAME)
+    return "none.yaml"
+
+
+def test_pods_are_judged_as_they_run(live, none, cluster):
+    """One of the pods was created before its namespace was in the mesh."""
+    strict = {"spec": {"mtls": {"mode": "STRICT"}}}
+    cluster.put("/apis/security.istio.io/v1/peerauthentications", named("p") | strict)
+    cluster.objects["/api/v1/services"]["shop/cache"]["spec"]["ports"][0]["name"] = "tcp"
+    pod(cluster, "cache-0", injected=True, app="cache", owner=("StatefulSet", "cache"))
+
+    found = json.loads(live("diagnose", "-o", "json", "--policy", none, codes=(1,)).stdout)
+
+    (refused,) = [one for one in found if one["code"] == "strict-refuses"]
+    assert refused["message"] == "its running pods have no sidecar, and shop/cache:6379 refuses its plaintext"
+    assert refused["fix"]["command"] == "kubectl -n shop rollout restart deployment/web"
+    cluster.objects["/api/v1/pods"].pop("shop/web-abc-2")
+    found = json.loads(live("diagnose", "-o", "json", "--policy", none, codes=(1,)).stdout)
+    assert "strict-refuses" not in {one["code"] for one in found}
+
+
 def test_a_pod_that_its_sidecar_outlived_is_evidence(live, cluster):
     status = {
         "phase": "Running",
@@ -110,20 +141,6 @@ def test_a_pod_that_its_sidecar_outlived_is_evidence(live, cluster):
     (job,) = [one for one in json.loads(live("diagnose", "-o", "json", codes=(1,)).stdout) if "job" in one["code"]]
 
     assert "in pod tidy-29000000-x the application has exited but the sidecar is still running" in job["evidence"]
-
-
-SAME = """
-apiVersion: sidecar-policy.dev/v1alpha1
-kind: InjectionPolicy
-metadata: {name: none}
-spec: {rules: []}
-"""
-
-
-@pytest.fixture
-def none(tmp_path):
-    (tmp_path / "none.yaml").write_text(SAME)
-    return "none.yaml"
 
 
 def test_plan_names_the_pods_that_run_otherwise_than_they_would_be_created(live, none):

@@ -26,7 +26,7 @@ def cause_of(call: Call) -> Code:
     """Return why a connection does not flow."""
     judged = call.judged
     declared = None if judged.service is None or judged.port is None else port_of(judged.service, judged.port)
-    return cause(judged.verdict, call.client.party, judged.wire, declared, early=judged.init)
+    return cause(judged.verdict, call.party, judged.wire, declared, early=judged.init)
 
 
 def cause(

@@ -33,7 +33,7 @@ def skipped_for_a_service(picture: Picture, wrong: Mapping[Place, Finding]) -> I
 def _about(member: Member, picture: Picture, wrong: Mapping[Place, Finding]) -> Finding | None:
     matched = member.decision.matched
     kinds = {phrase.removeprefix(_BY_DEPENDENCY) for phrase in matched if phrase.startswith(_BY_DEPENDENCY)}
-    calls = [Call(member, judged) for judged in member.connections if judged.kind in kinds]
+    calls = [Call(member, member.party, judged) for judged in member.connections if judged.kind in kinds]
     at_fault = {call.judged.place: found for call in calls if (found := _fault(call.judged, wrong)) is not None}
     reached = {call.judged.kind or "" for call in calls if call.judged.service is not None}
     outside = kinds - reached

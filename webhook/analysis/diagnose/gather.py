@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from webhook.analysis.connections import Parties, connect, pods_of, rendering_of
+from webhook.analysis.connections import Parties, connect, key_of, pods_of, rendering_of
 from webhook.analysis.diagnose.assumed import Assumed
 from webhook.analysis.diagnose.picture import Member, Picture
 from webhook.core.facts import owners_of
@@ -47,8 +47,11 @@ def picture_of(
     neighbours = Assumed(parties, inventory)
     composer = Composer(Mesh(istio, inventory), inventory, neighbours)
     members = [
-        Member(each.decided.workload, each.decided.decision, each.party, each.connections)
+        Member(
+            workload, each.decided.decision, parties.created[key_of(workload)], each.party, each.connections, each.each
+        )
         for each in connect(decided, parties, composer, inventory, policy.catalog, policy.min_confidence)
+        for workload in (each.decided.workload,)
     ]
     return Picture(
         members=members,

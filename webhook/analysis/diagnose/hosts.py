@@ -25,7 +25,7 @@ def hosts(picture: Picture) -> Iterator[Finding]:
         judged, code = call.judged, cause_of(call)
         port = judged.port or 0
         if code is Code.PORT_CAPTURED or (code is Code.HTTP_DECLARED and judged.service is None):
-            known = Sight(call.client.party, picture.istio, picture.surroundings).http_at(port)
+            known = Sight(call.party, picture.istio, picture.surroundings).http_at(port)
             if known is not None and known.service is not None:
                 service = known.service
                 captured.setdefault((service.namespace, service.name, port), (service, []))[1].append(call)

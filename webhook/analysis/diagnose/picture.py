@@ -32,14 +32,18 @@ class Member:
     Attributes:
         workload: The workload.
         decision: The decision about its pods.
-        party: Its pods as they would be created; in a live cluster as they run.
+        created: Its pods as they would be created.
+        party: The same; in a live cluster as they run.
         connections: What they call, and what becomes of it.
+        each: The same of each kind of pod, where pods that run differ.
     """
 
     workload: Workload
     decision: Decision
+    created: Party
     party: Party
     connections: Sequence[Judged]
+    each: Sequence[tuple[Party, Sequence[Judged]]]
 
     @property
     def kind(self) -> str:
@@ -83,10 +87,12 @@ class Call:
 
     Attributes:
         client: The workload.
+        party: Those of its pods that make it.
         judged: The connection, and what becomes of it.
     """
 
     client: Member
+    party: Party
     judged: Judged
 
     @property
@@ -145,5 +151,5 @@ class Picture:
     def calls(self) -> Iterator[Call]:
         """Yield every connection."""
         for member in self.members:
-            for judged in member.connections:
-                yield Call(member, judged)
+            for party, connections in member.each:
+                yield from (Call(member, party, judged) for judged in connections)

@@ -10,9 +10,12 @@ from webhook.analysis.diagnose.fix import patch_template
 from webhook.analysis.diagnose.picture import Call, Member, Picture
 from webhook.analysis.diagnose.spoken import shown
 from webhook.core.decision import Action
+from webhook.decision.drift import restart_command
+from webhook.kubernetes.pod import OwnerReference
 from webhook.mesh.arrival import target
 from webhook.mesh.destination import Known, Sight, port_of
 from webhook.mesh.eligibility import NATIVE
+from webhook.mesh.party import Plane
 from webhook.mesh.protocols import select
 
 _EXCLUDE_IN = "traffic.sidecar.istio.io/excludeInboundPorts"
@@ -81,18 +84,23 @@ def _plain(client: Member, calls: Sequence[Call]) -> tuple[str, Fix]:
     """Return why a client speaks plaintext, and what helps."""
     decision = client.decision
     ports = {call.judged.port for call in calls}
-    if not client.has_sidecar:
+    party = calls[0].party
+    if party.planes != (Plane.SIDECAR,):
         if decision.is_enforced and decision.action is Action.SKIP:
             note = (
                 f"do not skip it: nothing is wrong with the Service; remove the kind from {_rule(client)}, or except "
                 "the workload; bypass does not help either"
             )
             return f"{_rule(client)} skips its sidecar", Fix(note=note)
+        if client.created.planes == (Plane.SIDECAR,):
+            owner = OwnerReference(client.kind, client.name, "apps/v1")
+            note = f"pods that are created now have one: recreate them, or {_SERVER}"
+            return "its running pods have no sidecar", Fix(restart_command(client.namespace, owner), None, note)
         return "it has no sidecar", Fix(note=f"give it one, or {_SERVER}")
     if decision.is_enforced and decision.action is Action.BYPASS and ports & {*decision.ports}:
         note = f"do not bypass it: nothing is wrong with the Service; remove the kind from {_rule(client)}"
         return f"{_rule(client)} excludes the port from its sidecar", Fix(note=note)
-    if any(client.party.intercepted.outbound(port, None) is not True for port in ports if port is not None):
+    if any(party.intercepted.outbound(port, None) is not True for port in ports if port is not None):
         said = "its own annotations exclude the connection from its sidecar"
         return said, Fix(note=f"remove the exclusion (traffic.sidecar.istio.io/…) from its pod template, or {_SERVER}")
     unlisted = [call.judged for call in calls if call.judged.service and call.judged.port]
@@ -127,7 +135,7 @@ def _not_terminating(picture: Picture, call: Call) -> tuple[Subject, Fix]:
                 return Subject(member.kind, member.namespace, member.name), fix
     declared = None if service is None else port_of(service, port)
     if service is not None and declared is not None:
-        sight = Sight(call.client.party, picture.istio, picture.surroundings)
+        sight = Sight(call.party, picture.istio, picture.surroundings)
         _, rule = sight.tls_mode(Known(select(declared), service), port)
         kind, _, name = rule.partition(" ")
         if name:

@@ -12,6 +12,7 @@ from webhook.core.decision import Action, Decision, Reason
 from webhook.core.verdict import Outcome
 from webhook.mesh import eligibility
 from webhook.mesh.eligibility import NATIVE
+from webhook.mesh.party import Plane
 from webhook.mesh.patch import HOLD, required_annotations
 
 _DRAIN_SECONDS = 5
@@ -23,14 +24,15 @@ _EXITS_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 def plain_sidecars(picture: Picture) -> Iterator[Finding]:
     """Yield findings about the workloads whose sidecar is not a native one."""
     for member in picture.members:
-        if not member.has_sidecar or member.party.native or member.namespace not in picture.namespaces:
+        created = member.created  # a template that is fixed is, though its former pods may go on for a while
+        if created.planes != (Plane.SIDECAR,) or created.native or member.namespace not in picture.namespaces:
             continue
         _, known_by = picture.rendering.is_native(member.namespace, member.pod)
-        if member.party.batch:
+        if created.batch:
             yield _never_finishes(member, picture, known_by)
             continue
         evidence = _waiting(member)
-        if evidence and not member.party.held:
+        if evidence and not created.held:
             yield _hold_missing(member, known_by, evidence)
         if evidence and (why := _ends_late(member)) is not None:
             yield _ends_first(member, known_by, why)
@@ -46,7 +48,7 @@ def _waiting(member: Member) -> tuple[str, ...]:
             judged.verdict.code in {Code.HOLD_MISSING.code, Code.JOB_NEVER_FINISHES.code}
             or _may_flow(judged.verdict.outcome)
         )
-        and (judged.port is None or member.party.intercepted.outbound(judged.port, None) is not False)
+        and (judged.port is None or member.created.intercepted.outbound(judged.port, None) is not False)
     )
     return tuple(dict.fromkeys(through))
 

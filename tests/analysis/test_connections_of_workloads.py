@@ -1,0 +1,40 @@
+"""The connections of workloads, with the pods at both ends as far as they are known."""
+
+from analysed import CLIENT, NAMESPACE, NONE, compiled, inventory, service, workload
+
+from webhook.analysis.connections import connections_of, rendering_of
+from webhook.analysis.workloads import decide_by
+
+INIT = CLIENT.replace(
+    "containers: [",
+    "initContainers: [{name: wait, image: busybox, command: [sh, -c, 'nc -z cache 6379']}], containers: [",
+)
+
+
+def connected(*manifests, native=True):
+    found, policy = inventory(NAMESPACE + "".join(manifests)), compiled(NONE)
+    rendering = rendering_of(found, found.istio, native=native)
+    return {
+        each.party.name: [(judged.place, judged.init, judged.verdict.code) for judged in each.connections]
+        for each in connections_of(decide_by(policy, found), found, policy, rendering)
+    }
+
+
+def test_a_named_port_of_pods_that_are_not_known_is_no_missing_endpoint():
+    cache = service("cache", 6379, ", name: tcp-redis", ", targetPort: resp")
+    (made,) = connected(cache, CLIENT).values()
+
+    assert [code for *_, code in made] != ["no-endpoint"]
+    assert connected(cache, workload("cache", "redis:7"), CLIENT)["Deployment/web"] == [
+        ("shop/cache:6379", False, "no-endpoint")
+    ]
+
+
+def test_what_init_containers_call_before_a_plain_sidecar_is_a_connection_of_its_own():
+    servers = service("cache", 6379, ", name: tcp-redis") + workload("cache", "redis:7")
+
+    assert connected(servers, INIT, native=False)["Deployment/web"] == [
+        ("shop/cache:6379", False, "hold-missing"),
+        ("shop/cache:6379", True, "flows-plaintext"),
+    ]
+    assert connected(servers, INIT)["Deployment/web"] == [("shop/cache:6379", False, "flows-mtls")]
