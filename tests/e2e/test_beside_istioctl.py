@@ -85,11 +85,12 @@ def test_the_table_says_of_each_application_what_either_finds(diagnosed, analyze
 
 
 def test_the_commands_mend_what_they_are_for(diagnosed, diagnose, run):
-    for _, one in diagnosed:
-        if one["fix"]["command"] is not None:
-            ended = run(f"set -o pipefail; {one['fix']['command']}")
-            assert ended.returncode == 0, ended.stderr
+    left = diagnosed
+    for _ in range(2):  # a connection that is mended may still start too early
+        for _, one in left:
+            if one["fix"]["command"] is not None:
+                ended = run(f"set -o pipefail; {one['fix']['command']}")
+                assert ended.returncode == 0, ended.stderr
+        left = diagnose()
 
-    assert [one["code"] for _, one in diagnose()] == [
-        one["code"] for _, one in diagnosed if one["fix"]["command"] is None
-    ]
+    assert [one["code"] for _, one in left] == [one["code"] for _, one in diagnosed if one["fix"]["command"] is None]
