@@ -7,7 +7,7 @@ MESH   := $(BIN)/python tests/mesh/bed/mesh_sandbox.py $(BIN)/python
 E2E    := $(BIN)/python -m pytest -c tests/e2e/pytest.ini --rootdir tests/e2e -v
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-comparison mesh-drivers mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node e2e-story fuzz docs lint format lock clean
+.PHONY: help demo test accuracy bench e2e e2e-mesh mesh-comparison mesh-drivers mesh-random mesh-simulator mesh-tools mesh-truth cluster go observability-test scale scale-docs image-test e2e-node e2e-story fuzz docs lint format lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ mesh-truth: mesh-tools ## Measure all of tests/mesh/truth.yaml again (needs the 
 
 mesh-simulator: go $(VENV)/.dev ## Compare Istio's own simulation of connections with tests/mesh/truth.yaml (needs Go)
 	@$(BIN)/python -m pytest -c tests/mesh/simulator/pytest.ini --rootdir tests/mesh/simulator -v tests/mesh/simulator
+
+mesh-random: go $(VENV)/.dev ## Compare verdicts with that simulation in random meshes, drawn and changed (needs Go; MESHES=10000)
+	@MESHES=$(or $(MESHES),10000) $(BIN)/python -m pytest -c tests/mesh/simulator/pytest.ini --rootdir tests/mesh/simulator -v tests/mesh/simulator/test_judge_by_simulation.py
 
 cluster: go $(VENV)/.dev ## Run that control plane until Ctrl-C, for experiments (needs Go)
 	@$(BIN)/python tests/e2e/cluster.py --kubeconfig build/cluster.kubeconfig

@@ -180,12 +180,24 @@ WHOLE = "cache.shop.svc.cluster.local"
             "ISTIO_MUTUAL",
         ),
         ([rule("shop", "cache", None, name="first"), rule("shop", "cache", "DISABLE", name="second")], "DISABLE"),
+        (
+            [rule("shop", "cache", "DISABLE", name="first"), rule("shop", WHOLE, "ISTIO_MUTUAL", name="second")],
+            "DISABLE",
+        ),
     ],
 )
 def test_the_destination_rule_that_counts(rules, mode):
     one = service()
     known = Known(select(one.ports[0]), one)
     assert sight(*rules).tls_mode(known, 6379)[0] == mode
+
+
+def test_what_a_port_of_a_destination_rule_leaves_out_is_not_that_of_all_ports():
+    port = {"port": {"number": 6379}, "loadBalancer": {"simple": "RANDOM"}}
+    policy = {"portLevelSettings": [port], "tls": {"mode": "DISABLE"}}
+    there = sight(istio("DestinationRule", "shop", {"host": "cache", "trafficPolicy": policy}))
+    known = Known(select(service().ports[0]), service())
+    assert (there.tls_mode(known, 6379)[0], there.tls_mode(known, 80)[0]) == (None, "DISABLE")
 
 
 def test_a_port_of_a_destination_rule_is_before_all_ports():

@@ -69,6 +69,10 @@ def test_what_comes_in_through_the_sidecar(annotations, port, expected):
     assert intercepted(**annotations).inbound(port) is expected
 
 
+def test_a_sidecar_never_gets_its_own_ports():
+    assert intercepted(excludeInboundPorts="80").inbound(15021) is False
+
+
 def test_a_sidecar_that_intercepts_nothing_gets_nothing():
     none = interception_of({"sidecar.istio.io/interceptionMode": "NONE"})
     assert (none.outbound(80, INSIDE), none.outbound(80, None), none.inbound(80)) == (False, False, False)

@@ -162,7 +162,7 @@ def _plaintext(known: Known, to: Destination, server: Party | None, istio: Istio
         if to.servers and not behind:
             return f"no pod has the port that {known} names"
         for other in behind:
-            if other.planes[0] is not Plane.SIDECAR or not other.takes_mtls:
+            if Plane.SIDECAR not in other.planes or not other.takes_mtls:
                 return f"{other.name}, behind the same headless Service, has no sidecar that takes mutual TLS"
     if istio.mode(known.service.namespace, {}, None)[0] == DISABLE:
         return f"mutual TLS is disabled in {known.service.namespace}"

@@ -203,8 +203,9 @@ class Sight:
         Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any; of those that
         are not, the last counts.
         """
-        host = max((rule.spec.host for rule in rules), key=lambda host: (not host.startswith("*"), len(host)))
-        rules = [rule for rule in rules if rule.spec.host == host]
+        whole = [rule for rule in rules if not rule.spec.host.startswith("*")]
+        longest = max(len(rule.spec.host) for rule in rules)
+        rules = whole or [rule for rule in rules if len(rule.spec.host) == longest]
         selecting = [rule for rule in rules if rule.spec.workload_selector is not None]
         of_all = [rule for rule in rules if rule.spec.workload_selector is None]
         for_client = [

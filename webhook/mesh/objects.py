@@ -89,11 +89,13 @@ class TrafficPolicy(Struct, frozen=True, rename="camel"):
         return here or any(policy.is_mutual for policy in self.port_level_settings or ())
 
     def mode(self, number: int) -> str | None:
-        """Return the TLS mode for one port of the host; None where nothing is set."""
-        for policy in self.port_level_settings or ():
-            if policy.port is not None and policy.port.number == number and policy.tls is not None:
-                return policy.tls.mode or "DISABLE"
-        return None if self.tls is None else self.tls.mode or "DISABLE"
+        """Return the TLS mode for one port of the host; None where nothing is set.
+
+        Of a port's own settings, what they leave out is not that of all ports but Istio's default.
+        """
+        here = (policy for policy in self.port_level_settings or () if policy.port and policy.port.number == number)
+        policy = next(here, self)
+        return None if policy.tls is None else policy.tls.mode or "DISABLE"
 
 
 class Subset(Struct, frozen=True, rename="camel"):

@@ -1,4 +1,10 @@
-"""Istio's objects at random, for random meshes."""
+"""Istio's objects at random, for random meshes.
+
+Not drawn, since the judge of connections does not model them: several ServiceEntries for one host; a Sidecar object's
+port for which a host is headless or UDP, or which is not TCP or lets in only some hosts; `~/*` beside other hosts;
+DestinationRules of one host of which one selects clients and another is exported to its own namespace alone; subsets;
+VirtualServices; a port that is declared `http_proxy`.
+"""
 
 from __future__ import annotations
 

