@@ -1,7 +1,13 @@
 """Connections that break for another cause than the declaration of the Service that is called."""
 
+import re
+from pathlib import Path
+
 import pytest
 from analysed import CLIENT, NAMESPACE, REDIS, codes, diagnosed, service, workload
+
+import webhook.mesh
+from webhook.analysis.diagnose.finding import Code
 
 NONE = "{apiVersion: sidecar-policy.dev/v1alpha1, kind: InjectionPolicy, metadata: {name: none}, spec: {rules: []}}"
 REGISTRY_ONLY = """
@@ -111,6 +117,17 @@ def test_a_server_first_host_whose_entry_says_http_hangs():
     assert found(entry("TCP"), DATABASE) == []
 
 
+def test_an_alias_is_not_at_fault_for_what_its_host_meets():
+    alias = service("db", 3309, ", name: tcp").replace(
+        "selector: {app: db}", "type: ExternalName, externalName: db.example.com"
+    )
+    other = service("metrics", 3309, ", name: http"), workload("metrics", "shop/metrics")
+    caller = DATABASE.replace("db.example.com", "db")
+
+    assert codes(found(entry("HTTP"), alias, caller)) == [("http-declared", "error", "web")]
+    assert ("port-captured", "error", "metrics") in codes(found(*other, alias, caller))
+
+
 def test_a_headless_service_captures_a_port_too():
     other = service("metrics", 3309, ", name: http").replace("selector:", "clusterIP: None, selector:")
     (one,) = found(other, workload("metrics", "shop/metrics"), DATABASE)
@@ -173,3 +190,16 @@ def test_a_mode_for_some_pods_is_changed_and_not_doubled():
 
     assert one.fix.patch == {"spec": {"portLevelMtls": {"3306": {"mode": "DISABLE"}}}}
     assert "PeerAuthentication shop/own" in one.fix.note
+
+
+def test_every_cause_that_a_verdict_has_is_a_finding():
+    mesh = Path(webhook.mesh.__file__).parent
+    named = {code for path in mesh.glob("*.py") for code in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', path.read_text())}
+    causes = {
+        "http-declared", "tls-declared-http", "http-version", "server-first-sniffed", "permissive-waits",
+        "port-captured", "strict-refuses", "mtls-not-terminated", "not-in-registry", "no-endpoint", "hold-missing",
+        "job-never-finishes",
+    }  # fmt: skip
+
+    assert causes <= named
+    assert causes <= {code.code for code in Code}

@@ -122,6 +122,12 @@ def test_an_own_exclusion_is_named_as_what_leads_plaintext_to_a_strict_server():
     assert refused.message.startswith("its own annotations exclude")
 
 
+def test_only_the_port_that_is_called_counts():
+    text = (FIELD / "port-level-mtls.yaml").read_text().replace("amqp://broker.mq:5672", "http://broker.mq:15672")
+
+    assert codes(diagnosed(text, namespace="")) == [("strict-refuses", "error", "feeder")]
+
+
 def test_a_peer_port_is_added_to_the_headless_service():
     (unlisted,) = found("elastic-headless-without-transport")
 

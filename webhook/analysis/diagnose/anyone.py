@@ -52,7 +52,7 @@ def for_anyone(
     wrong = _wrong(spoken, port)
     judged = {plane: _judged(picture, service, port, spoken, plane) for plane in (Plane.SIDECAR, Plane.NONE)}
     breaking = {plane: found for plane, found in judged.items() if isinstance(found, _Broken)}
-    causes = [plane for plane, found in breaking.items() if found.code in OF_PORTS]
+    causes = [plane for plane, found in breaking.items() if found.code in OF_PORTS and service.external_name is None]
     why: tuple[str, ...] = ()
     if causes and len(breaking) == len(judged):
         plane = causes[0]

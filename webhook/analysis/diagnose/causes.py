@@ -25,7 +25,7 @@ _HTTP: Final = frozenset({Wire.HTTP1, Wire.HTTP2})
 def cause_of(call: Call) -> Code:
     """Return why a connection does not flow."""
     judged = call.judged
-    declared = None if judged.service is None or judged.port is None else port_of(judged.service, judged.port)
+    declared = None if call.service is None or judged.port is None else port_of(call.service, judged.port)
     return cause(judged.verdict, call.party, judged.wire, declared, early=judged.init)
 
 

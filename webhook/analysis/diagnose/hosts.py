@@ -24,7 +24,7 @@ def hosts(picture: Picture) -> Iterator[Finding]:
     for call in _broken(picture):
         judged, code = call.judged, cause_of(call)
         port = judged.port or 0
-        if code is Code.PORT_CAPTURED or (code is Code.HTTP_DECLARED and judged.service is None):
+        if code is Code.PORT_CAPTURED or (code is Code.HTTP_DECLARED and call.service is None):
             known = Sight(call.party, picture.istio, picture.surroundings).http_at(port)
             if known is not None and known.service is not None:
                 service = known.service
@@ -33,8 +33,8 @@ def hosts(picture: Picture) -> Iterator[Finding]:
                 yield _by_entry(call, code)
         elif code is Code.NOT_IN_REGISTRY:
             unknown.setdefault(f"{call.client.namespace}/{call.client.label}", []).append(call)
-        elif code is Code.NO_ENDPOINT and judged.service is not None:
-            silent.setdefault((judged.service.namespace, judged.service.name, port), []).append(call)
+        elif code is Code.NO_ENDPOINT and call.service is not None:
+            silent.setdefault((call.service.namespace, call.service.name, port), []).append(call)
     yield from (_captured(picture, service, port, calls) for (*_, port), (service, calls) in captured.items())
     yield from map(_unknown, unknown.values())
     yield from (_silent(place, calls) for place, calls in silent.items())
@@ -71,7 +71,7 @@ def _set_free(picture: Picture, service: Service, number: int, calls: Sequence[C
     here = {call.client.namespace for call in (*clients,)} <= {service.namespace}
     elsewhere = service.namespace not in {call.client.namespace for call in calls}
     if here and elsewhere:
-        note = f"if all clients of {service.name} are in {service.namespace}; or {others}"
+        note = f"if all clients of {service.name} are in {service.namespace}, gateways among them; or {others}"
         return annotate("Service", service.namespace, service.name, EXPORT_TO, ".", note)
     return Fix(note=others)
 

@@ -96,6 +96,12 @@ class Call:
     judged: Judged
 
     @property
+    def service(self) -> Service | None:
+        """The Service whose pods are called; None for a host outside of the cluster, also behind an alias."""
+        service = self.judged.service
+        return None if service is None or service.external_name is not None else service
+
+    @property
     def evidence(self) -> str:
         """Who makes it, and how that is known, as a sentence."""
         return f"client {self.client.label}: {self.judged.evidence}"

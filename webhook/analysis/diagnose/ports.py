@@ -58,13 +58,13 @@ class Ports:
         """Return the connections that break because of a port's declaration, by that and the cause."""
         found: dict[tuple[str, str, int, Code], _Broken] = {}
         for call in self._picture.calls():
-            judged = call.judged
-            if not judged.verdict.outcome.breaks or judged.service is None or judged.port is None:
+            judged, service = call.judged, call.service
+            if not judged.verdict.outcome.breaks or service is None or judged.port is None:
                 continue
             code = cause_of(call)
             if code not in OF_PORTS:
                 continue
-            service, port = at_fault(self._picture, judged.service, judged.port, code, judged.verdict.at)
+            service, port = at_fault(self._picture, service, judged.port, code, judged.verdict.at)
             port = port or ServicePort(judged.port)
             if not {service.namespace, call.client.namespace}.isdisjoint(self._picture.namespaces):
                 key = service.namespace, service.name, port.number, code
