@@ -127,7 +127,15 @@ STRICT = {
 def test_an_init_container_gets_through_to_a_strict_server_with_a_native_sidecar_alone(native, outcome):
     found = verdict(party("web", native=native), TCP, [CACHE], early=True, objects=[STRICT])
     assert found.outcome is outcome
-    assert (found.code == "strict-refuses") is not native
+    assert (found.code == "init-before-sidecar") is not native
+
+
+@pytest.mark.parametrize(
+    ("wire", "code"),
+    [(Wire.CLIENT_FIRST, "http-declared"), (Wire.TLS, "tls-declared-http"), (Wire.HTTP1, "flows-mtls")],
+)
+def test_a_declaration_that_keeps_a_client_from_mutual_tls_is_the_cause(wire, code):
+    assert verdict(party("web"), HTTP, [CACHE], wire, objects=[STRICT]).code == code
 
 
 def test_an_init_container_before_a_plain_sidecar_calls_in_plaintext_and_is_not_too_early():

@@ -17,6 +17,7 @@ from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
 from webhook.mesh.party import Party, Plane
+from webhook.mesh.protocols import select
 from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
 
 _OUTCOMES = {
@@ -28,6 +29,7 @@ _OUTCOMES = {
     Result.REFUSED: Outcome.REFUSED,
     Result.BLACK_HOLE: Outcome.BLACKHOLED,
 }
+_PLAINTEXT_REFUSED = frozenset({"strict-refuses", "not-in-registry"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +149,17 @@ def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Itera
     ):
         end = server if server is None or there is None else replace(server, planes=(there,))
         one = replace(connection, client=replace(client, planes=(plane,)))
-        yield _verdict(one, traced(one, mesh, end, wire))
+        yield _verdict(one, wire, traced(one, mesh, end, wire))
 
 
-def _verdict(connection: Connection, trace: Trace) -> Verdict:
+def _verdict(connection: Connection, wire: Wire, trace: Trace) -> Verdict:
     outcome = _OUTCOMES[trace.result]
     if trace.code == "not-in-registry":
         outcome = Outcome.BLACKHOLED
     if (missing := MISSING.get(trace.code)) is not None:
         return Verdict(Outcome.UNKNOWN, trace.code, evidence=trace.evidence, missing=(missing,))
     if outcome is not Outcome.FLOWS:
-        return Verdict(outcome, trace.code, None, trace.at, trace.evidence)
+        return Verdict(outcome, _cause(connection, wire, trace.code), None, trace.at, trace.evidence)
     client = connection.client
     if client.planes[0] is Plane.SIDECAR and not client.native:
         if client.batch:
@@ -171,6 +173,26 @@ def _verdict(connection: Connection, trace: Trace) -> Verdict:
         return Verdict(outcome, outcome.value, evidence=trace.evidence)
     security = Security.MTLS if trace.arrived is Arrived.MTLS else Security.PLAINTEXT
     return Verdict(outcome, f"{outcome}-{security}", security, None, trace.evidence)
+
+
+def _cause(connection: Connection, wire: Wire, code: str) -> str:
+    """Return the code of the cause behind that of a trace that breaks.
+
+    A client's sidecar passes what is not HTTP through in plaintext where the port is declared HTTP. That such plaintext
+    is refused, by a server that takes mutual TLS only, or by the sidecar itself, which lets nothing unknown out, is not
+    at fault: the declaration is. An init container that calls before a plain sidecar has no mutual TLS to start.
+    """
+    client, to = connection.client, connection.to
+    if code not in _PLAINTEXT_REFUSED or client.planes[0] is not Plane.SIDECAR:
+        return code
+    if connection.early and not client.native:
+        return "init-before-sidecar"
+    protocol = None if to.service_port is None else select(to.service_port).protocol
+    if Stream(wire).is_http or protocol is None or not protocol.is_http:
+        return code
+    if client.intercepted.outbound(to.port, to.address) is False:
+        return code
+    return "tls-declared-http" if wire is Wire.TLS else "http-declared"
 
 
 def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequence[Party]) -> Verdict:

@@ -9,7 +9,8 @@ from webhook.core.verdict import End, Outcome
 
 _BREAKING: Final[Mapping[End, Mapping[str, tuple[Outcome, ...]]]] = {
     End.CLIENT: {
-        "http-declared": (Outcome.HANGS,),
+        "http-declared": (Outcome.HANGS, Outcome.BLACKHOLED),
+        "tls-declared-http": (Outcome.BLACKHOLED,),
         "server-first-sniffed": (Outcome.HANGS,),
         "port-captured": (Outcome.HANGS,),
         "not-in-registry": (Outcome.BLACKHOLED,),
@@ -17,12 +18,13 @@ _BREAKING: Final[Mapping[End, Mapping[str, tuple[Outcome, ...]]]] = {
         "job-never-finishes": (Outcome.NEVER_ENDS,),
     },
     End.SERVER: {
-        "http-declared": (Outcome.PROTOCOL_ERROR, Outcome.HANGS),
+        "http-declared": (Outcome.PROTOCOL_ERROR, Outcome.HANGS, Outcome.REFUSED),
         "tls-declared-http": (Outcome.REFUSED, Outcome.PROTOCOL_ERROR),
         "http-version": (Outcome.PROTOCOL_ERROR,),
         "server-first-sniffed": (Outcome.HANGS,),
         "permissive-waits": (Outcome.HANGS,),
         "strict-refuses": (Outcome.REFUSED, Outcome.PROTOCOL_ERROR, Outcome.HANGS),
+        "init-before-sidecar": (Outcome.REFUSED, Outcome.PROTOCOL_ERROR, Outcome.HANGS),
         "mtls-not-terminated": (Outcome.REFUSED, Outcome.PROTOCOL_ERROR),
         "no-endpoint": (Outcome.REFUSED, Outcome.PROTOCOL_ERROR),
     },

@@ -87,7 +87,7 @@ def _judged(picture: Picture, service: Service, port: ServicePort, spoken: Spoke
         to = replace(to, servers=picture.neighbours.any_of(service)) if service.selector else to
     verdicts = [picture.composer.judge(client, to, (wire,)) for wire in spoken.wires]
     if all(verdict.outcome.breaks for verdict in verdicts):
-        return _Broken(cause(verdicts[0], client, spoken.wires[0], port), verdicts[0])
+        return _Broken(cause(verdicts[0]), verdicts[0])
     if any(verdict.outcome is Outcome.UNKNOWN for verdict in verdicts):
         return Outcome.UNKNOWN
     return Outcome.FLOWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from webhook.analysis.diagnose.causes import OF_PORTS, cause_of
+from webhook.analysis.diagnose.causes import OF_PORTS, cause
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Severity, Subject
 from webhook.analysis.diagnose.picture import Call, Member, Picture, Place
 from webhook.core.decision import Action
@@ -82,7 +82,7 @@ def _fault(judged: Judged, wrong: Mapping[Place, Finding]) -> Finding | None:
 
 
 def _breaks_of_port(call: Call) -> bool:
-    return call.judged.verdict.outcome.breaks and cause_of(call) in OF_PORTS
+    return call.judged.verdict.outcome.breaks and cause(call.judged.verdict) in OF_PORTS
 
 
 def _flows_with_sidecar(picture: Picture, call: Call) -> bool:

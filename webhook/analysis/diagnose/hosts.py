@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from webhook.analysis.diagnose.causes import cause_of
+from webhook.analysis.diagnose.causes import cause
 from webhook.analysis.diagnose.declaration import declared
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import annotate
@@ -22,7 +22,7 @@ def hosts(picture: Picture) -> Iterator[Finding]:
     unknown: dict[str, list[Call]] = {}
     silent: dict[tuple[str, str, int], list[Call]] = {}
     for call in _broken(picture):
-        judged, code = call.judged, cause_of(call)
+        judged, code = call.judged, cause(call.judged.verdict)
         port = judged.port or 0
         if code is Code.PORT_CAPTURED or (code is Code.HTTP_DECLARED and call.service is None):
             known = Sight(call.party, picture.istio, picture.surroundings).http_at(port)

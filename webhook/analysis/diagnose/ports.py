@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from webhook.analysis.diagnose.anyone import for_anyone
-from webhook.analysis.diagnose.causes import OF_PORTS, at_fault, cause_of
+from webhook.analysis.diagnose.causes import OF_PORTS, at_fault, cause
 from webhook.analysis.diagnose.declaration import declared, does, fix_of, what
 from webhook.analysis.diagnose.finding import Code, Finding, Severity, Subject
 from webhook.analysis.diagnose.fix import patch_service_port
@@ -61,7 +61,7 @@ class Ports:
             judged, service = call.judged, call.service
             if not judged.verdict.outcome.breaks or service is None or judged.port is None:
                 continue
-            code = cause_of(call)
+            code = cause(call.judged.verdict)
             if code not in OF_PORTS:
                 continue
             service, port = at_fault(self._picture, service, judged.port, code, judged.verdict.at)

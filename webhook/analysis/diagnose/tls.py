@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from webhook.analysis.diagnose.causes import cause_of
+from webhook.analysis.diagnose.causes import cause
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import patch_template
 from webhook.analysis.diagnose.picture import Call, Member, Picture
@@ -29,7 +29,7 @@ def mutual_tls(picture: Picture) -> Iterator[Finding]:
     for call in picture.calls():
         if not call.judged.verdict.outcome.breaks:
             continue
-        code = cause_of(call)
+        code = cause(call.judged.verdict)
         if code in {Code.STRICT_REFUSES, Code.INIT_BEFORE_SIDECAR} and call.client.namespace in picture.namespaces:
             client = call.client
             refused.setdefault((client.kind, client.namespace, client.name, code), []).append(call)
