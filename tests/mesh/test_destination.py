@@ -192,12 +192,13 @@ def test_the_destination_rule_that_counts(rules, mode):
     assert sight(*rules).tls_mode(known, 6379)[0] == mode
 
 
-def test_what_a_port_of_a_destination_rule_leaves_out_is_not_that_of_all_ports():
+@pytest.mark.parametrize(("of_all", "of_port"), [("ISTIO_MUTUAL", None), ("DISABLE", "DISABLE"), ("SIMPLE", "DISABLE")])
+def test_what_a_port_of_a_destination_rule_leaves_out_is_not_that_of_all_ports(of_all, of_port):
     port = {"port": {"number": 6379}, "loadBalancer": {"simple": "RANDOM"}}
-    policy = {"portLevelSettings": [port], "tls": {"mode": "DISABLE"}}
+    policy = {"portLevelSettings": [port], "tls": {"mode": of_all}}
     there = sight(istio("DestinationRule", "shop", {"host": "cache", "trafficPolicy": policy}))
     known = Known(select(service().ports[0]), service())
-    assert (there.tls_mode(known, 6379)[0], there.tls_mode(known, 80)[0]) == (None, "DISABLE")
+    assert (there.tls_mode(known, 6379)[0], there.tls_mode(known, 80)[0]) == (of_port, of_all)
 
 
 def test_a_port_of_a_destination_rule_is_before_all_ports():

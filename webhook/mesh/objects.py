@@ -91,11 +91,17 @@ class TrafficPolicy(Struct, frozen=True, rename="camel"):
     def mode(self, number: int) -> str | None:
         """Return the TLS mode for one port of the host; None where nothing is set.
 
-        Of a port's own settings, what they leave out is not that of all ports but Istio's default.
+        Of a port's own settings, what they leave out is not that of all ports but Istio's default; only that all ports
+        are not to have mutual TLS holds for them too.
         """
+        of_all = None if self.tls is None else self.tls.mode or "DISABLE"
         here = (policy for policy in self.port_level_settings or () if policy.port and policy.port.number == number)
-        policy = next(here, self)
-        return None if policy.tls is None else policy.tls.mode or "DISABLE"
+        policy = next(here, None)
+        if policy is None:
+            return of_all
+        if policy.tls is not None:
+            return policy.tls.mode or "DISABLE"
+        return None if of_all in {None, "ISTIO_MUTUAL"} else "DISABLE"
 
 
 class Subset(Struct, frozen=True, rename="camel"):
