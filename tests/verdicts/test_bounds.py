@@ -155,9 +155,11 @@ def test_what_is_kept_is_bounded():
     for first in range(40):
         made = decision(200, ports=(first + 1,))
         judge.decided(CLIENT, "shop", made, default_policy(), Budget(10**6))
+    nothing = decision(0)
     for number in range(10_000):
         owner = [OwnerReference("StatefulSet", f"o{number}", "apps/v1", controller=True)]
-        judge.remember(Pod(ObjectMeta(owner_references=owner), PodSpec()), "shop", made)
+        pod = Pod(ObjectMeta(owner_references=owner), PodSpec())
+        judge.decided(pod, "shop", nothing, default_policy(), Budget())
 
     assert len(judge._known._entries) == 4096
     assert len(judge._known.decided._known) == 8192

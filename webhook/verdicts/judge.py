@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from webhook.core.budget import Budget, BudgetExceededError
-from webhook.core.decision import Action, Confidence, Decision, Dependency, Findings
+from webhook.core.decision import NO_FINDINGS, Action, Confidence, Decision, Dependency, Findings
 from webhook.core.surroundings import Service
 from webhook.core.verdict import Outcome
 from webhook.decision.policy import Policy
@@ -55,10 +55,6 @@ class Judge:
         self._known = Known(inventory, clock, settle)
         self._outlines = Outlines()
 
-    def remember(self, pod: Pod, namespace: str, decision: Decision) -> None:
-        """Record a decision about a pod, which may be a server of others."""
-        self._known.decided.remember(pod, namespace, decision)
-
     def holds(self, connections: Connections) -> bool:
         """Return whether connections would be judged the same now."""
         state, changes = self._known.state(), self._known.decided.changes
@@ -69,7 +65,7 @@ class Judge:
         return True
 
     def decided(self, pod: Pod, namespace: str, decision: Decision, policy: Policy, budget: Budget) -> Connections:
-        """Judge the connections of a pod as it is to be created.
+        """Judge the connections of a pod as it is to be created, which is remembered: it may be a server of others.
 
         Args:
             pod: The pod as submitted.
@@ -81,14 +77,23 @@ class Judge:
         Returns:
             The connections. Never raises: the decision stands, whatever happens here.
         """
-        if not decision.findings.dependencies:
-            return NONE
         try:
-            party = partial(as_decided, _POD, namespace, pod, rendering=self._known.state().rendering)
-            inherited = None
-            if decision.is_enforced and decision.action is not Action.INHERIT:
-                inherited = partial(party, replace(decision, action=Action.INHERIT, ports=(), hold=False))
-            return self._judged(party(decision), inherited, decision, policy, budget)
+            if decision.findings is NO_FINDINGS:
+                # No rule needed any, so that the outline of the pod shows what is decided about it.
+                return NONE
+            if not decision.findings.dependencies:
+                self._known.decided.remember(pod, namespace, decision, None)
+                return NONE
+            rendering = self._known.state().rendering
+            party = as_decided(_POD, namespace, pod, decision, rendering)
+            self._known.decided.remember(pod, namespace, decision, party)
+
+            def inherited() -> Party:
+                default = replace(decision, action=Action.INHERIT, ports=(), hold=False)
+                return as_decided(_POD, namespace, pod, default, rendering)
+
+            changes = decision.action is not Action.INHERIT and decision.is_enforced
+            return self._judged(party, inherited if changes else None, decision, policy, budget)
         except Exception as error:  # noqa: BLE001 - see above
             return Connections(error=error)
 

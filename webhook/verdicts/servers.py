@@ -48,11 +48,19 @@ class Decided:
         self._known: Recent[Owner, tuple[str, bool]] = Recent(_MOST_DECIDED)
         self._asked: Recent[Owner, bool] = Recent(_MOST_DECIDED)
 
-    def remember(self, pod: Pod, namespace: str, decision: Decision) -> None:
-        """Record a decision about a pod with an owner, unless it was made without the pod's configuration."""
+    def remember(self, pod: Pod, namespace: str, decision: Decision, party: Party | None) -> None:
+        """Record a decision about a pod with an owner, unless it was made without the pod's configuration.
+
+        Args:
+            pod: The pod as submitted.
+            namespace: Where it is to be created.
+            decision: The decision about it.
+            party: The pod as it would be created, if it is at hand.
+        """
         owners = owners_of(pod)
         if owners and decision.reason is not Reason.UNKNOWN:
-            owner, now = (namespace, owners[0].kind, owners[0].name), (decision.policy, gets_sidecar(pod, decision))
+            sidecar = gets_sidecar(pod, decision) if party is None else party.planes[0] is Plane.SIDECAR
+            owner, now = (namespace, owners[0].kind, owners[0].name), (decision.policy, sidecar)
             # Most workloads are servers of nobody whose connections were judged.
             if self._known.put(owner, now) != now and self._asked.get(owner):
                 self.changes += 1

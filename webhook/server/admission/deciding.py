@@ -184,7 +184,6 @@ def _connections(decider: Decider, lookup: Lookup, decision: Decision, budget: B
     noted: Connections | None = lookup.noted(decision)
     if noted is not None and judge.holds(noted):
         return noted
-    judge.remember(lookup.pod, lookup.namespace, decision)
     connections = judge.decided(lookup.pod, lookup.namespace, decision, lookup.policy, budget)
     if connections.error is None and (last or not budget.exceeded) and not budget.cancelled:
         lookup.note(decision, connections)
