@@ -146,9 +146,8 @@ class Sight:
         whole = f"{service.name}.{service.namespace}.svc.cluster.local"
         return self._imports(service.namespace, whole, listener)
 
-    def entries(self, port: int) -> Iterator[tuple[ServiceEntry, IstioPort]]:
-        """Yield the ServiceEntries that the sidecar knows with a port, the oldest first."""
-        listener = self.egress_at(port)
+    def entries(self, port: int, listener: EgressListener | None = None) -> Iterator[tuple[ServiceEntry, IstioPort]]:
+        """Yield the ServiceEntries that the sidecar knows with a port, the oldest first; or that a listener lets in."""
         for entry in self._istio.entries_at(port):
             space = entry.metadata.namespace
             if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):

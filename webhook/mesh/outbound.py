@@ -185,7 +185,7 @@ def _by_server_name(to: Destination, listener: _Listener) -> Known | None:
 
 def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
     """Return the ServiceEntry with the address and the port that are called, unless it declares HTTP, or None."""
-    for entry, port in sight.entries(to.port):
+    for entry, port in sight.entries(to.port, sight.egress_at(to.port)):
         declared = declared_by(port)
         listed = has_address(entry, to.address)
         if listed is None:
