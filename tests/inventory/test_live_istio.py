@@ -95,7 +95,19 @@ def test_objects_and_settings_are_read_and_followed(api, live):
     live(scenario)
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_kind_that_the_api_server_does_not_have_is_not_missing(api, live):
+    api.put(CONFIG_MAPS, settings(""))
+    api.refusals[PEERS] = (404, "no such kind")
+
+    async def scenario(inventory):
+        await until(lambda: inventory.synced)
+        assert inventory.istio.missing == ()
+        assert not inventory_health(inventory).notice
+
+    live(scenario)
+
+
+@pytest.mark.parametrize("status", [403, 500])
 def test_without_a_kind_the_server_is_ready_says_so_once_and_tries_again(api, live, log, status):
     api.put(PEERS, peer())
     api.put(CONFIG_MAPS, settings(""))

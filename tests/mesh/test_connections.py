@@ -1,5 +1,7 @@
 """Verdicts on connections of which not all is known, and on when clients start and end."""
 
+from dataclasses import replace
+
 import pytest
 from judged import Registry
 
@@ -217,3 +219,25 @@ def test_a_host_whose_port_a_service_entry_takes_is_unknown():
         "sent-elsewhere",
     )
     assert judged("other.example.com").missing
+
+
+def unread(*missing):
+    return Mesh(IstioConfiguration(missing=missing), Registry([TCP, HTTP]))
+
+
+def test_without_peer_authentications_each_mode_is_tried():
+    plain = Connection(party("web", NONE), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
+    found = judge(plain, unread("PeerAuthentications"))
+    assert (found.outcome, found.missing) == (
+        Outcome.UNKNOWN,
+        ("the mode of mutual TLS: PeerAuthentications were not read",),
+    )
+    parsed = replace(plain, to=Destination(6379, HTTP, servers=[CACHE]), client=party("web"))
+    assert judge(parsed, unread("PeerAuthentications of other namespaces")).code == "http-declared"
+
+
+def test_other_objects_that_were_not_read_are_taken_to_be_absent_and_said():
+    meshed = Connection(party("web"), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
+    found = judge(meshed, unread("DestinationRules", "VirtualServices"))
+    assert (found.code, found.missing) == ("flows-mtls", ("DestinationRules",))
+    assert judge(replace(meshed, client=party("web", NONE)), unread("DestinationRules")).missing == ()

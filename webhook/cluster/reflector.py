@@ -113,6 +113,11 @@ class Reflector(Generic[T]):
         return self.synced or (self.optional and bool(self.problem))
 
     @property
+    def is_absent(self) -> bool:
+        """Whether the API server has no such kind, so that there are no objects of it."""
+        return not self.synced and self._status == HTTPStatus.NOT_FOUND
+
+    @property
     def behind(self) -> float:
         """Seconds since the last list or watch response; 0 while the watch is open, and without an optional kind."""
         idle = self._watching or (self.optional and not self.synced)

@@ -142,8 +142,9 @@ class LiveInventory(Store):
 
     @property
     def istio(self) -> IstioConfiguration:
-        """Istio's own configuration; kinds that cannot be read are among what is missing."""
-        return self._istio.configuration([plural(kind) for kind in _ISTIO if not self.reflectors[kind].synced])
+        """Istio's own configuration; kinds that exist and cannot be read are among what is missing."""
+        kinds = ((kind, self.reflectors[kind]) for kind in _ISTIO)
+        return self._istio.configuration([plural(kind) for kind, read in kinds if not (read.synced or read.is_absent)])
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """Return the namespace's labels, or None if the namespace does not exist.

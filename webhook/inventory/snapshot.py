@@ -151,8 +151,8 @@ class _Reading:
                     self._skip(resource, metadata.get("namespace", ""), metadata["name"])
             self._found(resource)
         except ClusterError as error:
-            absent = error.status == HTTPStatus.NOT_FOUND and resource.optional
-            if absent:
+            if error.status == HTTPStatus.NOT_FOUND and resource.optional:
+                self._found(resource)  # there is no such kind, so there is nothing to be read
                 return
             if error.status == HTTPStatus.FORBIDDEN and resource.optional:
                 self._into.notes.append(f"no permission to list {resource.plural}: skipped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,10 @@ from webhook.mesh.objects import (
     OWN,
     UNSET,
     DestinationRule,
+    IstioMeta,
+    Mtls,
     PeerAuthentication,
+    PeerSpec,
     ServiceEntry,
     Sidecar,
     VirtualService,
@@ -106,6 +109,15 @@ class IstioConfiguration:
             objects.sort(key=lambda found: found.metadata.age)
         by_field = {FIELDS[kind]: found for kind, found in read.items()}
         return cls(**by_field, settings=settings, unread=unread, missing=missing)
+
+    @cached_property
+    def possible(self) -> Sequence[IstioConfiguration]:
+        """What the configuration may be: where PeerAuthentications were not read, with each mode for the whole mesh."""
+        if not any(phrase.startswith(plural("PeerAuthentication")) for phrase in self.missing):
+            return (self,)
+        place = IstioMeta("not-read", self.settings.root_namespace)
+        unread = (PeerAuthentication(place, PeerSpec(mtls=Mtls(mode))) for mode in (PERMISSIVE, "STRICT", "DISABLE"))
+        return tuple(replace(self, peers=[*self.peers, peer], missing=()) for peer in unread)
 
     def destinations_in(self, namespace: str) -> Sequence[DestinationRule]:
         """Return the DestinationRules of a namespace, the oldest first."""

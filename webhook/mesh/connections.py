@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_fields
+
 from webhook.core.verdict import End, Outcome, Security, Verdict, Wire
 from webhook.mesh.ambient import from_ambient
 from webhook.mesh.arrival import Arrival, starts_mtls
@@ -29,6 +31,8 @@ _OUTCOMES = {
     Result.REFUSED: Outcome.REFUSED,
     Result.BLACK_HOLE: Outcome.BLACKHOLED,
 }
+_NOT_ASSUMED = ("PeerAuthentications", "VirtualServices")
+"""What is not assumed to be absent where it was not read: each mode is tried, or verdicts do not depend on it."""
 _PLAINTEXT_REFUSED = frozenset({"strict-refuses", "not-in-registry"})
 
 
@@ -79,11 +83,25 @@ def judge(connection: Connection, mesh: Mesh) -> Verdict:
     """
     servers = connection.to.servers
     if servers is None:
-        return _of_unknown_servers(connection, mesh)
-    if not servers:
-        return _agreed(_variants(connection, mesh, None), connection, ())
-    verdicts = [_agreed(_variants(connection, mesh, server), connection, (server,)) for server in servers]
-    return together(verdicts)
+        verdict = _of_unknown_servers(connection, mesh)
+    elif not servers:
+        verdict = _judged(connection, mesh, None)
+    else:
+        verdict = together([_judged(connection, mesh, server) for server in servers])
+    unread = _unread(connection, mesh)
+    return replace_fields(verdict, missing=(*verdict.missing, *unread)) if unread else verdict
+
+
+def _unread(connection: Connection, mesh: Mesh) -> Sequence[str]:
+    """Return what of Istio's configuration was not read and may change what the client's sidecar does, as phrases."""
+    if not mesh.istio.missing or Plane.SIDECAR not in connection.client.planes:
+        return ()
+    return [phrase for phrase in mesh.istio.missing if not phrase.startswith(_NOT_ASSUMED)]
+
+
+def _judged(connection: Connection, mesh: Mesh, server: Party | None) -> Verdict:
+    """Return the verdict for one server, whatever is not known of it."""
+    return _agreed(_variants(connection, mesh, server), connection, () if server is None else (server,), mesh)
 
 
 def _of_unknown_servers(connection: Connection, mesh: Mesh) -> Verdict:
@@ -94,7 +112,7 @@ def _of_unknown_servers(connection: Connection, mesh: Mesh) -> Verdict:
     ports = {port.target: port.number for port in service.ports if isinstance(port.target, str)} if service else {}
     planes = (Plane.NONE, Plane.SIDECAR)
     anyone = Party("the server", space, labels, planes, unknown="which pods answer", named_ports=ports)
-    return _agreed(_variants(connection, mesh, anyone), connection, (anyone,))
+    return _judged(connection, mesh, anyone)
 
 
 def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire) -> Trace:
@@ -144,12 +162,12 @@ def _direct(connection: Connection) -> str | None:
 def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Iterator[Verdict]:
     """Yield a verdict for each combination of what is not known."""
     client = connection.client
-    for plane, wire, there in itertools.product(
-        client.planes, connection.wires, server.planes if server is not None else (None,)
+    for plane, wire, there, istio in itertools.product(
+        client.planes, connection.wires, server.planes if server is not None else (None,), mesh.istio.possible
     ):
         end = server if server is None or there is None else replace(server, planes=(there,))
         one = replace(connection, client=replace(client, planes=(plane,)))
-        yield _verdict(one, wire, traced(one, mesh, end, wire))
+        yield _verdict(one, wire, traced(one, mesh if istio is mesh.istio else replace(mesh, istio=istio), end, wire))
 
 
 def _verdict(connection: Connection, wire: Wire, trace: Trace) -> Verdict:
@@ -195,7 +213,7 @@ def _cause(connection: Connection, wire: Wire, code: str) -> str:
     return "tls-declared-http" if wire is Wire.TLS else "http-declared"
 
 
-def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequence[Party]) -> Verdict:
+def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequence[Party], mesh: Mesh) -> Verdict:
     """Return the verdict of all variants, or that it is unknown."""
     found = list(verdicts)
     first = found[0]
@@ -204,9 +222,13 @@ def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequen
     evidence = tuple(f"{_said(one)}: {'; '.join(one.evidence)}" for one in found)
     if all(one.outcome is Outcome.FLOWS for one in found):
         return Verdict(Outcome.FLOWS, Outcome.FLOWS.value, evidence=evidence)
+    if all(one.outcome.breaks and (one.code, one.at) == (first.code, first.at) for one in found):
+        return Verdict(first.outcome, first.code, None, first.at, evidence)
     missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
     if len(connection.wires) > 1:
         missing.append(connection.unknown_wire)
+    if len(mesh.istio.possible) > 1:
+        missing.append("the mode of mutual TLS: PeerAuthentications were not read")
     return Verdict(Outcome.UNKNOWN, "not-known", None, None, evidence, tuple(dict.fromkeys(missing)))
 
 

@@ -152,7 +152,7 @@ def inventory_health(inventory: LiveInventory) -> Health:
 
 def _done_without(inventory: LiveInventory) -> Iterator[str]:
     for kind, reflector in inventory.followed.items():
-        if reflector.optional and not reflector.synced:
+        if reflector.optional and not (reflector.synced or reflector.is_absent):
             yield f"{kind} not read: {reflector.problem or 'being read'}"
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from webhook.analysis.check import Checked
 from webhook.cli.render.decisions import phrase, verdict_object, verdict_style
-from webhook.core.verdict import Verdict
+from webhook.core.verdict import Outcome, Verdict
 from webhook.problem import printable
 
 
@@ -60,6 +60,8 @@ def _lines(checked: Checked) -> Iterator[tuple[str, str]]:
         yield f"if {server.name} answers: {phrase(verdict)}", verdict_style(verdict)
         yield from _hops(verdict)
     yield f"verdict: {phrase(checked.verdict)}", verdict_style(checked.verdict)
+    if checked.verdict.missing and checked.verdict.outcome is not Outcome.UNKNOWN:
+        yield f"not read, and taken to be absent: {', '.join(checked.verdict.missing)}", "magenta"
 
 
 def _called(checked: Checked) -> str:
