@@ -3,7 +3,7 @@
 Not drawn, since the judge of connections does not model them: several ServiceEntries for one host; a Sidecar object's
 port for which a host is headless, UDP or a ServiceEntry's, or which is not TCP or lets in only some hosts; `~/*` beside
 other hosts; DestinationRules of one host of which one selects clients and another is exported to its own namespace
-alone; what a port of a DestinationRule leaves out where mutual TLS is started with all ports; subsets; VirtualServices;
+alone; settings of a DestinationRule for one port that say nothing of TLS; subsets; VirtualServices;
 a port that is declared `http_proxy`.
 """
 
@@ -113,12 +113,8 @@ def _destination_rule(place: Place, number: int) -> Object:
     if place.chance(0.8):
         policy["tls"] = {"mode": draw.choice((*TLS_MODES, *TLS_MODES, "SIMPLE"))}
     if place.chance(0.3):
-        mutual = policy.get("tls") == {"mode": "ISTIO_MUTUAL"}
         tls: Object = {"tls": {"mode": draw.choice(TLS_MODES)}}
-        other: Object = {"loadBalancer": {"simple": "RANDOM"}}
-        policy["portLevelSettings"] = [
-            {"port": {"number": draw.choice(ports)}, **draw.choice((tls, tls, tls, tls if mutual else other))}
-        ]
+        policy["portLevelSettings"] = [{"port": {"number": draw.choice(ports)}, **tls}]
     spec: Object = {"host": host} | ({"trafficPolicy": policy} if policy else {})
     if place.chance(0.15):
         # Istio takes but one namespace from those that select clients.
