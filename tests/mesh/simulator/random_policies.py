@@ -1,9 +1,10 @@
 """Istio's objects at random, for random meshes.
 
 Not drawn, since the judge of connections does not model them: several ServiceEntries for one host; a Sidecar object's
-port for which a host is headless or UDP, or which is not TCP or lets in only some hosts; `~/*` beside other hosts;
-DestinationRules of one host of which one selects clients and another is exported to its own namespace alone; subsets;
-VirtualServices; a port that is declared `http_proxy`.
+port for which a host is headless, UDP or a ServiceEntry's, or which is not TCP or lets in only some hosts; `~/*` beside
+other hosts; DestinationRules of one host of which one selects clients and another is exported to its own namespace
+alone; settings of a DestinationRule for one port that say nothing of TLS; subsets; VirtualServices;
+a port that is declared `http_proxy`.
 """
 
 from __future__ import annotations
@@ -113,8 +114,7 @@ def _destination_rule(place: Place, number: int) -> Object:
         policy["tls"] = {"mode": draw.choice((*TLS_MODES, *TLS_MODES, "SIMPLE"))}
     if place.chance(0.3):
         tls: Object = {"tls": {"mode": draw.choice(TLS_MODES)}}
-        other: Object = {"loadBalancer": {"simple": "RANDOM"}}
-        policy["portLevelSettings"] = [{"port": {"number": draw.choice(ports)}, **draw.choice((tls, tls, tls, other))}]
+        policy["portLevelSettings"] = [{"port": {"number": draw.choice(ports)}, **tls}]
     spec: Object = {"host": host} | ({"trafficPolicy": policy} if policy else {})
     if place.chance(0.15):
         # Istio takes but one namespace from those that select clients.
@@ -154,6 +154,7 @@ def _egress(place: Place) -> list[Object]:
         for port in draw.sample(PORTS, draw.choice((0, 1, 1, 2)))
         if port not in place.at_all_addresses
     ]
+    place.at_all_addresses.update(one["port"]["number"] for one in found)
     if not found or place.chance(0.7):
         found.append({"hosts": _hosts(place)})
     return found
@@ -173,6 +174,7 @@ def _service_entry(place: Place, number: int) -> Object:
     ranges = any("/" in one for one in addresses)
     resolution = draw.choice(("NONE", "STATIC") if ranges else ("NONE", "STATIC", "STATIC", "DNS"))
     ports = [_port(port, draw, *PROTOCOLS) for port in draw.sample(PORTS, draw.randint(1, 3))]
+    ports = [port for port in ports if port["number"] not in place.at_all_addresses] or [_port(8443, draw, *PROTOCOLS)]
     # Which of several objects of one host counts is not modelled: each has hosts of its own.
     hosts = [OUTSIDE_NAMES[number]]
     # Istio takes several hosts only of ports at which connections name theirs.
