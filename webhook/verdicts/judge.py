@@ -113,9 +113,12 @@ class Judge:
         Returns:
             The connections. Never raises.
         """
-        if not decision.findings.dependencies:
+        if decision.findings is NO_FINDINGS:
             return NONE
         try:
+            self._known.decided.remember(created, namespace, decision, None)
+            if not decision.findings.dependencies:
+                return NONE
             rendering = self._known.state().rendering
             ambient = (self._inventory.namespace_labels(namespace) or {}).get(DATAPLANE_MODE) == AMBIENT
             party = as_running(_POD, namespace, pod, rendering, ambient=ambient)

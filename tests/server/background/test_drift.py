@@ -18,6 +18,7 @@ from webhook.server.background.drift import DriftWatch
 from webhook.server.observe.logs import make_logger
 from webhook.server.observe.metrics import Metrics
 from webhook.server.settings import LogFormat
+from webhook.verdicts.judge import Judge
 
 PODS = "/api/v1/pods"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/drift"
@@ -73,7 +74,9 @@ def make(parts, *, lease=None, every=0.05, synced=lambda: True):
         parts.client,
         every=every,
         lease=lease,
-        decider=Decider(policies=parts.policies, surroundings=parts.surroundings),
+        decider=Decider(
+            policies=parts.policies, surroundings=parts.surroundings, connections=Judge(parts.surroundings)
+        ),
         synced=synced,
         metrics=parts.metrics,
         log=make_logger(parts.lines, LogFormat.JSON),
@@ -113,6 +116,45 @@ def shop(api):
     api.put(PODS, running("web", owner="web", sidecars=[SIDECAR]))
     api.put(PODS, running("late", namespace="bank"))
     return api
+
+
+STRICT = """
+apiVersion: v1
+kind: Service
+metadata: {name: cache, namespace: shop}
+spec: {selector: {app: cache}, ports: [{name: tcp, port: 6379}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cache, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: cache}}
+    spec: {containers: [{name: redis, image: "redis:7"}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
+def test_connections_of_running_pods_are_judged_as_the_pods_run(shop, parts, tmp_path):
+    url = "redis://:CANARY@cache:6379"
+    shop.put(PODS, running("a", owner="cache", sidecars=[SIDECAR]))
+    shop.put(PODS, running("without", owner="other", url=url))
+    (tmp_path / "strict.yaml").write_text(STRICT)
+    files = [str(tmp_path / name) for name in ("cluster.yaml", "strict.yaml")]
+    parts.surroundings = manifests.read(files)
+    watch = make(parts)
+    run(parts, watch, checked(parts))
+
+    # The server requires mutual TLS, which two of three clients start; their sidecar is a regular container.
+    name = "sidecar_policy_running_connections"
+    assert sample(parts, name, outcome="starts-too-early", code="hold-missing", at="client") == 2
+    assert sample(parts, name, outcome="refused", code="strict-refuses", at="server") == 1
+    assert watch.document()["brokenConnections"] == {"hold-missing": 2, "strict-refuses": 1}
+    assert "CANARY" not in parts.lines.getvalue()
 
 
 def test_drift_is_told_by_workload_with_the_command_that_ends_it(shop, parts):
