@@ -221,23 +221,23 @@ def test_a_host_whose_port_a_service_entry_takes_is_unknown():
     assert judged("other.example.com").missing
 
 
-def unread(*missing):
-    return Mesh(IstioConfiguration(missing=missing), Registry([TCP, HTTP]))
+def unread(service, *missing):
+    return Mesh(IstioConfiguration(missing=missing), Registry([service]))
 
 
 def test_without_peer_authentications_each_mode_is_tried():
     plain = Connection(party("web", NONE), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
-    found = judge(plain, unread("PeerAuthentications"))
+    found = judge(plain, unread(TCP, "PeerAuthentications"))
     assert (found.outcome, found.missing) == (
         Outcome.UNKNOWN,
         ("the mode of mutual TLS: PeerAuthentications were not read",),
     )
     parsed = replace(plain, to=Destination(6379, HTTP, servers=[CACHE]), client=party("web"))
-    assert judge(parsed, unread("PeerAuthentications of other namespaces")).code == "http-declared"
+    assert judge(parsed, unread(HTTP, "PeerAuthentications of other namespaces")).code == "http-declared"
 
 
 def test_other_objects_that_were_not_read_are_taken_to_be_absent_and_said():
     meshed = Connection(party("web"), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
-    found = judge(meshed, unread("DestinationRules", "VirtualServices"))
+    found = judge(meshed, unread(TCP, "DestinationRules", "VirtualServices"))
     assert (found.code, found.missing) == ("flows-mtls", ("DestinationRules",))
-    assert judge(replace(meshed, client=party("web", NONE)), unread("DestinationRules")).missing == ()
+    assert judge(replace(meshed, client=party("web", NONE)), unread(TCP, "DestinationRules")).missing == ()
