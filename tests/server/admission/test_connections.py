@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.objects import POD_PATHS
 from webhook.inventory.workloads import workload_of
+from webhook.mesh.config import IstioConfiguration
 from webhook.policy.files import Source
 from webhook.policy.load import build
 from webhook.server.admission.outcome import Admission, Outcome
@@ -253,3 +254,25 @@ def test_a_fault_of_the_judge_leaves_the_decision_as_it_is_and_is_logged(strict,
     assert "ZeroDivisionError" in lines.getvalue()
     assert "CANARY" not in lines.getvalue()
     assert metrics.registry.get_sample_value("sidecar_policy_connection_faults_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "code"),
+    [
+        ("PeerAuthentications", "not-known"),
+        ("DestinationRules", "flows-plaintext"),
+        ("the ConfigMap istio", "flows-plaintext"),
+    ],
+)
+def test_what_the_server_may_not_read_of_istios_is_no_guess(missing, code):
+    """A client without a sidecar reaches a server with one, unless a PeerAuthentication requires mutual TLS."""
+
+    class Unread(Manifests):
+        istio = IstioConfiguration(missing=(missing,))
+
+    plain = cluster(service(), deployment())
+    deciding = decider(Unread(plain.objects, plain.workloads), Policies(SKIP))
+    send(deciding, SERVER)
+    _, admission = send(deciding, pod())
+
+    assert [one.code for one in admission.connections.foreseen] == [code]
