@@ -7,7 +7,7 @@ from judged import Registry
 
 from webhook.core.surroundings import Service, ServicePort
 from webhook.core.verdict import End, Outcome, Security, Wire
-from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.config import SETTINGS, IstioConfiguration
 from webhook.mesh.connections import Connection, Mesh, judge
 from webhook.mesh.destination import Destination
 from webhook.mesh.party import ALL, Party, Plane, interception_of
@@ -236,8 +236,16 @@ def test_without_peer_authentications_each_mode_is_tried():
     assert judge(parsed, unread(HTTP, "PeerAuthentications of other namespaces")).code == "http-declared"
 
 
-def test_other_objects_that_were_not_read_are_taken_to_be_absent_and_said():
+def test_nothing_flows_for_sure_through_a_sidecar_whose_objects_were_not_read():
     meshed = Connection(party("web"), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
     found = judge(meshed, unread(TCP, "DestinationRules", "VirtualServices"))
-    assert (found.code, found.missing) == ("flows-mtls", ("DestinationRules",))
-    assert judge(replace(meshed, client=party("web", NONE)), unread(TCP, "DestinationRules")).missing == ()
+    assert (found.outcome, found.missing) == (Outcome.UNKNOWN, ("DestinationRules",))
+    plain = replace(meshed, client=party("web", NONE))
+    assert judge(plain, unread(TCP, "DestinationRules")).missing == ()
+    assert judge(plain, unread(TCP, "Sidecars")).missing == ("Sidecars",)
+
+
+def test_of_settings_that_were_not_read_istios_defaults_count_and_that_is_said():
+    meshed = Connection(party("web"), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
+    found = judge(meshed, unread(TCP, SETTINGS))
+    assert (found.code, found.missing) == ("flows-mtls", (SETTINGS,))

@@ -72,8 +72,7 @@ class Verdict(Struct, frozen=True, gc=False):
         at: The end that breaks it; None where it flows or is unknown.
         evidence: What happens at each hop, from the client to the server, one sentence each; no value of a
             configuration but hosts, ports, kinds and names of objects.
-        missing: What would have to be known for a verdict, or could change it, as phrases: where Istio's objects of a
-            kind were not read, the verdict is as if there were none. Empty where all is known.
+        missing: What would have to be known for a verdict, or could change it, as phrases; empty where all is known.
     """
 
     outcome: Outcome

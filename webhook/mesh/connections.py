@@ -15,7 +15,7 @@ from msgspec.structs import replace as replace_fields
 from webhook.core.verdict import End, Outcome, Security, Verdict, Wire
 from webhook.mesh.ambient import from_ambient
 from webhook.mesh.arrival import Arrival, starts_mtls
-from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.config import SETTINGS, IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
 from webhook.mesh.party import Party, Plane
@@ -31,8 +31,9 @@ _OUTCOMES = {
     Result.REFUSED: Outcome.REFUSED,
     Result.BLACK_HOLE: Outcome.BLACKHOLED,
 }
-_NOT_ASSUMED = ("PeerAuthentications", "VirtualServices")
-"""What is not assumed to be absent where it was not read: each mode is tried, or verdicts do not depend on it."""
+_OF_CLIENTS = ("DestinationRules", "Sidecars", "ServiceEntries")
+_OF_SERVERS = ("Sidecars",)
+"""The kinds that configure the sidecars of each end, beside PeerAuthentications, of which each mode is tried."""
 _PLAINTEXT_REFUSED = frozenset({"strict-refuses", "not-in-registry"})
 
 
@@ -88,15 +89,26 @@ def judge(connection: Connection, mesh: Mesh) -> Verdict:
         verdict = _judged(connection, mesh, None)
     else:
         verdict = together([_judged(connection, mesh, server) for server in servers])
-    unread = _unread(connection, mesh)
-    return replace_fields(verdict, missing=(*verdict.missing, *unread)) if unread else verdict
+    return _with_unread(verdict, connection, mesh.istio.missing) if mesh.istio.missing else verdict
 
 
-def _unread(connection: Connection, mesh: Mesh) -> Sequence[str]:
-    """Return what of Istio's configuration was not read and may change what the client's sidecar does, as phrases."""
-    if not mesh.istio.missing or Plane.SIDECAR not in connection.client.planes:
-        return ()
-    return [phrase for phrase in mesh.istio.missing if not phrase.startswith(_NOT_ASSUMED)]
+def _with_unread(verdict: Verdict, connection: Connection, missing: Sequence[str]) -> Verdict:
+    """Return a verdict with what of Istio's configuration was not read and may change it.
+
+    What flows is then unknown, unless it is the mesh's settings that were not read: Istio's defaults count.
+    """
+    servers = connection.to.servers
+    kinds: set[str] = set()
+    if Plane.SIDECAR in connection.client.planes:
+        kinds.update(_OF_CLIENTS)
+    if servers is None or any(Plane.SIDECAR in server.planes for server in servers):
+        kinds.update(_OF_SERVERS)
+    objects = tuple(phrase for phrase in missing if phrase.partition(" ")[0] in kinds)
+    settings = (SETTINGS,) if SETTINGS in missing and Plane.SIDECAR in connection.client.planes else ()
+    every = (*verdict.missing, *objects, *settings)
+    if verdict.outcome is Outcome.FLOWS and objects:
+        return Verdict(Outcome.UNKNOWN, "not-known", evidence=verdict.evidence, missing=every)
+    return replace_fields(verdict, missing=every) if every else verdict
 
 
 def _judged(connection: Connection, mesh: Mesh, server: Party | None) -> Verdict:

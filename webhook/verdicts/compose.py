@@ -12,14 +12,11 @@ from webhook.core.surroundings import Service, Surroundings
 from webhook.core.verdict import Outcome, Verdict, Wire
 from webhook.mesh.connections import Connection, Mesh, judge
 from webhook.mesh.destination import Destination, port_of
-from webhook.mesh.party import Address, Party, Plane
+from webhook.mesh.party import Address, Party
 from webhook.mesh.protocols import select
 
 UNKNOWN: Final = "not-known"
 _ANYTHING: Final = (Wire.HTTP1, Wire.HTTP2, Wire.TLS, Wire.CLIENT_FIRST, Wire.SERVER_FIRST)
-# Kinds that the sidecars at each end are configured by; without settings, Istio's defaults count.
-_OF_CLIENTS: Final = ("DestinationRules", "Sidecars", "ServiceEntries")
-_OF_SERVERS: Final = ("PeerAuthentications", "Sidecars")
 _PLAIN_OR_TLS: Final = (Wire.CLIENT_FIRST, Wire.TLS)
 
 
@@ -118,11 +115,8 @@ class Composer:
             yield self._of_call(client, call)
 
     def judge(self, client: Party, to: Destination, wires: tuple[Wire, ...], *, early: bool = False) -> Verdict:
-        """Judge one connection; where Istio's configuration is not known, none is said to flow that it may stop."""
-        verdict = judge(Connection(client, to, wires, early=early), self._mesh)
-        unread = self._mesh.istio.missing
-        lacking = _lacking(unread, client, to) if unread and verdict.outcome is Outcome.FLOWS else ()
-        return Verdict(Outcome.UNKNOWN, UNKNOWN, evidence=verdict.evidence, missing=lacking) if lacking else verdict
+        """Judge one connection."""
+        return judge(Connection(client, to, wires, early=early), self._mesh)
 
     def destination(self, host: str, port: int, service: Service | None) -> Destination:
         """Return where a host and a port lead.
@@ -196,13 +190,3 @@ def _address(host: str) -> Address | None:
         return ip_address(host)
     except ValueError:
         return None
-
-
-def _lacking(unread: Sequence[str], client: Party, to: Destination) -> tuple[str, ...]:
-    """Return what was not read of Istio's configuration, and may stop a connection, as phrases."""
-    read: set[str] = set()
-    if Plane.SIDECAR in client.planes:
-        read.update(_OF_CLIENTS)
-    if to.servers is None or any(Plane.SIDECAR in server.planes for server in to.servers):
-        read.update(_OF_SERVERS)
-    return tuple(phrase for phrase in unread if phrase.partition(" ")[0] in read)

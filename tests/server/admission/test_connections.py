@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from webhook.inventory.manifests import ManifestObject, Manifests
 from webhook.inventory.objects import POD_PATHS
 from webhook.inventory.workloads import workload_of
-from webhook.mesh.config import IstioConfiguration
+from webhook.mesh.config import SETTINGS, IstioConfiguration
 from webhook.policy.files import Source
 from webhook.policy.load import build
 from webhook.server.admission.outcome import Admission, Outcome
@@ -261,7 +261,7 @@ def test_a_fault_of_the_judge_leaves_the_decision_as_it_is_and_is_logged(strict,
     [
         ("PeerAuthentications", "not-known"),
         ("DestinationRules", "flows-plaintext"),
-        ("the ConfigMap istio", "flows-plaintext"),
+        (SETTINGS, "flows-plaintext"),
     ],
 )
 def test_what_the_server_may_not_read_of_istios_is_no_guess(missing, code):

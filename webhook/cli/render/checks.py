@@ -61,7 +61,7 @@ def _lines(checked: Checked) -> Iterator[tuple[str, str]]:
         yield from _hops(verdict)
     yield f"verdict: {phrase(checked.verdict)}", verdict_style(checked.verdict)
     if checked.verdict.missing and checked.verdict.outcome is not Outcome.UNKNOWN:
-        yield f"not read, and taken to be absent: {', '.join(checked.verdict.missing)}", "magenta"
+        yield f"not read: {', '.join(checked.verdict.missing)}", "magenta"
 
 
 def _called(checked: Checked) -> str:
