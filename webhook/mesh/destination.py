@@ -199,8 +199,8 @@ class Sight:
     def _of_host(self, rules: Sequence[DestinationRule]) -> DestinationRule | None:
         """Return the one of a namespace's DestinationRules that counts: one that selects the client before all others.
 
-        Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any; of those that
-        are not, the last counts.
+        Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any. One that is not
+        exported like all before it is kept apart as well, and the last of these counts.
         """
         whole = [rule for rule in rules if not rule.spec.host.startswith("*")]
         longest = max(len(rule.spec.host) for rule in rules)
@@ -212,10 +212,16 @@ class Sight:
             for rule in selecting
             if rule.spec.workload_selector is not None and rule.spec.workload_selector.holds(self._client.labels)
         ]
-        alike: dict[frozenset[str], list[DestinationRule]] = {}
+        groups: list[tuple[frozenset[str], list[DestinationRule]]] = []
         for rule in of_all:
-            alike.setdefault(frozenset(rule.spec.export_to or ()), []).append(rule)
-        counting = for_client or (list(alike.values())[-1] if alike else [])
+            exports = frozenset(rule.spec.export_to or ())
+            alike = [group for group in groups if group[0] == exports]
+            for _, group in alike:
+                group.append(rule)
+            if len(alike) == len(groups) > 0:
+                continue
+            groups.append((exports, [rule]))
+        counting = for_client or (groups[-1][1] if groups else [])
         return next((rule for rule in counting if rule.spec.traffic_policy is not None), None)
 
     def _concerns(self, rule: DestinationRule, destination: Known) -> bool:
