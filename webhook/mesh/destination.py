@@ -199,8 +199,8 @@ class Sight:
     def _of_host(self, rules: Sequence[DestinationRule]) -> DestinationRule | None:
         """Return the one of a namespace's DestinationRules that counts: one that selects the client before all others.
 
-        Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any. One that is not
-        exported like all before it is kept apart as well, and the last of these counts.
+        Of those that are exported alike Istio makes one, whose policy is that of the oldest that has any. One that is
+        not exported like all before it is kept apart as well, and the last of these counts.
         """
         whole = [rule for rule in rules if not rule.spec.host.startswith("*")]
         longest = max(len(rule.spec.host) for rule in rules)
