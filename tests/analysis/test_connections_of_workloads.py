@@ -38,3 +38,27 @@ def test_what_init_containers_call_before_a_plain_sidecar_is_a_connection_of_its
         ("shop/cache:6379", True, "flows-plaintext"),
     ]
     assert connected(servers, INIT)["Deployment/web"] == [("shop/cache:6379", False, "flows-mtls")]
+
+
+def test_what_the_sidecars_own_user_calls_is_not_redirected():
+    servers = service("cache", 6379, ", name: tcp-redis") + workload("cache", "redis:7")
+    of_pod = CLIENT.replace("spec: {containers", "spec: {securityContext: {runAsUser: 1337}, containers")
+    own = of_pod.replace("image: shop/web", "image: shop/web, securityContext: {runAsUser: 1000}")
+    some = CLIENT.replace("containers: [", "containers: [{name: b, image: x, securityContext: {runAsGroup: 1337}}, ")
+    init = INIT.replace("image: busybox", "image: busybox, securityContext: {runAsUser: 1337}")
+    strict = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---"""
+
+    def codes(client):
+        return [code for *_, code in connected(strict, servers, client)["Deployment/web"]]
+
+    assert codes(of_pod) == ["strict-refuses"]
+    assert codes(own) == ["flows-mtls"]
+    assert codes(some) == ["not-known"]
+    assert codes(init.replace(", env: [{name: REDIS_URL, value: 'redis://:canary-7f3a@cache:6379'}]", "")) == [
+        "strict-refuses"
+    ]

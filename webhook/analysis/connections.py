@@ -142,12 +142,11 @@ class Parties:
 
 def _same(one: Party, other: Party) -> bool:
     """Return whether two pods of one workload differ in nothing that a verdict depends on but labels of their own."""
-    return (one.planes, one.intercepted, one.native, one.held) == (
-        other.planes,
-        other.intercepted,
-        other.native,
-        other.held,
-    )
+    return _differs_by(one) == _differs_by(other)
+
+
+def _differs_by(party: Party) -> tuple[object, ...]:
+    return party.planes, party.intercepted, party.native, party.held, party.as_proxy, party.init_as_proxy
 
 
 def connections_of(

@@ -2,9 +2,7 @@
 
 Only fields that are read somewhere are declared, which makes decoding a large pod cheap: msgspec skips the rest.
 Every field that the API allows to be absent or null may be either here. The types are otherwise strict: a number where
-the API requires a string is an error that contains the path, as from the API server.
-
-Source: Kubernetes core/v1 Pod.
+the API requires a string is an error that contains the path, as from the API server. Source: Kubernetes core/v1 Pod.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+
+from webhook.kubernetes.user import SecurityContext
 
 # The ServiceAccount admission plugin adds this volume to nearly every pod, each time with another suffix.
 _TOKEN = re.compile("kube-api-access-[a-z0-9]+")
@@ -145,6 +145,7 @@ class Container(Struct, frozen=True, omit_defaults=True, rename="camel"):
     readiness_probe: Handler | None = None
     startup_probe: Handler | None = None
     lifecycle: Lifecycle | None = None
+    security_context: SecurityContext | None = None
 
     def probes(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the commands of its probes, each with the field that contains it."""
@@ -267,6 +268,7 @@ class PodSpec(Struct, frozen=True, omit_defaults=True, rename="camel"):
     dns_config: DnsConfig | None = None
     enable_service_links: bool | None = None
     restart_policy: str | None = None
+    security_context: SecurityContext | None = None
 
 
 class Pod(Struct, frozen=True):

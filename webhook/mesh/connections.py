@@ -166,6 +166,8 @@ def _direct(connection: Connection) -> str | None:
         return f"{client.name} has no sidecar, and calls directly, in plaintext"
     if connection.early and not client.native:
         return f"an init container of {client.name} calls before the sidecar's own init container redirects it"
+    if client.calls_as_proxy(early=connection.early)[0]:
+        return f"{client.name} calls as the sidecar's own user, 1337, which is not redirected: directly, in plaintext"
     if client.intercepted.outbound(to.port, to.address) is False:
         return f"{client.name} excludes port {to.port} from its sidecar, and calls directly, in plaintext"
     return None
@@ -174,11 +176,16 @@ def _direct(connection: Connection) -> str | None:
 def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Iterator[Verdict]:
     """Yield a verdict for each combination of what is not known."""
     client = connection.client
-    for plane, wire, there, istio in itertools.product(
-        client.planes, connection.wires, server.planes if server is not None else (None,), mesh.istio.possible
+    for plane, as_proxy, wire, there, istio in itertools.product(
+        client.planes,
+        client.calls_as_proxy(early=connection.early),
+        connection.wires,
+        server.planes if server is not None else (None,),
+        mesh.istio.possible,
     ):
         end = server if server is None or there is None else replace(server, planes=(there,))
-        one = replace(connection, client=replace(client, planes=(plane,)))
+        caller = replace(client, planes=(plane,), as_proxy=(as_proxy,), init_as_proxy=(as_proxy,))
+        one = replace(connection, client=caller)
         yield _verdict(one, wire, traced(one, mesh if istio is mesh.istio else replace(mesh, istio=istio), end, wire))
 
 
@@ -195,7 +202,7 @@ def _verdict(connection: Connection, wire: Wire, trace: Trace) -> Verdict:
         if client.batch:
             said = f"the sidecar of {client.name} is a regular container, and goes on when the application has ended"
             return Verdict(Outcome.NEVER_ENDS, "job-never-finishes", None, End.CLIENT, (*trace.evidence, said))
-        through = client.intercepted.outbound(connection.to.port, connection.to.address) is not False
+        through = _direct(connection) is None
         if not client.held and not connection.early and through:
             said = f"{client.name} may start before its sidecar is ready"
             return Verdict(Outcome.STARTS_TOO_EARLY, "hold-missing", None, End.CLIENT, (*trace.evidence, said))
@@ -220,7 +227,7 @@ def _cause(connection: Connection, wire: Wire, code: str) -> str:
     protocol = None if to.service_port is None else select(to.service_port).protocol
     if Stream(wire).is_http or protocol is None or not protocol.is_http:
         return code
-    if client.intercepted.outbound(to.port, to.address) is False:
+    if _direct(connection) is not None:
         return code
     return "tls-declared-http" if wire is Wire.TLS else "http-declared"
 
@@ -237,6 +244,8 @@ def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequen
     if all(one.outcome.breaks and (one.code, one.at) == (first.code, first.at) for one in found):
         return Verdict(first.outcome, first.code, None, first.at, evidence)
     missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
+    if len(connection.client.calls_as_proxy(early=connection.early)) > 1:
+        missing.append(f"which container of {connection.client.name} calls: some run as the sidecar's user, 1337")
     if len(connection.wires) > 1:
         missing.append(connection.unknown_wire)
     if len(mesh.istio.possible) > 1:

@@ -154,6 +154,9 @@ class Party:
         named_ports: The numbers of the containers' ports that have names.
         listening: The ports that anything listens at; None where that is not known, as of nearly all pods.
         takes_mtls: Whether its endpoints say that it takes mutual TLS, if it has a sidecar.
+        as_proxy: Whether its containers run as the sidecar's own user, whose traffic the sidecar does not get; both
+            where some do.
+        init_as_proxy: The same of its init containers.
     """
 
     name: str
@@ -168,3 +171,9 @@ class Party:
     named_ports: Mapping[str, int] = field(default_factory=dict)
     listening: frozenset[int] | None = None
     takes_mtls: bool = True
+    as_proxy: tuple[bool, ...] = (False,)
+    init_as_proxy: tuple[bool, ...] = (False,)
+
+    def calls_as_proxy(self, *, early: bool) -> tuple[bool, ...]:
+        """Return whether connections of its init containers, or of its others, are those of the sidecar's user."""
+        return self.init_as_proxy if early else self.as_proxy

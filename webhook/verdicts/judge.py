@@ -224,5 +224,7 @@ class _Client:
             party.native,
             party.held,
             party.batch,
+            party.as_proxy,
+            party.init_as_proxy,
             policy.version,
         )

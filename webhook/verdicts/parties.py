@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from webhook.core.decision import Decision, Reason
 from webhook.core.facts import is_batch
-from webhook.kubernetes.pod import Pod
-from webhook.mesh.eligibility import AMBIENT, DATAPLANE_MODE, sidecar_of
+from webhook.kubernetes.pod import Container, Pod, PodSpec
+from webhook.mesh.eligibility import AMBIENT, DATAPLANE_MODE, is_istio_name, sidecar_of
 from webhook.mesh.party import Party, Plane, interception_of
 from webhook.mesh.patch import required_annotations
 from webhook.mesh.sidecar import gets_sidecar
@@ -15,6 +16,8 @@ from webhook.verdicts.rendering import Rendering
 
 _TLS_MODE = "security.istio.io/tlsMode"
 _COMPLETES = frozenset({"Never", "OnFailure"})
+_PROXY: Final = 1337
+"""User and group of Istio's sidecar."""
 
 
 def as_decided(name: str, namespace: str, pod: Pod, decision: Decision, rendering: Rendering) -> Party:
@@ -67,6 +70,7 @@ def _party(
     unknown: str,
     rendering: Rendering,
 ) -> Party:
+    sidecar = sidecar_of(pod)
     return Party(
         name=name,
         namespace=namespace,
@@ -79,4 +83,20 @@ def _party(
         batch=is_batch(pod) or pod.spec.restart_policy in _COMPLETES,
         named_ports=pod.named_ports,
         takes_mtls=pod.labels.get(_TLS_MODE, "istio") == "istio",
+        as_proxy=_as_proxy(pod.spec, pod.spec.containers or (), sidecar),
+        init_as_proxy=_as_proxy(pod.spec, pod.spec.init_containers or (), sidecar),
     )
+
+
+def _as_proxy(spec: PodSpec, containers: Iterable[Container], sidecar: Container | None) -> tuple[bool, ...]:
+    """Return whether containers run as the sidecar's user or group; both where some do."""
+    of_pod = spec.security_context
+    found = set()
+    for container in containers:
+        if container is sidecar or is_istio_name(container.name):
+            continue
+        own = container.security_context
+        user = own.run_as_user if own is not None and own.run_as_user is not None else of_pod and of_pod.run_as_user
+        group = own.run_as_group if own is not None and own.run_as_group is not None else of_pod and of_pod.run_as_group
+        found.add(_PROXY in {user, group})
+    return tuple(sorted(found)) or (False,)
