@@ -11,8 +11,8 @@ INIT = CLIENT.replace(
 )
 
 
-def connected(*manifests, native=True):
-    found, policy = inventory(NAMESPACE + "".join(manifests)), compiled(NONE)
+def connected(*manifests, native=True, namespace=NAMESPACE):
+    found, policy = inventory(namespace + "".join(manifests)), compiled(NONE)
     rendering = rendering_of(found, found.istio, native=native)
     return {
         each.party.name: [(judged.place, judged.init, judged.verdict.code) for judged in each.connections]
@@ -61,4 +61,15 @@ spec: {mtls: {mode: STRICT}}
     assert codes(some) == ["not-known"]
     assert codes(init.replace(", env: [{name: REDIS_URL, value: 'redis://:canary-7f3a@cache:6379'}]", "")) == [
         "strict-refuses"
+    ]
+
+
+def test_a_pod_that_opts_out_of_its_ambient_namespace_has_no_mutual_tls():
+    ambient = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n---"
+    servers = service("cache", 6379, ", name: tcp-redis") + workload("cache", "redis:7")
+    out = CLIENT.replace("labels: {app: web}}", "labels: {app: web, istio.io/dataplane-mode: none}}")
+
+    assert connected(servers, CLIENT, namespace=ambient)["Deployment/web"] == [("shop/cache:6379", False, "flows-mtls")]
+    assert connected(servers, out, namespace=ambient)["Deployment/web"] == [
+        ("shop/cache:6379", False, "flows-plaintext")
     ]

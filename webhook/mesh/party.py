@@ -3,8 +3,8 @@
 | annotation traffic.sidecar.istio.io/... | what the sidecar gets                             |
 |-----------------------------------------|---------------------------------------------------|
 | excludeOutboundPorts                    | not these                                         |
-| includeOutboundPorts                    | these, whatever the ranges say                    |
 | excludeOutboundIPRanges                 | not these                                         |
+| includeOutboundPorts                    | these, whatever includeOutboundIPRanges says      |
 | includeOutboundIPRanges                 | only these; "*", the default, is all; "" is none  |
 | includeInboundPorts                     | only these; "*", the default, is all; "" is none  |
 | excludeInboundPorts                     | not these, where all are included                 |
@@ -27,6 +27,8 @@ _MOST_CHARACTERS: Final = 4096
 _MOST_ITEMS: Final = 256
 _ALL: Final = "*"
 _MODE: Final = "sidecar.istio.io/interceptionMode"
+_COMMON: Final = 4
+"""The version of IP of addresses that are not known."""
 _OWN_PORTS: Final = frozenset({15020, 15021, 15090})
 """Ports of the sidecar itself, which it never intercepts."""
 
@@ -48,7 +50,7 @@ class Interception:
 
     Attributes:
         excluded_out: Ports that clients of the pod call directly.
-        included_out: Ports that go through the sidecar, whatever their addresses.
+        included_out: Ports that go through the sidecar, whatever addresses are included.
         excluded_ranges: Addresses that are called directly.
         included_ranges: Addresses that go through the sidecar; None for all.
         excluded_in: Ports at which the pod is called directly.
@@ -64,17 +66,13 @@ class Interception:
 
     def outbound(self, port: int, address: Address | None) -> bool | None:
         """Return whether the sidecar gets a connection that the pod makes; None where that depends on the address."""
-        if port in self.excluded_out:
+        excluded = _within(self.excluded_ranges, address)
+        if port in self.excluded_out or excluded:
             return False
-        if port in self.included_out:
-            return True
-        if self.included_ranges is None and not self.excluded_ranges:
-            return True
-        if self.included_ranges == () or address is None:
-            return None if self.included_ranges != () else False
-        if any(address in network for network in self.excluded_ranges):
-            return False
-        return self.included_ranges is None or any(address in network for network in self.included_ranges)
+        included: bool | None = True
+        if port not in self.included_out and self.included_ranges is not None:
+            included = _within(self.included_ranges, address)
+        return None if excluded is None and included else included
 
     def inbound(self, port: int) -> bool:
         """Return whether the sidecar gets a connection that is made to the pod."""
@@ -135,6 +133,15 @@ def _ranges(text: str) -> tuple[Range, ...]:
         except ValueError:
             continue
     return tuple(found)
+
+
+def _within(ranges: tuple[Range, ...], address: Address | None) -> bool | None:
+    """Return whether an address is in any range; None where that depends on the address, which is not known."""
+    if address is not None:
+        return any(address in network for network in ranges)
+    if any(network.version == _COMMON and not network.prefixlen for network in ranges):
+        return True
+    return None if ranges else False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def _planes(name: str, pod: Pod, decision: Decision) -> tuple[tuple[Plane, ...],
     if decision.reason is Reason.UNKNOWN and not decision.findings.cut:
         return (Plane.NONE, Plane.SIDECAR), f"whether {name} is in the mesh: its namespace could not be read"
     if decision.reason is Reason.AMBIENT and not decision.is_enforced:
-        return (Plane.AMBIENT,), ""
+        outside = pod.spec.host_network or pod.labels.get(DATAPLANE_MODE, AMBIENT) != AMBIENT
+        return (Plane.NONE if outside else Plane.AMBIENT,), ""
     return (Plane.SIDECAR if gets_sidecar(pod, decision) else Plane.NONE,), ""
 
 
