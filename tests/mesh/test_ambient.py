@@ -1,10 +1,14 @@
 """Connections of pods in ambient mode."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 from judged import Registry
 
 from webhook.core.surroundings import Service, ServicePort
 from webhook.core.verdict import Wire
+from webhook.inventory.objects import ServiceObject, service_of
 from webhook.mesh.config import IstioConfiguration
 from webhook.mesh.connections import Connection, Mesh, judge
 from webhook.mesh.destination import Destination
@@ -63,3 +67,13 @@ def test_what_a_waypoint_does_is_not_known():
 
 def test_what_depends_on_hbone_says_so():
     assert "HBONE" in judged(AMBIENT, SIDECAR, TCP, STRICT)[1][0]
+
+
+def test_a_services_waypoint_overrides_that_of_its_namespace():
+    assert judged(AMBIENT, AMBIENT, replace(TCP, waypoint="wp"))[0] == "waypoint"
+    assert judged(AMBIENT, AMBIENT, replace(TCP, waypoint="none"), registry=Waypoints)[0] == "flows-mtls"
+
+
+def test_the_label_of_a_service_names_its_waypoint():
+    read = {"metadata": {"name": "cache", "labels": {"istio.io/use-waypoint": "wp"}}}
+    assert service_of(msgspec.convert(read, ServiceObject), "shop").waypoint == "wp"

@@ -249,3 +249,20 @@ def test_of_settings_that_were_not_read_istios_defaults_count_and_that_is_said()
     meshed = Connection(party("web"), Destination(6379, TCP, servers=[CACHE]), (Wire.CLIENT_FIRST,))
     found = judge(meshed, unread(TCP, SETTINGS))
     assert (found.code, found.missing) == ("flows-mtls", (SETTINGS,))
+
+
+def test_routes_for_tcp_are_not_followed_and_that_is_said():
+    def judged(to, **spec):
+        route = {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": "move", "namespace": "shop"},
+            "spec": {"hosts": ["cache"], **spec},
+        }
+        return verdict(WEB, to, [CACHE], Wire.HTTP1, objects=[route]).code
+
+    assert judged(TCP, tcp=[{"route": []}]) == "routed"
+    assert judged(TCP, http=[{"route": []}]) == "flows-mtls"
+    assert judged(HTTP, tcp=[{"route": []}]) == "flows-mtls"
+    assert judged(TCP, tcp=[{"route": []}], gateways=["edge"]) == "flows-mtls"
+    assert judged(TCP, tcp=[{"route": []}], hosts=["other"]) == "flows-mtls"

@@ -53,6 +53,7 @@ MOST_SETTINGS: Final = 5_000
 MOST_PORTS: Final = 1_000
 """Ports of a Service."""
 EXPORT_TO: Final = "networking.istio.io/exportTo"
+WAYPOINT: Final = "istio.io/use-waypoint"
 _NOT_READ = Content(UNREADABLE, cut=True)
 
 
@@ -157,6 +158,7 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
         exposed=read.spec.type in {"NodePort", "LoadBalancer"},
         created=read.metadata.creation_timestamp or "",
         export_to=_export_to(read.metadata.annotations or {}),
+        waypoint=(read.metadata.labels or {}).get(WAYPOINT),
     )
 
 

@@ -20,7 +20,8 @@ from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
 from webhook.mesh.party import Party, Plane
 from webhook.mesh.protocols import select
-from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
+from webhook.mesh.routes import rerouting
+from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, ROUTED, Arrived, Result, Stream, Trace
 
 _OUTCOMES = {
     Result.WORKS: Outcome.FLOWS,
@@ -141,6 +142,9 @@ def traced(connection: Connection, mesh: Mesh, server: Party | None, wire: Wire)
         return from_ambient(client, Arrival(to, server, wire, None, stream), mesh.istio, mesh.registry)
     if (direct := _direct(connection)) is not None:
         return Arrival(to, server, wire, None, stream).trace(mesh.istio, mesh.registry).after(direct)
+    if (found := rerouting(client, to, mesh.istio)) is not None:
+        said = f"VirtualService {found.metadata} has routes for TCP or TLS to {to}"
+        return Trace(Result.WORKS, Arrived.PLAIN, ROUTED, None, (said,))
     sight = Sight(client, mesh.istio, mesh.registry)
     own_address = server if to.service is None or to.service.headless else None
     sent = send(client, to, stream, sight, own_address)

@@ -140,11 +140,18 @@ class DestinationRule(Struct, frozen=True):
         )
 
 
-class VirtualSpec(Struct, frozen=True):
+class Route(Struct, frozen=True):
+    """A route of a VirtualService, which is not followed: that there is one is enough."""
+
+
+class VirtualSpec(Struct, frozen=True, rename="camel"):
     """The spec of a VirtualService."""
 
     hosts: list[str] | None = None
     gateways: list[str] | None = None
+    tcp: list[Route] | None = None
+    tls: list[Route] | None = None
+    export_to: list[str] | None = None
 
 
 class VirtualService(Struct, frozen=True):

@@ -97,10 +97,12 @@ ORIGINATED: Final = "tls-originated"
 WAYPOINT: Final = "waypoint"
 HBONE: Final = "hbone"
 ELSEWHERE: Final = "sent-elsewhere"
+ROUTED: Final = "routed"
 MISSING: Final = {
     ORIGINATED: "whether the server speaks TLS at that port",
     WAYPOINT: "what the waypoint does",
     ELSEWHERE: "what answers instead",
+    ROUTED: "where the routes of the VirtualService lead",
     HBONE: "whether sidecars and pods in ambient mode are connected by HBONE",
 }
 """Codes of connections whose verdict is unknown, and what is missing."""
