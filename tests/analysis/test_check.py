@@ -41,6 +41,21 @@ spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, 
 ---
 apiVersion: apps/v1
 kind: Deployment
+metadata: {name: waits, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: waits}, annotations: {sidecar.istio.io/nativeSidecar: "false"}}
+    spec:
+      initContainers: [{name: c, image: example/wait, env: [{name: METRICS_URL, value: "http://cache:9121"}]}]
+      containers: [{name: c, image: example/web}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ui, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 1433}]}
+---
+apiVersion: apps/v1
+kind: Deployment
 metadata: {name: web, namespace: other}
 spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: example/web}]}}}
 """
@@ -99,6 +114,17 @@ def test_what_is_spoken_may_remain_unknown(check):
     found = check("web.shop", "cache:9121")
     assert (found.known_by, found.verdict.outcome) == ("", Outcome.UNKNOWN)
     assert found.verdict.missing == ("what the client speaks",)
+
+
+def test_a_known_port_does_not_say_what_an_image_that_is_no_backend_speaks(check):
+    assert check("waits", "ui:1433").known_by == ""
+
+
+def test_what_only_an_init_container_calls_is_called_before_a_plain_sidecar(check):
+    found = check("waits", "cache:9121")
+
+    assert found.verdict.outcome is Outcome.FLOWS
+    assert "an init container of Deployment/waits calls before" in found.verdict.evidence[0]
 
 
 def test_a_host_outside_of_the_cluster(check):

@@ -13,6 +13,7 @@ from webhook.detection.resolve.places import Places
 from webhook.mesh.connections import Mesh, together
 from webhook.mesh.destination import Destination
 from webhook.mesh.party import Party
+from webhook.mesh.protocols import select
 from webhook.problem import did_you_mean
 from webhook.verdicts.compose import Composer, is_outside
 
@@ -131,9 +132,15 @@ class Checker:
         called = Named.of(server)
         party = self._parties.clients((caller.workload.kind, caller.workload.namespace, caller.workload.name))[0]
         to = self._destination(called, caller)
-        wires, known_by = self._wires(caller, to, protocol)
-        verdicts = [(one, self._composer.judge(party, replace(to, servers=[one]), wires)) for one in to.servers or ()]
-        whole = together([verdict for _, verdict in verdicts]) if verdicts else self._composer.judge(party, to, wires)
+        found = [one for one in _found(caller) if one.port == to.port and _leads_to(one, to)]
+        wires, known_by = self._wires(found, to, protocol)
+        early = bool(found) and all(one.init for one in found)
+
+        def judge(to: Destination) -> Verdict:
+            return self._composer.judge(party, to, wires, early=early)
+
+        verdicts = [(one, judge(replace(to, servers=[one]))) for one in to.servers or ()]
+        whole = together([verdict for _, verdict in verdicts]) if verdicts else judge(to)
         service = "" if to.service is None else f"{to.service.namespace}/{to.service.name}"
         return Checked(party, to, service, wires, known_by, verdicts, whole)
 
@@ -182,14 +189,14 @@ class Checker:
         parties = self._parties.clients((server.kind, server.namespace, server.name))
         return Destination(called.port, None, "", parties)
 
-    def _wires(self, caller: Decided, to: Destination, protocol: str | None) -> tuple[tuple[Wire, ...], str]:
+    def _wires(
+        self, found: Sequence[Dependency | Call], to: Destination, protocol: str | None
+    ) -> tuple[tuple[Wire, ...], str]:
         if protocol is not None:
             return (self._protocol(protocol, to.port),), "as asked"
-        findings = caller.decision.findings
-        every: list[Dependency | Call] = [*findings.dependencies, *findings.calls]
-        for found in every:
-            if found.wire is not None and found.port == to.port and _leads_to(found, to):
-                return (found.wire,), found.evidence
+        for one in found:
+            if one.wire is not None:
+                return (one.wire,), one.evidence
         for kind, known_by in self._spoken(to):
             wire = self._catalog.said(kind, "", to.port, None)
             if wire is not None:
@@ -207,6 +214,9 @@ class Checker:
             ):
                 yield kind, f"the pods behind it run {image}"
         target = to.service_port
+        declared = None if target is None else select(target).protocol
+        if declared is not None and declared.is_http and behind is not None and behind.images:
+            return
         for number in (to.port, target.target if target is not None else None):
             if isinstance(number, int) and (kind := self._catalog.of_port(number)) is not None:
                 yield kind, f"port {number} is a known port"
@@ -221,6 +231,12 @@ class Checker:
             return wire
         hint = did_you_mean(protocol, {*Wire, *self._catalog.kinds}) or f"one of {', '.join(Wire)}, or a kind"
         raise CheckError(f"unknown protocol {protocol!r} ({hint})")
+
+
+def _found(caller: Decided) -> Iterator[Dependency | Call]:
+    """Yield what a client is found to call."""
+    yield from caller.decision.findings.dependencies
+    yield from caller.decision.findings.calls
 
 
 def _leads_to(found: Dependency | Call, to: Destination) -> bool:

@@ -203,3 +203,35 @@ def test_every_cause_that_a_verdict_has_is_a_finding():
 
     assert causes <= named
     assert causes <= {code.code for code in Code}
+
+
+SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: shop}
+spec: {egress: [{hosts: ["istio-system/*"]}]}
+---"""
+NO_AUTO = REGISTRY_ONLY.replace("outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "enableAutoMtls: false")
+
+
+@pytest.mark.parametrize(
+    ("more", "fix"),
+    [
+        (SIDECAR, "list shop/cache.shop.svc.cluster.local in the egress hosts of Sidecar shop/default"),
+        (NO_AUTO, "set enableAutoMtls in the mesh's settings"),
+        (MUTUAL.replace("ISTIO_MUTUAL", "DISABLE"), "remove tls mode DISABLE from DestinationRule shop/cache"),
+    ],
+)
+def test_the_cause_of_plaintext_is_named(more, fix):
+    (one,) = found(TCP, REDIS, CLIENT, STRICT, more)
+
+    assert one.code is Code.STRICT_REFUSES
+    assert one.fix.note.startswith(fix)
+
+
+def test_a_server_that_begins_takes_plaintext_only_with_mutual_tls_off():
+    client = without_sidecar(workload("web", "shop", ", env: [{name: DB_URL, value: 'mysql://db:3306'}]"), "web")
+    findings = found(service("db", 3306, ", name: tcp-mysql"), workload("db", "mysql:8"), client, STRICT)
+
+    (one,) = (each for each in findings if each.code is Code.STRICT_REFUSES)
+    assert "portLevelMtls DISABLE" in one.fix.note

@@ -70,6 +70,14 @@ def test_a_port_number_alone_is_a_warning():
     assert codes(findings) == [("http-declared", "warning", "queue")]
 
 
+@pytest.mark.parametrize(("name", "port"), [("http", 3306), ("http-admin", 5672), ("grpc", 1433)])
+def test_a_port_number_alone_says_less_than_a_declaration_that_fits_the_image(name, port):
+    declared = f", name: {name}"
+
+    assert diagnosed(service("ui", port, declared), workload("ui", "example/search-ui")) == []
+    assert diagnosed(service("ui", port, declared)) != []
+
+
 def test_clients_are_evidence_where_the_image_says_nothing():
     findings = diagnosed(service("cache", 7000, ", name: http"), CLIENT.replace("6379", "7000"))
 

@@ -11,6 +11,7 @@ from webhook.core.surroundings import Service, ServicePort
 from webhook.core.verdict import Wire
 from webhook.detection.words import words
 from webhook.mesh.eligibility import is_istio_container
+from webhook.mesh.protocols import select
 
 SHOWN_CLIENTS = 3
 _PLAIN_OR_TLS = (Wire.CLIENT_FIRST, Wire.TLS)
@@ -77,9 +78,13 @@ class Speakers:
         if (named := self._named(service, port, numbers)) is not None and not called - {named}:
             return self._concluded(named, [f"Service and port are named after {named}"], numbers, calls)
         by_number = self._catalog.of_port(numbers[-1])  # what the pods listen at, as far as it is known
-        if by_number is not None and (not kinds or by_number in kinds) and not called - {by_number}:
-            return self._concluded(by_number, [], numbers, calls)
-        return None
+        if by_number is None or (kinds and by_number not in kinds) or called - {by_number}:
+            return None
+        # A number alone says less than a declaration that fits the image behind it, which is no backend's.
+        protocol = select(port).protocol
+        if not kinds and protocol is not None and protocol.is_http and self._runs_others(service):
+            return None
+        return self._concluded(by_number, [], numbers, calls)
 
     def numbers(self, service: Service, port: ServicePort) -> tuple[int, ...]:
         """Return the port's number, and its target port when that is another one."""
@@ -116,6 +121,12 @@ class Speakers:
             if (wire := self._catalog.said(kind, "", number, None)) is not None:
                 return (wire,)
         return _PLAIN_OR_TLS
+
+    def _runs_others(self, service: Service) -> bool:
+        """Return whether it is known what runs behind a Service, and none of it passes connections on."""
+        known = self._picture.surroundings.service(service.namespace, service.name)
+        images = () if known is None else known.images
+        return bool(images) and all(self._catalog.relays(image) is None for image in images)
 
     def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
         """Return the server images behind a Service, and their kinds; of several containers, the one with the port."""

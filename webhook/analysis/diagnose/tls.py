@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from webhook.analysis.diagnose.causes import cause
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
 from webhook.analysis.diagnose.fix import patch_template
+from webhook.analysis.diagnose.hosts import EXPORT_TO
 from webhook.analysis.diagnose.picture import Call, Member, Picture
 from webhook.analysis.diagnose.spoken import shown
 from webhook.core.decision import Action
+from webhook.core.verdict import Wire
 from webhook.decision.drift import restart_command
 from webhook.kubernetes.pod import OwnerReference
 from webhook.mesh.arrival import target
+from webhook.mesh.config import exported
 from webhook.mesh.destination import Known, Sight, port_of
 from webhook.mesh.eligibility import NATIVE
 from webhook.mesh.party import Plane
@@ -20,6 +23,8 @@ from webhook.mesh.protocols import select
 
 _EXCLUDE_IN = "traffic.sidecar.istio.io/excludeInboundPorts"
 _SERVER = "let the server accept plaintext at the port: portLevelMtls PERMISSIVE in its PeerAuthentication"
+_SERVER_THAT_BEGINS = _SERVER.replace("PERMISSIVE", "DISABLE")
+"""The same for a protocol in which the server begins: with PERMISSIVE, its sidecar waits for the client's bytes."""
 
 
 def mutual_tls(picture: Picture) -> Iterator[Finding]:
@@ -38,7 +43,7 @@ def mutual_tls(picture: Picture) -> Iterator[Finding]:
             if not {subject.namespace, call.client.namespace}.isdisjoint(picture.namespaces):
                 lost.setdefault(subject, (fix, []))[1].append(call)
     for (*_, code), calls in refused.items():
-        yield _refused(code, calls)
+        yield _refused(picture, code, calls)
     for subject, (fix, calls) in lost.items():
         yield Finding(
             code=Code.MTLS_NOT_TERMINATED,
@@ -54,9 +59,9 @@ def _places(calls: Sequence[Call]) -> str:
     return ", ".join(dict.fromkeys(call.judged.place for call in calls))
 
 
-def _refused(code: Code, calls: Sequence[Call]) -> Finding:
+def _refused(picture: Picture, code: Code, calls: Sequence[Call]) -> Finding:
     client = calls[0].client
-    why, fix = _early(client) if code is Code.INIT_BEFORE_SIDECAR else _plain(client, calls)
+    why, fix = _early(client) if code is Code.INIT_BEFORE_SIDECAR else _plain(picture, client, calls)
     return Finding(
         code=code,
         subject=Subject(client.kind, client.namespace, client.name),
@@ -80,11 +85,12 @@ def _early(client: Member) -> tuple[str, Fix]:
     return "its init container calls before its sidecar, a regular container, has started", fix
 
 
-def _plain(client: Member, calls: Sequence[Call]) -> tuple[str, Fix]:
+def _plain(picture: Picture, client: Member, calls: Sequence[Call]) -> tuple[str, Fix]:
     """Return why a client speaks plaintext, and what helps."""
     decision = client.decision
     ports = {call.judged.port for call in calls}
     party = calls[0].party
+    server = _SERVER_THAT_BEGINS if any(call.judged.wire is Wire.SERVER_FIRST for call in calls) else _SERVER
     if party.planes != (Plane.SIDECAR,):
         if decision.is_enforced and decision.action is Action.SKIP:
             note = (
@@ -94,20 +100,46 @@ def _plain(client: Member, calls: Sequence[Call]) -> tuple[str, Fix]:
             return f"{_rule(client)} skips its sidecar", Fix(note=note)
         if client.created.planes == (Plane.SIDECAR,):
             owner = OwnerReference(client.kind, client.name, "apps/v1")
-            note = f"pods that are created now have one: recreate them, or {_SERVER}"
+            note = f"pods that are created now have one: recreate them, or {server}"
             return "its running pods have no sidecar", Fix(restart_command(client.namespace, owner), None, note)
-        return "it has no sidecar", Fix(note=f"give it one, or {_SERVER}")
+        if client.pod.spec.host_network:
+            note = f"a pod in the host's network gets no sidecar: {server}, or take it out of the host's network"
+            return "it is in the host's network, where it has no sidecar", Fix(note=note)
+        return "it has no sidecar", Fix(note=f"give it one, or {server}")
     if decision.is_enforced and decision.action is Action.BYPASS and ports & {*decision.ports}:
         note = f"do not bypass it: nothing is wrong with the Service; remove the kind from {_rule(client)}"
         return f"{_rule(client)} excludes the port from its sidecar", Fix(note=note)
     if any(party.intercepted.outbound(port, None) is not True for port in ports if port is not None):
         said = "its own annotations exclude the connection from its sidecar"
-        return said, Fix(note=f"remove the exclusion (traffic.sidecar.istio.io/…) from its pod template, or {_SERVER}")
+        return said, Fix(note=f"remove the exclusion (traffic.sidecar.istio.io/…) from its pod template, or {server}")
     unlisted = [call.judged for call in calls if call.judged.service and call.judged.port]
     if any(one.service and port_of(one.service, one.port or 0) is None for one in unlisted):
         said = "its sidecar does not know the port, which the Service does not list, and passes it through"
         return said, Fix(note="add the port to the Service")
-    return "its sidecar sends plaintext", Fix(note=f"remove tls mode DISABLE from the DestinationRule, or {_SERVER}")
+    return "its sidecar sends plaintext", Fix(note=f"{_to_encrypt(picture, calls[0])}, or {server}")
+
+
+def _to_encrypt(picture: Picture, call: Call) -> str:
+    """Return what makes a client's sidecar start mutual TLS that now passes plaintext on, as a phrase."""
+    service, number = call.service, call.judged.port or 0
+    declared = None if service is None else port_of(service, number)
+    if service is None or declared is None:
+        return "call it by its Service"
+    sight = Sight(call.party, picture.istio, picture.surroundings)
+    if not sight.sees(service):
+        host = f"{service.namespace}/{service.name}.{service.namespace}.svc.cluster.local"
+        exports = service.export_to or tuple(picture.istio.settings.exports_services_to())
+        if not exported(exports, service.namespace, call.party.namespace):
+            return f"export Service {service.namespace}/{service.name} to {call.party.namespace} ({EXPORT_TO})"
+        if sight.sidecar is not None:
+            return f"list {host} in the egress hosts of Sidecar {sight.sidecar.metadata}"
+        return f"have the mesh's discoverySelectors select namespace {service.namespace}"
+    mode, rule = sight.tls_mode(Known(select(declared), service), number)
+    if mode is not None:
+        return f"remove tls mode {mode} from {rule}"
+    if not picture.istio.settings.enable_auto_mtls:
+        return "set enableAutoMtls in the mesh's settings, or tls mode ISTIO_MUTUAL in a DestinationRule for it"
+    return "set tls mode ISTIO_MUTUAL in a DestinationRule for it"
 
 
 def _rule(client: Member) -> str:
