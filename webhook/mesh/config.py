@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from webhook.core.surroundings import Service
 from webhook.kubernetes.unread import Unread, understood
+from webhook.mesh.entries import EntriesAtPort
 from webhook.mesh.objects import (
     EVERYWHERE,
     OWN,
@@ -54,6 +55,7 @@ FIELDS: Final[Mapping[str, str]] = {
 SETTINGS: Final = f"the ConfigMap {CONFIG_MAP} in {ROOT}"
 """The mesh's settings, as a phrase for `IstioConfiguration.missing`."""
 PERMISSIVE: Final = "PERMISSIVE"
+_NO_ENTRIES: Final = EntriesAtPort((), 0)
 
 
 def plural(kind: str) -> str:
@@ -123,9 +125,9 @@ class IstioConfiguration:
         """Return the DestinationRules of a namespace, the oldest first."""
         return self._destinations.get(namespace, ())
 
-    def entries_at(self, port: int) -> Sequence[ServiceEntry]:
-        """Return the ServiceEntries with a port, the oldest first."""
-        return self._entries.get(port, ())
+    def entries_at(self, port: int) -> EntriesAtPort:
+        """Return the ServiceEntries with a port."""
+        return self._entries.get(port, _NO_ENTRIES)
 
     def extent(self, namespaces: Iterable[str], port: int) -> int:
         """Return how many objects are gone through for a connection between namespaces to a port."""
@@ -189,12 +191,12 @@ class IstioConfiguration:
         return _by_namespace(self.sidecars)
 
     @cached_property
-    def _entries(self) -> Mapping[int, Sequence[ServiceEntry]]:
+    def _entries(self) -> Mapping[int, EntriesAtPort]:
         found: dict[int, list[ServiceEntry]] = {}
         for entry in self.entries:
             for number in dict.fromkeys(port.number for port in entry.spec.ports or ()):
                 found.setdefault(number, []).append(entry)
-        return found
+        return {number: EntriesAtPort(entries, number) for number, entries in found.items()}
 
 
 def _by_namespace(objects: Iterable[T]) -> Mapping[str, Sequence[T]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Protocol
 
 from webhook.core.surroundings import Service, ServicePort, Services
 from webhook.mesh.config import IstioConfiguration, exported, names
+from webhook.mesh.entries import Listed
 from webhook.mesh.objects import OWN, DestinationRule, EgressListener, IstioPort, ServiceEntry, Sidecar
 from webhook.mesh.party import Address, Party
 from webhook.mesh.protocols import Selection, parse, select
@@ -88,10 +89,7 @@ class Known:
         """The key by which Istio orders what it knows: the oldest first, then by name, a ServiceEntry's is its host."""
         if self.service is not None:
             return self.service.created, self.service.name, self.service.namespace
-        if self.entry is None:
-            return "", "", ""
-        created, _, namespace = self.entry.metadata.age
-        return created, next(iter(self.entry.spec.hosts or ()), ""), namespace
+        return ("", "", "") if self.entry is None else self.entry.age_of_host
 
     def endpoints_elsewhere(self, to: Destination) -> str:
         """Return that connections to somebody else are sent to endpoints of this, as a sentence; empty where not."""
@@ -146,15 +144,23 @@ class Sight:
         whole = f"{service.name}.{service.namespace}.svc.cluster.local"
         return self._imports(service.namespace, whole, listener)
 
-    def entries(self, port: int, listener: EgressListener | None = None) -> Iterator[tuple[ServiceEntry, IstioPort]]:
-        """Yield the ServiceEntries that the sidecar knows with a port, the oldest first; or that a listener lets in."""
-        for entry in self._istio.entries_at(port):
+    def entries(self, to: Destination, listener: EgressListener | None = None) -> Sequence[Listed]:
+        """Return the ServiceEntries that the sidecar knows, and that decide about a connection, the oldest first.
+
+        Args:
+            to: Where the connection leads.
+            listener: The listener for its port of the client's Sidecar object; None for that of all ports.
+        """
+
+        def visible(entry: ServiceEntry) -> bool:
             space = entry.metadata.namespace
             if not exported(entry.spec.export_to or ("*",), space, self._client.namespace):
-                continue
-            if not any(self._imports(space, host, listener) for host in entry.spec.hosts or ()):
-                continue
-            yield from ((entry, found) for found in entry.spec.ports or () if found.number == port)
+                return False
+            return any(self._imports(space, host, listener) for host in entry.spec.hosts or ())
+
+        # The configuration keeps both objects for as long as it is used.
+        view = self._client.namespace, id(self.sidecar), id(listener)
+        return self._istio.entries_at(to.port).concerning(to.host, to.address, view, visible)
 
     def http_at(self, port: int, listener: EgressListener | None = None) -> Known | None:
         """Return the oldest Service that the sidecar knows and that declares a port as HTTP, or None.

@@ -246,3 +246,9 @@ class ServiceEntry(Struct, frozen=True):
 
     metadata: IstioMeta
     spec: EntrySpec = EntrySpec()
+
+    @property
+    def age_of_host(self) -> tuple[str, str, str]:
+        """The key by which Istio orders hosts: the oldest first, then by the host's name and namespace."""
+        created, _, namespace = self.metadata.age
+        return created, next(iter(self.spec.hosts or ()), ""), namespace

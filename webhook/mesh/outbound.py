@@ -160,7 +160,7 @@ def _listener_for(to: Destination, sight: Sight, server: Party | None) -> _Liste
 def _shared(to: Destination, sight: Sight) -> _Listener | None:
     """Return the listener that a port has for all addresses, or None."""
     sharing = [] if (http := sight.http_at(to.port)) is None else [http]
-    for entry, port in sight.entries(to.port):
+    for entry, port in sight.entries(to):
         known = Known(declared_by(port), entry=entry)
         if _is_http(known.declared) or not entry.spec.addresses or is_ranged(entry):
             sharing.append(known)
@@ -185,7 +185,7 @@ def _by_server_name(to: Destination, listener: _Listener) -> Known | None:
 
 def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
     """Return the ServiceEntry with the address and the port that are called, unless it declares HTTP, or None."""
-    for entry, port in sight.entries(to.port, sight.egress_at(to.port)):
+    for entry, port in sight.entries(to, sight.egress_at(to.port)):
         declared = declared_by(port)
         listed = has_address(entry, to.address)
         if listed is None:
@@ -214,7 +214,7 @@ def _named(to: Destination, sight: Sight) -> Known | None:
     if to.service is not None and not to.host and to.service_port is not None and sight.sees(to.service, egress):
         declared = select(to.service_port)
         return Known(declared, to.service) if declared.protocol is None or declared.protocol.is_http else None
-    for entry, port in sight.entries(to.port):
+    for entry, port in sight.entries(to):
         declared = declared_by(port)
         if to.host in (entry.spec.hosts or ()) and (declared.protocol is None or declared.protocol.is_http):
             return Known(declared, entry=entry)
