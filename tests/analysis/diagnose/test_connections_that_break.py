@@ -235,3 +235,17 @@ def test_a_server_that_begins_takes_plaintext_only_with_mutual_tls_off():
 
     (one,) = (each for each in findings if each.code is Code.STRICT_REFUSES)
     assert "portLevelMtls DISABLE" in one.fix.note
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fix"),
+    [
+        ("traffic.sidecar.istio.io/includeInboundPorts: '8080'", "add port 6379 to traffic.sidecar.istio.io/include"),
+        ("sidecar.istio.io/interceptionMode: NONE", "remove sidecar.istio.io/interceptionMode NONE"),
+    ],
+)
+def test_the_annotation_that_keeps_a_port_from_its_sidecar_is_named(annotation, fix):
+    server = REDIS.replace("labels: {app: cache}}\n", f"labels: {{app: cache}}, annotations: {{{annotation}}}}}\n")
+    (one,) = (each for each in found(TCP, server, CLIENT) if each.code is Code.MTLS_NOT_TERMINATED)
+
+    assert one.fix.note.startswith(fix)

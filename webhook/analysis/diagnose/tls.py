@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from webhook.analysis.diagnose.causes import cause
 from webhook.analysis.diagnose.finding import Code, Finding, Fix, Subject
@@ -18,10 +18,12 @@ from webhook.mesh.arrival import target
 from webhook.mesh.config import exported
 from webhook.mesh.destination import Known, Sight, port_of
 from webhook.mesh.eligibility import NATIVE
-from webhook.mesh.party import Plane
+from webhook.mesh.party import Party, Plane
 from webhook.mesh.protocols import select
 
 _EXCLUDE_IN = "traffic.sidecar.istio.io/excludeInboundPorts"
+_INCLUDE_IN = "traffic.sidecar.istio.io/includeInboundPorts"
+_MODE = "sidecar.istio.io/interceptionMode"
 _SERVER = "let the server accept plaintext at the port: portLevelMtls PERMISSIVE in its PeerAuthentication"
 _SERVER_THAT_BEGINS = _SERVER.replace("PERMISSIVE", "DISABLE")
 """The same for a protocol in which the server begins: with PERMISSIVE, its sidecar waits for the client's bytes."""
@@ -157,13 +159,11 @@ def _not_terminating(picture: Picture, call: Call) -> tuple[Subject, Fix]:
             continue
         for member in picture.members:
             if (member.namespace, member.party.name) == (server.namespace, server.name):
-                note = f"remove port {number} from {_EXCLUDE_IN}, and recreate the pods; or have clients not start "
-                note += "mutual TLS: a DestinationRule with tls mode DISABLE"
-                left = [
-                    one for one in member.pod.annotations.get(_EXCLUDE_IN, "").split(",") if one.strip() != str(number)
-                ]
-                annotations = {_EXCLUDE_IN: ",".join(left) or None}
-                fix = patch_template(member.kind, member.namespace, member.name, {"annotations": annotations}, note)
+                does, annotations = _takes_back(member.pod.annotations, server, number)
+                note = f"{does}, and recreate the pods; or have clients not start mutual TLS: a DestinationRule with "
+                note += "tls mode DISABLE"
+                metadata = {"annotations": annotations}
+                fix = patch_template(member.kind, member.namespace, member.name, metadata, note)
                 return Subject(member.kind, member.namespace, member.name), fix
     declared = None if service is None else port_of(service, port)
     if service is not None and declared is not None:
@@ -181,3 +181,14 @@ def _not_terminating(picture: Picture, call: Call) -> tuple[Subject, Fix]:
     return Subject(client.kind, client.namespace, client.name), Fix(
         note="its DestinationRule for the host must not say ISTIO_MUTUAL"
     )
+
+
+def _takes_back(annotations: Mapping[str, str], server: Party, number: int) -> tuple[str, dict[str, str | None]]:
+    """Return what gives a sidecar a port that its pod's annotations keep from it, as a phrase and as annotations."""
+    if annotations.get(_MODE) == "NONE":
+        return f"remove {_MODE} NONE", {_MODE: None}
+    if server.intercepted.included_in is not None:
+        listed = [one.strip() for one in annotations.get(_INCLUDE_IN, "").split(",") if one.strip()]
+        return f"add port {number} to {_INCLUDE_IN}", {_INCLUDE_IN: ",".join([*listed, str(number)])}
+    left = [one for one in annotations.get(_EXCLUDE_IN, "").split(",") if one.strip() != str(number)]
+    return f"remove port {number} from {_EXCLUDE_IN}", {_EXCLUDE_IN: ",".join(left) or None}
