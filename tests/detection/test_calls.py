@@ -10,6 +10,7 @@ SERVICES = {
     "api": {"port": 8080, "image": "shop/api:1"},
     "idp.auth": {"ports": {"http": 8080, "https": 8443}},
     "catalog": {"port": 50051},
+    "otel": {"ports": {"grpc": 4317, "http": 4318}},
 }
 
 
@@ -31,6 +32,8 @@ def _calls(findings):
         ({"CATALOG": "grpc://catalog:50051"}, [("default", "catalog", 50051, Wire.HTTP2, False)]),
         ({"CATALOG_ADDR": "catalog:50051", "CATALOG_TLS": "true"}, [("default", "catalog", 50051, Wire.TLS, False)]),
         ({"A": "http://api:8080", "API_ADDR": "api:8080"}, [("default", "api", 8080, Wire.HTTP1, False)]),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4317"}, [("default", "otel", 4317, Wire.HTTP2, False)]),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}, [("default", "otel", 4318, Wire.HTTP1, False)]),
         ({"A": "http://elsewhere.example.com"}, []),
         ({"NAME": "api"}, []),
     ],

@@ -16,7 +16,8 @@ _PLAIN_HTTP = frozenset({"http", "ws"})
 _PLAIN_HTTP2 = frozenset({"h2c", "grpc"})
 # Schemes that say that TLS is used, whatever is spoken in it.
 _ENCRYPTED = frozenset({"tls", "ssl", "tcps"})
-
+_OTLP_GRPC = 4317
+"""OpenTelemetry's port for gRPC; its URLs say http:// whatever is spoken. Source: OTLP Specification, Default Port."""
 
 UNKNOWN = "unknown"
 """The schemes and ports for which one or the other may be spoken, in the catalog."""
@@ -103,16 +104,19 @@ class Wires(Struct, frozen=True, gc=False):
         return self.default if self.starttls or port in self.ports else None
 
 
-def said_to_service(scheme: str, words: tuple[str, ...], tls: Tls | None) -> Wire | None:
+def said_to_service(scheme: str, words: tuple[str, ...], tls: Tls | None, port: int | None = None) -> Wire | None:
     """Return what a connection to a Service that is no backend begins with; None when it is not known.
 
     Args:
         scheme: The scheme of the URL that names it, in lower case; "" where it is not in a URL.
         words: The words of the keys, in lower case: those of gRPC's clients announce it.
         tls: What the settings say of TLS; None when they say nothing.
+        port: The port.
     """
     if scheme in _ENCRYPTED:
         return Wire.TLS
+    if port == _OTLP_GRPC and scheme in _PLAIN_HTTP:
+        return Wire.HTTP2
     if (over_http := _over_http(scheme)) is not None:
         return over_http
     if tls is None or tls is Tls.OFF:

@@ -29,7 +29,7 @@ def call_of(configuration: Configuration, entry: Entry, mention: Mention, place:
         return None
     scheme = mention.scheme if mention.form is Form.URL else ""
     port = place.port or port_of_scheme(scheme) or (service.ports[0].number if len(service.ports) == 1 else None)
-    wire = said_to_service(scheme, entry.key.tokens, mention.tls or configuration.tls_beside(entry.key))
+    wire = said_to_service(scheme, entry.key.tokens, mention.tls or configuration.tls_beside(entry.key), port)
     evidence = f"{entry.evidence} → {place}"
     return Call(service.namespace, service.name, port, wire, init=False, evidence=evidence, elsewhere=place.elsewhere)
 
