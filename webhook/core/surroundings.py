@@ -70,6 +70,7 @@ class Service:
         exposed: Whether clients outside of the cluster reach it: its type is NodePort or LoadBalancer.
         created: When it was created, as the API writes it; empty where that is unknown, as in files.
         export_to: The namespaces whose sidecars know it, as its annotation lists them; None where it has none.
+        addresses: Its cluster IPs; empty where it has none, or they are not known, as in most files.
         images: Images of the containers of the workloads that the selector matches.
         extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
     """
@@ -84,6 +85,7 @@ class Service:
     exposed: bool = False
     created: str = ""
     export_to: tuple[str, ...] | None = None
+    addresses: tuple[str, ...] = ()
     extent: int = field(init=False, repr=False, compare=False)
     _digest: bytes = field(init=False, repr=False, compare=False, default=b"")
 

@@ -18,7 +18,7 @@ from webhook.mesh.arrival import Arrival, starts_mtls
 from webhook.mesh.config import SETTINGS, IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
-from webhook.mesh.party import Party, Plane
+from webhook.mesh.party import Interception, Party, Plane
 from webhook.mesh.protocols import select
 from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, Arrived, Result, Stream, Trace
 
@@ -173,13 +173,20 @@ def _direct(connection: Connection) -> str | None:
 
 def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Iterator[Verdict]:
     """Yield a verdict for each combination of what is not known."""
-    client = connection.client
-    for plane, wire, there, istio in itertools.product(
-        client.planes, connection.wires, server.planes if server is not None else (None,), mesh.istio.possible
+    client, planes = connection.client, server.planes if server is not None else (None,)
+    for (plane, way), wire, there, istio in itertools.product(
+        _ways(connection), connection.wires, planes, mesh.istio.possible
     ):
         end = server if server is None or there is None else replace(server, planes=(there,))
-        one = replace(connection, client=replace(client, planes=(plane,)))
+        one = replace(connection, client=replace(client, planes=(plane,), intercepted=way))
         yield _verdict(one, wire, traced(one, mesh if istio is mesh.istio else replace(mesh, istio=istio), end, wire))
+
+
+def _ways(connection: Connection) -> list[tuple[Plane, Interception]]:
+    """Return what the client may go through: its planes, and of a sidecar what it may get."""
+    client, to = connection.client, connection.to
+    found = client.intercepted.ways(to.port, to.address)
+    return [(plane, way) for plane in client.planes for way in (found if plane is Plane.SIDECAR else found[:1])]
 
 
 def _verdict(connection: Connection, wire: Wire, trace: Trace) -> Verdict:
@@ -237,6 +244,9 @@ def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequen
     if all(one.outcome.breaks and (one.code, one.at) == (first.code, first.at) for one in found):
         return Verdict(first.outcome, first.code, None, first.at, evidence)
     missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
+    ways = _ways(connection)
+    if len(ways) > len(connection.client.planes):
+        missing.append(f"the address of {connection.to.name}")
     if len(connection.wires) > 1:
         missing.append(connection.unknown_wire)
     if len(mesh.istio.possible) > 1:
