@@ -1,6 +1,7 @@
 """Verdicts on connections of which not all is known, and on when clients start and end."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from judged import Registry
@@ -176,10 +177,11 @@ def test_what_breaks_anyway_is_not_said_to_be_too_early():
     assert verdict(party("web", native=False), HTTP, [CACHE]).outcome is Outcome.PROTOCOL_ERROR
 
 
-def test_excluded_addresses_that_are_not_known_are_no_reason_to_call_directly():
+def test_excluded_addresses_that_are_not_known_leave_the_security_open():
     ranges = interception_of({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "192.0.2.0/24"})
     assert ranges != ALL
-    assert verdict(party("web", intercepted=ranges), TCP, [CACHE]).security is Security.MTLS
+    found = verdict(party("web", intercepted=ranges), TCP, [CACHE])
+    assert (found.outcome, found.security) == (Outcome.FLOWS, None)
 
 
 def test_a_rule_that_starts_other_tls_is_unknown():
@@ -266,3 +268,38 @@ def test_routes_for_tcp_are_not_followed_and_that_is_said():
     assert judged(HTTP, tcp=[{"route": []}]) == "flows-mtls"
     assert judged(TCP, tcp=[{"route": []}], gateways=["edge"]) == "flows-mtls"
     assert judged(TCP, tcp=[{"route": []}], hosts=["other"]) == "flows-mtls"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ranges", "address", "outcome"),
+    [
+        ("excludeOutboundIPRanges", "10.96.0.0/12", "10.96.0.5", Outcome.REFUSED),
+        ("excludeOutboundIPRanges", "10.96.0.0/12", "10.1.0.5", Outcome.FLOWS),
+        ("excludeOutboundIPRanges", "10.96.0.0/12", None, Outcome.UNKNOWN),
+        ("includeOutboundIPRanges", "10.96.0.0/12", "10.96.0.5", Outcome.FLOWS),
+        ("includeOutboundIPRanges", "10.96.0.0/12", None, Outcome.UNKNOWN),
+        ("excludeOutboundIPRanges", "0.0.0.0/0", None, Outcome.REFUSED),
+    ],
+)
+def test_ranges_of_addresses_count_for_services_too(annotation, ranges, address, outcome):
+    client = party("web", intercepted=interception_of({f"traffic.sidecar.istio.io/{annotation}": ranges}))
+    strict = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": "shop"},
+        "spec": {"mtls": {"mode": "STRICT"}},
+    }
+    to = Destination(6379, TCP, servers=[CACHE], address=None if address is None else ip_address(address))
+    found = judge(Connection(client, to, (Wire.CLIENT_FIRST,)), mesh(TCP, objects=[strict]))
+    assert found.outcome is outcome
+    assert found.missing == (("the address of cache",) if outcome is Outcome.UNKNOWN else ())
+
+
+def test_a_host_whose_address_is_not_known_may_or_may_not_be_excluded():
+    client = party(
+        "web", intercepted=interception_of({"traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.0/8"})
+    )
+    to = Destination(3306, host="db.example.com")
+    closed = judge(Connection(client, to, (Wire.CLIENT_FIRST,)), mesh(policy="REGISTRY_ONLY"))
+    assert (closed.outcome, closed.missing) == (Outcome.UNKNOWN, ("the address of db.example.com",))
+    assert judge(Connection(client, to, (Wire.CLIENT_FIRST,)), mesh()).outcome is Outcome.FLOWS

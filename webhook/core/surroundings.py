@@ -70,6 +70,7 @@ class Service:
         exposed: Whether clients outside of the cluster reach it: its type is NodePort or LoadBalancer.
         created: When it was created, as the API writes it; empty where that is unknown, as in files.
         export_to: The namespaces whose sidecars know it, as its annotation lists them; None where it has none.
+        addresses: Its cluster IPs; empty where it has none, or they are not known, as in most files.
         images: Images of the containers of the workloads that the selector matches.
         waypoint: The waypoint that its label names, "none" for none; None where it has no such label.
         extent: Units of work to go through its ports, images and labels: see `webhook.core.budget`.
@@ -86,6 +87,7 @@ class Service:
     created: str = ""
     export_to: tuple[str, ...] | None = None
     waypoint: str | None = None
+    addresses: tuple[str, ...] = ()
     extent: int = field(init=False, repr=False, compare=False)
     _digest: bytes = field(init=False, repr=False, compare=False, default=b"")
 

@@ -94,6 +94,7 @@ class ServiceSpec(Struct, frozen=True, rename="camel"):
     type: str | None = None
     external_name: str | None = None
     cluster_ip: str | None = field(name="clusterIP", default=None)
+    cluster_ips: list[str] | None = field(name="clusterIPs", default=None)
 
 
 class ServiceObject(Struct, frozen=True):
@@ -159,7 +160,14 @@ def service_of(read: ServiceObject, namespace: str) -> Service:
         created=read.metadata.creation_timestamp or "",
         export_to=_export_to(read.metadata.annotations or {}),
         waypoint=(read.metadata.labels or {}).get(WAYPOINT),
+        addresses=_addresses(read.spec),
     )
+
+
+def _addresses(spec: ServiceSpec) -> tuple[str, ...]:
+    """Return the cluster IPs of a Service, at most one of each family."""
+    listed = spec.cluster_ips or ([] if spec.cluster_ip is None else [spec.cluster_ip])
+    return tuple(address for address in listed[:2] if address not in {"", "None"})
 
 
 def _export_to(annotations: Mapping[str, str]) -> tuple[str, ...] | None:

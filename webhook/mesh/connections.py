@@ -18,7 +18,7 @@ from webhook.mesh.arrival import Arrival, starts_mtls
 from webhook.mesh.config import SETTINGS, IstioConfiguration
 from webhook.mesh.destination import Destination, Registry, Sight
 from webhook.mesh.outbound import send
-from webhook.mesh.party import Party, Plane
+from webhook.mesh.party import Interception, Party, Plane
 from webhook.mesh.protocols import select
 from webhook.mesh.routes import rerouting
 from webhook.mesh.trace import EITHER, ELSEWHERE, MISSING, ORIGINATED, ROUTED, Arrived, Result, Stream, Trace
@@ -180,17 +180,24 @@ def _direct(connection: Connection) -> str | None:
 def _variants(connection: Connection, mesh: Mesh, server: Party | None) -> Iterator[Verdict]:
     """Yield a verdict for each combination of what is not known."""
     client = connection.client
-    for plane, as_proxy, wire, there, istio in itertools.product(
-        client.planes,
+    for (plane, way), as_proxy, wire, there, istio in itertools.product(
+        _ways(connection),
         client.calls_as_proxy(early=connection.early),
         connection.wires,
         server.planes if server is not None else (None,),
         mesh.istio.possible,
     ):
         end = server if server is None or there is None else replace(server, planes=(there,))
-        caller = replace(client, planes=(plane,), as_proxy=(as_proxy,), init_as_proxy=(as_proxy,))
+        caller = replace(client, planes=(plane,), intercepted=way, as_proxy=(as_proxy,), init_as_proxy=(as_proxy,))
         one = replace(connection, client=caller)
         yield _verdict(one, wire, traced(one, mesh if istio is mesh.istio else replace(mesh, istio=istio), end, wire))
+
+
+def _ways(connection: Connection) -> list[tuple[Plane, Interception]]:
+    """Return what the client may go through: its planes, and of a sidecar what it may get."""
+    client, to = connection.client, connection.to
+    found = client.intercepted.ways(to.port, to.address)
+    return [(plane, way) for plane in client.planes for way in (found if plane is Plane.SIDECAR else found[:1])]
 
 
 def _verdict(connection: Connection, wire: Wire, trace: Trace) -> Verdict:
@@ -250,6 +257,9 @@ def _agreed(verdicts: Iterable[Verdict], connection: Connection, servers: Sequen
     missing = [party.unknown for party in (connection.client, *servers) if len(party.planes) > 1]
     if len(connection.client.calls_as_proxy(early=connection.early)) > 1:
         missing.append(f"which container of {connection.client.name} calls: some run as the sidecar's user, 1337")
+    ways = _ways(connection)
+    if len(ways) > len(connection.client.planes):
+        missing.append(f"the address of {connection.to.name}")
     if len(connection.wires) > 1:
         missing.append(connection.unknown_wire)
     if len(mesh.istio.possible) > 1:

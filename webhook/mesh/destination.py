@@ -41,7 +41,7 @@ class Destination:
         host: The host that is called, as HTTP and TLS clients send it; empty for the Service's own name.
         servers: The pods that answer: those behind a Service, or the one whose address is called; None where they are
             not known, empty where there are none, and for hosts outside of the cluster.
-        address: The host's address; None where it is not known, or the Service's own.
+        address: The address that is called, of a Service its cluster IP; None where it is not known.
     """
 
     port: int
@@ -60,9 +60,14 @@ class Destination:
         """The port as the Service declares it; None where it does not list it."""
         return None if self.service is None else port_of(self.service, self.port)
 
+    @property
+    def name(self) -> str:
+        """The host as called, or the Service's name."""
+        return self.host or (self.service.name if self.service else "")
+
     def __str__(self) -> str:
         """Return host and port, as "cache:6379"."""
-        return f"{self.host or (self.service.name if self.service else '')}:{self.port}"
+        return f"{self.name}:{self.port}"
 
 
 def port_of(service: Service, number: int) -> ServicePort | None:

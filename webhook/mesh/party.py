@@ -16,7 +16,7 @@ tools/istio-iptables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -73,6 +73,13 @@ class Interception:
         if port not in self.included_out and self.included_ranges is not None:
             included = _within(self.included_ranges, address)
         return None if excluded is None and included else included
+
+    def ways(self, port: int, address: Address | None) -> tuple[Interception, ...]:
+        """Return this; where it depends on the address, one that gets the connection and one that does not."""
+        if self.outbound(port, address) is not None:
+            return (self,)
+        through = replace(self, excluded_ranges=(), included_ranges=None)
+        return through, replace(self, excluded_out=self.excluded_out | {port})
 
     def inbound(self, port: int) -> bool:
         """Return whether the sidecar gets a connection that is made to the pod."""

@@ -130,7 +130,8 @@ class Composer:
             return Destination(port, None, host, (), _address(host))
         if service.external_name is not None:
             return Destination(port, None, service.external_name)
-        return Destination(port, service, "", self._neighbours.servers(service))
+        address = _address(service.addresses[0]) if len(service.addresses) == 1 else None
+        return Destination(port, service, "", self._neighbours.servers(service), address)
 
     def _of_dependency(self, client: Party, found: Dependency) -> Judged:
         service = None if found.service is None else self._surroundings.service(*found.service)

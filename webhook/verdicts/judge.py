@@ -179,7 +179,8 @@ class Judge:
         objects = state.istio.extent(spaces, found.port or 0) + sum(
             len(self._inventory.services(space)) for space in spaces
         )
-        each = len(client.planes) * (2 if found.wire is None else 1) * (1 + objects // _OBJECTS)
+        ways = len(client.planes) + (client.intercepted.outbound(found.port or 0, None) is None)
+        each = ways * (2 if found.wire is None else 1) * (1 + objects // _OBJECTS)
         servers = _Bounded(Servers(view, policy, outlined), each, budget)
         composer = Composer(Mesh(state.istio, view), view, servers)
         budget.spend(each)
