@@ -7,8 +7,10 @@ import pytest
 from judged import Registry
 
 from webhook.core.surroundings import Service, ServicePort
+from webhook.core.verdict import Wire
 from webhook.mesh.config import IstioConfiguration
-from webhook.mesh.destination import Known, Sight, has_address, port_of
+from webhook.mesh.connections import Connection, Mesh, judge
+from webhook.mesh.destination import Destination, Known, Sight, has_address, port_of
 from webhook.mesh.objects import EntrySpec, IstioMeta, ServiceEntry
 from webhook.mesh.party import Party
 from webhook.mesh.protocols import select
@@ -234,3 +236,32 @@ def test_a_udp_port_is_no_port_to_connect_to():
     assert found is not None
     assert found.transport == "TCP"
     assert port_of(Service("shop", "dns", (ServicePort(53, "udp", transport="UDP"),), {}), 53) is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "protocol", "addresses", "host", "wire", "code"),
+    [
+        (["*.mongodb.net"], "TLS", [], "a.b.mongodb.net", Wire.TLS, "flows-plaintext"),
+        (["*.mongodb.net"], "TLS", [], "mongodb.net", Wire.TLS, "not-in-registry"),
+        (["*.example.com"], "HTTP", [], "api.example.com", Wire.HTTP1, "flows-plaintext"),
+        (["db.example.com"], "HTTP", ["203.0.113.9"], "db.example.com", Wire.CLIENT_FIRST, "http-declared"),
+        (["db.example.com"], "TLS", [], "db.example.com", Wire.SERVER_FIRST, "server-first-sniffed"),
+        (["any.example.com"], "TCP", ["10.20.0.0/16"], "db.example.com", Wire.CLIENT_FIRST, "address-not-known"),
+    ],
+)
+def test_hosts_outside_are_let_out_as_service_entries_declare_them(hosts, protocol, addresses, host, wire, code):
+    spec = {"hosts": hosts, "resolution": "NONE", "ports": [{"number": 5432, "name": "p", "protocol": protocol}]}
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "outside", "namespace": "shop"},
+        "spec": spec | ({"addresses": addresses} if addresses else {}),
+    }
+    settings = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"},
+    }
+    there = Mesh(IstioConfiguration.of([entry, settings]), Registry([]))
+    client = Party("web", "shop", {"app": "web"})
+    assert judge(Connection(client, Destination(5432, host=host), (wire,)), there).code == code

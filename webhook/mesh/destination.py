@@ -100,7 +100,7 @@ class Known:
         """Return that connections to somebody else are sent to endpoints of this, as a sentence; empty where not."""
         if self.entry is None or self.entry.spec.resolution == "NONE":
             return ""
-        if to.service is None and to.host in (self.entry.spec.hosts or ()):
+        if to.service is None and self.entry.names(to.host):
             return ""
         if to.service is None and not to.servers and has_address(self.entry, to.address):
             return ""

@@ -247,8 +247,18 @@ class ServiceEntry(Struct, frozen=True):
     metadata: IstioMeta
     spec: EntrySpec = EntrySpec()
 
+    def names(self, host: str) -> int:
+        """Return how exactly it names a host, by its own name or a wildcard; 0 if it does not."""
+        return max((_exactness(listed, host) for listed in self.spec.hosts or ()), default=0)
+
     @property
     def age_of_host(self) -> tuple[str, str, str]:
         """The key by which Istio orders hosts: the oldest first, then by the host's name and namespace."""
         created, _, namespace = self.metadata.age
         return created, next(iter(self.spec.hosts or ()), ""), namespace
+
+
+def _exactness(listed: str, host: str) -> int:
+    if listed == host:
+        return len(host) + 1
+    return len(listed) if host and listed.startswith("*") and host.endswith(listed[1:]) else 0

@@ -16,14 +16,14 @@ istio/istio pilot/pkg/networking/core (listener.go, httproute.go), and tests/mes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from webhook.core.verdict import End, Wire
 from webhook.mesh.destination import Destination, Known, Sight, declared_by, has_address, is_ranged
 from webhook.mesh.objects import ServiceEntry
 from webhook.mesh.party import Party
 from webhook.mesh.protocols import Protocol, Selection, select
-from webhook.mesh.trace import SPOKEN, Arrived, Result, Stream, Trace
+from webhook.mesh.trace import ADDRESS, SPOKEN, Arrived, Result, Stream, Trace
 
 _NEVER_SHARED = frozenset({Protocol.MONGO, Protocol.MYSQL})
 """Protocols whose listener Istio never shares with another."""
@@ -110,8 +110,16 @@ def send(client: Party, to: Destination, stream: Stream, sight: Sight, server: P
     listener = _listener_for(to, sight, server)
     if listener is None:
         return _passed_through(client, stream, sight, "no host that it knows has that address and port")
+    if _may_be_ranged(to, sight):
+        said = f"a ServiceEntry with ranges of addresses has port {to.port}, and only what is in them is let out"
+        return Trace(Result.WORKS, Arrived.PLAIN, ADDRESS, None, (said,))
     if (listener.http or listener.tls) and stream.is_silent:
         return _waits(client, to, listener)
+    return _sent(client, to, stream, sight, listener)
+
+
+def _sent(client: Party, to: Destination, stream: Stream, sight: Sight, listener: _Listener) -> Sent | Trace:
+    """Follow a connection whose first bytes a listener has seen."""
     if listener.ranged is not None:
         said = f"the sidecar of {client.name} passes the bytes on to {listener.ranged}, which has that address"
         return Sent(listener.ranged, parsed=False, wire=stream.wire, evidence=said)
@@ -124,9 +132,19 @@ def send(client: Party, to: Destination, stream: Stream, sight: Sight, server: P
         return _passed_through(client, stream, sight, f"{listener.first} has port {to.port} for TLS to its own hosts")
     if listener.tcp is None:
         why = f"port {to.port} is one for HTTP, {_because(listener.first)}, and these bytes are not HTTP"
-        return _passed_through(client, stream, sight, why)
+        found = _passed_through(client, stream, sight, why)
+        if isinstance(found, Trace) and to.service is None and _named(to, sight) is not None:
+            return replace(found, code="tls-declared-http" if stream.wire is Wire.TLS else "http-declared")
+        return found
     said = f"the sidecar of {client.name} passes the bytes on to {listener.tcp}: {_because(listener.tcp)}"
     return Sent(listener.tcp, parsed=False, wire=stream.wire, evidence=said)
+
+
+def _may_be_ranged(to: Destination, sight: Sight) -> bool:
+    """Return whether it depends on the address of a host, which is not known, whether the sidecar lets it out."""
+    if to.service is not None or to.servers or to.address is not None or not sight.registry_only:
+        return False
+    return any(is_ranged(entry) and not _is_http(declared_by(port)) for entry, port in sight.entries(to))
 
 
 def _listener_for(to: Destination, sight: Sight, server: Party | None) -> _Listener | None:
@@ -175,12 +193,14 @@ def _is_by_name(declared: Selection, entry: ServiceEntry) -> bool:
 
 def _by_server_name(to: Destination, listener: _Listener) -> Known | None:
     """Return whom TLS goes to by its server name, or None."""
-    for known in listener.tls:
-        if known.entry is None or to.host not in (known.entry.spec.hosts or ()):
-            continue
-        if to.address is None or not is_ranged(known.entry) or has_address(known.entry, to.address):
-            return known
-    return None
+    naming = [
+        (entry.names(to.host), known)
+        for known in listener.tls
+        if (entry := known.entry) is not None
+        and entry.names(to.host)
+        and (to.address is None or not is_ranged(entry) or has_address(entry, to.address))
+    ]
+    return max(naming, key=lambda found: found[0])[1] if naming else None
 
 
 def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
@@ -189,7 +209,7 @@ def _entry_with_address(to: Destination, sight: Sight) -> Known | None:
         declared = declared_by(port)
         listed = has_address(entry, to.address)
         if listed is None:
-            listed = to.address is None and to.host in (entry.spec.hosts or ())
+            listed = to.address is None and entry.names(to.host) > 0
         if listed and not _is_http(declared) and not is_ranged(entry):
             return Known(declared, entry=entry)
     return None
@@ -214,11 +234,12 @@ def _named(to: Destination, sight: Sight) -> Known | None:
     if to.service is not None and not to.host and to.service_port is not None and sight.sees(to.service, egress):
         declared = select(to.service_port)
         return Known(declared, to.service) if declared.protocol is None or declared.protocol.is_http else None
-    for entry, port in sight.entries(to):
-        declared = declared_by(port)
-        if to.host in (entry.spec.hosts or ()) and (declared.protocol is None or declared.protocol.is_http):
-            return Known(declared, entry=entry)
-    return None
+    naming = [
+        (entry.names(to.host), Known(declared, entry=entry))
+        for entry, port in sight.entries(to)
+        if entry.names(to.host) and ((declared := declared_by(port)).protocol is None or declared.protocol.is_http)
+    ]
+    return max(naming, key=lambda found: found[0])[1] if naming else None
 
 
 def upstream(declared: Selection, received: Wire) -> Wire:
@@ -242,8 +263,8 @@ def _waits(client: Party, to: Destination, listener: _Listener) -> Trace:
     said += f"{_because(listener.first)}; the client speaks {SPOKEN[Wire.SERVER_FIRST]}"
     if _is_called(listener.first, to):
         code = "server-first-sniffed" if listener.first.declared.protocol is None else "http-declared"
-    elif listener.first.entry is not None and to.host in (listener.first.entry.spec.hosts or ()):
-        code = "http-declared"
+    elif listener.first.entry is not None and listener.first.entry.names(to.host):
+        code = "http-declared" if _is_http(listener.first.declared) else "server-first-sniffed"
     else:
         code = "port-captured"
     return Trace(Result.HANGS, Arrived.NOTHING, code, End.CLIENT, (said,))

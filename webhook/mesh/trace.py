@@ -96,11 +96,13 @@ EITHER: Final = "flows-either"
 ORIGINATED: Final = "tls-originated"
 WAYPOINT: Final = "waypoint"
 HBONE: Final = "hbone"
+ADDRESS: Final = "address-not-known"
 ELSEWHERE: Final = "sent-elsewhere"
 ROUTED: Final = "routed"
 MISSING: Final = {
     ORIGINATED: "whether the server speaks TLS at that port",
     WAYPOINT: "what the waypoint does",
+    ADDRESS: "the address of the host",
     ELSEWHERE: "what answers instead",
     ROUTED: "where the routes of the VirtualService lead",
     HBONE: "whether sidecars and pods in ambient mode are connected by HBONE",
