@@ -55,7 +55,8 @@ def at_fault(
 def _leading(picture: Picture, server: Party, number: int | None) -> Iterator[tuple[Service, ServicePort]]:
     """Yield the Services' ports that lead to a port of a pod, the oldest first: that decides."""
     selecting = picture.surroundings.services(server.namespace).selecting(server.labels)
-    for service in sorted(selecting, key=lambda service: (service.created, service.name)):
+    # As `webhook.mesh.inbound.configured`: of those of one age, by their hosts.
+    for service in sorted(selecting, key=lambda service: (service.created, f"{service.name}.")):
         for port in service.ports:
             if port.transport == "TCP" and port.leads_to(server.named_ports) == number:
                 yield service, port

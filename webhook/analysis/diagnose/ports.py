@@ -14,6 +14,7 @@ from webhook.analysis.diagnose.picture import Call, Picture, Place
 from webhook.analysis.diagnose.spoken import Speakers, Spoken, clients_of, shown
 from webhook.core.decision import Confidence
 from webhook.core.surroundings import Service, ServicePort
+from webhook.core.verdict import End
 from webhook.mesh.protocols import Protocol, select
 
 _DATABASES = {"mongodb": Protocol.MONGO, "mysql": Protocol.MYSQL, "redis": Protocol.REDIS}
@@ -115,8 +116,13 @@ class Ports:
             return
         if (finding := _odd(service, port, spoken, calls)) is not None:
             yield finding
-        elif place not in broken:
+        elif place not in broken and self._decides(service, port):
             yield from for_anyone(self._picture, service, port, spoken, calls)
+
+    def _decides(self, service: Service, port: ServicePort) -> bool:
+        """Return whether no other Service declares the port of the pods for their sidecars."""
+        fault, _ = at_fault(self._picture, service, port.number, Code.HTTP_DECLARED, End.SERVER)
+        return (fault.namespace, fault.name) == (service.namespace, service.name)
 
 
 def _odd(service: Service, port: ServicePort, spoken: Spoken, calls: list[Call]) -> Finding | None:

@@ -126,7 +126,7 @@ class Speakers:
         """Return whether it is known what runs behind a Service, and none of it passes connections on."""
         known = self._picture.surroundings.service(service.namespace, service.name)
         images = () if known is None else known.images
-        return bool(images) and all(self._catalog.relays(image) is None for image in images)
+        return bool(images) and all(not self._catalog.relays(image) for image in images)
 
     def _images(self, service: Service, numbers: tuple[int, ...]) -> dict[str, str]:
         """Return the server images behind a Service, and their kinds; of several containers, the one with the port."""
